@@ -1,0 +1,36 @@
+"""The clock: a command reads now once, and everything it does happens at that moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from feature_sync.errors import RequestError
+from feature_sync.value_types import as_utc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """The moment that a command calls now, in UTC, and whether somebody fixed it."""
+
+    now: datetime
+    is_fixed: bool
+
+
+def read_clock(as_of: str | datetime | None, project_as_of: str | None = None) -> Clock:
+    """Fix the clock at `as_of`, else at what the project's var says, else read the real one.
+
+    Raises:
+        RequestError: A fixed moment is not written in ISO 8601.
+    """
+    for source, moment in (("--as-of", as_of), ("the var feature_sync_as_of", project_as_of)):
+        if isinstance(moment, datetime):
+            return Clock(now=as_utc(moment), is_fixed=True)
+        if moment:
+            try:
+                return Clock(now=as_utc(datetime.fromisoformat(moment)), is_fixed=True)
+            except ValueError as wrong:
+                raise RequestError(
+                    f"{source}: {moment!r} is no moment; write one such as 2013-01-31T17:00:00Z"
+                ) from wrong
+    return Clock(now=datetime.now(UTC), is_fixed=False)

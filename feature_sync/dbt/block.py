@@ -1,0 +1,80 @@
+"""A block of our YAML, as dbt merged it: read key by key, and anything misspelt is an error that helps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from feature_sync.definitions import parse_duration
+from feature_sync.errors import Location, did_you_mean
+
+
+class Block:
+    """A YAML mapping that knows where it stands.
+
+    Raises:
+        DefinitionError: From every method, where the YAML holds something else than the method reads.
+    """
+
+    def __init__(self, values: object, location: Location, *, allowed: tuple[str, ...]) -> None:
+        self.location = location
+        if not isinstance(values, Mapping):
+            raise location.error(f"must be a mapping, not {values!r}")
+        self.values: Mapping[str, Any] = values
+        for key in values:
+            if key not in allowed:
+                raise location.at(str(key)).error(f"unknown key{did_you_mean(str(key), allowed)}")
+
+    def __contains__(self, key: str) -> bool:
+        return self.values.get(key) is not None
+
+    def text(self, key: str) -> str | None:
+        """Read a text, such as the name of a column."""
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, str):
+            raise self.location.at(key).error(f"must be a text, not {value!r}")
+        return value or None
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        """Read true or false."""
+        value = self.values.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise self.location.at(key).error(f"must be true or false, not {value!r}")
+        return value
+
+    def duration(self, key: str) -> timedelta | None:
+        """Read a duration such as `30d`; `none` and an absent key are both None."""
+        value = self.values.get(key)
+        if value is None or value == "none":
+            return None
+        try:
+            return parse_duration(str(value))
+        except ValueError as wrong:
+            raise self.location.at(key).error(str(wrong)) from wrong
+
+    def names(self, key: str) -> tuple[str, ...] | None:
+        """Read a list of names, or one name alone; None where the key is absent."""
+        value = self.values.get(key)
+        return None if value is None else name_list(value, self.location.at(key))
+
+    def named_names(self, key: str) -> dict[str, tuple[str, ...]]:
+        """Read a mapping from names to a name or a list of names."""
+        value = self.values.get(key)
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            raise self.location.at(key).error(f"must be a mapping, not {value!r}")
+        return {str(name): name_list(each, self.location.at(f"{key}.{name}")) for name, each in value.items()}
+
+
+def name_list(value: object, location: Location) -> tuple[str, ...]:
+    """Read a name or a list of different names."""
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names or not all(isinstance(each, str) and each for each in names):
+        raise location.error(f"must be a name or a list of names, not {value!r}")
+    if len(set(names)) < len(names):
+        raise location.error(f"names something twice: {', '.join(names)}")
+    return tuple(names)

@@ -1,0 +1,242 @@
+"""Reads dbt's `manifest.json` and `catalog.json`: every field is optional here, and unknown ones are ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from feature_sync.definitions import Column, Relation
+from feature_sync.errors import Location, ProjectError
+
+_SCHEMAS = ("manifest/v12.json",)
+_BUILD = "run dbt build"
+Text = str | None
+Decoded = TypeVar("Decoded")
+
+
+class Metadata(msgspec.Struct):
+    """What an artifact says of itself."""
+
+    dbt_schema_version: Text = None
+    dbt_version: Text = None
+    generated_at: Text = None
+    invocation_id: Text = None
+    project_name: Text = None
+    adapter_type: Text = None
+
+
+class ColumnNode(msgspec.Struct):
+    """A column of a model's YAML."""
+
+    name: Text = None
+    data_type: Text = None
+    description: Text = None
+    quote: bool | None = None
+    config: dict[str, Any] | None = None
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """`config.meta`, the only place where every dbt version allows it."""
+        meta = (self.config or {}).get("meta")
+        return meta if isinstance(meta, dict) else {}
+
+
+class DependsOn(msgspec.Struct):
+    """The nodes that a node reads from."""
+
+    nodes: list[str] | None = None
+
+
+class Node(msgspec.Struct):
+    """A model, seed, snapshot, test or exposure: the fields that this package reads."""
+
+    unique_id: Text = None
+    name: Text = None
+    resource_type: Text = None
+    package_name: Text = None
+    relation_name: Text = None
+    original_file_path: Text = None
+    patch_path: Text = None
+    description: Text = None
+    version: str | int | float | None = None
+    latest_version: str | int | float | None = None
+    columns: dict[str, ColumnNode] | None = None
+    config: dict[str, Any] | None = None
+    depends_on: DependsOn | None = None
+    type: Text = None
+    owner: dict[str, Any] | None = None
+    url: Text = None
+    attached_node: Text = None
+    test_metadata: dict[str, Any] | None = None
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """`config.meta`, empty where there is none."""
+        meta = (self.config or {}).get("meta")
+        return meta if isinstance(meta, dict) else {}
+
+    @property
+    def parents(self) -> list[str]:
+        """The unique ids of the nodes that this one reads from."""
+        return (self.depends_on and self.depends_on.nodes) or []
+
+    @property
+    def location(self) -> Location:
+        """The YAML file that describes the node, or else the node's own file."""
+        file = (self.patch_path or "").partition("://")[2] or self.original_file_path or "manifest.json"
+        return Location(file, self.unique_id or "")
+
+    @property
+    def has_contract(self) -> bool:
+        """Whether dbt enforces the declared columns and types."""
+        contract = (self.config or {}).get("contract")
+        return isinstance(contract, dict) and contract.get("enforced") is True
+
+    def relation(self, types: dict[str, str]) -> Relation:
+        """Describe the table that dbt builds; declared types count only where a contract enforces them."""
+        declared = {
+            name: Column(
+                name=column.name or name,
+                data_type=column.data_type if self.has_contract else None,
+                stored_as=column.name or name if column.quote else None,
+                description=column.description or "",
+                is_label=column.meta.get("label") is True,
+            )
+            for name, column in (self.columns or {}).items()
+        }
+        event_time = (self.config or {}).get("event_time")
+        relation = Relation(
+            name=self.relation_name or "",
+            unique_id=self.unique_id or "",
+            location=self.location,
+            columns={column.name: column for column in declared.values()},
+            description=self.description or "",
+            columns_are_complete=self.has_contract and all(each.data_type for each in declared.values()),
+            event_time=str(event_time) if event_time else None,
+        )
+        return relation.with_types(types) if types and not relation.columns_are_complete else relation
+
+
+class ManifestFile(msgspec.Struct):
+    """The manifest as it stands in the file; nodes stay undecoded until somebody asks for one."""
+
+    metadata: Metadata | None = None
+    nodes: dict[str, msgspec.Raw] | None = None
+    sources: dict[str, msgspec.Raw] | None = None
+    exposures: dict[str, msgspec.Raw] | None = None
+    parent_map: dict[str, list[str]] | None = None
+    child_map: dict[str, list[str]] | None = None
+
+
+class Manifest:
+    """The nodes of one `manifest.json`, decoded when they are asked for."""
+
+    def __init__(self, path: Path, content: ManifestFile) -> None:
+        self.path = path
+        self.metadata = content.metadata or Metadata()
+        self.parents = content.parent_map or {}
+        self.children = content.child_map or {}
+        self._exposures = content.exposures or {}
+        self._nodes = {**(content.nodes or {}), **(content.sources or {})}
+
+    def node(self, unique_id: str) -> Node | None:
+        """Decode one node, source or exposure; None where there is none of that id."""
+        raw = self._nodes.get(unique_id) or self._exposures.get(unique_id)
+        return None if raw is None else _decode(bytes(raw), Node, self.path)
+
+    def nodes_that_mention(self, word: str) -> Iterator[Node]:
+        """Decode only the nodes whose JSON holds a word, between quotation marks."""
+        wanted = f'"{word}"'.encode()
+        for raw in self._nodes.values():
+            if wanted in memoryview(raw).tobytes():
+                yield _decode(bytes(raw), Node, self.path)
+
+    def exposures(self) -> Iterator[Node]:
+        """Decode all exposures."""
+        for raw in self._exposures.values():
+            yield _decode(bytes(raw), Node, self.path)
+
+    def relations(self) -> dict[str, str]:
+        """The unique ids of everything with rows, by the names that a person types; the root project's come first."""
+        ids: dict[str, str] = {}
+        root = self.metadata.project_name
+        for unique_id in sorted(self._nodes, key=lambda each: each.split(".")[1] != root):
+            kind, _, *name = unique_id.split(".")
+            if kind in ("model", "seed", "snapshot", "source"):
+                ids.setdefault(".".join(name), unique_id)
+        return ids
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        ProjectError: The file is missing, cut off, or of a version that this package does not know.
+    """
+    content = _decode(_read(path), ManifestFile, path)
+    schema = (content.metadata and content.metadata.dbt_schema_version) or "of no known version"
+    if not schema.endswith(_SCHEMAS):
+        found = schema.rpartition("/dbt/")[2] or schema
+        raise ProjectError(f"{path} is {found}, but feature-sync reads {_SCHEMAS[0]}; build with dbt-core 1.10 or 1.11")
+    return Manifest(path, content)
+
+
+class CatalogNode(msgspec.Struct):
+    """The columns of one relation, as the warehouse reported them."""
+
+    columns: dict[str, dict[str, Any]] | None = None
+
+
+class CatalogFile(msgspec.Struct):
+    """What `dbt docs generate` learnt from the warehouse."""
+
+    metadata: Metadata | None = None
+    nodes: dict[str, CatalogNode] | None = None
+
+
+def read_catalog(path: Path, manifest: Manifest) -> dict[str, dict[str, str]]:
+    """Read the columns' types by unique id; empty where there is no catalog as young as the manifest.
+
+    Raises:
+        ProjectError: The file is cut off.
+    """
+    if not path.exists():
+        return {}
+    content = _decode(_read(path), CatalogFile, path)
+    generated_at = (content.metadata and content.metadata.generated_at) or ""
+    if generated_at < (manifest.metadata.generated_at or ""):
+        return {}
+    return {
+        unique_id: {name: str(column.get("type")) for name, column in (node.columns or {}).items()}
+        for unique_id, node in (content.nodes or {}).items()
+    }
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as missing:
+        raise ProjectError(f"{path} is missing; {_BUILD} first") from missing
+    except OSError as unreadable:
+        raise ProjectError(f"{path} cannot be read: {unreadable.strerror}") from unreadable
+
+
+def decode_artifact(path: Path, kind: type[Decoded]) -> Decoded:
+    """Read one of dbt's JSON files as a struct.
+
+    Raises:
+        ProjectError: The file is missing, cut off, or of another shape.
+    """
+    return _decode(_read(path), kind, path)
+
+
+def _decode(content: bytes, kind: type[Decoded], path: Path) -> Decoded:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.ValidationError as unexpected:
+        raise ProjectError(f"{path} is not what dbt writes: {unexpected}; {_BUILD} again") from unexpected
+    except msgspec.DecodeError as broken:
+        raise ProjectError(f"{path} is cut off or no JSON ({broken}); {_BUILD} again") from broken

@@ -1,0 +1,102 @@
+"""Finds a dbt project and reads the few lines of `dbt_project.yml` that its artifacts do not carry."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from feature_sync.errors import ProjectError
+
+AS_OF = "feature_sync_as_of"
+_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A dbt project on disk. `variables` holds the project's own vars, those of the command line on top."""
+
+    directory: Path
+    target_path: Path
+    name: str
+    profile: str | None = None
+    source_paths: tuple[Path, ...] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def as_of(self) -> str | None:
+        """The fixed clock that the project's vars set, as text."""
+        value = self.variables.get(AS_OF)
+        return None if value in (None, "") else str(value)
+
+    def newer_sources(self, than: Path) -> list[str]:
+        """List the project's YAML and SQL files that changed after a file was written."""
+        written = than.stat().st_mtime
+        newer = [
+            path
+            for folder in self.source_paths
+            for path in folder.rglob("*")
+            if path.suffix in (".yml", ".yaml", ".sql") and path.stat().st_mtime > written
+        ]
+        return sorted(str(path.relative_to(self.directory)) for path in newer)
+
+
+def read_project(
+    project_dir: str | None = None, target_path: str | None = None, variables: Mapping[str, Any] | None = None
+) -> Project:
+    """Read a project. The arguments fall back on dbt's environment variables, then on dbt's own defaults.
+
+    Raises:
+        ProjectError: There is no `dbt_project.yml`, or it is no YAML mapping with a name.
+    """
+    directory = Path(project_dir or os.environ.get("DBT_PROJECT_DIR") or ".").absolute()
+    file = directory / "dbt_project.yml"
+    content = read_yaml(file, "run feature-sync in a dbt project, or name one with --project-dir")
+    name = content.get("name")
+    if not isinstance(name, str):
+        raise ProjectError(f"{file}: name is missing")
+    target = target_path or os.environ.get("DBT_TARGET_PATH") or content.get("target-path") or "target"
+    folders = [
+        str(folder)
+        for kind, usual in (("model-paths", "models"), ("snapshot-paths", "snapshots"), ("seed-paths", "seeds"))
+        for folder in content.get(kind) or [usual]
+    ]
+    profile = content.get("profile")
+    return Project(
+        directory=directory,
+        target_path=directory / str(target),
+        name=name,
+        profile=str(profile) if profile is not None else None,
+        source_paths=tuple(directory / folder for folder in folders),
+        variables=_project_variables(content.get("vars"), name) | dict(variables or {}),
+    )
+
+
+def read_yaml(file: Path, cure: str) -> dict[str, Any]:
+    """Read a file that must hold a YAML mapping.
+
+    Raises:
+        ProjectError: The file is missing, unreadable, or holds something else.
+    """
+    try:
+        content = yaml.load(file.read_bytes(), Loader=_LOADER)  # noqa: S506 - both loaders are the safe one
+    except FileNotFoundError as missing:
+        raise ProjectError(f"{file} is missing; {cure}") from missing
+    except OSError as unreadable:
+        raise ProjectError(f"{file} cannot be read: {unreadable.strerror}") from unreadable
+    except yaml.YAMLError as broken:
+        raise ProjectError(f"{file} is no valid YAML: {' '.join(str(broken).split())}") from broken
+    if not isinstance(content, dict):
+        raise ProjectError(f"{file} holds no YAML mapping; {cure}")
+    return content
+
+
+def _project_variables(variables: object, project: str) -> dict[str, Any]:
+    if not isinstance(variables, dict):
+        return {}
+    own = variables.get(project)
+    return {**variables, **(own if isinstance(own, dict) else {})}

@@ -1,0 +1,84 @@
+"""Reads `run_results.json` and tells of each feature view whether dbt's last build vouches for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from feature_sync.dbt.manifest import Manifest, Metadata, decode_artifact
+from feature_sync.definitions import FeatureView
+
+_BUILDING = ("build", "run", "test", "retry")
+_GOOD = ("success", "pass", "warn", "no-op", "reused")
+
+
+class Result(msgspec.Struct):
+    """What became of one node."""
+
+    unique_id: str | None = None
+    status: str | None = None
+    relation_name: str | None = None
+    message: str | None = None
+
+
+class RunResults(msgspec.Struct):
+    """What became of all nodes of one dbt command."""
+
+    metadata: Metadata | None = None
+    args: dict[str, Any] | None = None
+    results: list[Result] | None = None
+
+
+class Gate:
+    """Holds a view back unless dbt built and tested it well, in the relation that would be pushed."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        """Read the results.
+
+        Raises:
+            ProjectError: The file is cut off or of another shape; a missing one holds everything back.
+        """
+        self._path = path
+        self._manifest = manifest
+        content = decode_artifact(path, RunResults) if path.exists() else RunResults()
+        self._args = content.args or {}
+        self._results = {each.unique_id: each for each in content.results or []}
+
+    def reason_to_hold(self, view: FeatureView) -> str | None:
+        """Say why a view must not be pushed; None lets it pass."""
+        build = f"dbt build -s {view.name}"
+        which = self._args.get("which")
+        if not self._results and which is None:
+            return f"{self._path} is missing; run {build}"
+        if which not in _BUILDING:
+            return f"the last results are of dbt {which}, which builds nothing; run {build}"
+        for flag in ("empty", "sample"):
+            if self._args.get(flag):
+                return f"dbt {which} ran with --{flag}: its tables are not whole; run {build}"
+        return self._verdict(view, build)
+
+    def _verdict(self, view: FeatureView, build: str) -> str | None:
+        unique_id = view.relation.unique_id
+        own = self._results.get(unique_id)
+        tests = {each: self._results[each] for each in self._tests_of(unique_id) if each in self._results}
+        if own is None and not tests:
+            return f"dbt's last command did not touch it; run {build}"
+        if own is not None and own.relation_name and own.relation_name != view.relation.name:
+            return f"dbt built {own.relation_name}, but the manifest names {view.relation.name}; run {build}"
+        if own is not None and own.status not in _GOOD:
+            return f"its model ended with {own.status}{_because(own)}"
+        for name, test in tests.items():
+            if test.status not in _GOOD:
+                return f"the test {name.split('.')[2]} ended with {test.status}{_because(test)}"
+        return None
+
+    def _tests_of(self, unique_id: str) -> list[str]:
+        children = self._manifest.children.get(unique_id, [])
+        return [each for each in children if each.startswith(("test.", "unit_test."))]
+
+
+def _because(result: Result) -> str:
+    message = " ".join((result.message or "").split())
+    return f" ({message})" if message else ""

@@ -1,0 +1,78 @@
+"""Everything this package raises on purpose, one kind for each place where a person can mend something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+
+class FeatureSyncError(Exception):
+    """Whatever is raised on purpose: its text is one line that says what to change."""
+
+
+class ProjectError(FeatureSyncError):
+    """The dbt project, or what dbt wrote for it, cannot be read."""
+
+
+class ProfileError(FeatureSyncError):
+    """`profiles.yml` does not say how to reach the warehouse."""
+
+
+class DefinitionError(FeatureSyncError):
+    """A definition in the dbt project's YAML contradicts itself, or the table it describes."""
+
+
+class RequestError(FeatureSyncError):
+    """What was asked for does not fit the definitions: a missing key, a name that clashes, a moment too early."""
+
+
+class WarehouseError(FeatureSyncError):
+    """The warehouse could not be reached, or refused a query."""
+
+
+class OnlineStoreError(FeatureSyncError):
+    """Redis could not be reached, or refused a command."""
+
+
+class OutputError(FeatureSyncError):
+    """A file could not be written."""
+
+
+class UnknownName(FeatureSyncError):
+    """A name was asked for that the dbt project does not define."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"no {kind} is called {name!r}{did_you_mean(name, known)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a definition stands: a file of the project, the node in it, and the YAML key below that node."""
+
+    file: str
+    node: str
+    key: str = ""
+
+    def at(self, key: str) -> Location:
+        """Go one YAML key deeper."""
+        return replace(self, key=f"{self.key}.{key}" if self.key else key)
+
+    def error(self, message: str) -> DefinitionError:
+        """Make the error that names this place."""
+        return DefinitionError(f"{self}: {message}")
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.file, self.node, self.key) if part)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Say which of the known names was probably meant, or list them all.
+
+    >>> did_you_mean("ttI", ["ttl", "lag"])
+    "; did you mean 'ttl'?"
+    """
+    choices = sorted(known)
+    if close := get_close_matches(name, choices, n=1):
+        return f"; did you mean {close[0]!r}?"
+    return f"; there is {', '.join(choices) or 'none yet'}"
