@@ -1,0 +1,52 @@
+"""Names in expressions: columns as the warehouse stores them, tables as dbt quoted them, names nobody else has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlglot import exp
+
+from feature_sync.definitions import Relation
+
+
+def table(relation: Relation, *, dialect: str) -> exp.Table:
+    """Refer to a table by the name that dbt already quoted."""
+    return exp.to_table(relation.name, dialect=dialect)
+
+
+def every_column(relation: Relation, *, dialect: str) -> exp.Select:
+    """Select a table as it is: for the warehouse to describe, not to run."""
+    return exp.select("*").from_(table(relation, dialect=dialect))
+
+
+def column(relation: Relation, name: str, *, of: str | None = None) -> exp.Column:
+    """Refer to a column of a relation; a name of unknown spelling stays unquoted here, for `render` to fold."""
+    declared = relation.columns.get(name)
+    if declared is not None and declared.stored_as is not None:
+        return quoted(declared.stored_as, of=of)
+    return exp.column(exp.to_identifier(name, quoted=False), table=of and exp.to_identifier(of, quoted=True))
+
+
+def quoted(name: str, *, of: str | None = None) -> exp.Column:
+    """Refer to a column by its exact name."""
+    return exp.column(exp.to_identifier(name, quoted=True), table=of and exp.to_identifier(of, quoted=True))
+
+
+def named(expression: exp.Expr, name: str) -> exp.Expr:
+    """Give an expression an exact name; a column that has it already stays as it is."""
+    if isinstance(expression, exp.Column) and expression.this.quoted and expression.name == name:
+        return expression
+    return exp.alias_(expression, exp.to_identifier(name, quoted=True))
+
+
+def is_not_null(expression: exp.Expr) -> exp.Expr:
+    """Test for a value, in the usual spelling."""
+    return exp.Is(this=expression, expression=exp.Not(this=exp.null()))
+
+
+def unused(name: str, taken: Iterable[str]) -> str:
+    """Find a name near the wanted one that nobody has taken, whatever its case; the same every time."""
+    folded = {each.casefold() for each in taken}
+    while name.casefold() in folded:
+        name = f"{name}_"
+    return name

@@ -1,0 +1,157 @@
+"""The expressions that every query over a feature view is made of: which rows can answer, and which is the newest."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from feature_sync.definitions import FeatureView
+from feature_sync.sql.columns import column, is_not_null, named, table, unused
+from feature_sync.sql.times import later, utc
+from feature_sync.sql.types import key_type, value_type
+from feature_sync.sql.wire import json_text
+from feature_sync.value_types import ValueType, read_default
+
+_WITHOUT_ORDER = ("json", "array", "struct")
+
+
+class ViewQuery:
+    """One feature view as expressions; every moment in them is a naive timestamp in UTC."""
+
+    def __init__(self, view: FeatureView, *, dialect: str, written: str | None = None) -> None:
+        """Read the types of all columns in use.
+
+        `dialect` is the warehouse's, whose words the definitions use; `written` the one that the query is for.
+
+        Raises:
+            DefinitionError: A type cannot be a key or a feature, or a default does not have its feature's type.
+        """
+        self.view = view
+        self.dialect = dialect
+        self.written = written or dialect
+        columns, relation = view.relation.columns, view.relation
+        self.key_types = {key: key_type(columns[key], relation, dialect=dialect) for key in view.join_keys}
+        self.feature_types = {
+            feature.name: value_type(columns[feature.name], relation, dialect=dialect) for feature in view.features
+        }
+        for feature in view.features:
+            try:
+                read_default(self.feature_types[feature.name], feature.default)
+            except ValueError as wrong:
+                raise relation.location.at(f"columns.{feature.name}.config.meta.feature.default").error(
+                    f"{feature.default!r} is no {self.feature_types[feature.name]}: {wrong}"
+                ) from wrong
+        taken = {*columns, *(key for key in view.join_keys)}
+        self.event_timestamp_name = unused("_event_timestamp", taken)
+        self.available_at_name = unused("_available_at", taken)
+        self.valid_until_name = unused("_valid_until", taken)
+        self.newness_name = unused("_newness", taken)
+
+    def rows(self, *, newest_first: bool, until: exp.Expr | None = None) -> exp.Select:
+        """Select the rows that can answer, numbered within each entity by `newness_name`.
+
+        Gives the join keys and features under their declared names, and the three times of a row: event timestamp,
+        availability and end of validity (null in views that lack one). With `until`, only rows available then.
+        """
+        view = self.view
+        selected = [named(self._column(name), name) for name in (*view.join_keys, *self.feature_types)]
+        times = {
+            self.event_timestamp_name: self._event_timestamp(),
+            self.available_at_name: self._available_at(),
+            self.valid_until_name: self._valid_until(),
+        }
+        selected += [named(moment, name) for name, moment in times.items() if moment is not None]
+        keys = [self._column(key) for key in view.join_keys]
+        numbered = exp.Window(
+            this=exp.RowNumber(), partition_by=keys, order=exp.Order(expressions=self._order(newest_first=newest_first))
+        )
+        conditions = self._can_answer()
+        available_at = self._available_at()
+        if until is not None and available_at is not None:
+            conditions.append(exp.LTE(this=available_at, expression=until))
+        return (
+            exp.select(*selected, named(numbered, self.newness_name))
+            .from_(table(view.relation, dialect=self.dialect))
+            .where(*conditions)
+        )
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the view's rows carry an event timestamp."""
+        return self.view.event_timestamp is not None
+
+    @property
+    def has_end(self) -> bool:
+        """Whether the view's rows end by themselves, as a snapshot's do."""
+        return self.view.valid_to is not None
+
+    def _column(self, name: str) -> exp.Column:
+        return column(self.view.relation, name)
+
+    def _time(self, name: str) -> exp.Expr:
+        declared = self.view.relation.columns[name]
+        kind = value_type(declared, self.view.relation, dialect=self.dialect)
+        if kind.kind not in ("date", "timestamp", "timestamptz"):
+            at = self.view.relation.location.at(f"columns.{name}.data_type")
+            raise at.error(f"{declared.data_type!r} is no time; cast the column in the model")
+        return utc(self._column(name), kind, timezone=self.view.timezone)
+
+    def _event_timestamp(self) -> exp.Expr | None:
+        return None if self.view.event_timestamp is None else self._time(self.view.event_timestamp)
+
+    def _available_at(self) -> exp.Expr | None:
+        event_timestamp = self._event_timestamp()
+        if event_timestamp is None:
+            return None
+        available = later(event_timestamp, self.view.lag)
+        if self.view.known_at is None:
+            return available
+        return exp.Greatest(this=available, expressions=[self._time(self.view.known_at)])
+
+    def _valid_until(self) -> exp.Expr | None:
+        """When a snapshot's row ended, without the lag: null while current, at once where its entity was deleted."""
+        view = self.view
+        if view.valid_to is None:
+            return None
+        ends: list[exp.If] = []
+        if view.is_deleted is not None:
+            mark = exp.Lower(this=exp.cast(self._column(view.is_deleted), "text"))
+            ends.append(exp.If(this=mark.eq(exp.Literal.string("true")), true=self._event_timestamp()))
+        if view.valid_to_current:
+            ends.append(exp.If(this=self._is_current(view.valid_to, view.valid_to_current), true=exp.null()))
+        ended = self._time(view.valid_to)
+        return exp.Case(ifs=ends, default=ended) if ends else ended
+
+    def _is_current(self, valid_to: str, current: str) -> exp.Expr:
+        return exp.EQ(this=self._column(valid_to), expression=exp.paren(exp.maybe_parse(current, dialect=self.dialect)))
+
+    def _can_answer(self) -> list[exp.Expr]:
+        """Leave out rows that never answer: a key or a time that bounds them is null, or they ended as they began."""
+        view = self.view
+        needed = [*view.join_keys, *(name for name in (view.event_timestamp, view.known_at) if name is not None)]
+        conditions: list[exp.Expr] = [is_not_null(self._column(name)) for name in needed]
+        if view.valid_to is not None and view.event_timestamp is not None:
+            lasting: list[exp.Expr] = [self._column(view.valid_to).is_(exp.null())]
+            if view.valid_to_current:
+                lasting.append(self._is_current(view.valid_to, view.valid_to_current))
+            lasting.append(exp.LT(this=self._time(view.event_timestamp), expression=self._time(view.valid_to)))
+            conditions.append(exp.or_(*lasting))
+        return conditions
+
+    def _order(self, *, newest_first: bool) -> list[exp.Ordered]:
+        """Order by event timestamp, known at, created timestamp, then all features; null is the oldest.
+
+        Values alone decide, so the answer never depends on the physical order of rows.
+        """
+        view = self.view
+        times = dict.fromkeys((view.event_timestamp, view.known_at, view.created_timestamp))
+        terms = [self._time(name) for name in times if name is not None]
+        terms += [self._orderable(name, kind) for name, kind in self.feature_types.items()]
+        return [exp.Ordered(this=term, desc=newest_first, nulls_first=not newest_first) for term in terms]
+
+    def _orderable(self, name: str, kind: ValueType) -> exp.Expr:
+        stored: exp.Expr = self._column(name)
+        if kind.kind in _WITHOUT_ORDER:
+            stored = json_text(stored, dialect=self.written)
+        if kind.kind in ("string", *_WITHOUT_ORDER) and self.written == "postgres":
+            return exp.Collate(this=stored, expression=exp.to_identifier("C", quoted=True))
+        return stored

@@ -1,0 +1,35 @@
+"""One file for each warehouse, and the table that finds it by the adapter's name in `profiles.yml`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from feature_sync.definitions import Target
+from feature_sync.errors import ProfileError, did_you_mean
+from feature_sync.warehouses.base import Warehouse
+
+_WAREHOUSES = {
+    "duckdb": ("feature_sync.warehouses.duckdb", "DuckDBWarehouse"),
+    "postgres": ("feature_sync.warehouses.postgres", "PostgresWarehouse"),
+}
+
+
+def open_warehouse(target: Target) -> Warehouse:
+    """Connect to the warehouse of a target.
+
+    Raises:
+        ProfileError: The adapter is not supported, its driver is not installed, or a field is wrong.
+        WarehouseError: The warehouse cannot be reached.
+    """
+    if target.adapter not in _WAREHOUSES:
+        choice = did_you_mean(target.adapter, _WAREHOUSES)
+        raise ProfileError(
+            f"profile {target.profile}, target {target.name}: type {target.adapter!r} is no warehouse{choice}"
+        )
+    module, name = _WAREHOUSES[target.adapter]
+    try:
+        warehouse: type[Warehouse] = getattr(import_module(module), name)
+    except ModuleNotFoundError as missing:
+        extra = f"pip install 'feature-sync[{target.adapter}]'"
+        raise ProfileError(f"target {target.name} needs the Python module {missing.name}; {extra}") from missing
+    return warehouse.connect(target)

@@ -1,0 +1,70 @@
+"""What every warehouse can do for the rest of the package."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+
+import msgspec
+
+from feature_sync.definitions import Target
+from feature_sync.errors import ProfileError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Settings = TypeVar("Settings")
+
+
+class Warehouse(ABC):
+    """A connection that reads. Every method takes one SELECT as text, made by `sql.render`.
+
+    Raises:
+        WarehouseError: From every method, when the warehouse cannot be reached or refuses the query.
+    """
+
+    dialect: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def connect(cls, target: Target) -> Self:
+        """Connect to a target of `profiles.yml`."""
+
+    @abstractmethod
+    def describe(self, query: str) -> Mapping[str, str]:
+        """Return the types of a query's columns by name, in the warehouse's own words, without running it whole."""
+
+    @abstractmethod
+    def rows(self, query: str, *, batch_size: int) -> Iterator[list[tuple[Any, ...]]]:
+        """Stream a result as batches of tuples; memory is bounded by the batch."""
+
+    @abstractmethod
+    def arrow(self, query: str, *, batch_size: int) -> AbstractContextManager[pyarrow.RecordBatchReader]:
+        """Stream a result as Arrow batches with exact types; memory is bounded by the batch."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_settings(target: Target, kind: type[Settings]) -> Settings:
+    """Read the fields of a target that a warehouse uses; dbt's others are ignored.
+
+    Raises:
+        ProfileError: A field is missing or of the wrong type; its value is never quoted.
+    """
+    try:
+        return msgspec.convert(dict(target.settings), type=kind, strict=False)
+    except msgspec.ValidationError as wrong:
+        raise ProfileError(f"profile {target.profile}, target {target.name}: {wrong}") from wrong

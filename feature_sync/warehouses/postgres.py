@@ -1,0 +1,173 @@
+"""PostgreSQL through psycopg 3: results stream through a server-side cursor."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+import psycopg
+from psycopg.types.json import set_json_loads
+
+from feature_sync.definitions import Target
+from feature_sync.errors import WarehouseError
+from feature_sync.warehouses.base import Warehouse, read_settings
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_SECONDS_TO_CONNECT = 10
+_DECIMAL128_DIGITS = 38
+
+
+class PostgresSettings(msgspec.Struct):
+    """The fields of dbt-postgres's profile; `pass` and `database` are dbt's own second names."""
+
+    host: str
+    user: str
+    port: int = 5432
+    password: str | None = None
+    pass_: str | None = msgspec.field(default=None, name="pass")
+    dbname: str | None = None
+    database: str | None = None
+    connect_timeout: int = _SECONDS_TO_CONNECT
+    role: str | None = None
+    search_path: str | None = None
+    keepalives_idle: int = 0
+    sslmode: str | None = None
+    sslcert: str | None = None
+    sslkey: str | None = None
+    sslrootcert: str | None = None
+
+    def connection(self) -> dict[str, Any]:
+        """The arguments of libpq."""
+        same = ("host", "user", "port", "connect_timeout", "sslmode", "sslcert", "sslkey", "sslrootcert")
+        arguments = {name: getattr(self, name) for name in same}
+        arguments |= {"password": self.password or self.pass_, "dbname": self.dbname or self.database}
+        arguments |= {"keepalives_idle": self.keepalives_idle or None, "application_name": "feature-sync"}
+        if self.search_path:
+            escaped = re.sub(r"([\\ ])", r"\\\1", self.search_path)
+            arguments["options"] = f"-c search_path={escaped}"
+        return {name: value for name, value in arguments.items() if value is not None}
+
+
+class PostgresWarehouse(Warehouse):
+    """A read-only connection to PostgreSQL."""
+
+    dialect = "postgres"
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self._cursors = itertools.count()
+
+    @classmethod
+    def connect(cls, target: Target) -> Self:
+        """Connect with dbt's own fields.
+
+        Raises:
+            ProfileError: A field is missing or wrong.
+            WarehouseError: The server cannot be reached or refuses the user.
+        """
+        settings = read_settings(target, PostgresSettings)
+        try:
+            connection = psycopg.connect(**settings.connection())
+            if settings.role:
+                connection.execute(psycopg.sql.SQL("set role {}").format(psycopg.sql.Identifier(settings.role)))
+                connection.commit()
+            connection.read_only = True
+        except psycopg.Error as refused:
+            raise WarehouseError(f"PostgreSQL at {settings.host}:{settings.port}: {_one_line(refused)}") from refused
+        set_json_loads(lambda text: text.decode() if isinstance(text, bytes) else text, connection)
+        return cls(connection)
+
+    def describe(self, query: str) -> Mapping[str, str]:
+        """Let the server plan the query behind a cursor from which nothing is fetched."""
+        with self._cursor(query) as cursor:
+            return {column.name: column.type_display for column in cursor.description or []}
+
+    def rows(self, query: str, *, batch_size: int) -> Iterator[list[tuple[Any, ...]]]:
+        """Fetch batch after batch from a server-side cursor, in PostgreSQL's binary format."""
+        with self._cursor(query) as cursor, _translating():
+            while batch := cursor.fetchmany(batch_size):
+                yield batch
+
+    @contextmanager
+    def arrow(self, query: str, *, batch_size: int) -> Iterator[pyarrow.RecordBatchReader]:
+        """Build record batches, with the types that the server reports."""
+        import pyarrow
+
+        with self._cursor(query) as cursor:
+            schema = pyarrow.schema([(column.name, _arrow_type(column)) for column in cursor.description or []])
+
+            def batches() -> Iterator[pyarrow.RecordBatch]:
+                with _translating():
+                    while rows := cursor.fetchmany(batch_size):
+                        columns = zip(*rows, strict=True)
+                        arrays = [
+                            pyarrow.array(each, type=kind) for each, kind in zip(columns, schema.types, strict=True)
+                        ]
+                        yield pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
+
+            yield pyarrow.RecordBatchReader.from_batches(schema, batches())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    @contextmanager
+    def _cursor(self, query: str) -> Iterator[psycopg.ServerCursor[Any]]:
+        """Open a server-side cursor in a transaction of its own."""
+        cursor: psycopg.ServerCursor[Any]
+        with _translating(), self._connection.transaction():
+            cursor = psycopg.ServerCursor(self._connection, f"feature_sync_{next(self._cursors)}")
+            with cursor:
+                cursor.execute(query, binary=True)
+                yield cursor
+
+
+def _arrow_type(column: psycopg.Column) -> pyarrow.DataType:
+    """Map a column of a result; numeric without a precision takes the widest that Arrow has."""
+    import pyarrow
+
+    simple = {
+        "bool": pyarrow.bool_(), "int2": pyarrow.int16(), "int4": pyarrow.int32(), "int8": pyarrow.int64(),
+        "float4": pyarrow.float32(), "float8": pyarrow.float64(), "bytea": pyarrow.binary(), "date": pyarrow.date32(),
+        "timestamp": pyarrow.timestamp("us"), "timestamptz": pyarrow.timestamp("us", tz="UTC"),
+        "interval": pyarrow.duration("us"), "time": pyarrow.time64("us"),
+    }  # fmt: skip
+    name = re.sub(r"\(.*?\)", "", column.type_display)
+    element = name.removesuffix("[]")
+    if element == "numeric":
+        precision, scale = column.precision, column.scale
+        if precision is None or scale is None:
+            precision, scale = 76, 38
+        kind = (
+            pyarrow.decimal128(precision, scale)
+            if precision <= _DECIMAL128_DIGITS
+            else pyarrow.decimal256(precision, scale)
+        )
+    else:
+        kind = simple.get(element, pyarrow.string())
+    return pyarrow.list_(kind) if name.endswith("[]") else kind
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    import pyarrow
+
+    try:
+        yield
+    except psycopg.errors.UndefinedTable as missing:
+        raise WarehouseError(f"PostgreSQL: {_one_line(missing)}; run dbt build") from missing
+    except psycopg.Error as refused:
+        raise WarehouseError(f"PostgreSQL: {_one_line(refused)}") from refused
+    except pyarrow.ArrowInvalid as unfit:
+        raise WarehouseError(f"a value does not fit its column: {unfit}; cast the column in the model") from unfit
+
+
+def _one_line(error: psycopg.Error) -> str:
+    text = error.diag.message_primary or str(error)
+    return " ".join(text.split())
