@@ -1,0 +1,1 @@
+"""The online store: keys, bytes and the Redis that holds them."""
