@@ -1,0 +1,162 @@
+"""What a person types: each command parses, calls the feature store once, and prints."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from feature_sync import __version__
+from feature_sync.cli.options import key_values, pass_feature_store
+from feature_sync.errors import FeatureSyncError
+
+if TYPE_CHECKING:
+    from feature_sync.store import FeatureStore
+
+HELD_BACK = 3
+as_of_option = click.option("--as-of", metavar="MOMENT", help="The moment to call now, such as 2013-01-31T17:00:00Z.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+spine_option = click.option(
+    "--spine", required=True, metavar="MODEL", help="The rows to answer: a model, seed or source."
+)
+features_option = click.option(
+    "--features", metavar="VIEW:FEATURE,...", help="Features to explore with, in place of a feature service."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """A feature store for dbt projects: the manifest is the registry, Redis serves, the warehouse trains."""
+
+
+@cli.command("list")
+@json_option
+@pass_feature_store
+def list_(store: FeatureStore, as_json: bool) -> None:
+    """List feature views, entities and feature services."""
+    from feature_sync.cli.tables import print_registry
+
+    print_registry(store.registry, as_json=as_json)
+
+
+@cli.command()
+@click.argument("name")
+@json_option
+@pass_feature_store
+def describe(store: FeatureStore, name: str, as_json: bool) -> None:
+    """Describe a feature view or a feature service."""
+    from feature_sync.cli.tables import print_description
+
+    print_description(store.describe(name), as_json=as_json)
+
+
+@cli.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("-s", "--select", multiple=True, metavar="SELECTION", help="Feature views by dbt's own selection syntax.")
+@as_of_option
+@click.option("--full-refresh", is_flag=True, help="Remove the views' rows from Redis first.")
+@json_option
+@pass_feature_store
+def push(
+    store: FeatureStore,
+    names: tuple[str, ...],
+    select: tuple[str, ...],
+    as_of: str | None,
+    full_refresh: bool,
+    as_json: bool,
+) -> None:
+    """Write the newest row of every entity to Redis, for the views named or for all that are online."""
+    from feature_sync.cli.tables import print_pushed, progress_bars
+
+    with progress_bars("rows") as progress:
+        done = list(store.push(names, select=select, as_of=as_of, full_refresh=full_refresh, progress=progress))
+    print_pushed(done, as_json=as_json)
+    sys.exit(HELD_BACK if any(each.held_back for each in done) else 0)
+
+
+@cli.command()
+@click.argument("name")
+@click.argument("keys", metavar="KEY=VALUE...", nargs=-1, callback=key_values)
+@as_of_option
+@json_option
+@pass_feature_store
+def get(store: FeatureStore, name: str, keys: dict[str, str], as_of: str | None, as_json: bool) -> None:
+    """Read the values of a feature service, or of a feature view, for one entity."""
+    from feature_sync.cli.tables import print_vector
+
+    print_vector(store.get_feature_vector(name, keys, as_of=as_of), as_json=as_json)
+
+
+@cli.command()
+@click.argument("service", required=False)
+@spine_option
+@features_option
+@click.option("--dialect", metavar="DIALECT", help="Write for another warehouse than the target's.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file.")
+@pass_feature_store
+def sql(
+    store: FeatureStore, service: str | None, spine: str, features: str | None, dialect: str | None, output: str | None
+) -> None:
+    """Print the query that answers a spine with a feature service."""
+    from feature_sync.cli.tables import print_sql
+
+    training_set = store.get_training_set(service, spine, features=_split(features), dialect=dialect)
+    print_sql(training_set, output)
+
+
+@cli.command()
+@click.argument("service", required=False)
+@spine_option
+@features_option
+@click.option("-o", "--output", required=True, metavar="FILE.parquet", help="The Parquet file to write.")
+@pass_feature_store
+def extract(store: FeatureStore, service: str | None, spine: str, features: str | None, output: str) -> None:
+    """Write a training set to a Parquet file: one row for each row of the spine."""
+    from feature_sync.cli.tables import print_extracted, progress_bars
+
+    training_set = store.get_training_set(service, spine, features=_split(features))
+    with progress_bars("rows") as progress:
+        rows = training_set.write_parquet(output, lambda rows: progress(spine, rows))
+    print_extracted(training_set, output, rows)
+
+
+@cli.group()
+def redis() -> None:
+    """Start, stop or look at the embedded Redis of a project on DuckDB."""
+
+
+@redis.command()
+@pass_feature_store
+def start(store: FeatureStore) -> None:
+    """Start the embedded Redis unless it runs, and print its URL."""
+    click.echo(store.embedded_server.start())
+
+
+@redis.command()
+@pass_feature_store
+def stop(store: FeatureStore) -> None:
+    """Stop the embedded Redis; its data stays."""
+    click.echo("stopped" if store.embedded_server.stop() else "was not running")
+
+
+@redis.command()
+@pass_feature_store
+def status(store: FeatureStore) -> None:
+    """Tell whether the embedded Redis runs, and where."""
+    pid = store.embedded_server.pid
+    click.echo(f"running as process {pid} at {store.embedded_server.url}" if pid else "not running")
+
+
+def _split(features: str | None) -> list[str]:
+    return [each for each in (features or "").split(",") if each.strip()]
+
+
+def main() -> None:
+    """Run the command line; our own errors are one line on stderr and exit 1."""
+    try:
+        cli(prog_name="feature-sync")
+    except FeatureSyncError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

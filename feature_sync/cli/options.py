@@ -1,0 +1,65 @@
+"""The options that all commands share, with dbt's own names, and how a command gets its feature store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+import click
+
+if TYPE_CHECKING:
+    from feature_sync.store import FeatureStore
+
+Parameters = ParamSpec("Parameters")
+
+_OPTIONS = (
+    ("--project-dir", "DBT_PROJECT_DIR", "DIRECTORY", "Where dbt_project.yml is."),
+    ("--profiles-dir", "DBT_PROFILES_DIR", "DIRECTORY", "Where profiles.yml is."),
+    ("--profile", "DBT_PROFILE", "NAME", "The profile to use, in place of the project's."),
+    ("--target", "DBT_TARGET", "NAME", "The target to use, in place of the profile's."),
+    ("--target-path", "DBT_TARGET_PATH", "DIRECTORY", "Where dbt writes its artifacts."),
+    ("--redis-url", "FEATURE_SYNC_REDIS_URL", "URL", "Where Redis is: redis://, rediss:// or unix://."),
+    (
+        "--key-prefix",
+        "FEATURE_SYNC_KEY_PREFIX",
+        "TEXT",
+        "What all keys in Redis begin with, in place of the project's name.",
+    ),
+)
+_names = [name.removeprefix("--").replace("-", "_") for name, *_ in _OPTIONS]
+
+
+def pass_feature_store(
+    command: Callable[Concatenate[FeatureStore, Parameters], None],
+) -> Callable[Parameters, None]:
+    """Add the shared options to a command, open its feature store, and close it afterwards."""
+
+    def with_store(*args: Any, **arguments: Any) -> None:
+        with open_store({name: arguments.pop(name) for name in _names}) as store:
+            command(store, *args, **arguments)
+
+    decorated = update_wrapper(with_store, command)
+    for name, variable, metavar, text in reversed(_OPTIONS):
+        decorated = click.option(name, envvar=variable, metavar=metavar, help=text)(decorated)
+    return decorated
+
+
+def open_store(options: dict[str, str | None]) -> FeatureStore:
+    """Open the feature store."""
+    from feature_sync.store import FeatureStore
+
+    return FeatureStore.open(**options)
+
+
+def key_values(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Read KEY=VALUE arguments; a value may hold further equals signs."""
+    keys: dict[str, str] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{value!r} is not written as KEY=VALUE", context, parameter)
+        if name in keys:
+            raise click.BadParameter(f"{name} is given twice", context, parameter)
+        keys[name] = text
+    return keys

@@ -1,0 +1,246 @@
+"""Results as tables or JSON on stdout, progress and advice on stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from feature_sync.definitions import FeatureService, FeatureView, Registry, format_duration
+
+if TYPE_CHECKING:
+    from feature_sync.dbt.description import Description
+    from feature_sync.lookup import FeatureVector
+    from feature_sync.push import Pushed
+    from feature_sync.training import TrainingSet
+
+_WIDE = 200
+
+
+def print_registry(registry: Registry, *, as_json: bool) -> None:
+    """Print all feature views, entities and feature services."""
+    views, services = registry.feature_views.values(), registry.feature_services.values()
+    if as_json:
+        _print_json(
+            {
+                "feature_views": [_view_facts(view) for view in views],
+                "entities": {name: [view.reference for view in each] for name, each in registry.entities.items()},
+                "feature_services": [_service_facts(service) for service in services],
+            }
+        )
+        return
+    rows = [
+        (
+            each.reference,
+            _entities(each),
+            each.history,
+            _ttl(each),
+            "yes" if each.online else "no",
+            _names(each.features),
+        )
+        for each in views
+    ]
+    _print_table(("feature view", "entities", "history", "ttl", "online", "features"), rows)
+    entities = [(name, ", ".join(each.reference for each in used_by)) for name, used_by in registry.entities.items()]
+    _print_table(("entity", "described by"), entities)
+    _print_table(
+        ("feature service", "join keys", "features"),
+        [(each.name, ", ".join(each.join_keys), ", ".join(each.feature_names)) for each in services],
+    )
+
+
+def print_description(description: Description, *, as_json: bool) -> None:
+    """Print one feature view or feature service."""
+    if as_json:
+        _print_json(asdict(description))
+        return
+    console = _console()
+    console.print(Text(f"{description.kind} {description.name}", style="bold"))
+    if description.description:
+        console.print(Text(description.description.strip()))
+    _print_table(("", ""), list(description.facts.items()), headed=False)
+    role = "role" if description.kind == "feature view" else "from"
+    rows = [
+        (
+            each.name,
+            each.role,
+            each.data_type or "",
+            "" if each.default is None else str(each.default),
+            each.description,
+        )
+        for each in description.columns
+    ]
+    _print_table(("column", role, "type", "default", "description"), rows)
+    lists = {"tests": description.tests, "used by": description.used_by, "upstream": description.upstream}
+    _print_table(("", ""), [(name, "\n".join(each)) for name, each in lists.items() if each], headed=False)
+
+
+def print_pushed(pushed: Sequence[Pushed], *, as_json: bool) -> None:
+    """Print what a push did with each view."""
+    if as_json:
+        _print_json([asdict(each) for each in pushed])
+        return
+    rows = [(each.feature_view, f"{each.written:,}", f"{each.seconds:.2f} s", each.held_back or "") for each in pushed]
+    _print_table(("feature view", "rows written", "time", "held back because"), rows, right=(1, 2))
+
+
+def print_vector(vector: FeatureVector, *, as_json: bool) -> None:
+    """Print a feature vector with the status and event time of each value."""
+    if as_json:
+        _print_json({"keys": vector.keys, "features": [asdict(each) for each in vector.values]})
+        return
+    rows = [(each.name, show(each.value), each.status, show(each.event_timestamp)) for each in vector.values]
+    _print_table(("feature", "value", "status", "event time"), rows)
+
+
+def print_sql(training_set: TrainingSet, output: str | None) -> None:
+    """Print the query, or write it to a file; an ad-hoc selection is followed by the YAML that would keep it."""
+    from feature_sync.training import write_text
+
+    if output is None:
+        click.echo(training_set.sql, nl=False)
+    else:
+        write_text(output, training_set.sql)
+        click.echo(f"wrote {output}", err=True)
+    _print_exposure(training_set.service)
+
+
+def print_extracted(training_set: TrainingSet, output: str, rows: int) -> None:
+    """Say what was written where."""
+    click.echo(f"{output}: {rows:,} rows, {len(training_set.service.feature_names)} features", err=True)
+    _print_exposure(training_set.service)
+
+
+def show(value: Any) -> str:
+    """Write a value as a person reads it; moments are in UTC."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        text = value.replace(tzinfo=None).isoformat(sep=" ")
+        return f"{text}Z" if value.tzinfo else text
+    return str(value)
+
+
+@contextmanager
+def progress_bars(unit: str) -> Iterator[Callable[[str, int], None]]:
+    """Show on stderr how far each task is, if stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda name, done: None
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,} {task.fields[unit]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:
+        tasks: dict[str, Any] = {}
+
+        def update(name: str, done: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=None, unit=unit)
+            progress.update(tasks[name], completed=done)
+
+        yield update
+
+
+def _print_exposure(service: FeatureService) -> None:
+    """Print the YAML of an exposure for a service that the project does not define."""
+    if service.location is not None or any(each.alias == service.name for each in service.selections):
+        return
+    references = [
+        f"ref('{each.view.name}'" + (f", v={each.view.version})" if each.view.version else ")")
+        for each in service.selections
+    ]
+    lines = [
+        "# To keep these features, add an exposure:",
+        "exposures:",
+        f"  - name: {service.name}",
+        "    type: ml",
+        "    owner: {name: ..., email: ...}",
+        f"    depends_on: [{', '.join(references)}]",
+        "    config:",
+        "      meta:",
+        "        feature_service:",
+        "          features:",
+        *(f"            {each.view.reference}: [{', '.join(each.features)}]" for each in service.selections),
+    ]
+    click.echo("\n".join(lines), err=True)
+
+
+def _view_facts(view: FeatureView) -> dict[str, Any]:
+    return {
+        "name": view.reference,
+        "entities": {entity.name: entity.join_keys for entity in view.entities},
+        "history": str(view.history),
+        "ttl": None if view.ttl is None else format_duration(view.ttl),
+        "lag": None if view.lag is None else format_duration(view.lag),
+        "online": view.online,
+        "features": [feature.name for feature in view.features],
+    }
+
+
+def _service_facts(service: FeatureService) -> dict[str, Any]:
+    return {"name": service.name, "join_keys": service.join_keys, "features": service.feature_names}
+
+
+def _entities(view: FeatureView) -> str:
+    return ", ".join(f"{entity.name} ({', '.join(entity.join_keys)})" for entity in view.entities)
+
+
+def _ttl(view: FeatureView) -> str:
+    return "" if view.ttl is None else format_duration(view.ttl)
+
+
+def _names(features: Iterable[Any]) -> str:
+    return ", ".join(feature.name for feature in features)
+
+
+def _console() -> Console:
+    """Write to stdout; into a pipe or file, lines are never wrapped to the width of a terminal."""
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_WIDE)
+
+
+def _print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, headed: bool = True, right: Sequence[int] = ()
+) -> None:
+    table = Table(show_header=headed, box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for at, name in enumerate(columns):
+        table.add_column(name, justify="right" if at in right else "left", overflow="fold", no_wrap=at == 0)
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    console = _console()
+    console.print(table)
+    console.print()
+
+
+def _print_json(content: Any) -> None:
+    click.echo(json.dumps(_finite(content), indent=2, default=_as_json, ensure_ascii=False))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they become text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, (date, Decimal, UUID)):
+        return str(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    raise TypeError(type(value).__name__)

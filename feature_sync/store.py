@@ -1,0 +1,306 @@
+"""The library's face: a `FeatureStore` opens a dbt project and hands each request down to what does the work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from feature_sync.clock import Clock, read_clock
+from feature_sync.dbt.description import Description, describe_service, describe_view
+from feature_sync.dbt.manifest import Manifest, read_manifest
+from feature_sync.dbt.profile import read_target
+from feature_sync.dbt.project import Project, read_project
+from feature_sync.dbt.registry import read_registry
+from feature_sync.definitions import (
+    FeatureService,
+    FeatureView,
+    Registry,
+    Relation,
+    Target,
+    parse_features,
+    service_of,
+)
+from feature_sync.errors import ProjectError, RequestError, UnknownName
+
+if TYPE_CHECKING:
+    from feature_sync.lookup import FeatureVector, Reader
+    from feature_sync.online.redis import OnlineStore
+    from feature_sync.online.server import EmbeddedServer
+    from feature_sync.push import Progress, Pushed
+    from feature_sync.training import TrainingSet
+    from feature_sync.warehouses.base import Warehouse
+
+FOLDER = ".feature_sync"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Where everything is; what is None falls back on dbt's environment variables, then on dbt's defaults."""
+
+    project_dir: str | None = None
+    profiles_dir: str | None = None
+    profile: str | None = None
+    target: str | None = None
+    target_path: str | None = None
+    redis_url: str | None = None
+    key_prefix: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+class FeatureStore:
+    """The feature views and services of one dbt project, its warehouse and its online store.
+
+    Nothing is connected until it is needed. Use it as a context manager, or close it.
+
+    >>> store = FeatureStore.open("shop")                                               # doctest: +SKIP
+    >>> store.get_feature_vector("churn_model", {"customer_id": 7}).to_dict()           # doctest: +SKIP
+    {'order_count': 3, 'amount_30d': 120.5}
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.project: Project = read_project(options.project_dir, options.target_path, options.variables)
+        self._warehouse: Warehouse | None = None
+        self._online: OnlineStore | None = None
+        self._reader: Reader | None = None
+
+    @classmethod
+    def open(cls, project_dir: str | os.PathLike[str] | None = None, **options: Any) -> Self:
+        """Open a dbt project; the options are those of `Options`.
+
+        Raises:
+            ProjectError: There is no dbt project.
+        """
+        folder = os.fspath(project_dir) if project_dir is not None else None
+        return cls(Options(project_dir=folder, **options))
+
+    def close(self) -> None:
+        """Close the connections that were opened."""
+        if self._warehouse is not None:
+            self._warehouse.close()
+        if self._online is not None:
+            self._online.close()
+        self._warehouse = self._online = self._reader = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What dbt wrote about the project.
+
+        Raises:
+            ProjectError: There is no manifest yet, or it cannot be read.
+        """
+        return read_manifest(self.project.target_path / "manifest.json")
+
+    @cached_property
+    def registry(self) -> Registry:
+        """All entities, feature views and feature services.
+
+        Raises:
+            DefinitionError: A definition is wrong.
+            ProjectError: There is no manifest yet, or it cannot be read.
+        """
+        catalog = self.project.target_path / "catalog.json"
+        return read_registry(self.manifest, project=self.project.name, catalog=catalog)
+
+    @cached_property
+    def target(self) -> Target:
+        """How to reach the warehouse.
+
+        Raises:
+            ProfileError: `profiles.yml` does not say.
+        """
+        options = self.options
+        return read_target(
+            self.project, profiles_dir=options.profiles_dir, profile=options.profile, target=options.target
+        )
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know although nothing failed: stale artifacts, unpinned versions."""
+        found = list(self.registry.warnings)
+        if newer := self.project.newer_sources(self.manifest.path):
+            more = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
+            found.append(
+                f"{newer[0]}{more} changed after {self.manifest.path.name} was written; run dbt parse or dbt build"
+            )
+        return found
+
+    @property
+    def key_prefix(self) -> str:
+        """What all keys in Redis begin with: the project's name, unless configured."""
+        return self.options.key_prefix or os.environ.get("FEATURE_SYNC_KEY_PREFIX") or self.project.name
+
+    @property
+    def embedded_server(self) -> EmbeddedServer:
+        """The project's own Redis, whether it runs or not."""
+        from feature_sync.online.server import EmbeddedServer
+
+        return EmbeddedServer(self.project.directory / FOLDER / "redis")
+
+    def describe(self, name: str) -> Description:
+        """Tell all that is known of a feature view or a feature service.
+
+        Raises:
+            UnknownName: The project defines neither.
+        """
+        if service := self.registry.feature_services.get(name):
+            return describe_service(service, self.manifest)
+        self.registry.service_or_view(name)
+        view = self.registry.feature_view(name)
+        return describe_view(view, self.manifest, self.registry)
+
+    def push(
+        self,
+        names: Sequence[str] = (),
+        *,
+        select: Sequence[str] = (),
+        as_of: str | datetime | None = None,
+        full_refresh: bool = False,
+        progress: Progress = lambda view, rows: None,
+    ) -> Iterator[Pushed]:
+        """Write the newest row of every entity to the online store, for the views named or all that are online.
+
+        Raises:
+            FeatureSyncError: A view is unknown or wrong, or the warehouse or Redis failed.
+        """
+        from feature_sync.dbt.run_results import Gate
+        from feature_sync.push import Pusher
+
+        views = self._views_to_push(names, select)
+        gate = Gate(self.project.target_path / "run_results.json", self.manifest)
+        pusher = Pusher(
+            self._open_warehouse(),
+            self._open_online(),
+            prefix=self.key_prefix,
+            clock=self._clock(as_of),
+            gate=gate,
+            full_refresh=full_refresh,
+        )
+        yield from pusher.push(views, progress)
+
+    def get_feature_vector(
+        self, name: str, keys: Mapping[str, Any], *, as_of: str | datetime | None = None
+    ) -> FeatureVector:
+        """Read the values of a feature service (or of one view) for one set of keys.
+
+        Raises:
+            FeatureSyncError: The name or a key is unknown, or Redis failed.
+        """
+        return self.get_online_features(name, [keys], as_of=as_of)[0]
+
+    def get_online_features(
+        self, name: str, entity_rows: Sequence[Mapping[str, Any]], *, as_of: str | datetime | None = None
+    ) -> list[FeatureVector]:
+        """Read the values of a feature service (or of one view) for many sets of keys, in their order.
+
+        Raises:
+            FeatureSyncError: The name or a key is unknown, or Redis failed.
+        """
+        from feature_sync.lookup import Reader
+
+        service = self.registry.service_or_view(name)
+        if self._reader is None:
+            self._reader = Reader(self._open_online(), prefix=self.key_prefix)
+        return self._reader.read(service, entity_rows, as_of=self._clock(as_of))
+
+    def get_training_set(
+        self, service: str | None, spine: str, *, features: Iterable[str] = (), dialect: str | None = None
+    ) -> TrainingSet:
+        """Answer a spine (a model, seed, snapshot or source by name) with a service, or with `view:feature` names.
+
+        Raises:
+            FeatureSyncError: A name is unknown, or the spine does not fit.
+        """
+        from feature_sync.training import training_set
+
+        return training_set(
+            self.service(service, features),
+            self._spine(spine),
+            open_warehouse=self._open_warehouse,
+            adapter=self.manifest.metadata.adapter_type or self.target.adapter,
+            dialect=dialect,
+        )
+
+    def service(self, name: str | None, features: Iterable[str] = ()) -> FeatureService:
+        """Find a service by name, or make one of `view:feature` names.
+
+        Raises:
+            RequestError: Both or neither are given, or a feature is not written as `view:feature`.
+            UnknownName: The project does not define it.
+        """
+        chosen = list(features)
+        if (name is None) == (not chosen):
+            raise RequestError("name a feature service, or features as --features view:feature,..., and not both")
+        if name is not None:
+            return self.registry.service_or_view(name)
+        return service_of(parse_features(chosen, self.registry), name="my_model")
+
+    def _clock(self, as_of: str | datetime | None) -> Clock:
+        return read_clock(as_of, self.project.as_of)
+
+    def _views_to_push(self, names: Sequence[str], select: Sequence[str]) -> list[FeatureView]:
+        from feature_sync.dbt.selection import select as select_by_dbt
+
+        named = [self.registry.feature_view(name) for name in names]
+        for view in named:
+            if not view.online:
+                raise RequestError(f"{view.relation.location}: {view.reference} says online: false")
+        views = named or [view for view in self.registry.feature_views.values() if view.online]
+        if not views:
+            raise RequestError("the project defines no feature view that is online")
+        if select:
+            options = {"--profiles-dir": self.options.profiles_dir, "--profile": self.options.profile}
+            options |= {"--target": self.options.target, "--target-path": self.options.target_path}
+            ids = select_by_dbt(tuple(select), project_dir=self.project.directory, options=options)
+            views = [view for view in views if view.relation.unique_id in ids]
+            if not views:
+                raise RequestError(f"--select {' '.join(select)} selects no feature view that is online")
+        return views
+
+    def _spine(self, name: str) -> Relation:
+        ids = self.manifest.relations()
+        node = self.manifest.node(ids[name]) if name in ids else None
+        if node is None:
+            raise UnknownName("model, seed, snapshot or source", name, ids)
+        if not node.relation_name:
+            raise ProjectError(f"{node.location}: has no table of its own; a spine must be one")
+        return node.relation({})
+
+    def _open_warehouse(self) -> Warehouse:
+        from feature_sync.warehouses import open_warehouse
+
+        if self._warehouse is None:
+            self._warehouse = open_warehouse(self.target)
+        return self._warehouse
+
+    def _open_online(self) -> OnlineStore:
+        from feature_sync.online.redis import OnlineStore
+
+        if self._online is None:
+            self._online = OnlineStore(self.redis_url())
+        return self._online
+
+    def redis_url(self) -> str:
+        """Where Redis is; without a URL, a project on DuckDB starts one of its own.
+
+        Raises:
+            RequestError: No URL is set, and the target is a warehouse that several people share.
+        """
+        if url := self.options.redis_url or os.environ.get("FEATURE_SYNC_REDIS_URL"):
+            return url
+        if self.target.adapter == "duckdb":
+            return self.embedded_server.start()
+        raise RequestError("say where Redis is with --redis-url or FEATURE_SYNC_REDIS_URL")
