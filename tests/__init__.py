@@ -1,0 +1,1 @@
+"""The tests are the manual: their names say what holds."""

@@ -1,0 +1,83 @@
+"""Fixtures: real servers, started on free ports in temporary folders, and dbt projects built once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from hypothesis import HealthCheck, settings
+
+from feature_sync.online.server import EmbeddedServer
+from tests.support.postgres import PostgresServer
+from tests.support.projects import EXAMPLE, BuiltProject, build_project
+
+settings.register_profile(
+    "databases", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+settings.load_profile("databases")
+_FROM_OUTSIDE = ("DBT_", "FEATURE_SYNC_", "PG")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_from_outside():
+    """Keep the developer's own settings out of the tests."""
+    for name in [name for name in os.environ if name.startswith(_FROM_OUTSIDE)]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of this test run's own."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    """A Redis server of this test run's own; the folder is short, for the path of a unix socket is limited."""
+    folder = Path(tempfile.mkdtemp(prefix="redis"))
+    server = EmbeddedServer(folder)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def redis_url(redis_server):
+    """An empty Redis."""
+    import redis
+
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory, worker_id):
+    """A folder that all processes of this test run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def example(shared_folder) -> BuiltProject:
+    """The repository's own project, built on DuckDB once for all tests: they only read it."""
+    folder = shared_folder / "example"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "target" / "run_results.json").exists():
+            return build_project(EXAMPLE, folder, target="duckdb")
+    return BuiltProject(folder, target="duckdb")
+
+
+@pytest.fixture(scope="session")
+def example_on_postgres(tmp_path_factory, postgres) -> BuiltProject:
+    """The repository's own project, built on PostgreSQL."""
+    return build_project(
+        EXAMPLE, tmp_path_factory.mktemp("example_on_postgres"), target="postgres", environment=postgres.environment
+    )

@@ -1,0 +1,1 @@
+"""What several tests need: servers, projects, the oracle and its cases."""

@@ -1,0 +1,71 @@
+"""dbt projects in temporary folders, built by the real dbt, and the command line run in them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+EXAMPLE = Path(__file__).parents[2]
+PROJECTS = EXAMPLE / "tests" / "projects"
+_DBT_FOLDERS = ("macros", "models", "profiles", "seeds", "snapshots", "tests/dbt")
+
+
+@dataclass(frozen=True)
+class BuiltProject:
+    """A project that dbt has built for one target."""
+
+    folder: Path
+    target: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment in which commands run: nothing of the developer's own settings."""
+        profiles = self.folder / "profiles" if (self.folder / "profiles").is_dir() else self.folder
+        return {
+            **os.environ,
+            "DBT_PROFILES_DIR": str(profiles),
+            "DBT_TARGET": self.target,
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "DBT_USE_COLORS": "false",
+            **self.environment,
+        }
+
+    def dbt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run dbt; fails the test if dbt fails."""
+        done = self.run(str(Path(sys.executable).with_name("dbt")), *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def feature_sync(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line."""
+        return self.run(sys.executable, "-m", "feature_sync", *arguments, **environment)
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        variables = {**self.variables, **environment}
+        return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, check=False)
+
+
+def copy_project(source: Path, folder: Path) -> Path:
+    """Copy the files of a dbt project, and nothing that dbt or a person left beside them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source / "dbt_project.yml", folder)
+    if (source / "profiles.yml").exists():
+        shutil.copy(source / "profiles.yml", folder)
+    for name in _DBT_FOLDERS:
+        if (source / name).is_dir():
+            shutil.copytree(source / name, folder / name, dirs_exist_ok=True)
+    return folder
+
+
+def build_project(
+    source: Path, folder: Path, *, target: str, environment: dict[str, str] | None = None
+) -> BuiltProject:
+    """Copy a project and build it."""
+    project = BuiltProject(copy_project(source, folder), target, environment or {})
+    project.dbt("--quiet", "build")
+    return project
