@@ -65,7 +65,6 @@ class FeatureStore:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.project: Project = read_project(options.project_dir, options.target_path, options.variables)
-        self._warehouse: Warehouse | None = None
         self._online: OnlineStore | None = None
         self._reader: Reader | None = None
 
@@ -80,12 +79,10 @@ class FeatureStore:
         return cls(Options(project_dir=folder, **options))
 
     def close(self) -> None:
-        """Close the connections that were opened."""
-        if self._warehouse is not None:
-            self._warehouse.close()
+        """Close the connection to Redis; the warehouse is only open while a request needs it."""
         if self._online is not None:
             self._online.close()
-        self._warehouse = self._online = self._reader = None
+        self._online = self._reader = None
 
     def __enter__(self) -> Self:
         return self
@@ -181,15 +178,12 @@ class FeatureStore:
 
         views = self._views_to_push(names, select)
         gate = Gate(self.project.target_path / "run_results.json", self.manifest)
-        pusher = Pusher(
-            self._open_warehouse(),
-            self._open_online(),
-            prefix=self.key_prefix,
-            clock=self._clock(as_of),
-            gate=gate,
-            full_refresh=full_refresh,
-        )
-        yield from pusher.push(views, progress)
+        online, clock = self._open_online(), self._clock(as_of)
+        with self._open_warehouse() as warehouse:
+            pusher = Pusher(
+                warehouse, online, prefix=self.key_prefix, clock=clock, gate=gate, full_refresh=full_refresh
+            )
+            yield from pusher.push(views, progress)
 
     def get_feature_vector(
         self, name: str, keys: Mapping[str, Any], *, as_of: str | datetime | None = None
@@ -282,9 +276,7 @@ class FeatureStore:
     def _open_warehouse(self) -> Warehouse:
         from feature_sync.warehouses import open_warehouse
 
-        if self._warehouse is None:
-            self._warehouse = open_warehouse(self.target)
-        return self._warehouse
+        return open_warehouse(self.target)
 
     def _open_online(self) -> OnlineStore:
         from feature_sync.online.redis import OnlineStore

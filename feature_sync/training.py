@@ -76,7 +76,10 @@ class TrainingSet:
 
     @contextmanager
     def _batches(self) -> Iterator[pyarrow.RecordBatchReader]:
-        with self._open_warehouse().arrow(self.sql, batch_size=_ROWS_PER_BATCH) as reader:
+        with (
+            self._open_warehouse() as warehouse,
+            warehouse.arrow(self.sql, batch_size=_ROWS_PER_BATCH) as reader,
+        ):
             yield reader
 
 
@@ -92,8 +95,8 @@ def training_set(
     """
 
     def types(relation: Relation) -> dict[str, str]:
-        warehouse = open_warehouse()
-        return dict(warehouse.describe(render(every_column(relation, dialect=adapter), dialect=adapter)))
+        with open_warehouse() as warehouse:
+            return dict(warehouse.describe(render(every_column(relation, dialect=adapter), dialect=adapter)))
 
     if not spine.columns_are_complete:
         spine = spine.with_types(types(spine))

@@ -1,0 +1,50 @@
+# Everything a contributor types. Each target installs what it needs into .venv, once.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PROJECT := pyproject.toml constraints.txt
+
+export DBT_PROFILES_DIR := $(CURDIR)/profiles
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+
+.PHONY: demo test lint format clean
+
+demo: .venv/.demo ## Build the example on DuckDB, push it to an embedded Redis, read a vector, write a training set
+	@$(BIN)/python scripts/demo.py
+
+test: .venv/.test ## Run all tests, against real servers that the tests start and stop
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
+
+lint: .venv/.test ## Check style, types, floors, SQL and dbt's YAML
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/sqlfluff lint --disable-progress-bar
+	@$(BIN)/dbt --quiet --warn-error parse --no-partial-parse --target bigquery --target-path target/lint
+
+format: .venv/.test ## Put everything into the house's style
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+	@$(BIN)/sqlfluff fix --disable-progress-bar
+
+clean: ## Remove whatever the targets above made; stops the embedded Redis
+	@if [ -x $(BIN)/feature-sync ]; then $(BIN)/feature-sync redis stop; fi
+	@rm -rf .venv target logs .feature_sync *.duckdb .coverage*
+
+.venv/.made:
+	@echo "Making a virtual environment in .venv"
+	@$(PYTHON) -c 'import sys; sys.exit("feature-sync needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv .venv
+	@$(PIP) pip
+	@touch $@
+
+.venv/.demo: .venv/.made $(PROJECT)
+	@echo "Installing feature-sync and dbt with DuckDB (about a minute)"
+	@$(PIP) --editable '.[duckdb]' --group dbt
+	@touch $@
+
+.venv/.test: .venv/.made $(PROJECT)
+	@echo "Installing what the tests need (a minute or two)"
+	@$(PIP) --editable '.[duckdb,postgres,pandas]' --group test --group lint
+	@touch $@ .venv/.demo

@@ -1,0 +1,1 @@
+select sensor, max(celsius) as battery from {{ ref('readings') }} group by sensor

@@ -1,0 +1,1 @@
+select distinct sensor, upper(sensor) as place from {{ ref('readings') }}

@@ -1,0 +1,1 @@
+select sensor, read_at, loaded_at, celsius from {{ ref('readings') }}

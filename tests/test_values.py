@@ -1,0 +1,170 @@
+"""Values and keys: what the warehouse holds is what `get` returns, type for type, and the bytes in between are fixed."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_sync import FeatureStore
+from feature_sync.online.codec import Schema, encode_row, read_row, read_schema, read_value
+from feature_sync.online.keys import row_key, wire_key
+from feature_sync.value_types import SCALARS, ValueType, parse
+from tests.support.projects import PROJECTS, build_project
+
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "online.json").read_text())
+MOMENT = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def project(request, tmp_path_factory):
+    environment = request.getfixturevalue("postgres").environment if request.param == "postgres" else {}
+    folder = tmp_path_factory.mktemp(f"types_on_{request.param}")
+    return build_project(PROJECTS / "types", folder, target=request.param, environment=environment)
+
+
+@pytest.fixture
+def store(project, redis_url, monkeypatch):
+    for name, value in project.environment.items():
+        monkeypatch.setenv(name, value)
+    with FeatureStore.open(
+        project.folder, profiles_dir=str(project.folder), target=project.target, redis_url=redis_url
+    ) as opened:
+        assert [each.held_back for each in opened.push()] == [None, None, None]
+        yield opened
+
+
+def test_every_type_comes_back_exactly_as_the_warehouse_holds_it(store):
+    vector = store.get_feature_vector("everything", {"id": 1}).to_dict()
+    assert math.isnan(vector.pop("real_number"))
+    document = json.loads(vector.pop("document"))
+    assert document == {"a": [1, None]}
+    assert vector == {
+        "whole": -(2**63),
+        "exact": Decimal("-12345678901234567890123456.7890123456"),
+        "flag": True,
+        "words": "",
+        "raw": b"\x00\xff}",
+        "day": date(1969, 12, 31),
+        "wall_clock": datetime(1969, 12, 31, 23, 59, 59, 999999),
+        "instant": datetime(2024, 3, 31, 1, 30, 0, 1, tzinfo=timezone(timedelta(hours=1))),
+        "numbers": [1, None, 3],
+        "moments": [datetime(2024, 1, 1, 0, 0, 0, 1)],
+        "token": UUID("c2c5e0aa-9e43-4f52-9c5e-0b1e3d8a7f10"),
+    }
+
+
+def test_the_largest_integer_and_negative_zero_survive(store):
+    vector = store.get_feature_vector("everything", {"id": "2"}).to_dict()
+    assert vector["whole"] == 2**63 - 1
+    assert math.copysign(1, vector["real_number"]) == -1
+    assert (vector["exact"], vector["words"], vector["flag"]) == (Decimal("1.5"), "a|{é}%", False)
+
+
+def test_a_null_in_the_row_stays_null_and_an_absent_row_gives_the_defaults(store):
+    nulls = {each.name: each for each in store.get_feature_vector("everything", {"id": 3}).values}
+    assert (nulls["words"].value, nulls["words"].status) == (None, "null")
+    assert nulls["real_number"].value == -math.inf
+    absent = {each.name: each for each in store.get_feature_vector("everything", {"id": 4}).values}
+    assert (absent["words"].value, absent["words"].status) == ("unknown", "missing")
+    assert (absent["exact"].value, absent["whole"].value) == (Decimal("0.5"), None)
+
+
+def test_composite_keys_of_every_allowed_type_find_their_row(store):
+    keys = {
+        "name": "a|b",
+        "day": date(2024, 2, 29),
+        "price": Decimal("10.5"),
+        "token": UUID("c2c5e0aa-9e43-4f52-9c5e-0b1e3d8a7f10"),
+        "flag": True,
+        "moment": datetime(2024, 1, 1, 0, 0, 0, 1),
+    }
+    typed = {"day": "2024-02-29", "price": "10.50", "flag": "TRUE", "moment": "2024-01-01T00:00:00.000001"}
+    empty = {**keys, "name": "", "price": 0, "token": UUID(int=0), "flag": False, "moment": "1970-01-01"}
+    vectors = store.get_online_features("keys", [keys, {**keys, **typed}, empty, {**empty, "name": None}])
+    assert [each.to_dict()["answer"] for each in vectors] == [42, 42, 43, None]
+
+
+def test_an_empty_text_and_the_text_that_stands_for_it_are_different_entities(store):
+    vectors = store.get_online_features("names", [{"name": ""}, {"name": "{%}"}])
+    assert [each.to_dict()["length"] for each in vectors] == [1, 3]
+
+
+@pytest.mark.parametrize("vector", VECTORS["keys"], ids=lambda each: each["key"])
+def test_keys_are_the_bytes_of_the_test_vectors(vector):
+    kinds = [parse(kind) for kind in vector["types"]]
+    wire = [wire_key(value, kind) for value, kind in zip(vector["values"], kinds, strict=True)]
+    assert row_key(vector["prefix"], wire, kinds) == vector["key"].encode()
+
+
+@pytest.mark.parametrize("vector", VECTORS["rows"], ids=lambda each: each["means"])
+def test_rows_are_the_bytes_of_the_test_vectors_and_any_messagepack_reads_them(vector):
+    event_timestamp, *values = (_from_json(each) for each in vector["array"][1:])
+    row = [bytes.fromhex(vector["array"][0]), event_timestamp, *values]
+    assert encode_row(row).hex() == vector["hex"]
+    assert [repr(each) for each in msgpack.unpackb(bytes.fromhex(vector["hex"]))] == [repr(each) for each in row]
+
+
+@pytest.mark.parametrize("vector", VECTORS["schemas"], ids=lambda each: each["id"])
+def test_a_schema_id_is_four_bytes_of_the_sha_256_of_keys_and_features(vector):
+    schema = read_schema(json.dumps(vector["schema"]).encode())
+    assert schema.id.hex() == vector["id"]
+    assert read_schema(schema.to_json()) == schema
+
+
+def test_a_schema_survives_redis_with_its_ttl_and_its_clock():
+    schema = Schema(
+        keys=(("k", ValueType("string")),),
+        features=(("a", ValueType("decimal", 10, 2)), ("b", ValueType("array", element=ValueType("date")))),
+        defaults={"a": 0.5},
+        ttl=timedelta(days=30, microseconds=1),
+        as_of=MOMENT,
+    )
+    assert read_schema(schema.to_json()) == schema
+
+
+scalar_types = st.sampled_from([ValueType(kind) for kind in SCALARS] + [ValueType("decimal", 38, 10)])
+value_types = st.recursive(
+    scalar_types,
+    lambda inner: (
+        inner.map(lambda each: ValueType("array", element=each))
+        | st.lists(st.tuples(st.text(max_size=4), inner), min_size=1, max_size=3).map(
+            lambda fields: ValueType("struct", fields=tuple(fields))
+        )
+    ),
+    max_leaves=5,
+)
+
+
+@given(value_types)
+def test_a_type_reads_back_as_it_was_written(kind):
+    assert parse(str(kind)) == kind
+
+
+@given(st.text())
+def test_different_texts_have_different_keys(text):
+    other = row_key("p:", [text + "|"], [ValueType("string")])
+    key = row_key("p:", [text], [ValueType("string")])
+    assert key != other
+    assert key.count(b"{") == key.count(b"}") == 1
+
+
+def test_a_struct_comes_back_with_its_fields_read():
+    kind = parse('struct<"day" date, "price" decimal(10,2)>')
+    content = encode_row([b"\0\0\0\0", None, {"day": 1, "price": "1.50"}])
+    assert read_value(read_row(content).values[0], kind) == {"day": date(1970, 1, 2), "price": Decimal("1.50")}
+
+
+def _from_json(value):
+    if isinstance(value, dict):
+        (kind, text), *_ = value.items()
+        return {"float": float, "bytes": bytes.fromhex}[kind](text) if kind in ("float", "bytes") else value
+    return value
