@@ -15,7 +15,7 @@ from feature_sync import FeatureStore
 
 SERVICE = "departure_delay_model"
 SPINE = "departures"
-FLIGHT = "2013-01-31_B6_1_JFK"
+FLIGHT = "2013-01-31_B6_1006_JFK"
 TRAINING_SET = Path("target/training_set.parquet")
 console = Console(highlight=False)
 
@@ -38,7 +38,9 @@ def main() -> None:
     if vector != {name: row[name] for name in vector}:
         sys.exit("Serving and training disagree: please report this.")
     console.print("\nEqual: what the model is served is what it was trained on.\n")
-    console.print("Next, try:", "  export DBT_PROFILES_DIR=profiles PATH=$PWD/.venv/bin:$PATH", sep="\n")
+    console.print(
+        "Next, try:", "  export DBT_PROFILES_DIR=profiles PATH=$PWD/.venv/bin:$PATH", sep="\n", soft_wrap=True
+    )
     for command in (
         "feature-sync list",
         "feature-sync describe carrier_delays",
@@ -46,12 +48,12 @@ def main() -> None:
         "dbt docs generate --static && open target/static_index.html",
         "feature-sync redis stop",
     ):
-        console.print(f"  {command}")
+        console.print(f"  {command}", soft_wrap=True)
 
 
 def run(program: str, *arguments: str) -> None:
     """Show a command and run it; the demo ends where it fails."""
-    console.print(f"[bold]$ {program} {' '.join(arguments)}[/]")
+    console.print(f"[bold]$ {program} {' '.join(arguments)}[/]", soft_wrap=True)
     done = subprocess.run([str(Path(sys.executable).with_name(program)), *arguments], check=False)
     if done.returncode != 0:
         sys.exit(done.returncode)

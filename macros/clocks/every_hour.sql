@@ -1,0 +1,15 @@
+{% macro every_hour(first, last, name) -%}
+{{ adapter.dispatch('every_hour', 'feature_sync')(first, last, name) }}
+{%- endmacro %}
+
+{% macro default__every_hour(first, last, name) -%}
+generate_series({{ first }}, {{ last }}, interval '1 hour') as hours ({{ name }})
+{%- endmacro %}
+
+{% macro duckdb__every_hour(first, last, name) -%}
+unnest(generate_series({{ first }}, {{ last }}, interval '1 hour')) as hours ({{ name }})
+{%- endmacro %}
+
+{% macro bigquery__every_hour(first, last, name) -%}
+unnest(generate_timestamp_array({{ first }}, {{ last }}, interval 1 hour)) as {{ name }}
+{%- endmacro %}

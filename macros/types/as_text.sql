@@ -1,0 +1,11 @@
+{% macro as_text(value) -%}
+{{ adapter.dispatch('as_text', 'feature_sync')(value) }}
+{%- endmacro %}
+
+{% macro default__as_text(value) -%}
+cast({{ value }} as text)
+{%- endmacro %}
+
+{% macro bigquery__as_text(value) -%}
+cast({{ value }} as string)
+{%- endmacro %}

@@ -1,0 +1,7 @@
+select
+    tailnum,
+    cast(year as integer) as year,
+    cast(seats as integer) as seats,
+    cast(engines as integer) as engines,
+    manufacturer
+from {{ ref('stg_aircraft') }}

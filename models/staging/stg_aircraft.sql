@@ -1,0 +1,7 @@
+select
+    tailnum,
+    year,
+    seats,
+    engines,
+    manufacturer
+from {{ ref('planes') }}
