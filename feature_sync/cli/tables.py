@@ -92,8 +92,12 @@ def print_pushed(pushed: Sequence[Pushed], *, as_json: bool) -> None:
     if as_json:
         _print_json([asdict(each) for each in pushed])
         return
-    rows = [(each.feature_view, f"{each.written:,}", f"{each.seconds:.2f} s", each.held_back or "") for each in pushed]
-    _print_table(("feature view", "rows written", "time", "held back because"), rows, right=(1, 2))
+    columns: tuple[str, ...] = ("feature view", "rows written", "time")
+    rows: list[tuple[str, ...]] = [(each.feature_view, f"{each.written:,}", f"{each.seconds:.2f} s") for each in pushed]
+    if any(each.held_back for each in pushed):
+        columns = (*columns, "held back because")
+        rows = [(*row, each.held_back or "") for row, each in zip(rows, pushed, strict=True)]
+    _print_table(columns, rows, right=(1, 2))
 
 
 def print_vector(vector: FeatureVector, *, as_json: bool) -> None:
@@ -218,9 +222,10 @@ def _print_table(
         table.add_column(name, justify="right" if at in right else "left", overflow="fold", no_wrap=at == 0)
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
-    console = _console()
-    console.print(table)
-    console.print()
+    if table.rows:
+        console = _console()
+        console.print(table)
+        console.print()
 
 
 def _print_json(content: Any) -> None:

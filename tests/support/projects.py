@@ -52,6 +52,8 @@ class BuiltProject:
 
 def copy_project(source: Path, folder: Path) -> Path:
     """Copy the files of a dbt project, and nothing that dbt or a person left beside them."""
+    if source == folder:
+        return folder
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(source / "dbt_project.yml", folder)
     if (source / "profiles.yml").exists():

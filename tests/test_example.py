@@ -1,0 +1,223 @@
+"""The example on real data: the same answers on DuckDB and PostgreSQL, from the command line, equal to the oracle."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import datetime
+
+import duckdb
+import pyarrow.parquet
+import pytest
+
+from feature_sync import FeatureStore
+from tests.support import oracle
+
+SERVICE = "departure_delay_model"
+FLIGHT = "2013-01-31_B6_1006_JFK"
+ASKED = "2013-01-31T16:50:00Z"
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def project(request):
+    return request.getfixturevalue("example" if request.param == "duckdb" else "example_on_postgres")
+
+
+@pytest.fixture(scope="module")
+def training_rows(project, tmp_path_factory):
+    """The training set as `extract` writes it, by flight."""
+    path = tmp_path_factory.mktemp("training") / "set.parquet"
+    done = project.feature_sync("extract", SERVICE, "--spine", "departures", "-o", str(path))
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    return pyarrow.parquet.read_table(path)
+
+
+@pytest.fixture(scope="module")
+def tables(example):
+    """All rows of all views and of the spine, read from DuckDB by hand."""
+    names = {"carrier_delays.v1": "carrier_delays_v1", "departures": "departures"}
+    names |= {name: name for name in ("aircraft_history", "airport_weather", "aircraft_profile")}
+    with duckdb.connect(str(example.folder / "flights.duckdb"), read_only=True) as connection:
+        return {
+            name: connection.sql(f"select * from {table}").to_arrow_table().to_pylist() for name, table in names.items()
+        }
+
+
+@pytest.fixture(scope="module")
+def service(example):
+    with FeatureStore.open(example.folder) as store:
+        return store.registry.feature_services[SERVICE]
+
+
+def test_the_extract_has_exactly_one_row_for_each_row_of_the_spine(training_rows, tables):
+    flights = training_rows.column("flight_id").to_pylist()
+    assert sorted(flights) == sorted(row["flight_id"] for row in tables["departures"])
+    assert len(flights) == 26_483
+
+
+def test_the_extract_shows_the_spine_then_the_features_as_declared(training_rows, tables, service):
+    assert training_rows.column_names == [*tables["departures"][0], *service.feature_names]
+    types = dict(zip(training_rows.column_names, map(str, training_rows.schema.types), strict=True))
+    assert types["asked_at"] == "timestamp[us]"
+    assert (types["mean_delay_6h"], types["year"], types["manufacturer"]) == ("double", "int32", "string")
+
+
+def test_the_extract_matches_the_oracle(training_rows, tables, service):
+    found = {row["flight_id"]: row for row in training_rows.to_pylist()}
+    index: dict[tuple, list[dict]] = {}
+    for selection in service.selections:
+        for row in tables[selection.view.reference]:
+            keys = tuple(row[key] for key in selection.view.join_keys)
+            index.setdefault((selection.view.reference, keys), []).append(row)
+    defaults = {("carrier_delays.v1", "flights_24h"): 0}
+    for asked in random.Random(7).sample(tables["departures"], 1000):
+        mine = {
+            selection.view.reference: index.get(
+                (selection.view.reference, tuple(asked[key] for key in selection.spine_keys)), []
+            )
+            for selection in service.selections
+        }
+        expected = oracle.training_row(service, mine, asked, "asked_at", defaults)
+        assert found[asked["flight_id"]] == expected
+
+
+def test_duckdb_and_postgres_answer_alike(example, example_on_postgres, tmp_path):
+    answers = []
+    for project in (example, example_on_postgres):
+        path = tmp_path / f"{project.target}.parquet"
+        assert project.feature_sync("extract", SERVICE, "--spine", "departures", "-o", str(path)).returncode == 0
+        table = pyarrow.parquet.read_table(path).sort_by("flight_id")
+        answers.append(table)
+    assert answers[0].equals(answers[1])
+
+
+def test_a_pushed_vector_equals_the_training_row_of_the_same_moment(project, redis_url, training_rows):
+    row = next(row for row in training_rows.to_pylist() if row["flight_id"] == FLIGHT)
+    assert project.feature_sync("push", "--redis-url", redis_url, "--json").returncode == 0
+    keys = [f"{key}={row[key]}" for key in ("carrier", "tailnum", "origin")]
+    done = project.feature_sync("get", SERVICE, *keys, "--redis-url", redis_url, "--json")
+    vector = {each["name"]: each["value"] for each in json.loads(done.stdout)["features"]}
+    assert vector == {name: row[name] for name in vector}
+    assert None not in vector.values()
+
+
+def test_any_moment_pushed_serves_what_training_shows_for_it(example, redis_url, training_rows):
+    rows = training_rows.to_pylist()
+    with FeatureStore.open(example.folder, profiles_dir=str(example.folder / "profiles"), redis_url=redis_url) as store:
+        for asked_at in (datetime(2013, 1, 2, 13), datetime(2013, 1, 9, 22, 30), datetime(2013, 1, 30, 11)):
+            asked = [row for row in rows if row["asked_at"] == asked_at]
+            keys = [{key: row[key] for key in ("carrier", "tailnum", "origin")} for row in asked]
+            list(store.push(as_of=asked_at, full_refresh=True))
+            vectors = store.get_online_features(SERVICE, keys, as_of=asked_at)
+            assert [each.to_dict() for each in vectors] == [
+                {name: row[name] for name in vector.to_dict()} for row, vector in zip(asked, vectors, strict=True)
+            ]
+            assert len(asked) > 1
+
+
+def test_the_vector_is_the_newest_row_read_by_hand(example, redis_url):
+    example.feature_sync("push", "--redis-url", redis_url)
+    with duckdb.connect(str(example.folder / "flights.duckdb"), read_only=True) as connection:
+        by_hand = connection.execute(
+            "select mean_delay_6h, late_share_24h, flights_24h, hour_end from carrier_delays_v1"
+            " where carrier = 'B6' and hour_end <= '2013-01-31 16:50' order by hour_end desc limit 1"
+        ).fetchone()
+    done = example.feature_sync("get", "carrier_delays", "carrier=B6", "--redis-url", redis_url, "--json")
+    features = json.loads(done.stdout)["features"]
+    assert tuple(each["value"] for each in features) == by_hand[:3]
+    assert {each["event_timestamp"] for each in features} == {f"{by_hand[3].isoformat()}+00:00"}
+
+
+def test_the_sql_stands_alone_and_never_changes(project, tmp_path):
+    first = project.feature_sync("sql", SERVICE, "--spine", "departures")
+    path = tmp_path / "query.sql"
+    second = project.feature_sync("sql", SERVICE, "--spine", "departures", "-o", str(path))
+    assert first.returncode == second.returncode == 0
+    assert (path.read_text(), second.stdout) == (first.stdout, "")
+    assert '"origin_weather_answers"' in first.stdout
+
+
+def test_a_query_written_for_another_warehouse_runs_there(example, example_on_postgres, postgres):
+    done = example.feature_sync("sql", SERVICE, "--spine", "departures", "--dialect", "postgres")
+    query = done.stdout.replace('"flights"."main"', '"postgres"."features"')
+    with postgres.connect() as connection:
+        assert len(connection.execute(query).fetchall()) == 26_483
+
+
+def test_features_can_be_tried_without_a_pull_request(example, tmp_path):
+    path = tmp_path / "trial.parquet"
+    names = "carrier_delays:flights_24h,aircraft_profile:year,aircraft_profile:seats"
+    done = example.feature_sync("extract", "--features", names, "--spine", "departures", "-o", str(path))
+    assert done.returncode == 0
+    assert pyarrow.parquet.read_schema(path).names[-3:] == ["flights_24h", "year", "seats"]
+    assert "depends_on: [ref('carrier_delays', v=1), ref('aircraft_profile')]" in done.stderr
+    assert "carrier_delays.v1: [flights_24h]" in done.stderr
+
+
+def test_list_and_describe_tell_what_the_project_defines(example):
+    listed = json.loads(example.feature_sync("list", "--json").stdout)
+    names = [each["name"] for each in listed["feature_views"]]
+    assert names == ["aircraft_history", "aircraft_profile", "airport_weather", "carrier_delays.v1"]
+    assert listed["entities"]["aircraft"] == ["aircraft_history", "aircraft_profile"]
+    assert listed["feature_services"][0]["join_keys"] == ["carrier", "tailnum", "origin"]
+    described = json.loads(example.feature_sync("describe", "airport_weather", "--json").stdout)
+    assert described["facts"]["lag"] == "1h"
+    assert described["used_by"] == [SERVICE]
+    assert described["upstream"] == ["model.feature_sync.stg_weather", "seed.feature_sync.weather"]
+    assert "an_observation_keeps_its_hour_and_its_gaps (unit test)" in described["tests"]
+    (visibility,) = (each for each in described["columns"] if each["name"] == "visib")
+    assert (visibility["role"], visibility["description"]) == ("feature", "Visibility, miles.")
+
+
+def test_people_get_tables_that_fit_into_a_pipe(example):
+    for arguments in (["list"], ["describe", "carrier_delays"], ["describe", SERVICE]):
+        done = example.feature_sync(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "mean_delay_6h" in done.stdout
+
+
+def test_the_docs_show_the_lineage_from_seed_to_exposure(example, tmp_path):
+    example.dbt("--quiet", "docs", "generate", "--static", "--target-path", str(tmp_path))
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    ancestors, waiting = set(), ["exposure.feature_sync.departure_delay_model"]
+    while waiting:
+        for parent in manifest["parent_map"][waiting.pop()]:
+            ancestors.add(parent)
+            waiting.append(parent)
+    assert {"seed.feature_sync.flights", "seed.feature_sync.weather", "seed.feature_sync.planes"} <= ancestors
+    assert "departure_delay_model" in (tmp_path / "static_index.html").read_text()
+
+
+def test_an_embedded_redis_outlives_the_command_and_stops_when_told(project, request):
+    if project.target != "duckdb":
+        done = project.feature_sync("push")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "FEATURE_SYNC_REDIS_URL" in done.stderr
+        return
+    request.addfinalizer(lambda: project.feature_sync("redis", "stop"))
+    assert project.feature_sync("push").returncode == 0
+    assert project.feature_sync("redis", "status").stdout.startswith("running as process")
+    got = project.feature_sync("get", "airport_weather", "airport=JFK", "--json")
+    assert json.loads(got.stdout)["features"][0]["status"] == "present"
+    assert project.feature_sync("redis", "stop").stdout == "stopped\n"
+    assert project.feature_sync("redis", "stop").stdout == "was not running\n"
+    assert project.feature_sync("redis", "status").stdout == "not running\n"
+    again = project.feature_sync("get", "airport_weather", "airport=JFK", "--json")
+    assert again.stdout == got.stdout  # the data was saved, and the command started the server
+
+
+def test_a_plain_dbt_project_serves_a_feature_after_at_most_ten_added_lines(tmp_path, redis_url):
+    from tests.support.projects import PROJECTS, build_project, copy_project
+
+    folder = copy_project(PROJECTS / "plain", tmp_path / "plain")
+    before = (folder / "models" / "models.yml").read_text().splitlines()
+    after = (PROJECTS / "plain" / "features.yml").read_text()
+    (folder / "models" / "models.yml").write_text(after)
+    assert len(set(after.splitlines()) - set(before)) <= 10
+    project = build_project(folder, folder, target="duckdb")
+    assert project.feature_sync("push", "--redis-url", redis_url).returncode == 0
+    done = project.feature_sync("get", "customer_orders", "customer_id=7", "--redis-url", redis_url, "--json")
+    assert {each["name"]: each["value"] for each in json.loads(done.stdout)["features"]} == {
+        "order_count": 2,
+        "amount_total": 120.5,
+    }
