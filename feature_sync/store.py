@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from feature_sync.warehouses.base import Warehouse
 
 FOLDER = ".feature_sync"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,21 +64,30 @@ class FeatureStore:
     {'order_count': 3, 'amount_30d': 120.5}
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, warn: Callable[[str], None] = _LOG.warning) -> None:
         self.options = options
+        self._warn = warn
         self.project: Project = read_project(options.project_dir, options.target_path, options.variables)
         self._online: OnlineStore | None = None
         self._reader: Reader | None = None
 
     @classmethod
-    def open(cls, project_dir: str | os.PathLike[str] | None = None, **options: Any) -> Self:
+    def open(
+        cls,
+        project_dir: str | os.PathLike[str] | None = None,
+        *,
+        warn: Callable[[str], None] = _LOG.warning,
+        **options: Any,
+    ) -> Self:
         """Open a dbt project; the options are those of `Options`.
+
+        What a person should know although nothing failed (stale artifacts, unpinned versions) goes to `warn`.
 
         Raises:
             ProjectError: There is no dbt project.
         """
         folder = os.fspath(project_dir) if project_dir is not None else None
-        return cls(Options(project_dir=folder, **options))
+        return cls(Options(project_dir=folder, **options), warn)
 
     def close(self) -> None:
         """Close the connection to Redis; the warehouse is only open while a request needs it."""
@@ -109,8 +120,14 @@ class FeatureStore:
             DefinitionError: A definition is wrong.
             ProjectError: There is no manifest yet, or it cannot be read.
         """
+        if newer := self.project.newer_sources(self.manifest.path):
+            more = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
+            self._warn(f"{newer[0]}{more} changed after manifest.json was written; run dbt parse or dbt build")
         catalog = self.project.target_path / "catalog.json"
-        return read_registry(self.manifest, project=self.project.name, catalog=catalog)
+        registry = read_registry(self.manifest, project=self.project.name, catalog=catalog)
+        for warning in registry.warnings:
+            self._warn(warning)
+        return registry
 
     @cached_property
     def target(self) -> Target:
@@ -123,17 +140,6 @@ class FeatureStore:
         return read_target(
             self.project, profiles_dir=options.profiles_dir, profile=options.profile, target=options.target
         )
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a person should know although nothing failed: stale artifacts, unpinned versions."""
-        found = list(self.registry.warnings)
-        if newer := self.project.newer_sources(self.manifest.path):
-            more = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
-            found.append(
-                f"{newer[0]}{more} changed after {self.manifest.path.name} was written; run dbt parse or dbt build"
-            )
-        return found
 
     @property
     def key_prefix(self) -> str:
@@ -276,6 +282,12 @@ class FeatureStore:
     def _open_warehouse(self) -> Warehouse:
         from feature_sync.warehouses import open_warehouse
 
+        built_for = self.manifest.metadata.adapter_type
+        if built_for is not None and built_for != self.target.adapter:
+            raise ProjectError(
+                f"{self.manifest.path} was written for {built_for}, but the target {self.target.name} is "
+                f"{self.target.adapter}; run dbt build --target {self.target.name}"
+            )
         return open_warehouse(self.target)
 
     def _open_online(self) -> OnlineStore:

@@ -1,4 +1,4 @@
-"""Values and keys: what the warehouse holds is what `get` returns, type for type, and the bytes in between are fixed."""
+"""Values and keys: what the warehouse holds is what `get` returns, type for type, through bytes that are fixed."""
 
 from __future__ import annotations
 

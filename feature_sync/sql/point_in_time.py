@@ -8,6 +8,7 @@ newest row that was available, without an inequality join.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlglot import exp
 
@@ -33,6 +34,14 @@ class Names:
     found: str
 
 
+class Step(NamedTuple):
+    """One named step of the query, and the comment that explains it."""
+
+    name: str
+    query: exp.Query
+    comment: str
+
+
 def training_query(service: FeatureService, spine: Relation, *, dialect: str, written: str) -> exp.Select:
     """Select one row for each spine row: the spine's columns, then the service's features in declared order.
 
@@ -49,18 +58,16 @@ def training_query(service: FeatureService, spine: Relation, *, dialect: str, wr
         taken.update((*each.view.relation.columns, *each.view.join_keys))
     names = Names(*(unused(name, taken) for name in ("_asked_at", "_moment", "_newest", "_found")))
     result = exp.select(*(quoted(name, of=_SPINE) for name in spine.columns)).from_(_named_table(_SPINE))
-    tables: list[tuple[str, exp.Query, str]] = [(_SPINE, _spine(spine, names, dialect), "The moments to answer.")]
+    steps = [Step(_SPINE, _spine(spine, names, dialect), "The moments to answer.")]
     for selection, query in zip(service.selections, queries, strict=True):
-        prefix = _prefix(selection, [name for name, _, _ in tables])
-        tables += _tables(selection, query, names, prefix)
-        answers = tables[-1][0]
+        steps += _steps(selection, query, names, _prefix(selection, [step.name for step in steps]))
+        answers = steps[-1].name
         result = result.select(*_features(service, selection, query, answers, names), copy=False)
         result = result.join(_named_table(answers), on=_match(selection, answers, names), join_type="left", copy=False)
-    for name, select, comment in tables:
-        result = result.with_(exp.to_identifier(name, quoted=True), as_=select, copy=False)
-        step = result.args["with_"].expressions[-1].this
-        first = step.this if isinstance(step, exp.Union) else step
-        first.add_comments([comment], prepend=True)
+    for step in steps:
+        first = step.query.this if isinstance(step.query, exp.Union) else step.query
+        first.add_comments([step.comment], prepend=True)
+        result = result.with_(exp.to_identifier(step.name, quoted=True), as_=step.query, copy=False)
     return result
 
 
@@ -71,32 +78,33 @@ def _spine(spine: Relation, names: Names, dialect: str) -> exp.Select:
     return exp.select(*columns, named(asked_at, names.asked_at)).from_(table(spine, dialect=dialect))
 
 
-def _tables(selection: Selection, query: ViewQuery, names: Names, prefix: str) -> list[tuple[str, exp.Query, str]]:
+def _steps(selection: Selection, query: ViewQuery, names: Names, prefix: str) -> list[Step]:
     """Make the named steps of one view, the last of which holds the answers."""
-    reference = selection.view.reference
-    rows = (f"{prefix}_rows", query.rows(newest_first=selection.view.history is History.TIMELESS), "")
+    reference, rows = selection.view.reference, f"{prefix}_rows"
     if selection.view.history is History.TIMELESS:
-        answers = _answer_columns(query, selection, f"{prefix}_rows", names).where(
-            quoted(query.newness_name, of=f"{prefix}_rows").eq(1)
-        )
+        first = quoted(query.newness_name, of=rows).eq(1)
+        answers = _answer_columns(query, selection, rows, names).from_(_named_table(rows)).where(first)
         return [
-            (rows[0], rows[1], f"{reference}: facts that answer any moment."),
-            (f"{prefix}_answers", answers.from_(_named_table(f"{prefix}_rows")), f"{reference}: one row per entity."),
+            Step(rows, query.rows(newest_first=True), f"{reference}: facts that answer any moment."),
+            Step(f"{prefix}_answers", answers, f"{reference}: one row per entity."),
         ]
+    numbered = query.rows(newest_first=False, across_entities=_numbers_across_entities(query))
+    line, carried = _line(selection, query, names, prefix), _carried(query, names, prefix)
     return [
-        (rows[0], rows[1], f"{reference}: rows that can answer, numbered from the oldest to the newest."),
-        (
-            f"{prefix}_line",
-            _line(selection, query, names, prefix),
-            "When rows became available, and when they are asked for.",
-        ),
-        (
-            f"{prefix}_carried",
-            _carried(query, names, prefix),
-            "The newest row available so far, carried to each moment.",
-        ),
-        (f"{prefix}_answers", _answers(selection, query, names, prefix), _answer_comment(selection)),
+        Step(rows, numbered, f"{reference}: rows that can answer, numbered from the oldest to the newest."),
+        Step(f"{prefix}_line", line, "When rows became available, and when they are asked for."),
+        Step(f"{prefix}_carried", carried, "The newest row available so far, carried to each moment."),
+        Step(f"{prefix}_answers", _answers(selection, query, names, prefix), _answer_comment(selection)),
     ]
+
+
+def _numbers_across_entities(query: ViewQuery) -> bool:
+    """Tell whether a row's number alone should find it.
+
+    PostgreSQL misjudges how many rows the steps leave, and then merges on the keys alone: every moment asked would meet
+    every row of its entity. Elsewhere, numbering within each entity is the cheaper sort, and it distributes.
+    """
+    return query.written == "postgres"
 
 
 def _line(selection: Selection, query: ViewQuery, names: Names, prefix: str) -> exp.Query:
@@ -145,8 +153,9 @@ def _answers(selection: Selection, query: ViewQuery, names: Names, prefix: str) 
         valid_until = quoted(query.valid_until_name, of=rows)
         alive = exp.LT(this=earlier(moment.copy(), selection.view.lag), expression=valid_until)
         conditions.append(exp.or_(valid_until.copy().is_(exp.null()), alive))
-    same = [quoted(key, of=rows).eq(quoted(key, of=carried)) for key in query.view.join_keys]
-    same.append(quoted(query.newness_name, of=rows).eq(quoted(names.newest, of=carried)))
+    same = [quoted(query.newness_name, of=rows).eq(quoted(names.newest, of=carried))]
+    if not _numbers_across_entities(query):
+        same = [*(quoted(key, of=rows).eq(quoted(key, of=carried)) for key in query.view.join_keys), *same]
     return (
         _answer_columns(query, selection, rows, names)
         .select(moment)

@@ -19,6 +19,9 @@ def render(query: exp.Query, *, dialect: str) -> str:
         if not identifier.quoted:
             identifier.set("this", _FOLDS[dialect](identifier.this))
             identifier.set("quoted", True)
+    for alias in list(copy.find_all(exp.Alias)):
+        if isinstance(alias.this, exp.Column) and alias.this.name == alias.alias:
+            alias.replace(alias.this)
     return copy.sql(dialect=dialect, pretty=True, max_text_width=100) + "\n"
 
 

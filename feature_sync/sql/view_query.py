@@ -46,8 +46,10 @@ class ViewQuery:
         self.valid_until_name = unused("_valid_until", taken)
         self.newness_name = unused("_newness", taken)
 
-    def rows(self, *, newest_first: bool, until: exp.Expr | None = None) -> exp.Select:
-        """Select the rows that can answer, numbered within each entity by `newness_name`.
+    def rows(self, *, newest_first: bool, until: exp.Expr | None = None, across_entities: bool = False) -> exp.Select:
+        """Select the rows that can answer, numbered by `newness_name` within each entity.
+
+        With `across_entities` the numbers go on from one entity to the next, so that a number alone finds its row.
 
         Gives the join keys and features under their declared names, and the three times of a row: event timestamp,
         availability and end of validity (null in views that lack one). With `until`, only rows available then.
@@ -61,9 +63,10 @@ class ViewQuery:
         }
         selected += [named(moment, name) for name, moment in times.items() if moment is not None]
         keys = [self._column(key) for key in view.join_keys]
-        numbered = exp.Window(
-            this=exp.RowNumber(), partition_by=keys, order=exp.Order(expressions=self._order(newest_first=newest_first))
-        )
+        order = self._order(newest_first=newest_first)
+        if across_entities:
+            order, keys = [*(exp.Ordered(this=key) for key in keys), *order], []
+        numbered = exp.Window(this=exp.RowNumber(), partition_by=keys, order=exp.Order(expressions=order))
         conditions = self._can_answer()
         available_at = self._available_at()
         if until is not None and available_at is not None:

@@ -48,9 +48,10 @@ class PostgresSettings(msgspec.Struct):
         arguments = {name: getattr(self, name) for name in same}
         arguments |= {"password": self.password or self.pass_, "dbname": self.dbname or self.database}
         arguments |= {"keepalives_idle": self.keepalives_idle or None, "application_name": "feature-sync"}
+        options = ["-c cursor_tuple_fraction=1"]  # a cursor's result is read whole, so plan for all of it
         if self.search_path:
-            escaped = re.sub(r"([\\ ])", r"\\\1", self.search_path)
-            arguments["options"] = f"-c search_path={escaped}"
+            options.append("-c search_path=" + re.sub(r"([\\ ])", r"\\\1", self.search_path))
+        arguments["options"] = " ".join(options)
         return {name: value for name, value in arguments.items() if value is not None}
 
 

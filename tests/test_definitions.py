@@ -1,0 +1,287 @@
+"""Definitions: what the YAML of a dbt project means, read from a manifest."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_sync.dbt.manifest import read_manifest
+from feature_sync.dbt.registry import read_registry
+from feature_sync.definitions import History, format_duration, parse_duration, parse_features
+from feature_sync.errors import DefinitionError, RequestError, UnknownName
+
+COLUMNS = {
+    "customer_id": "bigint",
+    "ordered_at": "timestamp",
+    "loaded_at": "timestamp",
+    "spent": "double",
+    "email": "text",
+}
+
+
+def model(name="orders", *, version=None, contract=True, event_time="ordered_at", columns=None, kind="model", **meta):
+    """A node as dbt writes it; `meta` holds our blocks."""
+    unique_id = f"{kind}.shop.{name}" + (f".v{version}" if version else "")
+    declared = {column: {"data_type": data_type} for column, data_type in COLUMNS.items()}
+    declared = {**declared, **(columns or {})}
+    return {
+        "unique_id": unique_id,
+        "name": name,
+        "version": version,
+        "latest_version": 2 if version else None,
+        "resource_type": kind,
+        "relation_name": f'"db"."main"."{name}"',
+        "original_file_path": f"models/{name}.sql",
+        "patch_path": "shop://models/orders.yml",
+        "columns": {column: {"name": column, **each} for column, each in declared.items()},
+        "config": {"event_time": event_time, "contract": {"enforced": contract}, "meta": meta},
+        "depends_on": {"nodes": []},
+    }
+
+
+def exposure(features, *, depends_on, **service):
+    return {
+        "unique_id": "exposure.shop.churn",
+        "name": "churn",
+        "type": "ml",
+        "original_file_path": "models/ml.yml",
+        "depends_on": {"nodes": depends_on},
+        "config": {"meta": {"feature_service": {"features": features, **service}}},
+    }
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read a registry from nodes and exposures."""
+
+    def read(*nodes, catalog=None, **metadata):
+        manifest = {
+            "metadata": {
+                "dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json",
+                "generated_at": "2024-01-02T00:00:00Z",
+                **metadata,
+            },
+            "nodes": {node["unique_id"]: node for node in nodes if not node["unique_id"].startswith("exposure")},
+            "exposures": {node["unique_id"]: node for node in nodes if node["unique_id"].startswith("exposure")},
+        }
+        (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+        if catalog is not None:
+            (tmp_path / "catalog.json").write_text(json.dumps(catalog))
+        found = read_manifest(tmp_path / "manifest.json")
+        return read_registry(found, project="shop", catalog=tmp_path / "catalog.json")
+
+    return read
+
+
+CUSTOMER = {"entities": {"customer": "customer_id"}}
+
+
+def test_the_least_that_makes_a_model_a_feature_view(read):
+    view = read(model(feature_view=CUSTOMER)).feature_view("orders")
+    assert (view.reference, view.join_keys, view.event_timestamp) == ("orders", ("customer_id",), "ordered_at")
+    assert [each.name for each in view.features] == ["loaded_at", "spent", "email"]
+    assert (view.history, view.ttl, view.lag, view.timezone, view.online) == (History.EVENTS, None, None, "UTC", True)
+
+
+def test_a_model_without_the_block_is_none(read):
+    assert read(model(), model("defaults", feature_view_defaults={"ttl": "1d"})).feature_views == {}
+
+
+def test_a_views_own_settings_lie_over_the_defaults(read):
+    defaults = {"ttl": "30d", "online": False, "created_timestamp": "loaded_at"}
+    view = read(
+        model(feature_view={**CUSTOMER, "online": True, "lag": "90m"}, feature_view_defaults=defaults)
+    ).feature_view("orders")
+    assert (view.ttl, view.online, view.created_timestamp) == (timedelta(days=30), True, "loaded_at")
+    assert view.lag == timedelta(minutes=90)
+
+
+def test_ttl_none_lifts_a_default(read):
+    registry = read(model(feature_view={**CUSTOMER, "ttl": "none"}, feature_view_defaults={"ttl": "30d"}))
+    assert registry.feature_view("orders").ttl is None
+
+
+@pytest.mark.parametrize("kind", ["timeless", "latest_only"])
+def test_views_without_an_age_ignore_a_default_ttl_and_refuse_one_of_their_own(read, kind):
+    view = read(model(feature_view={**CUSTOMER, kind: True}, feature_view_defaults={"ttl": "30d"})).feature_view(
+        "orders"
+    )
+    assert view.ttl is None
+    with pytest.raises(DefinitionError, match=r"models/orders.yml: model.shop.orders: config.meta.feature_view.ttl: "):
+        read(model(feature_view={**CUSTOMER, kind: True, "ttl": "30d"}))
+
+
+def test_a_timeless_view_needs_no_event_time_and_others_do(read):
+    assert read(model(event_time=None, feature_view={**CUSTOMER, "timeless": True})).feature_view("orders").times == ()
+    with pytest.raises(DefinitionError, match=r"config.event_time: is missing.*timeless: true"):
+        read(model(event_time=None, feature_view=CUSTOMER))
+
+
+def test_a_day_must_say_when_it_is_complete(read):
+    day = {"ordered_at": {"data_type": "date"}}
+    with pytest.raises(DefinitionError, match="lag is missing: 'ordered_at' is a date"):
+        read(model(columns=day, feature_view=CUSTOMER))
+    for lag, duration in (("1d", timedelta(days=1)), ("0d", timedelta(0))):
+        view = read(model(columns=day, feature_view={**CUSTOMER, "lag": lag})).feature_view("orders")
+        assert view.lag == duration
+
+
+def test_a_day_is_noticed_also_where_only_the_warehouse_knows_the_type(read):
+    view = read(model(contract=False, feature_view={**CUSTOMER, "features": ["spent"]})).feature_view("orders")
+    with pytest.raises(DefinitionError, match="lag is missing"):
+        view.with_types({**COLUMNS, "ordered_at": "DATE"})
+
+
+def test_without_a_contract_columns_are_never_pushed_by_accident(read):
+    with pytest.raises(DefinitionError, match=r"features: \[loaded_at, spent, email\]"):
+        read(model(contract=False, feature_view=CUSTOMER))
+    view = read(model(contract=False, feature_view={**CUSTOMER, "features": ["spent"]})).feature_view("orders")
+    assert [each.name for each in view.features] == ["spent"]
+
+
+def test_feature_false_takes_a_column_out_and_default_answers_for_nobody(read):
+    columns = {
+        "email": {"data_type": "text", "config": {"meta": {"feature": False}}},
+        "spent": {"data_type": "double", "config": {"meta": {"feature": {"default": 0.0}}}},
+    }
+    view = read(model(columns=columns, feature_view=CUSTOMER)).feature_view("orders")
+    assert [(each.name, each.default) for each in view.features] == [("loaded_at", None), ("spent", 0.0)]
+    with pytest.raises(DefinitionError, match="feature: false"):
+        read(model(columns=columns, feature_view={**CUSTOMER, "features": ["email"]}))
+
+
+def test_only_config_meta_counts_at_a_column(read):
+    columns = {"email": {"data_type": "text", "meta": {"feature": False}}}
+    view = read(model(columns=columns, feature_view=CUSTOMER)).feature_view("orders")
+    assert "email" in [each.name for each in view.features]
+
+
+@pytest.mark.parametrize(
+    ("meta", "message"),
+    [
+        (
+            {"feature_view": {**CUSTOMER, "feautres": ["spent"]}},
+            "feature_view.feautres: unknown key; did you mean 'features'",
+        ),
+        (
+            {"feature_view": CUSTOMER, "feature_view_defaults": {"tll": "1d"}},
+            "defaults.tll: unknown key; did you mean 'ttl'",
+        ),
+        ({"feature_view": {"entities": {}}}, "entities: is missing"),
+        ({"feature_view": {"entities": {"a": "customer_id", "b": "customer_id"}}}, "two entities share the column"),
+        ({"feature_view": {"entities": {"a": ["customer_id", "customer_id"]}}}, "names something twice"),
+        ({"feature_view": {**CUSTOMER, "timeless": True, "latest_only": True}}, "either timeless or latest only"),
+        ({"feature_view": {**CUSTOMER, "lag": "2h", "ttl": "1h"}}, "1h is shorter than the lag of 2h"),
+        ({"feature_view": {**CUSTOMER, "features": []}}, "must be a name or a list of names"),
+        ({"feature_view": {**CUSTOMER, "known_at": 7}}, "known_at: must be a text"),
+    ],
+)
+def test_a_block_that_makes_no_sense_is_refused(read, meta, message):
+    with pytest.raises(DefinitionError, match=message):
+        read(model(**meta))
+
+
+def test_a_misspelt_column_block_is_refused(read):
+    columns = {"spent": {"data_type": "double", "config": {"meta": {"feature": {"defautl": 0}}}}}
+    with pytest.raises(DefinitionError, match=r"columns.spent.config.meta.feature.defautl: .*did you mean 'default'"):
+        read(model(columns=columns, feature_view=CUSTOMER))
+
+
+def test_keys_stand_by_the_names_of_their_entities_each_in_its_listed_order(read):
+    entities = {"shop": ["email", "spent"], "customer": "customer_id"}
+    view = read(model(feature_view={"entities": entities})).feature_view("orders")
+    assert view.join_keys == ("customer_id", "email", "spent")
+
+
+def test_a_snapshot_follows_dbts_own_settings(read):
+    node = model(kind="snapshot", contract=False, event_time=None, feature_view={**CUSTOMER, "features": ["spent"]})
+    node["config"] |= {
+        "snapshot_meta_column_names": {"dbt_valid_from": "began", "dbt_valid_to": "ended", "dbt_is_deleted": "gone"},
+        "dbt_valid_to_current": "'9999-12-31'",
+        "hard_deletes": "new_record",
+    }
+    view = read(node).feature_view("orders")
+    assert view.history is History.SNAPSHOT
+    assert (view.event_timestamp, view.valid_to, view.is_deleted) == ("began", "ended", "gone")
+    assert view.valid_to_current == "'9999-12-31'"
+
+
+def test_an_unpinned_view_means_what_depends_on_resolved_and_warns(read):
+    versions = [model(version=version, feature_view=CUSTOMER) for version in (1, 2)]
+    features = {"orders": ["spent"]}
+    registry = read(*versions, exposure(features, depends_on=["model.shop.orders.v1"]))
+    (selection,) = registry.feature_services["churn"].selections
+    assert selection.view.reference == "orders.v1"
+    assert "orders is not pinned; it means orders.v1" in registry.warnings[0]
+    assert registry.feature_view("orders").reference == "orders.v2"
+    pinned = read(*versions, exposure({"orders.v1": ["spent"]}, depends_on=["model.shop.orders.v1"]))
+    assert pinned.warnings == ()
+    with pytest.raises(DefinitionError, match=r"several versions of orders; write orders.v1 or orders.v2"):
+        read(*versions, exposure(features, depends_on=["model.shop.orders.v1", "model.shop.orders.v2"]))
+
+
+def test_an_alias_has_keys_of_its_own_and_full_names_tell_the_roles_apart(read):
+    view = model(feature_view={"entities": {"customer": ["customer_id", "email"]}})
+    roles = {
+        "buyer": {"view": "orders", "keys": {"customer": ["buyer_id", "buyer_email"]}, "features": ["spent"]},
+        "seller": {"view": "orders", "features": ["spent"]},
+    }
+    service = read(view, exposure(roles, depends_on=["model.shop.orders"], full_names=True)).feature_services["churn"]
+    assert service.feature_names == ("buyer__spent", "seller__spent")
+    assert service.join_keys == ("buyer_id", "buyer_email", "customer_id", "email")
+    with pytest.raises(DefinitionError, match="both have a feature 'spent'; set full_names: true"):
+        read(view, exposure(roles, depends_on=["model.shop.orders"]))
+    roles["buyer"]["keys"] = {"customer": "buyer_id"}
+    with pytest.raises(DefinitionError, match=r"customer has 2 join keys \(customer_id, email\), not 1"):
+        read(view, exposure(roles, depends_on=["model.shop.orders"], full_names=True))
+
+
+def test_every_field_of_the_manifest_may_be_null_or_left_out(read):
+    full = model(feature_view=CUSTOMER)
+    for gone in ("version", "latest_version", "patch_path", "description", "depends_on"):
+        with_null, without = {**full, gone: None}, {name: value for name, value in full.items() if name != gone}
+        assert read(with_null).feature_view("orders").features == read(without).feature_view("orders").features
+    assert read({**full, "unheard_of": {"a": 1}}).feature_view("orders").name == "orders"
+    assert read({"unique_id": "model.shop.bare"}).feature_views == {}
+
+
+def test_a_catalog_tells_types_only_while_it_is_as_young_as_the_manifest(read):
+    node = model(contract=False, feature_view={**CUSTOMER, "features": ["spent"]})
+    columns = {name: {"type": data_type} for name, data_type in COLUMNS.items()}
+    catalog = {"nodes": {node["unique_id"]: {"columns": columns}}}
+    young = read(node, catalog={**catalog, "metadata": {"generated_at": "2024-01-02T00:00:01Z"}}).feature_view("orders")
+    assert young.relation.columns["spent"].data_type == "double"
+    old = read(node, catalog={**catalog, "metadata": {"generated_at": "2024-01-01T00:00:00Z"}}).feature_view("orders")
+    assert old.relation.columns["spent"].data_type is None
+
+
+def test_the_warehouses_spelling_of_a_column_wins_whatever_its_case(read):
+    view = read(model(contract=False, feature_view={**CUSTOMER, "features": ["spent"]})).feature_view("orders")
+    typed = view.with_types({name.upper(): data_type for name, data_type in COLUMNS.items()})
+    assert typed.relation.columns["spent"].stored_as == "SPENT"
+
+
+def test_features_to_explore_are_written_view_colon_feature(read):
+    registry = read(model(feature_view=CUSTOMER))
+    (selection,) = parse_features(["orders:spent", " orders:email"], registry)
+    assert selection.features == ("spent", "email")
+    with pytest.raises(RequestError, match="write view:feature"):
+        parse_features(["spent"], registry)
+    with pytest.raises(UnknownName, match="did you mean 'spent'"):
+        parse_features(["orders:spend"], registry)
+
+
+@given(st.integers(0, 10_000), st.sampled_from("smhdw"))
+def test_a_duration_reads_back_as_it_was_written(count, unit):
+    duration = parse_duration(f"{count}{unit}")
+    assert parse_duration(format_duration(duration)) == duration
+
+
+@pytest.mark.parametrize("text", ["", "1", "d", "-1d", "1.5h", "1 month", "1d2h", "99999999999999999w"])
+def test_anything_else_is_no_duration(text):
+    with pytest.raises(ValueError, match=r"duration|longer than"):
+        parse_duration(text)
