@@ -20,13 +20,14 @@ lint: .venv/.test ## Check style, types, floors, SQL and dbt's YAML
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/sqlfluff lint --disable-progress-bar
 	@$(BIN)/dbt --quiet --warn-error parse --no-partial-parse --target bigquery --target-path target/lint
+	@$(BIN)/dbt --quiet compile --target duckdb --target-path target/lint
+	@find target/lint/compiled/feature_sync/models -name '*.sql' -not -path '*.yml/*' -print0 \
+		| xargs -0 $(BIN)/sqlfluff lint --disable-progress-bar
 
 format: .venv/.test ## Put everything into the house's style
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
-	@$(BIN)/sqlfluff fix --disable-progress-bar
 
 clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@if [ -x $(BIN)/feature-sync ]; then $(BIN)/feature-sync redis stop; fi
