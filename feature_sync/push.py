@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -17,7 +17,7 @@ from feature_sync.online.redis import OnlineStore, Row
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.latest import latest_rows, newest_event
 from feature_sync.sql.render import render
-from feature_sync.sql.view_query import ViewQuery
+from feature_sync.sql.view_query import ViewQuery, check_entity_types
 from feature_sync.warehouses.base import Warehouse
 
 _ROWS_PER_BATCH = 5_000
@@ -57,7 +57,7 @@ class Pusher:
         self._gate = gate
         self._full_refresh = full_refresh
 
-    def push(self, views: Iterable[FeatureView], progress: Progress) -> Iterator[Pushed]:
+    def push(self, views: Collection[FeatureView], progress: Progress) -> Iterator[Pushed]:
         """Push one view after the other; a view that is held back does not stop the others.
 
         Raises:
@@ -65,15 +65,18 @@ class Pusher:
             OnlineStoreError: Redis failed, or holds rows that were pushed at the other kind of clock.
             WarehouseError: The warehouse failed.
         """
-        for view in views:
-            if reason := self._gate.reason_to_hold(view):
-                yield Pushed(feature_view=view.reference, held_back=reason)
+        held_back = {view.reference: self._gate.reason_to_hold(view) for view in views}
+        queries = {view.reference: self._query(view) for view in views if held_back[view.reference] is None}
+        check_entity_types(queries.values())
+        for reference, reason in held_back.items():
+            if reason is not None:
+                yield Pushed(feature_view=reference, held_back=reason)
             else:
-                yield self._push_view(view, progress)
+                yield self._push_view(queries[reference], progress)
 
-    def _push_view(self, view: FeatureView, progress: Progress) -> Pushed:
+    def _push_view(self, query: ViewQuery, progress: Progress) -> Pushed:
         started = perf_counter()
-        query = self._query(view)
+        view = query.view
         prefix = view_prefix(self._prefix, view.reference)
         self._check_clock(view, prefix)
         if self._full_refresh:

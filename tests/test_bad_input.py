@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -358,6 +359,29 @@ def test_text_and_numbers_are_never_compared(project, tmp_path):
     edit_manifest(project, change)
     done = project.feature_sync("sql", SERVICE, "--spine", "departures")
     refused(done, "'carrier' is int64", "carrier_delays.v1 is string", "cast one of them")
+
+
+def test_an_entity_has_one_type_in_all_views(project, redis_url):
+    def change(manifest):
+        manifest["nodes"]["model.feature_sync.aircraft_profile"]["columns"]["tailnum"]["data_type"] = "bigint"
+
+    edit_manifest(project, change)
+    words = ("entities.aircraft: 'tailnum' is int64", "'tailnum' of aircraft_history is string")
+    refused(project.feature_sync("push", "--redis-url", redis_url), *words)
+    refused(project.feature_sync("sql", SERVICE, "--spine", "departures"), *words)
+
+
+def test_progress_is_shown_on_a_terminal_alone(project, redis_url):
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "feature_sync", "push", "--redis-url", redis_url, "--json"]
+    done = subprocess.run(
+        command, cwd=project.folder, env=project.variables, stdout=subprocess.PIPE, stderr=theirs, check=True
+    )
+    os.close(theirs)
+    assert [each["held_back"] for each in json.loads(done.stdout)] == [None] * 4
+    assert "aircraft_history" in os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert project.feature_sync("push", "--redis-url", redis_url).stderr == ""
 
 
 @pytest.mark.parametrize("name", ["folder", "file/set.parquet"])

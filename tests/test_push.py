@@ -108,7 +108,9 @@ def test_a_snapshot_serves_the_row_that_is_valid_and_nothing_for_an_entity_that_
 
 def test_training_and_serving_agree_on_every_kind_of_view(store):
     names = ["temperatures:celsius", "corrected_temperatures:corrected", "places:place", "owner_history:owner"]
-    table = store.get_training_set(None, "questions", features=names).to_arrow()
+    training_set = store.get_training_set(None, "questions", features=names)
+    table = training_set.to_arrow()
+    assert training_set.to_pandas().shape == (4, 3 + len(names))
     rows = {row.pop("question"): row for row in table.to_pylist()}
     answers = {number: [row[name.partition(":")[2]] for name in names] for number, row in rows.items()}
     assert answers == {

@@ -17,7 +17,7 @@ from feature_sync.errors import RequestError
 from feature_sync.sql.columns import column, is_not_null, named, quoted, table, unused
 from feature_sync.sql.times import earlier, utc
 from feature_sync.sql.types import value_type
-from feature_sync.sql.view_query import ViewQuery
+from feature_sync.sql.view_query import ViewQuery, check_entity_types
 from feature_sync.value_types import ValueType, read_default
 
 _SPINE = "spine"
@@ -52,6 +52,7 @@ def training_query(service: FeatureService, spine: Relation, *, dialect: str, wr
         RequestError: The spine lacks a key or its time, its types do not fit, or names clash.
     """
     queries = [ViewQuery(each.view, dialect=dialect, written=written) for each in service.selections]
+    check_entity_types(queries)
     _check(service, spine, queries)
     taken = {*spine.columns, *service.feature_names}
     for each in service.selections:

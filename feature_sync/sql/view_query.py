@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlglot import exp
 
 from feature_sync.definitions import FeatureView
@@ -158,3 +160,23 @@ class ViewQuery:
         if kind.kind in ("string", *_WITHOUT_ORDER) and self.written == "postgres":
             return exp.Collate(this=stored, expression=exp.to_identifier("C", quoted=True))
         return stored
+
+
+def check_entity_types(queries: Iterable[ViewQuery]) -> None:
+    """Check that one entity's join keys have the same types in all views: otherwise no key would find them all.
+
+    Raises:
+        DefinitionError: They do not; the error names both views.
+    """
+    first: dict[tuple[str, int], tuple[FeatureView, str, ValueType]] = {}
+    for query in queries:
+        for entity in query.view.entities:
+            for place, key in enumerate(entity.join_keys):
+                kind = query.key_types[key]
+                other, other_key, other_kind = first.setdefault((entity.name, place), (query.view, key, kind))
+                if kind.kind != other_kind.kind:
+                    at = query.view.relation.location.at(f"config.meta.feature_view.entities.{entity.name}")
+                    raise at.error(
+                        f"{key!r} is {kind}, but {other_key!r} of {other.reference} is {other_kind}; an entity has one "
+                        "type everywhere: cast one of them in its model"
+                    )
