@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 import msgpack
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,6 +77,22 @@ def test_a_null_in_the_row_stays_null_and_an_absent_row_gives_the_defaults(store
     absent = {each.name: each for each in store.get_feature_vector("everything", {"id": 4}).values}
     assert (absent["words"].value, absent["words"].status) == ("unknown", "missing")
     assert (absent["exact"].value, absent["whole"].value) == (Decimal("0.5"), None)
+
+
+def test_a_training_set_holds_the_same_values_with_their_exact_types(store, tmp_path):
+    path = tmp_path / "set.parquet"
+    store.get_training_set("everything", "asks").write_parquet(path)
+    table = pyarrow.parquet.read_table(path)
+    types = {field.name: str(field.type) for field in table.schema}
+    assert (types["exact"], types["wall_clock"]) == ("decimal128(38, 10)", "timestamp[us]")
+    assert types["instant"].startswith("timestamp[us, tz=")
+    assert (types["day"], types["raw"], types["flag"], types["whole"]) == ("date32[day]", "binary", "bool", "int64")
+    for row in table.to_pylist():
+        served = store.get_feature_vector("everything", {"id": row["id"]}).to_dict()
+        trained = {name: row[name] for name in served}
+        assert repr(served.pop("real_number")) == repr(trained.pop("real_number"))
+        assert str(served.pop("token")) == str(trained.pop("token"))
+        assert served == trained
 
 
 def test_composite_keys_of_every_allowed_type_find_their_row(store):

@@ -69,20 +69,24 @@ class DuckDBWarehouse(Warehouse):
 
     def rows(self, query: str, *, batch_size: int) -> Iterator[list[tuple[Any, ...]]]:
         """Stream through Arrow, whose columns become Python values faster than rows do."""
-        with self.arrow(query, batch_size=batch_size) as reader, _translating():
+        with self.arrow(query, batch_size=batch_size) as reader:
             for batch in reader:
                 yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
 
     @contextmanager
     def arrow(self, query: str, *, batch_size: int) -> Iterator[pyarrow.RecordBatchReader]:
         """Stream record batches; a second cursor, so that other queries may run meanwhile."""
-        with _translating():
-            cursor = self._connection.cursor()
-            try:
-                with cursor.sql(query).to_arrow_reader(batch_size) as reader:
-                    yield reader
-            finally:
-                cursor.close()
+        import pyarrow
+
+        with self._connection.cursor() as cursor:
+            with _translating():
+                reader = cursor.sql(query).to_arrow_reader(batch_size)
+
+            def batches() -> Iterator[pyarrow.RecordBatch]:
+                with _translating():
+                    yield from reader
+
+            yield pyarrow.RecordBatchReader.from_batches(reader.schema, batches())
 
     def close(self) -> None:
         """Close the file."""

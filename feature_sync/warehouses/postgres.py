@@ -7,9 +7,12 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
 
 import msgspec
 import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from psycopg.types.json import set_json_loads
 
 from feature_sync.definitions import Target
@@ -81,6 +84,7 @@ class PostgresWarehouse(Warehouse):
             connection.read_only = True
         except psycopg.Error as refused:
             raise WarehouseError(f"PostgreSQL at {settings.host}:{settings.port}: {_one_line(refused)}") from refused
+        connection.adapters.register_loader("uuid", _UuidAsText)
         set_json_loads(lambda text: text.decode() if isinstance(text, bytes) else text, connection)
         return cls(connection)
 
@@ -129,6 +133,15 @@ class PostgresWarehouse(Warehouse):
                 yield cursor
 
 
+class _UuidAsText(Loader):
+    """Loads a uuid as the text that Arrow holds."""
+
+    format = psycopg.pq.Format.BINARY
+
+    def load(self, data: Buffer) -> str:
+        return str(UUID(bytes=bytes(data)))
+
+
 def _arrow_type(column: psycopg.Column) -> pyarrow.DataType:
     """Map a column of a result; numeric without a precision takes the widest that Arrow has."""
     import pyarrow
@@ -165,7 +178,7 @@ def _translating() -> Iterator[None]:
         raise WarehouseError(f"PostgreSQL: {_one_line(missing)}; run dbt build") from missing
     except psycopg.Error as refused:
         raise WarehouseError(f"PostgreSQL: {_one_line(refused)}") from refused
-    except pyarrow.ArrowInvalid as unfit:
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as unfit:
         raise WarehouseError(f"a value does not fit its column: {unfit}; cast the column in the model") from unfit
 
 

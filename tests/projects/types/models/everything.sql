@@ -1,5 +1,6 @@
 {% set hex = "decode('00ff7d', 'hex')" if target.type == 'postgres' else "unhex('00ff7d')" %}
 {% set day = "timestamp '2024-01-01 00:00:00'" %}
+with typed as (
 select
     1 as id,
     {{ day }} as seen_at,
@@ -25,3 +26,10 @@ select
 union all
 select
     3, {{ day }}, null, cast('-infinity' as double precision), null, null, null, null, null, null, null, null, null, null, null
+)
+
+-- PostgreSQL's union forgets a decimal's precision.
+select
+    id, seen_at, whole, real_number, cast(exact as decimal(38, 10)) as exact, flag, words, raw, day, wall_clock, instant,
+    numbers, moments, document, token
+from typed
