@@ -122,7 +122,8 @@ class FeatureView:
     """One dbt model whose rows say what was known about an entity, and when.
 
     Names of columns are those of `relation.columns`. `ttl` and `lag` are as in the project's YAML; a `ttl`
-    of None lets a row of any age answer.
+    of None lets a row of any age answer. `is_unique`: the warehouse enforces that no two rows share join keys and event
+    timestamp. `is_indexed`: an index leads from join keys to event timestamps.
     """
 
     name: str
@@ -142,6 +143,8 @@ class FeatureView:
     timezone: str = "UTC"
     online: bool = True
     latest_version: bool = True
+    is_unique: bool = False
+    is_indexed: bool = False
 
     @property
     def reference(self) -> str:

@@ -217,7 +217,13 @@ class FeatureStore:
         return self._reader.read(service, entity_rows, as_of=self._clock(as_of))
 
     def get_training_set(
-        self, service: str | None, spine: str, *, features: Iterable[str] = (), dialect: str | None = None
+        self,
+        service: str | None,
+        spine: str,
+        *,
+        features: Iterable[str] = (),
+        dialect: str | None = None,
+        strategy: str | None = None,
     ) -> TrainingSet:
         """Answer a spine (a model, seed, snapshot or source by name) with a service, or with `view:feature` names.
 
@@ -232,6 +238,7 @@ class FeatureStore:
             open_warehouse=self._open_warehouse,
             adapter=self.manifest.metadata.adapter_type or self.target.adapter,
             dialect=dialect,
+            strategy=strategy,
         )
 
     def service(self, name: str | None, features: Iterable[str] = ()) -> FeatureService:

@@ -84,7 +84,13 @@ class TrainingSet:
 
 
 def training_set(
-    service: FeatureService, spine: Relation, *, open_warehouse: OpenWarehouse, adapter: str, dialect: str | None = None
+    service: FeatureService,
+    spine: Relation,
+    *,
+    open_warehouse: OpenWarehouse,
+    adapter: str,
+    dialect: str | None = None,
+    strategy: str | None = None,
 ) -> TrainingSet:
     """Make the query of a training set; the warehouse is only asked for types that the project does not declare.
 
@@ -108,7 +114,9 @@ def training_set(
     }
     selections = tuple(replace(each, view=typed[each.view.reference]) for each in service.selections)
     chosen = check_dialect(dialect or adapter)
-    query = training_query(replace(service, selections=selections), spine, dialect=adapter, written=chosen)
+    query = training_query(
+        replace(service, selections=selections), spine, dialect=adapter, written=chosen, strategy=strategy
+    )
     return TrainingSet(
         service=service,
         spine=spine,

@@ -421,6 +421,14 @@ def test_a_moment_or_a_dialect_that_is_none_is_refused(project, redis_url):
     refused(done, "no dialect is called 'postgresql'", "did you mean 'postgres'?")
 
 
+def test_a_strategy_that_does_not_fit_is_refused(project):
+    arguments = ("sql", SERVICE, "--spine", "departures", "--strategy")
+    refused(project.feature_sync(*arguments, "asoff"), "no strategy is called 'asoff'", "did you mean 'asof'?")
+    refused(project.feature_sync(*arguments, "asof", "--dialect", "postgres"), "postgres has no asof join")
+    edit_view(project, "airport_weather", known_at="observed_at")
+    refused(project.feature_sync(*arguments, "asof"), "airport_weather has known_at", "take carry")
+
+
 # What is held back
 
 

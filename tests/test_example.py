@@ -134,7 +134,7 @@ def test_the_sql_stands_alone_and_never_changes(project, tmp_path):
     second = project.feature_sync("sql", SERVICE, "--spine", "departures", "-o", str(path))
     assert first.returncode == second.returncode == 0
     assert (path.read_text(), second.stdout) == (first.stdout, "")
-    assert '"origin_weather_answers"' in first.stdout
+    assert '"origin_weather_rows"' in first.stdout or '"origin_weather_answers"' in first.stdout
 
 
 def test_a_query_written_for_another_warehouse_runs_there(example, example_on_postgres, postgres):
@@ -142,6 +142,15 @@ def test_a_query_written_for_another_warehouse_runs_there(example, example_on_po
     query = done.stdout.replace('"flights"."main"', '"postgres"."features"')
     with postgres.connect() as connection:
         assert len(connection.execute(query).fetchall()) == 26_483
+
+
+def test_each_view_is_asked_in_the_way_that_suits_it(project):
+    best = project.feature_sync("sql", SERVICE, "--spine", "departures").stdout
+    carried = project.feature_sync("sql", SERVICE, "--spine", "departures", "--strategy", "carry").stdout
+    assert ("ASOF LEFT JOIN" if project.target == "duckdb" else "LATERAL") in best
+    assert "_carried" in carried
+    assert "ASOF" not in carried
+    assert "LATERAL" not in carried
 
 
 def test_features_can_be_tried_without_a_pull_request(example, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NotRequired, TypedDict, Unpack
 
 import click
 
@@ -14,11 +14,22 @@ from feature_sync.errors import FeatureSyncError
 if TYPE_CHECKING:
     from feature_sync.store import FeatureStore
 
+    class TrainingOptions(TypedDict):
+        """How a spine is to be answered: the options that `sql` and `extract` share."""
+
+        spine: str
+        dialect: NotRequired[str | None]
+        strategy: str | None
+
+
 HELD_BACK = 3
 as_of_option = click.option("--as-of", metavar="MOMENT", help="The moment to call now, such as 2013-01-31T17:00:00Z.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 spine_option = click.option(
     "--spine", required=True, metavar="MODEL", help="The rows to answer: a model, seed or source."
+)
+strategy_option = click.option(
+    "--strategy", metavar="STRATEGY", help="How to join: asof, lateral or carry; each view's best unless named."
 )
 features_option = click.option(
     "--features", metavar="VIEW:FEATURE,...", help="Features to explore with, in place of a feature service."
@@ -93,32 +104,35 @@ def get(store: FeatureStore, name: str, keys: dict[str, str], as_of: str | None,
 @click.argument("service", required=False)
 @spine_option
 @features_option
+@strategy_option
 @click.option("--dialect", metavar="DIALECT", help="Write for another warehouse than the target's.")
 @click.option("-o", "--output", metavar="FILE", help="Write to a file.")
 @pass_feature_store
 def sql(
-    store: FeatureStore, service: str | None, spine: str, features: str | None, dialect: str | None, output: str | None
+    store: FeatureStore, service: str | None, features: str | None, output: str | None, **how: Unpack[TrainingOptions]
 ) -> None:
     """Print the query that answers a spine with a feature service."""
     from feature_sync.cli.tables import print_sql
 
-    training_set = store.get_training_set(service, spine, features=_split(features), dialect=dialect)
-    print_sql(training_set, output)
+    print_sql(store.get_training_set(service, features=_split(features), **how), output)
 
 
 @cli.command()
 @click.argument("service", required=False)
 @spine_option
 @features_option
+@strategy_option
 @click.option("-o", "--output", required=True, metavar="FILE.parquet", help="The Parquet file to write.")
 @pass_feature_store
-def extract(store: FeatureStore, service: str | None, spine: str, features: str | None, output: str) -> None:
+def extract(
+    store: FeatureStore, service: str | None, features: str | None, output: str, **how: Unpack[TrainingOptions]
+) -> None:
     """Write a training set to a Parquet file: one row for each row of the spine."""
     from feature_sync.cli.tables import print_extracted, progress_bars
 
-    training_set = store.get_training_set(service, spine, features=_split(features))
+    training_set = store.get_training_set(service, features=_split(features), **how)
     with progress_bars("rows") as progress:
-        rows = training_set.write_parquet(output, lambda rows: progress(spine, rows))
+        rows = training_set.write_parquet(output, lambda rows: progress(how["spine"], rows))
     print_extracted(training_set, output, rows)
 
 

@@ -19,10 +19,11 @@ _SETTINGS = (
 )  # fmt: skip
 _DEFAULTS = ("created_timestamp", "known_at", "lag", "ttl", "timezone", "online")
 _UNDATED = {"ttl": "its facts have no age", "lag": "its facts have no age", "known_at": "it keeps no history"}
+_ENFORCING = ("duckdb", "postgres")
 _SNAPSHOT_COLUMNS = ("dbt_valid_from", "dbt_valid_to", "dbt_is_deleted")
 
 
-def read_feature_view(node: Node, types: dict[str, str]) -> FeatureView:
+def read_feature_view(node: Node, types: dict[str, str], *, adapter: str | None = None) -> FeatureView:
     """Read one node; `types` are its columns' types in the catalog, empty if unknown.
 
     Raises:
@@ -48,6 +49,7 @@ def read_feature_view(node: Node, types: dict[str, str]) -> FeatureView:
         timezone=_timezone(block),
         online=block.flag("online", default=True),
     )
+    view = replace(view, is_unique=_is_unique(view, node, adapter), is_indexed=_is_indexed(view, node))
     if view.ttl is not None and view.ttl < (view.lag or timedelta(0)):
         lag = format_duration(view.lag or timedelta(0))
         raise at.at("ttl").error(
@@ -81,7 +83,7 @@ def _history(block: Block, node: Node) -> History:
     return history
 
 
-def _times(block: Block, node: Node, history: History) -> dict[str, str | None]:
+def _times(block: Block, node: Node, history: History) -> dict[str, Any]:
     """Name the columns of time. A snapshot's follow dbt's own settings, renamed columns included."""
     if history is History.TIMELESS:
         return {}
@@ -159,6 +161,25 @@ def _with_features(view: FeatureView, block: Block, node: Node) -> FeatureView:
     if not names:
         raise block.location.at("features").error("is empty: the view has no column but keys and times")
     return replace(view, features=tuple(Feature(name=name, default=defaults.get(name)) for name in names))
+
+
+def _is_unique(view: FeatureView, node: Node, adapter: str | None) -> bool:
+    """Tell whether the warehouse enforces a key within join keys and event timestamp, as BigQuery does not.
+
+    Wall clocks of a zone that changes its clocks may differ and still mean the same moment.
+    """
+    columns = {*view.join_keys, view.event_timestamp}
+    enforced = adapter in _ENFORCING and any(columns.issuperset(key) for key in node.enforced_keys)
+    return enforced and view.timezone.upper() == "UTC"
+
+
+def _is_indexed(view: FeatureView, node: Node) -> bool:
+    """Tell whether an index begins with the join keys, in any order, and goes on with the event timestamp."""
+    keys = len(view.join_keys)
+    return any(
+        set(index[:keys]) == set(view.join_keys) and index[keys : keys + 1] == [view.event_timestamp]
+        for index in (*node.enforced_keys, *node.indexes)
+    )
 
 
 def _default(column: str, meta: object, location: Location) -> Any:

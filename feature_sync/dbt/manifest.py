@@ -70,7 +70,7 @@ class Node(msgspec.Struct):
     owner: dict[str, Any] | None = None
     url: Text = None
     attached_node: Text = None
-    test_metadata: dict[str, Any] | None = None
+    constraints: list[dict[str, Any]] | None = None
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -94,6 +94,21 @@ class Node(msgspec.Struct):
         """Whether dbt enforces the declared columns and types."""
         contract = (self.config or {}).get("contract")
         return isinstance(contract, dict) and contract.get("enforced") is True
+
+    @property
+    def enforced_keys(self) -> list[list[str]]:
+        """The column lists that the warehouse keeps unique, each of which it also indexes."""
+        if not self.has_contract or (self.config or {}).get("materialized") not in ("table", "incremental"):
+            return []
+        keys = [each.get("columns") for each in self.constraints or [] if each.get("type") in ("primary_key", "unique")]
+        return [key for key in keys if isinstance(key, list) and key]
+
+    @property
+    def indexes(self) -> list[list[str]]:
+        """The column lists of the indexes that the model's configuration asks for."""
+        indexes = (self.config or {}).get("indexes")
+        found = [each.get("columns") for each in indexes if isinstance(each, dict)] if isinstance(indexes, list) else []
+        return [columns for columns in found if isinstance(columns, list)]
 
     def relation(self, types: dict[str, str]) -> Relation:
         """Describe the table that dbt builds; declared types count only where a contract enforces them."""

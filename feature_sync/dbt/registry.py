@@ -24,7 +24,9 @@ def read_registry(manifest: Manifest, *, project: str, catalog: Path) -> Registr
             continue
         if types is None and not node.has_contract:
             types = read_catalog(catalog, manifest)
-        view = read_feature_view(node, (types or {}).get(node.unique_id or "", {}))
+        view = read_feature_view(
+            node, (types or {}).get(node.unique_id or "", {}), adapter=manifest.metadata.adapter_type
+        )
         if other := views.get(view.reference):
             raise node.location.error(f"{other.relation.location.node} is also a feature view called {view.reference}")
         views[view.reference] = view

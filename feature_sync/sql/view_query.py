@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from sqlglot import exp
 
 from feature_sync.definitions import FeatureView
-from feature_sync.sql.columns import column, is_not_null, named, table, unused
-from feature_sync.sql.times import later, utc
+from feature_sync.sql.columns import column, is_not_null, named, quoted, table, unused
+from feature_sync.sql.times import earlier, later, utc
 from feature_sync.sql.types import key_type, value_type
 from feature_sync.sql.wire import json_text
 from feature_sync.value_types import ValueType, read_default
@@ -46,15 +46,13 @@ class ViewQuery:
         self.event_timestamp_name = unused("_event_timestamp", taken)
         self.available_at_name = unused("_available_at", taken)
         self.valid_until_name = unused("_valid_until", taken)
+        self.created_name = unused("_created_at", taken)
         self.newness_name = unused("_newness", taken)
 
-    def rows(self, *, newest_first: bool, until: exp.Expr | None = None, across_entities: bool = False) -> exp.Select:
-        """Select the rows that can answer, numbered by `newness_name` within each entity.
+    def plain_rows(self) -> exp.Select:
+        """Select the rows that can answer: join keys and features under their declared names, and the row's times.
 
-        With `across_entities` the numbers go on from one entity to the next, so that a number alone finds its row.
-
-        Gives the join keys and features under their declared names, and the three times of a row: event timestamp,
-        availability and end of validity (null in views that lack one). With `until`, only rows available then.
+        The times are event timestamp, availability, end of validity and creation, those that the view has.
         """
         view = self.view
         selected = [named(self._column(name), name) for name in (*view.join_keys, *self.feature_types)]
@@ -63,21 +61,45 @@ class ViewQuery:
             self.available_at_name: self._available_at(),
             self.valid_until_name: self._valid_until(),
         }
+        if view.created_timestamp is not None:
+            times[self.created_name] = self._time(view.created_timestamp)
         selected += [named(moment, name) for name, moment in times.items() if moment is not None]
-        keys = [self._column(key) for key in view.join_keys]
+        return exp.select(*selected).from_(table(view.relation, dialect=self.dialect)).where(*self._can_answer())
+
+    def rows(self, *, newest_first: bool, until: exp.Expr | None = None, across_entities: bool = False) -> exp.Select:
+        """Select the rows that can answer, numbered by `newness_name` within each entity.
+
+        With `across_entities` the numbers go on from one entity to the next, so that a number alone finds its row.
+        With `until`, only rows that are available then.
+        """
+        keys = [self._column(key) for key in self.view.join_keys]
         order = self._order(newest_first=newest_first)
         if across_entities:
             order, keys = [*(exp.Ordered(this=key) for key in keys), *order], []
         numbered = exp.Window(this=exp.RowNumber(), partition_by=keys, order=exp.Order(expressions=order))
-        conditions = self._can_answer()
+        rows = self.plain_rows().select(named(numbered, self.newness_name))
         available_at = self._available_at()
-        if until is not None and available_at is not None:
-            conditions.append(exp.LTE(this=available_at, expression=until))
-        return (
-            exp.select(*selected, named(numbered, self.newness_name))
-            .from_(table(view.relation, dialect=self.dialect))
-            .where(*conditions)
-        )
+        if until is None or available_at is None:
+            return rows
+        return rows.where(exp.LTE(this=available_at, expression=until))
+
+    def newest_row(self, keys: dict[str, exp.Expr], moment: exp.Expr) -> exp.Select:
+        """Select the one newest row of the given keys that is available at a moment, so that an index leads to it."""
+        view = self.view
+        event_timestamp, begun = str(view.event_timestamp), earlier(moment, view.lag)
+        conditions: list[exp.Expr] = [self._column(key).eq(value) for key, value in keys.items()]
+        conditions.append(self._not_after(event_timestamp, begun))
+        if view.known_at is not None:
+            conditions.append(self._not_after(view.known_at, moment.copy()))
+        # Null event timestamps are left out above, so the index's own order will do: NULLS LAST would not use it.
+        newest = exp.Ordered(this=self._stored_time(event_timestamp), desc=True, nulls_first=True)
+        return self.plain_rows().where(*conditions).order_by(newest, *self._order(newest_first=True)[1:]).limit(1)
+
+    def tie_order(self, *, of: str) -> list[exp.Ordered]:
+        """Order the `plain_rows` of a step that share keys and event timestamp, the newest first."""
+        created = [] if self.view.created_timestamp is None else [quoted(self.created_name, of=of)]
+        features = [self._orderable(quoted(name, of=of), kind) for name, kind in self.feature_types.items()]
+        return [exp.Ordered(this=term, desc=True, nulls_first=False) for term in (*created, *features)]
 
     @property
     def has_times(self) -> bool:
@@ -100,6 +122,20 @@ class ViewQuery:
             raise at.error(f"{declared.data_type!r} is no time; cast the column in the model")
         return utc(self._column(name), kind, timezone=self.view.timezone)
 
+    def _stored_time(self, name: str) -> exp.Expr:
+        """Read a time as it is stored, where that is in order already and an index may hold it."""
+        return self._column(name) if self._is_aware(name) else self._time(name)
+
+    def _is_aware(self, name: str) -> bool:
+        return (
+            value_type(self.view.relation.columns[name], self.view.relation, dialect=self.dialect).kind == "timestamptz"
+        )
+
+    def _not_after(self, name: str, moment: exp.Expr) -> exp.Expr:
+        if self._is_aware(name):
+            moment = exp.AtTimeZone(this=exp.paren(moment), zone=exp.Literal.string("UTC"))
+        return exp.LTE(this=self._stored_time(name), expression=moment)
+
     def _event_timestamp(self) -> exp.Expr | None:
         return None if self.view.event_timestamp is None else self._time(self.view.event_timestamp)
 
@@ -110,7 +146,7 @@ class ViewQuery:
         available = later(event_timestamp, self.view.lag)
         if self.view.known_at is None:
             return available
-        return exp.Greatest(this=available, expressions=[self._time(self.view.known_at)])
+        return exp.Greatest(this=available, expressions=[self._time(self.view.known_at)], ignore_nulls=True)
 
     def _valid_until(self) -> exp.Expr | None:
         """When a snapshot's row ended, without the lag: null while current, at once where its entity was deleted."""
@@ -150,11 +186,13 @@ class ViewQuery:
         view = self.view
         times = dict.fromkeys((view.event_timestamp, view.known_at, view.created_timestamp))
         terms = [self._time(name) for name in times if name is not None]
-        terms += [self._orderable(name, kind) for name, kind in self.feature_types.items()]
+        if view.is_unique and terms:
+            terms = terms[:1]
+        else:
+            terms += [self._orderable(self._column(name), kind) for name, kind in self.feature_types.items()]
         return [exp.Ordered(this=term, desc=newest_first, nulls_first=not newest_first) for term in terms]
 
-    def _orderable(self, name: str, kind: ValueType) -> exp.Expr:
-        stored: exp.Expr = self._column(name)
+    def _orderable(self, stored: exp.Expr, kind: ValueType) -> exp.Expr:
         if kind.kind in _WITHOUT_ORDER:
             stored = json_text(stored, dialect=self.written)
         if kind.kind in ("string", *_WITHOUT_ORDER) and self.written == "postgres":

@@ -58,7 +58,7 @@ def cases(draw) -> Case:
     key_types = {"shop": "varchar", "item": "bigint"}
     keys = list(key_types)[:width]
     views = [draw(_views(number, keys, key_types)) for number in range(draw(st.integers(1, 4)))]
-    tables = {view.reference: draw(st.lists(_rows(view), max_size=8)) for view in views}
+    tables = {view.reference: _without_ties(view, draw(st.lists(_rows(view), max_size=8))) for view in views}
     selections = [
         Selection(
             view=view,
@@ -103,6 +103,7 @@ def _views(draw, number: int, keys: list[str], key_types: dict[str, str]) -> Fea
         features.append(Feature(name=name, default=default))
     lag = draw(durations)
     ttl = None if history is History.TIMELESS else draw(st.none() | durations.map(lambda each: each + lag))
+    is_unique = draw(st.booleans())
     entity = Entity(name="thing", join_keys=tuple(keys))
     return FeatureView(
         name=f"View {number}",
@@ -112,9 +113,22 @@ def _views(draw, number: int, keys: list[str], key_types: dict[str, str]) -> Fea
         history=history,
         lag=None if history is History.TIMELESS else lag,
         ttl=ttl,
-        timezone=draw(st.sampled_from(ZONES)),
+        timezone="UTC" if is_unique else draw(st.sampled_from(ZONES)),
+        is_unique=is_unique,
         **times,
     )
+
+
+def _without_ties(view: FeatureView, rows: list[dict]) -> list[dict]:
+    """Keep the promise of a view that says it is unique."""
+    if not view.is_unique:
+        return rows
+    return list({(*(row[key] for key in view.join_keys), _moment(view, row)): row for row in rows}.values())
+
+
+def _moment(view: FeatureView, row: dict) -> datetime | None:
+    moment = row.get(view.event_timestamp)
+    return moment if moment is None or moment.tzinfo is None else moment.astimezone(UTC)
 
 
 @st.composite

@@ -1,0 +1,45 @@
+"""The strategies of the point-in-time join: they differ in speed alone, never in their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from feature_sync.definitions import FeatureView, History
+from feature_sync.errors import RequestError, did_you_mean
+from feature_sync.sql.steps import Plan, Question
+from feature_sync.sql.strategies.asof import asof
+from feature_sync.sql.strategies.carry import carry
+from feature_sync.sql.strategies.lateral import lateral
+from feature_sync.sql.strategies.timeless import timeless
+
+Strategy = Callable[[Question], Plan]
+
+STRATEGIES: dict[str, Strategy] = {"asof": asof, "carry": carry, "lateral": lateral}
+_ONLY_IN = {"asof": ("duckdb",), "lateral": ("duckdb", "postgres")}
+
+
+def strategy_for(view: FeatureView, *, dialect: str, wanted: str | None) -> Strategy:
+    """Choose how a view answers: as somebody wants it, else what is known to be fastest.
+
+    DuckDB joins ASOF; PostgreSQL looks rows up one by one where an index on keys and time is known; carry serves
+    everywhere, and is the only one that fits a view with `known_at`, whose newest row need not be the last to come.
+
+    Raises:
+        RequestError: The dialect or the view cannot be asked in the wanted way.
+    """
+    if view.history is History.TIMELESS:
+        return timeless
+    if wanted is None:
+        if dialect == "duckdb" and view.known_at is None:
+            return asof
+        return lateral if dialect == "postgres" and view.is_indexed else carry
+    if wanted not in STRATEGIES:
+        raise RequestError(f"no strategy is called {wanted!r}{did_you_mean(wanted, STRATEGIES)}")
+    if dialect not in _ONLY_IN.get(wanted, (dialect,)):
+        raise RequestError(f"{dialect} has no {wanted} join; leave out --strategy, or take carry")
+    if wanted == "asof" and view.known_at is not None:
+        raise RequestError(
+            f"{view.reference} has known_at, so its newest row need not be the last to come: "
+            "an asof join cannot answer it; leave out --strategy, or take carry"
+        )
+    return STRATEGIES[wanted]
