@@ -1,39 +1,71 @@
--- Each departure counts for the 24 full hours from its own on, so there is a row for every hour of which the 24 hours
--- before hold a flight, whether or not the hour itself does. A delay is known when the flight departs, not before.
 with departures as (
     select
         carrier,
-        departed_at,
-        departure_delay,
-        {{ end_of_hour('departed_at') }} as first_hour_end
+        {{ end_of_hour('departed_at') }} as hour_end,
+        departure_delay
     from {{ ref('stg_flights') }}
     where departed_at is not null
 ),
 
-departures_by_hour as (
-    select
-        carrier,
-        departed_at,
-        departure_delay,
-        hour_end
-    from departures
-    cross join {{ every_hour('first_hour_end', plus_minutes('first_hour_end', 23 * 60), 'hour_end') }}
+-- The newest departure tells which hours are over: an hour that may still see one is not shown.
+last_hour_over as (
+    select {{ start_of_hour('max(departed_at)') }} as hour_end
+    from {{ ref('stg_flights') }}
 ),
 
-with_windows as (
+spans as (
+    select
+        departures.carrier,
+        last_hour_over.hour_end as last_hour,
+        min(departures.hour_end) as first_hour
+    from departures
+    cross join last_hour_over
+    group by departures.carrier, last_hour_over.hour_end
+),
+
+-- Every hour since the carrier's first departure, quiet ones too: an old row must not answer for an empty window.
+carrier_hours as (
+    select
+        spans.carrier,
+        hour_end
+    from spans
+    cross join {{ every_hour('spans.first_hour', 'spans.last_hour', 'hour_end') }}
+),
+
+hourly as (
+    select
+        carrier_hours.carrier,
+        carrier_hours.hour_end,
+        count(departures.departure_delay) as flights,
+        sum(departures.departure_delay) as delay,
+        sum(case when departures.departure_delay > 15 then 1 else 0 end) as late_flights
+    from carrier_hours
+    left join departures
+        on
+            carrier_hours.carrier = departures.carrier
+            and carrier_hours.hour_end = departures.hour_end
+    group by carrier_hours.carrier, carrier_hours.hour_end
+),
+
+-- No hour is missing, so rows count hours.
+windows as (
     select
         carrier,
         hour_end,
-        case when departed_at > {{ plus_minutes('hour_end', -6 * 60) }} then departure_delay end as delay_within_6h,
-        case when departure_delay > 15 then 1 else 0 end as was_late
-    from departures_by_hour
+        sum(flights) over six_hours as flights_6h,
+        sum(delay) over six_hours as delay_6h,
+        sum(flights) over a_day as flights_24h,
+        sum(late_flights) over a_day as late_flights_24h
+    from hourly
+    window
+        six_hours as (partition by carrier order by hour_end rows between 5 preceding and current row),
+        a_day as (partition by carrier order by hour_end rows between 23 preceding and current row)
 )
 
 select
     carrier,
     hour_end,
-    avg({{ as_double('delay_within_6h') }}) as mean_delay_6h,
-    avg({{ as_double('was_late') }}) as late_share_24h,
-    cast(count(*) as integer) as flights_24h
-from with_windows
-group by carrier, hour_end
+    {{ as_double('delay_6h') }} / nullif(flights_6h, 0) as mean_delay_6h,
+    {{ as_double('late_flights_24h') }} / nullif(flights_24h, 0) as late_share_24h,
+    cast(flights_24h as integer) as flights_24h
+from windows
