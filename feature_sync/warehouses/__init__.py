@@ -24,7 +24,7 @@ def open_warehouse(target: Target) -> Warehouse:
     if target.adapter not in _WAREHOUSES:
         choice = did_you_mean(target.adapter, _WAREHOUSES)
         raise ProfileError(
-            f"profile {target.profile}, target {target.name}: type {target.adapter!r} is no warehouse{choice}"
+            f"profile {target.profile}, target {target.name}: type {target.adapter!r} is not supported{choice}"
         )
     module, name = _WAREHOUSES[target.adapter]
     try:
