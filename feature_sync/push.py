@@ -100,7 +100,7 @@ class Pusher:
             view = view.with_types(
                 self._warehouse.describe(render(every_column(view.relation, dialect=dialect), dialect=dialect))
             )
-        return ViewQuery(view, dialect=dialect)
+        return ViewQuery(view, adapter=dialect)
 
     def _schema(self, query: ViewQuery) -> Schema:
         view = query.view

@@ -22,6 +22,7 @@ from feature_sync.definitions import (
     FeatureView,
     Registry,
     Relation,
+    Spine,
     Target,
     parse_features,
     service_of,
@@ -234,7 +235,7 @@ class FeatureStore:
 
         return training_set(
             self.service(service, features),
-            self._spine(spine),
+            Spine(relation=self._spine(spine)),
             open_warehouse=self._open_warehouse,
             adapter=self.manifest.metadata.adapter_type or self.target.adapter,
             dialect=dialect,

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from feature_sync.definitions import FeatureService, Relation
+from feature_sync.definitions import FeatureService, Relation, Spine
 from feature_sync.errors import OutputError, RequestError
 from feature_sync.sql.columns import every_column
+from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.point_in_time import training_query
-from feature_sync.sql.render import check_dialect, render
+from feature_sync.sql.render import render
 from feature_sync.warehouses.base import Warehouse
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class TrainingSet:
     """One row for each spine row: the spine's columns, then the service's features, as known at each moment asked."""
 
     service: FeatureService
-    spine: Relation
+    spine: Spine
     sql: str
     _open_warehouse: OpenWarehouse
 
@@ -85,7 +86,7 @@ class TrainingSet:
 
 def training_set(
     service: FeatureService,
-    spine: Relation,
+    spine: Spine,
     *,
     open_warehouse: OpenWarehouse,
     adapter: str,
@@ -104,8 +105,8 @@ def training_set(
         with open_warehouse() as warehouse:
             return dict(warehouse.describe(render(every_column(relation, dialect=adapter), dialect=adapter)))
 
-    if not spine.columns_are_complete:
-        spine = spine.with_types(types(spine))
+    if not spine.relation.columns_are_complete:
+        spine = spine.with_relation(spine.relation.with_types(types(spine.relation)))
     typed = {
         each.view.reference: each.view
         if each.view.relation.columns_are_complete
@@ -113,9 +114,9 @@ def training_set(
         for each in service.selections
     }
     selections = tuple(replace(each, view=typed[each.view.reference]) for each in service.selections)
-    chosen = check_dialect(dialect or adapter)
+    chosen = dialect_named(dialect or adapter).name
     query = training_query(
-        replace(service, selections=selections), spine, dialect=adapter, written=chosen, strategy=strategy
+        replace(service, selections=selections), spine, adapter=adapter, dialect=chosen, strategy=strategy
     )
     return TrainingSet(
         service=service,

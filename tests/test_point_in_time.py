@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feature_sync.definitions import Period
 from feature_sync.sql.point_in_time import training_query
 from feature_sync.sql.render import render
 from feature_sync.value_types import as_utc
@@ -88,11 +89,9 @@ def strategies(warehouse, case: Case) -> list[str | None]:
     return [None, "carry", "lateral", *asof]
 
 
-def ask(warehouse, case: Case, strategy: str | None = None) -> list[dict]:
+def ask(warehouse, case: Case, strategy: str | None = None, asked: Period | None = None) -> list[dict]:
     sql = render(
-        training_query(
-            case.service, case.spine, dialect=warehouse.dialect, written=warehouse.dialect, strategy=strategy
-        ),
+        training_query(case.service, case.spine, adapter=warehouse.dialect, strategy=strategy, asked=asked),
         dialect=warehouse.dialect,
     )
     return warehouse.fetch(sql)
@@ -104,7 +103,7 @@ def load(warehouse, case: Case, *, seed: int | None = None) -> None:
         if seed is not None:
             random.Random(seed).shuffle(rows)
         warehouse.load(selection.view.relation, rows)
-    warehouse.load(case.spine, case.spine_rows)
+    warehouse.load(case.spine.relation, case.spine_rows)
 
 
 def expected(case: Case) -> list[dict]:
@@ -175,8 +174,5 @@ def test_rows_that_became_available_later_change_nothing_about_the_past(warehous
 @examples(20)
 @given(case=cases())
 def test_the_same_definitions_give_the_same_bytes(case):
-    texts = {
-        render(training_query(case.service, case.spine, dialect="duckdb", written="duckdb"), dialect="duckdb")
-        for _ in range(3)
-    }
+    texts = {render(training_query(case.service, case.spine, adapter="duckdb"), dialect="duckdb") for _ in range(3)}
     assert len(texts) == 1

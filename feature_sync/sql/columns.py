@@ -19,6 +19,14 @@ def every_column(relation: Relation, *, dialect: str) -> exp.Select:
     return exp.select("*").from_(table(relation, dialect=dialect))
 
 
+def verbatim(query: str, *, alias: str) -> exp.Subquery:
+    """Read from a query as somebody wrote it, in the warehouse's own words."""
+    text = query.strip().rstrip(";").rstrip()
+    return exp.Subquery(
+        this=exp.Var(this=f"{text}\n"), alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True))
+    )
+
+
 def column(relation: Relation, name: str, *, of: str | None = None) -> exp.Column:
     """Refer to a column of a relation; a name of unknown spelling stays unquoted here, for `render` to fold."""
     declared = relation.columns.get(name)

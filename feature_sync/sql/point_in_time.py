@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlglot import exp
 
-from feature_sync.definitions import FeatureService, History, Relation, Selection
+from feature_sync.definitions import FeatureService, History, Period, Selection, Spine
 from feature_sync.errors import RequestError
-from feature_sync.sql.columns import column, named, quoted, table, unused
-from feature_sync.sql.steps import SPINE, Names, Plan, Question, Step, prefix_for, step_table
-from feature_sync.sql.strategies import strategy_for
-from feature_sync.sql.times import utc
-from feature_sync.sql.types import value_type
+from feature_sync.sql.columns import named, quoted
+from feature_sync.sql.dialects import dialect_named
+from feature_sync.sql.dialects.base import Dialect
+from feature_sync.sql.spine import SpineQuery
+from feature_sync.sql.steps import SPINE, Answer, Group, Names, Question, Step, names_for, prefix_for, step_table
+from feature_sync.sql.strategies import Strategy, strategy_for
 from feature_sync.sql.view_query import ViewQuery, check_entity_types
 from feature_sync.value_types import ValueType, read_default
 
@@ -18,84 +21,122 @@ _INTEGERS = ("int64", "wideint")
 
 
 def training_query(
-    service: FeatureService, spine: Relation, *, dialect: str, written: str, strategy: str | None = None
+    service: FeatureService,
+    spine: Spine,
+    *,
+    adapter: str,
+    dialect: str | None = None,
+    strategy: str | None = None,
+    asked: Period | None = None,
 ) -> exp.Select:
     """Select one row for each spine row: the spine's columns, then the service's features in declared order.
 
-    `dialect` is the warehouse's, whose words the definitions use; `written` the one that the query is for. Without a
-    `strategy`, each view gets its best.
+    `adapter` is the warehouse, whose words the definitions use; `dialect` the one that the query is for, if another.
+    Without a `strategy`, each view gets its best. The spine is known to ask for moments in `asked` alone (its own
+    period unless given), and of the views only rows that can answer those are read.
 
     Raises:
         DefinitionError: A column's type cannot be a key, a time or a feature.
         RequestError: The spine lacks a key or its time, types or the strategy do not fit, or names clash.
     """
-    queries = [ViewQuery(each.view, dialect=dialect, written=written) for each in service.selections]
-    check_entity_types(queries)
-    _check(service, spine, queries)
+    written = dialect_named(dialect or adapter)
+    queries = {
+        each.alias: ViewQuery(each.view, adapter=adapter, dialect=written.name, asked=asked or spine.period)
+        for each in service.selections
+    }
+    check_entity_types(queries.values())
+    asking = SpineQuery(spine, adapter=adapter, dialect=written, keys=service.join_keys)
+    _check(service, asking, queries)
     names = _names(service, spine)
-    steps = [Step(SPINE, _spine(spine, names, dialect), "The moments to answer.")]
-    shown: list[exp.Expr] = [quoted(name, of=SPINE) for name in spine.columns]
+    steps = [Step(SPINE, asking.rows(names.asked_at), "The moments to answer.")]
     joins: list[exp.Join] = []
-    asked = SPINE
-    for selection, query in zip(service.selections, queries, strict=True):
-        prefix = prefix_for(selection, [step.name for step in steps])
-        answer = strategy_for(selection.view, dialect=written, wanted=strategy)
-        plan = answer(Question(selection, query, names, asked, prefix))
-        asked = plan.spine
+    answers: dict[str, Answer] = {}
+    asked_by = SPINE
+    groups = _groups(service, queries, written, strategy)
+    prefixes = [question.prefix for _, questions in groups for question in questions]
+    for answer, questions in groups:
+        plan = answer(_group(questions, names, asked_by, prefixes))
+        asked_by = plan.spine
         steps += plan.steps
         joins += plan.joins
-        shown += _features(service, selection, query, plan)
-    result = exp.select(*shown).from_(exp.alias_(step_table(asked), SPINE, quoted=True, table=True))
+        answers |= {each.question.selection.alias: each for each in plan.answers}
+    shown: list[exp.Expr] = [quoted(name, of=SPINE) for name in spine.relation.columns]
+    for each in service.selections:
+        shown += _features(service, answers[each.alias], adapter)
+    result = exp.select(*shown).from_(exp.alias_(step_table(asked_by), SPINE, quoted=True, table=True))
     result.set("joins", joins)
+    if spine.order_by:
+        result = result.order_by(*asking.order(of=SPINE))
+    once = SPINE if spine.query is not None and written.materializes else None
+    return written.finished(_with_steps(result, steps, once=once))
+
+
+def _names(service: FeatureService, spine: Spine) -> Names:
+    taken = {*spine.relation.columns, *service.feature_names}
+    for each in service.selections:
+        taken.update((*each.view.relation.columns, *each.view.join_keys))
+    return names_for(taken)
+
+
+def _groups(
+    service: FeatureService, queries: Mapping[str, ViewQuery], dialect: Dialect, wanted: str | None
+) -> list[tuple[Strategy, list[Question]]]:
+    """Put views together that are asked with the same columns of the spine, in the same way."""
+    prefixes: list[str] = []
+    groups: dict[tuple[Strategy, tuple[str, ...]], list[Question]] = {}
+    for selection in service.selections:
+        prefixes.append(prefix_for(selection.alias, prefixes))
+        outputs = {name: service.output_name(selection, name) for name in selection.features}
+        question = Question(selection, queries[selection.alias], prefixes[-1], outputs)
+        strategy = strategy_for(selection.view, dialect=dialect, wanted=wanted)
+        groups.setdefault((strategy, selection.spine_keys), []).append(question)
+    return [(strategy, questions) for (strategy, _), questions in groups.items()]
+
+
+def _group(questions: list[Question], names: Names, spine: str, taken: list[str]) -> Group:
+    """Name the steps that views share after their entity; those of a single view carry its own name."""
+    if len(questions) == 1:
+        return Group(tuple(questions), names, spine, questions[0].prefix)
+    entities = "_".join(each.name for each in questions[0].selection.view.entities)
+    taken.append(prefix_for(entities, taken))
+    return Group(tuple(questions), names, spine, taken[-1])
+
+
+def _with_steps(result: exp.Select, steps: list[Step], *, once: str | None) -> exp.Select:
     for step in steps:
-        first = step.query.this if isinstance(step.query, exp.Union) else step.query
+        first = step.query
+        while isinstance(first, exp.Union):
+            first = first.this
         first.add_comments([step.comment], prepend=True)
-        result = result.with_(exp.to_identifier(step.name, quoted=True), as_=step.query, copy=False)
+        name = exp.to_identifier(step.name, quoted=True)
+        result = result.with_(name, as_=step.query, materialized=step.name == once or None, copy=False)
     return result
 
 
-def _names(service: FeatureService, spine: Relation) -> Names:
-    taken = {*spine.columns, *service.feature_names}
-    for each in service.selections:
-        taken.update((*each.view.relation.columns, *each.view.join_keys))
-    return Names(*(unused(name, taken) for name in ("_asked_at", "_moment", "_newest", "_found", "_answered_by")))
-
-
-def _spine(spine: Relation, names: Names, dialect: str) -> exp.Select:
-    kind = value_type(spine.columns[str(spine.event_time)], spine, dialect=dialect)
-    asked_at = utc(column(spine, str(spine.event_time)), kind, timezone="UTC")
-    columns = [named(column(spine, name), name) for name in spine.columns]
-    return exp.select(*columns, named(asked_at, names.asked_at)).from_(table(spine, dialect=dialect))
-
-
-def _features(service: FeatureService, selection: Selection, query: ViewQuery, plan: Plan) -> list[exp.Expr]:
+def _features(service: FeatureService, answer: Answer, adapter: str) -> list[exp.Expr]:
     """Show the features; a default stands in only where no row answered, never for a null that a row holds."""
     shown: list[exp.Expr] = []
-    answered = plan.holds if plan.holds is not None else plan.found
+    selection, query = answer.question.selection, answer.question.query
+    answered = answer.holds if answer.holds is not None else answer.found
     for name in selection.features:
-        value: exp.Expr = quoted(name, of=plan.source)
+        value = answer.values[name]
         default = read_default(query.feature_types[name], selection.view.feature(name).default)
         if default is not None:
-            stored = exp.DataType.build(selection.view.relation.columns[name].data_type or "", dialect=query.dialect)
+            stored = exp.DataType.build(selection.view.relation.columns[name].data_type or "", dialect=adapter)
             otherwise = exp.cast(exp.convert(default), stored)
             value = exp.Case(ifs=[exp.If(this=answered.copy(), true=value)], default=otherwise)
-        elif plan.holds is not None:
-            value = exp.Case(ifs=[exp.If(this=plan.holds.copy(), true=value)])
+        elif answer.holds is not None:
+            value = exp.Case(ifs=[exp.If(this=answer.holds.copy(), true=value)])
         shown.append(named(value, service.output_name(selection, name)))
     return shown
 
 
-def _check(service: FeatureService, spine: Relation, queries: list[ViewQuery]) -> None:
+def _check(service: FeatureService, asking: SpineQuery, queries: Mapping[str, ViewQuery]) -> None:
     """Refuse what could only be answered by guessing."""
-    asked_for = spine.event_time
+    spine = asking.spine.checked().relation
+    _ = asking.spine.asked_at
     columns = ", ".join(spine.columns)
-    if asked_for is None:
-        raise RequestError(f"{spine.location}: config.event_time is missing: name the column with the moment asked")
-    if asked_for not in spine.columns:
-        raise RequestError(
-            f"{spine.location}: the spine has no column {asked_for!r} (its event_time); it has {columns}"
-        )
-    for selection, query in zip(service.selections, queries, strict=True):
+    for selection in service.selections:
         if selection.view.history is History.LATEST_ONLY:
             raise RequestError(_refuse_latest_only(selection))
         for key, spine_key in zip(selection.view.join_keys, selection.spine_keys, strict=True):
@@ -104,13 +145,13 @@ def _check(service: FeatureService, spine: Relation, queries: list[ViewQuery]) -
                     f"{spine.location}: the spine has no column {spine_key!r}, the key {key} of {selection.alias}; "
                     f"it has {columns}; name another under keys in the feature service"
                 )
-            mine = value_type(spine.columns[spine_key], spine, dialect=query.dialect)
-            if not _comparable(mine, query.key_types[key]):
+            mine, theirs = asking.key_type(spine_key), queries[selection.alias].key_types[key]
+            if not _comparable(mine, theirs):
                 raise RequestError(
                     f"{spine.location}: {spine_key!r} is {mine}, but the key {key} of {selection.view.reference} is "
-                    f"{query.key_types[key]}; cast one of them in its model"
+                    f"{theirs}; cast one of them in its model"
                 )
-    folded = {name.casefold(): name for name in spine.columns}
+    folded = {name.casefold() for name in spine.columns}
     for name in service.feature_names:
         if name.casefold() in folded:
             raise RequestError(

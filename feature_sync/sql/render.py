@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sqlglot import exp
 
-from feature_sync.errors import RequestError, did_you_mean
+from feature_sync.sql.dialects import dialect_named
 
-_FOLDS: dict[str, Callable[[str], str]] = {"duckdb": str, "postgres": str.lower}
-DIALECTS = tuple(_FOLDS)
+_LINE = 100
 
 
 def render(query: exp.Query, *, dialect: str) -> str:
-    """Write a query as text that ends in a newline; the same query always gives the same bytes."""
-    copy = query.copy()
-    for identifier in copy.find_all(exp.Identifier):
-        if not identifier.quoted:
-            identifier.set("this", _FOLDS[dialect](identifier.this))
-            identifier.set("quoted", True)
-    for alias in list(copy.find_all(exp.Alias)):
-        if isinstance(alias.this, exp.Column) and alias.this.name == alias.alias:
-            alias.replace(alias.this)
-    return copy.sql(dialect=dialect, pretty=True, max_text_width=100) + "\n"
-
-
-def check_dialect(dialect: str) -> str:
-    """Return a dialect that queries can be written in.
+    """Write a query as text that ends in a newline; the same query always gives the same bytes.
 
     Raises:
         RequestError: There is no such dialect here.
     """
-    if dialect not in _FOLDS:
-        raise RequestError(f"no dialect is called {dialect!r}{did_you_mean(dialect, _FOLDS)}")
-    return dialect
+    written = dialect_named(dialect)
+    copy = query.copy()
+    for identifier in copy.find_all(exp.Identifier):
+        if not identifier.quoted:
+            identifier.set("this", written.fold(identifier.this))
+            identifier.set("quoted", True)
+    for alias in list(copy.find_all(exp.Alias)):
+        if isinstance(alias.this, exp.Column) and alias.this.name == alias.alias:
+            alias.replace(alias.this)
+    return copy.sql(dialect=dialect, pretty=True, max_text_width=_LINE) + "\n"

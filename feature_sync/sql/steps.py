@@ -1,15 +1,15 @@
-"""What the strategies of a point-in-time join share: named steps, the query's own names, and the plan of one view."""
+"""What the strategies of a point-in-time join share: named steps, the views they answer, and the plan they return."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlglot import exp
 
 from feature_sync.definitions import Selection, format_duration
-from feature_sync.sql.columns import is_not_null, named, quoted
-from feature_sync.sql.times import earlier
+from feature_sync.sql.columns import is_not_null, named, quoted, unused
 from feature_sync.sql.view_query import ViewQuery
 
 SPINE = "spine"
@@ -20,11 +20,20 @@ _LONGEST_PREFIX = 40
 class Names:
     """Names for the query's own columns, which no column of a spine or a view has."""
 
+    taken: frozenset[str]
     asked_at: str
     moment: str
-    newest: str
-    found: str
-    answered_by: str
+    is_asked: str
+
+    def own(self, name: str) -> str:
+        """Find a name near the wanted one that nobody has."""
+        return unused(name, self.taken)
+
+
+def names_for(taken: Iterable[str]) -> Names:
+    """Choose names unlike all those that are taken."""
+    known = frozenset(taken)
+    return Names(known, *(unused(name, known) for name in ("_asked_at", "_moment", "_is_asked")))
 
 
 class Step(NamedTuple):
@@ -35,32 +44,20 @@ class Step(NamedTuple):
     comment: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How one view answers: its steps, what to join to the spine, and where its features stand then.
-
-    `spine` is the step that holds the spine's columns from here on; `joins` call it "spine". `holds` is a condition on
-    each row joined that the joins have not seen to; `found` tells whether one was joined at all.
-    """
-
-    steps: list[Step]
-    spine: str
-    joins: list[exp.Join]
-    source: str
-    found: exp.Expr
-    holds: exp.Expr | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One view of a service, and the names under which a query asks it."""
+    """One view of a service in a query, and how its steps and columns are called there."""
 
     selection: Selection
     query: ViewQuery
-    names: Names
-    spine: str
-    """The step that holds the spine's columns so far."""
-    prefix: str = field(default="")
+    prefix: str
+    outputs: Mapping[str, str]
+    """The name of each feature in the result."""
+
+    @property
+    def reference(self) -> str:
+        """The view's name, for comments."""
+        return self.selection.view.reference
 
     def step(self, role: str) -> str:
         """Name one of the view's steps."""
@@ -71,54 +68,138 @@ class Question:
         return list(zip(self.selection.spine_keys, self.selection.view.join_keys, strict=True))
 
     def same_keys(self, mine: str, theirs: str) -> list[exp.Expr]:
-        """Compare keys as typed columns, so that a null key matches nothing; `mine` holds the spine's columns."""
+        """Compare keys as typed columns, so that a null key matches nothing; `mine` calls them as the spine does."""
         return [quoted(key, of=mine).eq(quoted(join_key, of=theirs)) for key, join_key in self.key_pairs()]
-
-    def moments_asked(self) -> exp.Select:
-        """Select each pair of keys and moment that the spine asks for once, but for those that nothing can answer."""
-        keys = [named(quoted(spine_key), key) for spine_key, key in self.key_pairs()]
-        needed = (*dict.fromkeys(self.selection.spine_keys), self.names.asked_at)
-        return (
-            exp.select(*keys, named(quoted(self.names.asked_at), self.names.moment))
-            .distinct()
-            .from_(step_table(SPINE))
-            .where(*(is_not_null(quoted(name)) for name in needed))
-        )
 
     def alive(self, moment: exp.Expr, rows: str) -> list[exp.Expr]:
         """The conditions by which the newest row available still answers: its age, and its end."""
         view, query = self.selection.view, self.query
         conditions: list[exp.Expr] = []
         if view.ttl is not None:
-            oldest = earlier(moment.copy(), view.ttl)
+            oldest = query.dialect.earlier(moment.copy(), view.ttl)
             conditions.append(exp.GTE(this=quoted(query.event_timestamp_name, of=rows), expression=oldest))
         if query.has_end:
             valid_until = quoted(query.valid_until_name, of=rows)
-            ahead = exp.LT(this=earlier(moment.copy(), view.lag), expression=valid_until)
+            ahead = exp.LT(this=query.dialect.earlier(moment.copy(), view.lag), expression=valid_until)
             conditions.append(exp.or_(valid_until.copy().is_(exp.null()), ahead))
         return conditions
 
-    def answers(self, rows: str) -> exp.Select:
-        """Begin the select of a step that answers: keys, features, and a mark that there is an answer."""
-        columns = [quoted(name, of=rows) for name in (*self.selection.view.join_keys, *self.selection.features)]
-        return exp.select(*columns, named(exp.true(), self.names.found))
+    def features(self, rows: str) -> list[exp.Expr]:
+        """Select the features from a step, under the names of the result."""
+        return [named(quoted(name, of=rows), self.outputs[name]) for name in self.selection.features]
 
-    def join_answers(self, steps: list[Step]) -> Plan:
-        """Finish a plan whose last step holds an answer for each pair of keys and moment asked."""
-        answers = steps[-1].name
-        same = self.same_keys(SPINE, answers)
-        same.append(quoted(self.names.asked_at, of=SPINE).eq(quoted(self.names.moment, of=answers)))
-        return self.plan(steps, left_join(answers, same), answers)
-
-    def plan(self, steps: list[Step], join: exp.Join, answers: str) -> Plan:
-        """Make the plan of a step that is joined to the spine as it is."""
-        found = quoted(self.names.found, of=answers)
-        return Plan(steps=steps, spine=self.spine, joins=[join], source=answers, found=found)
+    @property
+    def has_defaults(self) -> bool:
+        """Whether the query must tell an answer that is null from no answer."""
+        return any(self.selection.view.feature(name).default is not None for name in self.selection.features)
 
     def age(self) -> str:
         """Say in a comment which rows still answer."""
         ttl = self.selection.view.ttl
         return "of any age" if ttl is None else f"no older than {format_duration(ttl)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Views that are asked with the same columns of the spine, in the same way: they can share steps.
+
+    `spine` is the step that holds the spine's columns so far.
+    """
+
+    questions: tuple[Question, ...]
+    names: Names
+    spine: str
+    prefix: str
+
+    @property
+    def spine_keys(self) -> tuple[str, ...]:
+        """The spine's columns that identify the entity."""
+        return self.questions[0].selection.spine_keys
+
+    @property
+    def references(self) -> str:
+        """The views' names, for comments."""
+        return ", ".join(each.reference for each in self.questions)
+
+    def step(self, role: str) -> str:
+        """Name a step that the views share."""
+        return f"{self.prefix}_{role}"
+
+    def found(self, question: Question) -> str:
+        """Name the column that tells whether a row of this view answered."""
+        return self.names.own(f"{question.prefix}_found")
+
+    def moments_asked(self) -> exp.Select:
+        """Select each pair of keys and moment that the spine asks for once, but for those that nothing can answer."""
+        keys = dict.fromkeys(self.spine_keys)
+        needed = (*keys, self.names.asked_at)
+        return (
+            exp.select(*(quoted(key) for key in keys), named(quoted(self.names.asked_at), self.names.moment))
+            .distinct()
+            .from_(step_table(SPINE))
+            .where(*(is_not_null(quoted(name)) for name in needed))
+        )
+
+    def begin_answers(self, asked: str) -> exp.Select:
+        """Begin a step with an answer for each pair of keys and moment: the strategy joins the views' rows."""
+        columns = (*dict.fromkeys(self.spine_keys), self.names.moment)
+        return exp.select(*(quoted(name, of=asked) for name in columns)).from_(step_table(asked))
+
+    def select_answer(self, answers: exp.Select, question: Question, rows: str) -> exp.Select:
+        """Select a view's features from its joined rows, and a mark of their being there if defaults need it."""
+        answers = answers.select(*question.features(rows))
+        if not question.has_defaults:
+            return answers
+        is_there = is_not_null(quoted(question.query.event_timestamp_name, of=rows))
+        return answers.select(named(is_there, self.found(question)))
+
+    def join_answers(self, steps: list[Step]) -> Plan:
+        """Finish a plan whose last step holds an answer for each pair of keys and moment asked."""
+        answers = steps[-1].name
+        keys = dict.fromkeys(self.spine_keys)
+        same: list[exp.Expr] = [quoted(key, of=SPINE).eq(quoted(key, of=answers)) for key in keys]
+        same.append(quoted(self.names.asked_at, of=SPINE).eq(quoted(self.names.moment, of=answers)))
+        found = [
+            Answer(
+                question=question,
+                values={name: quoted(output, of=answers) for name, output in question.outputs.items()},
+                found=quoted(self.found(question), of=answers),
+            )
+            for question in self.questions
+        ]
+        return Plan(steps=steps, spine=self.spine, joins=[left_join(answers, same)], answers=found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Where a view's features stand once its plan's joins are made.
+
+    `found` tells whether a row was joined; `holds`, where the joins have not seen to it, whether that row answers.
+    """
+
+    question: Question
+    values: Mapping[str, exp.Expr]
+    found: exp.Expr
+    holds: exp.Expr | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a group answers: its steps, and what to join to the spine.
+
+    `spine` is the step that holds the spine's columns from here on; `joins` call it "spine".
+    """
+
+    steps: list[Step]
+    spine: str
+    joins: list[exp.Join]
+    answers: list[Answer]
+
+
+def answer_of(question: Question, rows: str, found: exp.Expr, holds: exp.Expr | None = None) -> Answer:
+    """Find a view's features in a step that calls them as the view does."""
+    values = {name: quoted(name, of=rows) for name in question.selection.features}
+    return Answer(question=question, values=values, found=found, holds=holds)
 
 
 def left_join(name: str, conditions: list[exp.Expr], *, method: str | None = None) -> exp.Join:
@@ -134,9 +215,6 @@ def step_table(name: str) -> exp.Table:
     return exp.Table(this=exp.to_identifier(name, quoted=True))
 
 
-def prefix_for(selection: Selection, taken: list[str]) -> str:
-    """Name a view's steps after its alias: short enough for every warehouse, and unlike the steps before."""
-    prefix = selection.alias.encode()[:_LONGEST_PREFIX].decode(errors="ignore")
-    while any(each.casefold().startswith(f"{prefix}_".casefold()) for each in taken):
-        prefix = f"{prefix}_"
-    return prefix
+def prefix_for(name: str, taken: Iterable[str]) -> str:
+    """Name steps after a view or an entity: short enough for every warehouse, and unlike the prefixes before."""
+    return unused(name.encode()[:_LONGEST_PREFIX].decode(errors="ignore"), taken)

@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlglot import exp
 
-from feature_sync.definitions import FeatureView
+from feature_sync.definitions import FeatureView, Period
 from feature_sync.sql.columns import column, is_not_null, named, quoted, table, unused
-from feature_sync.sql.times import earlier, later, utc
+from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.types import key_type, value_type
-from feature_sync.sql.wire import json_text
 from feature_sync.value_types import ValueType, read_default
 
 _WITHOUT_ORDER = ("json", "array", "struct")
+_DAY = timedelta(days=1)
 
 
 class ViewQuery:
     """One feature view as expressions; every moment in them is a naive timestamp in UTC."""
 
-    def __init__(self, view: FeatureView, *, dialect: str, written: str | None = None) -> None:
+    def __init__(
+        self, view: FeatureView, *, adapter: str, dialect: str | None = None, asked: Period | None = None
+    ) -> None:
         """Read the types of all columns in use.
 
-        `dialect` is the warehouse's, whose words the definitions use; `written` the one that the query is for.
+        `adapter` is the warehouse, whose words the definitions use; `dialect` the one that the query is for, if
+        another. Rows that cannot answer any moment `asked` are left out by bounds on the event timestamp as it is
+        stored, so that the warehouse need not read them.
 
         Raises:
             DefinitionError: A type cannot be a key or a feature, or a default does not have its feature's type.
         """
         self.view = view
-        self.dialect = dialect
-        self.written = written or dialect
+        self.adapter = adapter
+        self.dialect = dialect_named(dialect or adapter)
+        self._asked = asked or Period()
         columns, relation = view.relation.columns, view.relation
-        self.key_types = {key: key_type(columns[key], relation, dialect=dialect) for key in view.join_keys}
+        self.key_types = {key: key_type(columns[key], relation, dialect=adapter) for key in view.join_keys}
         self.feature_types = {
-            feature.name: value_type(columns[feature.name], relation, dialect=dialect) for feature in view.features
+            feature.name: value_type(columns[feature.name], relation, dialect=adapter) for feature in view.features
         }
         for feature in view.features:
             try:
@@ -49,13 +56,15 @@ class ViewQuery:
         self.created_name = unused("_created_at", taken)
         self.newness_name = unused("_newness", taken)
 
-    def plain_rows(self) -> exp.Select:
+    def plain_rows(self, features: Iterable[str] | None = None) -> exp.Select:
         """Select the rows that can answer: join keys and features under their declared names, and the row's times.
 
-        The times are event timestamp, availability, end of validity and creation, those that the view has.
+        The features are all that the view has, unless named: who sets ties apart by `tie_order` needs them all. The
+        times are event timestamp, availability, end of validity and creation, those that the view has.
         """
         view = self.view
-        selected = [named(self._column(name), name) for name in (*view.join_keys, *self.feature_types)]
+        chosen = tuple(self.feature_types) if features is None else tuple(features)
+        selected = [named(self._column(name), name) for name in (*view.join_keys, *chosen)]
         times = {
             self.event_timestamp_name: self._event_timestamp(),
             self.available_at_name: self._available_at(),
@@ -64,9 +73,16 @@ class ViewQuery:
         if view.created_timestamp is not None:
             times[self.created_name] = self._time(view.created_timestamp)
         selected += [named(moment, name) for name, moment in times.items() if moment is not None]
-        return exp.select(*selected).from_(table(view.relation, dialect=self.dialect)).where(*self._can_answer())
+        return exp.select(*selected).from_(table(view.relation, dialect=self.adapter)).where(*self._can_answer())
 
-    def rows(self, *, newest_first: bool, until: exp.Expr | None = None, across_entities: bool = False) -> exp.Select:
+    def rows(
+        self,
+        *,
+        newest_first: bool,
+        features: Iterable[str] | None = None,
+        until: exp.Expr | None = None,
+        across_entities: bool = False,
+    ) -> exp.Select:
         """Select the rows that can answer, numbered by `newness_name` within each entity.
 
         With `across_entities` the numbers go on from one entity to the next, so that a number alone finds its row.
@@ -77,28 +93,32 @@ class ViewQuery:
         if across_entities:
             order, keys = [*(exp.Ordered(this=key) for key in keys), *order], []
         numbered = exp.Window(this=exp.RowNumber(), partition_by=keys, order=exp.Order(expressions=order))
-        rows = self.plain_rows().select(named(numbered, self.newness_name))
+        rows = self.plain_rows(features).select(named(numbered, self.newness_name))
         available_at = self._available_at()
         if until is None or available_at is None:
             return rows
         return rows.where(exp.LTE(this=available_at, expression=until))
 
-    def newest_row(self, keys: dict[str, exp.Expr], moment: exp.Expr) -> exp.Select:
+    def newest_row(self, keys: dict[str, exp.Expr], moment: exp.Expr, *, features: Iterable[str]) -> exp.Select:
         """Select the one newest row of the given keys that is available at a moment, so that an index leads to it."""
         view = self.view
-        event_timestamp, begun = str(view.event_timestamp), earlier(moment, view.lag)
+        event_timestamp, begun = str(view.event_timestamp), self.dialect.earlier(moment, view.lag)
         conditions: list[exp.Expr] = [self._column(key).eq(value) for key, value in keys.items()]
         conditions.append(self._not_after(event_timestamp, begun))
         if view.known_at is not None:
             conditions.append(self._not_after(view.known_at, moment.copy()))
         # Null event timestamps are left out above, so the index's own order will do: NULLS LAST would not use it.
         newest = exp.Ordered(this=self._stored_time(event_timestamp), desc=True, nulls_first=True)
-        return self.plain_rows().where(*conditions).order_by(newest, *self._order(newest_first=True)[1:]).limit(1)
+        return (
+            self.plain_rows(features).where(*conditions).order_by(newest, *self._order(newest_first=True)[1:]).limit(1)
+        )
 
     def tie_order(self, *, of: str) -> list[exp.Ordered]:
         """Order the `plain_rows` of a step that share keys and event timestamp, the newest first."""
         created = [] if self.view.created_timestamp is None else [quoted(self.created_name, of=of)]
-        features = [self._orderable(quoted(name, of=of), kind) for name, kind in self.feature_types.items()]
+        features = [
+            term for name, kind in self.feature_types.items() for term in self._orderable(quoted(name, of=of), kind)
+        ]
         return [exp.Ordered(this=term, desc=True, nulls_first=False) for term in (*created, *features)]
 
     @property
@@ -115,26 +135,41 @@ class ViewQuery:
         return column(self.view.relation, name)
 
     def _time(self, name: str) -> exp.Expr:
-        declared = self.view.relation.columns[name]
-        kind = value_type(declared, self.view.relation, dialect=self.dialect)
+        declared, kind = self.view.relation.columns[name], self._kind(name)
         if kind.kind not in ("date", "timestamp", "timestamptz"):
             at = self.view.relation.location.at(f"columns.{name}.data_type")
             raise at.error(f"{declared.data_type!r} is no time; cast the column in the model")
-        return utc(self._column(name), kind, timezone=self.view.timezone)
+        return self.dialect.utc(self._column(name), kind, timezone=self.view.timezone)
+
+    def _kind(self, name: str) -> ValueType:
+        return value_type(self.view.relation.columns[name], self.view.relation, dialect=self.adapter)
 
     def _stored_time(self, name: str) -> exp.Expr:
         """Read a time as it is stored, where that is in order already and an index may hold it."""
-        return self._column(name) if self._is_aware(name) else self._time(name)
-
-    def _is_aware(self, name: str) -> bool:
-        return (
-            value_type(self.view.relation.columns[name], self.view.relation, dialect=self.dialect).kind == "timestamptz"
-        )
+        return self._column(name) if self._kind(name).kind == "timestamptz" else self._time(name)
 
     def _not_after(self, name: str, moment: exp.Expr) -> exp.Expr:
-        if self._is_aware(name):
-            moment = exp.AtTimeZone(this=exp.paren(moment), zone=exp.Literal.string("UTC"))
-        return exp.LTE(this=self._stored_time(name), expression=moment)
+        return exp.LTE(this=self._stored_time(name), expression=self.dialect.stored(moment, self._kind(name)))
+
+    def _within_reach(self) -> list[exp.Expr]:
+        """Bound the event timestamp by literals of its own type: no later row is available, no earlier one is alive."""
+        view, asked = self.view, self._asked
+        if view.event_timestamp is None:
+            return []
+        stored, kind = self._column(view.event_timestamp), self._kind(view.event_timestamp)
+        bounds: list[exp.Expr] = []
+        if asked.since is not None and view.ttl is not None:
+            bounds.append(exp.GTE(this=stored, expression=self._bound(asked.since - view.ttl, kind, -_DAY)))
+        if asked.until is not None:
+            latest = self._bound(asked.until - (view.lag or timedelta(0)), kind, _DAY)
+            bounds.append(exp.LTE(this=stored.copy(), expression=latest))
+        return bounds
+
+    def _bound(self, moment: datetime, kind: ValueType, margin: timedelta) -> exp.Expr:
+        """Write a bound; with a day's margin for dates, and for clocks which are turned back and so run twice."""
+        if kind.kind != "timestamptz" and (kind.kind == "date" or self.view.timezone.upper() != "UTC"):
+            moment = (moment + margin).astimezone(ZoneInfo(self.view.timezone))
+        return self.dialect.literal(moment, kind)
 
     def _event_timestamp(self) -> exp.Expr | None:
         return None if self.view.event_timestamp is None else self._time(self.view.event_timestamp)
@@ -143,7 +178,7 @@ class ViewQuery:
         event_timestamp = self._event_timestamp()
         if event_timestamp is None:
             return None
-        available = later(event_timestamp, self.view.lag)
+        available = self.dialect.later(event_timestamp, self.view.lag)
         if self.view.known_at is None:
             return available
         return exp.Greatest(this=available, expressions=[self._time(self.view.known_at)], ignore_nulls=True)
@@ -163,7 +198,7 @@ class ViewQuery:
         return exp.Case(ifs=ends, default=ended) if ends else ended
 
     def _is_current(self, valid_to: str, current: str) -> exp.Expr:
-        return exp.EQ(this=self._column(valid_to), expression=exp.paren(exp.maybe_parse(current, dialect=self.dialect)))
+        return exp.EQ(this=self._column(valid_to), expression=exp.paren(exp.maybe_parse(current, dialect=self.adapter)))
 
     def _can_answer(self) -> list[exp.Expr]:
         """Leave out rows that never answer: a key or a time that bounds them is null, or they ended as they began."""
@@ -176,7 +211,7 @@ class ViewQuery:
                 lasting.append(self._is_current(view.valid_to, view.valid_to_current))
             lasting.append(exp.LT(this=self._time(view.event_timestamp), expression=self._time(view.valid_to)))
             conditions.append(exp.or_(*lasting))
-        return conditions
+        return conditions + self._within_reach()
 
     def _order(self, *, newest_first: bool) -> list[exp.Ordered]:
         """Order by event timestamp, known at, created timestamp, then all features; null is the oldest.
@@ -189,15 +224,19 @@ class ViewQuery:
         if view.is_unique and terms:
             terms = terms[:1]
         else:
-            terms += [self._orderable(self._column(name), kind) for name, kind in self.feature_types.items()]
+            for name, kind in self.feature_types.items():
+                terms += self._orderable(self._column(name), kind)
         return [exp.Ordered(this=term, desc=newest_first, nulls_first=not newest_first) for term in terms]
 
-    def _orderable(self, stored: exp.Expr, kind: ValueType) -> exp.Expr:
+    def _orderable(self, stored: exp.Expr, kind: ValueType) -> list[exp.Expr]:
+        """Order text by code point, NaN above all numbers, and what has no order by its JSON text."""
         if kind.kind in _WITHOUT_ORDER:
-            stored = json_text(stored, dialect=self.written)
-        if kind.kind in ("string", *_WITHOUT_ORDER) and self.written == "postgres":
-            return exp.Collate(this=stored, expression=exp.to_identifier("C", quoted=True))
-        return stored
+            stored = self.dialect.json_text(stored)
+        if kind.kind in ("string", *_WITHOUT_ORDER):
+            return [self.dialect.by_code_point(stored)]
+        if kind.kind == "float64" and not self.dialect.puts_nan_highest:
+            return [exp.IsNan(this=stored.copy()), stored]
+        return [stored]
 
 
 def check_entity_types(queries: Iterable[ViewQuery]) -> None:

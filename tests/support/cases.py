@@ -8,7 +8,17 @@ from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from feature_sync.definitions import Column, Entity, Feature, FeatureService, FeatureView, History, Relation, Selection
+from feature_sync.definitions import (
+    Column,
+    Entity,
+    Feature,
+    FeatureService,
+    FeatureView,
+    History,
+    Relation,
+    Selection,
+    Spine,
+)
 from feature_sync.errors import Location
 
 NOON = datetime(2013, 10, 26, 12, tzinfo=UTC)
@@ -37,7 +47,7 @@ class Case:
 
     service: FeatureService
     tables: dict[str, list[dict]]
-    spine: Relation
+    spine: Spine
     spine_rows: list[dict]
 
 
@@ -71,7 +81,7 @@ def cases(draw) -> Case:
     service = FeatureService(name="generated", selections=tuple(selections), full_names=True).checked()
     time_type = draw(st.sampled_from(["timestamp", "timestamp with time zone"]))
     types = {"row": "bigint", **{f"My {key}": key_types[key] for key in key_types}, SPINE_TIME: time_type}
-    spine = _relation("the spine", types, event_time=SPINE_TIME)
+    spine = Spine(relation=_relation("the spine", types, event_time=SPINE_TIME))
     spine_rows = draw(st.lists(_spine_rows(time_type), max_size=10))
     spine_rows = [{"row": number // draw(st.integers(1, 2)), **row} for number, row in enumerate(spine_rows)]
     return Case(service, tables, spine, spine_rows)

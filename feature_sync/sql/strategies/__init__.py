@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 from feature_sync.definitions import FeatureView, History
 from feature_sync.errors import RequestError, did_you_mean
-from feature_sync.sql.steps import Plan, Question
+from feature_sync.sql.dialects.base import Dialect
+from feature_sync.sql.steps import Group, Plan
 from feature_sync.sql.strategies.asof import asof
 from feature_sync.sql.strategies.carry import carry
 from feature_sync.sql.strategies.lateral import lateral
 from feature_sync.sql.strategies.timeless import timeless
 
-Strategy = Callable[[Question], Plan]
+Strategy = Callable[[Group], Plan]
 
 STRATEGIES: dict[str, Strategy] = {"asof": asof, "carry": carry, "lateral": lateral}
-_ONLY_IN = {"asof": ("duckdb",), "lateral": ("duckdb", "postgres")}
 
 
-def strategy_for(view: FeatureView, *, dialect: str, wanted: str | None) -> Strategy:
+def strategy_for(view: FeatureView, *, dialect: Dialect, wanted: str | None) -> Strategy:
     """Choose how a view answers: as somebody wants it, else what is known to be fastest.
 
     DuckDB joins ASOF; PostgreSQL looks rows up one by one where an index on keys and time is known; carry serves
@@ -30,13 +30,13 @@ def strategy_for(view: FeatureView, *, dialect: str, wanted: str | None) -> Stra
     if view.history is History.TIMELESS:
         return timeless
     if wanted is None:
-        if dialect == "duckdb" and view.known_at is None:
+        if dialect.strategies[0] == "asof" and view.known_at is None:
             return asof
-        return lateral if dialect == "postgres" and view.is_indexed else carry
+        return lateral if dialect.looks_up_by_index and view.is_indexed else carry
     if wanted not in STRATEGIES:
         raise RequestError(f"no strategy is called {wanted!r}{did_you_mean(wanted, STRATEGIES)}")
-    if dialect not in _ONLY_IN.get(wanted, (dialect,)):
-        raise RequestError(f"{dialect} has no {wanted} join; leave out --strategy, or take carry")
+    if wanted not in dialect.strategies:
+        raise RequestError(f"{dialect.name} has no {wanted} join; leave out --strategy, or take carry")
     if wanted == "asof" and view.known_at is not None:
         raise RequestError(
             f"{view.reference} has known_at, so its newest row need not be the last to come: "

@@ -10,81 +10,96 @@ from __future__ import annotations
 from sqlglot import exp
 
 from feature_sync.sql.columns import is_not_null, named, quoted
-from feature_sync.sql.steps import SPINE, Plan, Question, Step, left_join, step_table
+from feature_sync.sql.steps import SPINE, Answer, Group, Plan, Question, Step, answer_of, left_join, step_table
 
 
-def asof(question: Question) -> Plan:
+def asof(group: Group) -> Plan:
     """Join the last row available; where timestamps may be tied, choose among the rows that share the answer's."""
-    return _joined(question) if question.selection.view.is_unique else _chosen(question)
+    tied = [each for each in group.questions if not each.selection.view.is_unique]
+    steps, joins, answers = [_rows(each) for each in group.questions], [], []
+    spine = group.spine
+    if tied:
+        spine = group.step("asked")
+        steps.append(Step(spine, _last_timestamps(group, tied), "The event timestamp of the last row available then."))
+    for question in group.questions:
+        if question in tied:
+            comment = f"{question.reference}: the rows of those timestamps, the newest first; {question.age()}."
+            steps.append(Step(question.step("newest"), _newest(group, question, spine), comment))
+        join, answer = _chosen(group, question) if question in tied else _joined(group, question)
+        joins.append(join)
+        answers.append(answer)
+    return Plan(steps=steps, spine=spine, joins=joins, answers=answers)
 
 
-def _joined(question: Question) -> Plan:
-    query, rows = question.query, question.step("rows")
-    found = is_not_null(quoted(query.event_timestamp_name, of=rows))
-    alive = question.alive(quoted(question.names.asked_at, of=SPINE), rows)
-    holds = exp.and_(found.copy(), *alive) if query.has_end else exp.and_(*alive) if alive else None
-    comment = f"{question.selection.view.reference}: rows that can answer; one for each entity and event timestamp."
-    return Plan(
-        steps=[Step(rows, query.plain_rows(), comment)],
-        spine=question.spine,
-        joins=[left_join(rows, _last_available(question, SPINE, rows), method="ASOF")],
-        source=rows,
-        found=found,
-        holds=holds,
+def _rows(question: Question) -> Step:
+    is_unique = question.selection.view.is_unique
+    rows = question.query.plain_rows(question.selection.features if is_unique else None)
+    proven = "; one for each entity and event timestamp" if is_unique else ""
+    return Step(question.step("rows"), rows, f"{question.reference}: rows that can answer{proven}.")
+
+
+def _joined(group: Group, question: Question) -> tuple[exp.Join, Answer]:
+    """Join the row itself; its age is judged afterwards, for an ASOF join takes no other condition."""
+    rows = question.step("rows")
+    found = is_not_null(quoted(question.query.event_timestamp_name, of=rows))
+    alive = question.alive(quoted(group.names.asked_at, of=SPINE), rows)
+    if question.query.has_end:
+        alive = [found.copy(), *alive]
+    join = left_join(rows, _last_available(group, question, SPINE), method="ASOF")
+    return join, answer_of(question, rows, found, holds=exp.and_(*alive) if alive else None)
+
+
+def _last_timestamps(group: Group, tied: list[Question]) -> exp.Select:
+    """Add to the spine the event timestamp that answers each row, view by view."""
+    spine = group.spine
+    asked = exp.select(exp.Column(this=exp.Star(), table=exp.to_identifier(spine, quoted=True))).from_(
+        step_table(spine)
     )
+    for question in tied:
+        rows = question.step("rows")
+        last = quoted(question.query.event_timestamp_name, of=rows)
+        asked = asked.select(named(last, _answered_by(group, question)))
+        asked.append("joins", left_join(rows, _last_available(group, question, spine), method="ASOF"))
+    return asked
 
 
-def _chosen(question: Question) -> Plan:
-    query, names, reference = question.query, question.names, question.selection.view.reference
-    rows, asked, newest = question.step("rows"), question.step("asked"), question.step("newest")
-    answered_by = f"{names.answered_by}_{question.prefix}"
-    last = exp.select(
-        exp.Column(this=exp.Star(), table=exp.to_identifier(question.spine, quoted=True)),
-        named(quoted(query.event_timestamp_name, of=rows), answered_by),
-    ).from_(step_table(question.spine))
-    last.append("joins", left_join(rows, _last_available(question, question.spine, rows), method="ASOF"))
-    same = question.same_keys(SPINE, newest)
-    same.append(quoted(answered_by, of=SPINE).eq(quoted(query.event_timestamp_name, of=newest)))
-    same.append(quoted(query.newness_name, of=newest).eq(1))
-    same += question.alive(quoted(names.asked_at, of=SPINE), newest)
-    return Plan(
-        steps=[
-            Step(rows, query.plain_rows(), f"{reference}: rows that can answer."),
-            Step(asked, last, "The event timestamp of the last row available at each moment."),
-            Step(
-                newest,
-                _newest(question, answered_by),
-                f"The rows of those timestamps, the newest first; {question.age()}.",
-            ),
-        ],
-        spine=asked,
-        joins=[left_join(newest, same)],
-        source=newest,
-        found=quoted(names.found, of=newest),
-    )
-
-
-def _newest(question: Question, answered_by: str) -> exp.Select:
+def _newest(group: Group, question: Question, asked: str) -> exp.Select:
     """Number the rows whose timestamp answers something, the newest first."""
-    query = question.query
-    rows, asked = question.step("rows"), question.step("asked")
-    own = [*(quoted(key, of=rows) for key in query.view.join_keys), quoted(query.event_timestamp_name, of=rows)]
+    query, rows = question.query, question.step("rows")
+    event_timestamp = quoted(query.event_timestamp_name, of=rows)
+    own = [*(quoted(key, of=rows) for key in query.view.join_keys), event_timestamp]
     order = exp.Order(expressions=query.tie_order(of=rows))
     number = exp.Window(this=exp.RowNumber(), partition_by=[each.copy() for each in own], order=order)
-    answers_something = [
-        *question.same_keys(asked, rows),
-        quoted(answered_by, of=asked).eq(quoted(query.event_timestamp_name, of=rows)),
-    ]
+    answered = quoted(_answered_by(group, question), of=asked)
+    answers_something = [*question.same_keys(asked, rows), answered.eq(event_timestamp.copy())]
     ends = [quoted(query.valid_until_name, of=rows)] if query.has_end else []
+    features = [quoted(name, of=rows) for name in question.selection.features]
     return (
-        question.answers(rows)
-        .select(own[-1].copy(), *ends, named(number, query.newness_name))
+        exp.select(*own, *ends, *features, named(number, query.newness_name))
         .from_(step_table(rows))
         .where(exp.Exists(this=exp.select(exp.Literal.number(1)).from_(step_table(asked)).where(*answers_something)))
     )
 
 
-def _last_available(question: Question, spine: str, rows: str) -> list[exp.Expr]:
-    asked_at = quoted(question.names.asked_at, of=spine)
+def _chosen(group: Group, question: Question) -> tuple[exp.Join, Answer]:
+    newest, query = question.step("newest"), question.query
+    number = quoted(query.newness_name, of=newest)
+    answered = quoted(_answered_by(group, question), of=SPINE)
+    same = [
+        *question.same_keys(SPINE, newest),
+        answered.eq(quoted(query.event_timestamp_name, of=newest)),
+        number.eq(1),
+    ]
+    same += question.alive(quoted(group.names.asked_at, of=SPINE), newest)
+    return left_join(newest, same), answer_of(question, newest, found=is_not_null(number.copy()))
+
+
+def _answered_by(group: Group, question: Question) -> str:
+    return group.names.own(f"{question.prefix}_answered_by")
+
+
+def _last_available(group: Group, question: Question, spine: str) -> list[exp.Expr]:
+    rows = question.step("rows")
+    asked_at = quoted(group.names.asked_at, of=spine)
     available = exp.GTE(this=asked_at, expression=quoted(question.query.available_at_name, of=rows))
     return [*question.same_keys(spine, rows), available]

@@ -2,7 +2,7 @@
 
 Each view's rows are numbered from the oldest to the newest. The moments at which rows became available and the moments
 asked are put in one line per entity; the highest number so far is carried along it, so each asked moment meets the
-newest row that was available, without an inequality join.
+newest row that was available, without an inequality join. All views of an entity share the line and its one sort.
 """
 
 from __future__ import annotations
@@ -10,76 +10,97 @@ from __future__ import annotations
 from sqlglot import exp
 
 from feature_sync.sql.columns import named, quoted
-from feature_sync.sql.steps import Plan, Question, Step, step_table
+from feature_sync.sql.steps import Group, Plan, Question, Step, step_table
 
 
-def carry(question: Question) -> Plan:
-    """Number the rows, carry the highest number along, look up the row behind it."""
-    reference = question.selection.view.reference
-    numbered = question.query.rows(newest_first=False, across_entities=_numbers_across_entities(question))
-    return question.join_answers(
-        [
-            Step(
-                question.step("rows"),
-                numbered,
-                f"{reference}: rows that can answer, numbered from the oldest to the newest.",
+def carry(group: Group) -> Plan:
+    """Number the rows, carry the highest numbers along, look up the rows behind them."""
+    steps = [
+        Step(
+            question.step("rows"),
+            question.query.rows(
+                newest_first=False,
+                features=question.selection.features,
+                across_entities=question.query.dialect.numbers_across_entities,
             ),
-            Step(question.step("line"), _line(question), "When rows became available, and when they are asked for."),
-            Step(
-                question.step("carried"),
-                _carried(question),
-                "The newest row available so far, carried to each moment.",
-            ),
-            Step(question.step("answers"), _answers(question), f"{reference}: the answers, {question.age()}."),
-        ]
-    )
+            f"{question.reference}: rows that can answer, numbered from the oldest to the newest.",
+        )
+        for question in group.questions
+    ]
+    steps += [
+        Step(group.step("line"), _line(group), "When rows became available, and when they are asked for."),
+        Step(group.step("carried"), _carried(group), "The newest row available so far, carried to each moment."),
+        Step(
+            group.step("answers"),
+            _answers(group),
+            "; ".join(f"{each.reference}: {each.age()}" for each in group.questions),
+        ),
+    ]
+    return group.join_answers(steps)
 
 
-def _numbers_across_entities(question: Question) -> bool:
-    """Tell whether a row's number alone should find it.
-
-    PostgreSQL misjudges how many rows the steps leave, and then merges on the keys alone: every moment asked would meet
-    every row of its entity. Elsewhere, numbering within each entity is the cheaper sort, and it distributes.
-    """
-    return question.query.written == "postgres"
+def _number(group: Group, question: Question) -> str:
+    """Name the column that carries a view's numbers along the line."""
+    return group.names.own(f"{question.prefix}_row")
 
 
-def _line(question: Question) -> exp.Query:
-    query = question.query
+def _line(group: Group) -> exp.Query:
+    parts = [_available(group, question) for question in group.questions]
+    nothing = [named(exp.cast(exp.null(), "bigint"), _number(group, each)) for each in group.questions]
+    asked = group.moments_asked().select(named(exp.true(), group.names.is_asked), *nothing)
+    return exp.union(*parts, asked, distinct=False)
+
+
+def _available(group: Group, question: Question) -> exp.Select:
+    """Select when each row of a view became available; of the numbers, only its own is there."""
+    names, query = group.names, question.query
+    keys: dict[str, str] = {}
+    same = [
+        quoted(keys[key]).eq(quoted(join_key))
+        for key, join_key in question.key_pairs()
+        if keys.setdefault(key, join_key) != join_key  # one column of the spine stands for two keys
+    ]
+    numbers = [
+        quoted(query.newness_name) if each is question else exp.cast(exp.null(), "bigint") for each in group.questions
+    ]
     available = exp.select(
-        *(quoted(key) for key in query.view.join_keys),
-        named(quoted(query.available_at_name), question.names.moment),
-        quoted(query.newness_name),
+        *(named(quoted(join_key), key) for key, join_key in keys.items()),
+        named(quoted(query.available_at_name), names.moment),
+        named(exp.false(), names.is_asked),
+        *(named(number, _number(group, each)) for number, each in zip(numbers, group.questions, strict=True)),
     ).from_(step_table(question.step("rows")))
-    no_row = named(exp.cast(exp.null(), "bigint"), query.newness_name)
-    return exp.union(available, question.moments_asked().select(no_row), distinct=False)
+    return available.where(*same) if same else available
 
 
-def _carried(question: Question) -> exp.Select:
-    """Carry the highest number along; the window's default frame takes in all rows of the same moment."""
-    query, names = question.query, question.names
-    keys = [quoted(key) for key in query.view.join_keys]
-    newest = exp.Window(
-        this=exp.Max(this=quoted(query.newness_name)),
-        partition_by=[key.copy() for key in keys],
-        order=exp.Order(expressions=[exp.Ordered(this=quoted(names.moment))]),
-    )
-    columns = [*keys, quoted(names.moment), quoted(query.newness_name), named(newest, names.newest)]
-    return exp.select(*columns).from_(step_table(question.step("line")))
+def _carried(group: Group) -> exp.Select:
+    """Carry the highest numbers along; rows that became available at the very moment asked come before it."""
+    names = group.names
+    keys = [quoted(key) for key in dict.fromkeys(group.spine_keys)]
+    order = [exp.Ordered(this=quoted(names.moment)), exp.Ordered(this=quoted(names.is_asked))]
+    so_far = exp.WindowSpec(kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW")
+    carried = exp.select(*keys, quoted(names.moment), quoted(names.is_asked)).from_(step_table(group.step("line")))
+    for question in group.questions:
+        number = _number(group, question)
+        newest = exp.Window(
+            this=exp.Max(this=quoted(number)),
+            partition_by=[key.copy() for key in keys],
+            order=exp.Order(expressions=[each.copy() for each in order]),
+            spec=so_far.copy(),
+        )
+        carried = carried.select(named(newest, number))
+    return carried
 
 
-def _answers(question: Question) -> exp.Select:
-    query, names = question.query, question.names
-    rows, carried = question.step("rows"), question.step("carried")
-    moment = quoted(names.moment, of=carried)
-    was_asked = quoted(query.newness_name, of=carried).is_(exp.null())
-    same = [quoted(query.newness_name, of=rows).eq(quoted(names.newest, of=carried))]
-    if not _numbers_across_entities(question):
-        same = [*(quoted(key, of=rows).eq(quoted(key, of=carried)) for key in query.view.join_keys), *same]
-    return (
-        question.answers(rows)
-        .select(moment)
-        .from_(step_table(carried))
-        .join(step_table(rows), on=exp.and_(*same))
-        .where(was_asked, *question.alive(moment, rows))
-    )
+def _answers(group: Group) -> exp.Select:
+    carried = group.step("carried")
+    answers = group.begin_answers(carried).where(quoted(group.names.is_asked, of=carried))
+    for question in group.questions:
+        rows, query = question.step("rows"), question.query
+        same: list[exp.Expr] = [quoted(query.newness_name, of=rows).eq(quoted(_number(group, question), of=carried))]
+        if not query.dialect.numbers_across_entities:
+            same = [*question.same_keys(carried, rows), *same]
+        alive = question.alive(quoted(group.names.moment, of=carried), rows)
+        answers = group.select_answer(answers, question, rows).join(
+            step_table(rows), on=exp.and_(*same, *alive), join_type="left"
+        )
+    return answers

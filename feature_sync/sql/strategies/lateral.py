@@ -4,34 +4,32 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from feature_sync.sql.columns import named, quoted
-from feature_sync.sql.steps import Plan, Question, Step, step_table
+from feature_sync.sql.columns import quoted
+from feature_sync.sql.steps import Group, Plan, Step
 
 
-def lateral(question: Question) -> Plan:
-    """For each pair of keys and moment asked, walk the index down to the newest row available."""
-    reference = question.selection.view.reference
-    asked, answers = question.step("asked"), question.step("answers")
-    return question.join_answers(
+def lateral(group: Group) -> Plan:
+    """For each pair of keys and moment asked, walk each view's index down to the newest row available."""
+    ages = "; ".join(f"{each.reference}: the newest row available, {each.age()}" for each in group.questions)
+    return group.join_answers(
         [
-            Step(asked, question.moments_asked(), f"{reference}: the moments asked."),
-            Step(answers, _answers(question), f"{reference}: the newest row available at each, {question.age()}."),
+            Step(group.step("asked"), group.moments_asked(), f"{group.references}: the moments asked."),
+            Step(group.step("answers"), _answers(group), f"{ages}."),
         ]
     )
 
 
-def _answers(question: Question) -> exp.Select:
-    query, asked = question.query, question.step("asked")
-    moment = quoted(question.names.moment, of=asked)
-    row = question.step("row")
-    newest = query.newest_row({key: quoted(key, of=asked) for key in query.view.join_keys}, moment)
-    looked_up = exp.Lateral(this=newest.subquery(), alias=exp.TableAlias(this=exp.to_identifier(row, quoted=True)))
-    return (
-        exp.select(*(quoted(key, of=asked) for key in query.view.join_keys), moment)
-        .select(
-            *(quoted(name, of=row) for name in question.selection.features), named(exp.true(), question.names.found)
+def _answers(group: Group) -> exp.Select:
+    asked = group.step("asked")
+    answers = group.begin_answers(asked)
+    for question in group.questions:
+        row = question.step("row")
+        moment = quoted(group.names.moment, of=asked)
+        keys: dict[str, exp.Expr] = {join_key: quoted(key, of=asked) for key, join_key in question.key_pairs()}
+        newest = question.query.newest_row(keys, moment, features=question.selection.features)
+        looked_up = exp.Lateral(this=newest.subquery(), alias=exp.TableAlias(this=exp.to_identifier(row, quoted=True)))
+        alive = question.alive(moment, row)
+        answers = group.select_answer(answers, question, row).join(
+            looked_up, on=exp.and_(*alive) if alive else exp.true(), join_type="left"
         )
-        .from_(step_table(asked))
-        .join(looked_up, join_type="cross")
-        .where(*question.alive(moment, row))
-    )
+    return answers

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from sqlglot import exp
+
 from feature_sync.sql.columns import is_not_null, quoted
-from feature_sync.sql.steps import SPINE, Plan, Question, Step, left_join, step_table
+from feature_sync.sql.steps import SPINE, Answer, Group, Plan, Question, Step, answer_of, left_join
 
 
-def timeless(question: Question) -> Plan:
+def timeless(group: Group) -> Plan:
     """Join the one row of each entity; a spine row without a moment stays unanswered."""
-    rows, answers = question.step("rows"), question.step("answers")
-    reference = question.selection.view.reference
-    first = quoted(question.query.newness_name, of=rows).eq(1)
-    steps = [
-        Step(rows, question.query.rows(newest_first=True), f"{reference}: facts that answer any moment."),
-        Step(answers, question.answers(rows).from_(step_table(rows)).where(first), f"{reference}: one row per entity."),
-    ]
-    same = [*question.same_keys(SPINE, answers), is_not_null(quoted(question.names.asked_at, of=SPINE))]
-    return question.plan(steps, left_join(answers, same), answers)
+    asked = is_not_null(quoted(group.names.asked_at, of=SPINE))
+    steps: list[Step] = []
+    joins: list[exp.Join] = []
+    answers: list[Answer] = []
+    for question in group.questions:
+        rows = question.step("rows")
+        number = quoted(question.query.newness_name, of=rows)
+        steps.append(Step(rows, _rows(question), f"{question.reference}: facts that answer any moment."))
+        joins.append(left_join(rows, [*question.same_keys(SPINE, rows), number.eq(1), asked.copy()]))
+        answers.append(answer_of(question, rows, found=is_not_null(number.copy())))
+    return Plan(steps=steps, spine=group.spine, joins=joins, answers=answers)
+
+
+def _rows(question: Question) -> exp.Select:
+    """Number the rows of each entity: should there be several, the answer is the first."""
+    return question.query.rows(newest_first=True, features=question.selection.features)

@@ -1,0 +1,31 @@
+"""What the project defines: entities, feature views, feature services, spines, and the registry that holds them."""
+
+from feature_sync.definitions.durations import format_duration, parse_duration
+from feature_sync.definitions.feature_service import FeatureService, Selection, selection_of, service_of
+from feature_sync.definitions.feature_view import Entity, Feature, FeatureView, History
+from feature_sync.definitions.registry import Registry, parse_features
+from feature_sync.definitions.relation import Column, Relation
+from feature_sync.definitions.spine import Ordering, Period, Spine, parse_ordering
+from feature_sync.definitions.target import Target
+
+__all__ = [
+    "Column",
+    "Entity",
+    "Feature",
+    "FeatureService",
+    "FeatureView",
+    "History",
+    "Ordering",
+    "Period",
+    "Registry",
+    "Relation",
+    "Selection",
+    "Spine",
+    "Target",
+    "format_duration",
+    "parse_duration",
+    "parse_features",
+    "parse_ordering",
+    "selection_of",
+    "service_of",
+]

@@ -1,0 +1,130 @@
+"""Feature views: dbt models whose rows say what was known about an entity, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from feature_sync.definitions.relation import Relation
+from feature_sync.errors import UnknownName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """What a feature describes, and the columns that identify one, in the order in which the project lists them."""
+
+    name: str
+    join_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """A column that models may consume; its default answers where no row does."""
+
+    name: str
+    default: Any = None
+
+
+class History(StrEnum):
+    """How a feature view keeps the past."""
+
+    EVENTS = "events"
+    """A row for each moment at which something became known."""
+    SNAPSHOT = "snapshot"
+    """A dbt snapshot: each row is valid from one moment until another."""
+    TIMELESS = "timeless"
+    """Facts that never change: one row for each entity, which answers any moment."""
+    LATEST_ONLY = "latest only"
+    """One row for each entity, overwritten: fit for serving, not for training."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureView:
+    """One dbt model whose rows say what was known about an entity, and when.
+
+    Names of columns are those of `relation.columns`. `ttl` and `lag` are as in the project's YAML; a `ttl`
+    of None lets a row of any age answer. `is_unique`: the warehouse enforces that no two rows share join keys and event
+    timestamp. `is_indexed`: an index leads from join keys to event timestamps.
+    """
+
+    name: str
+    version: str | None = None
+    relation: Relation
+    entities: tuple[Entity, ...]
+    features: tuple[Feature, ...]
+    history: History = History.EVENTS
+    event_timestamp: str | None = None
+    created_timestamp: str | None = None
+    known_at: str | None = None
+    valid_to: str | None = None
+    valid_to_current: str | None = None
+    is_deleted: str | None = None
+    lag: timedelta | None = None
+    ttl: timedelta | None = None
+    timezone: str = "UTC"
+    online: bool = True
+    latest_version: bool = True
+    is_unique: bool = False
+    is_indexed: bool = False
+
+    @property
+    def reference(self) -> str:
+        """The name with its version, as services and Redis keys write it."""
+        return self.name if self.version is None else f"{self.name}.v{self.version}"
+
+    @property
+    def join_keys(self) -> tuple[str, ...]:
+        """All join columns: entities by name, the columns of each as listed."""
+        return tuple(key for entity in sorted(self.entities, key=lambda each: each.name) for key in entity.join_keys)
+
+    @property
+    def times(self) -> tuple[str, ...]:
+        """The columns that carry a time or a mark of this view's history."""
+        columns = (self.event_timestamp, self.created_timestamp, self.known_at, self.valid_to, self.is_deleted)
+        return tuple(dict.fromkeys(column for column in columns if column is not None))
+
+    def feature(self, name: str) -> Feature:
+        """Find a feature by its name.
+
+        Raises:
+            UnknownName: The view has no such feature.
+        """
+        for feature in self.features:
+            if feature.name == name:
+                return feature
+        raise UnknownName(f"feature of {self.reference}", name, (each.name for each in self.features))
+
+    def with_types(self, types: Mapping[str, str]) -> FeatureView:
+        """Fill in the types that the warehouse reports, and check the definition against them.
+
+        Raises:
+            DefinitionError: The table lacks a column that the definition uses.
+        """
+        return replace(self, relation=self.relation.with_types(types)).checked()
+
+    def checked(self) -> FeatureView:
+        """Check everything that needs the columns and their types; what is not known yet is not held against it.
+
+        Raises:
+            DefinitionError: A column is missing, or a day's rows do not say when they are complete.
+        """
+        settings = self.relation.location.at("config.meta.feature_view")
+        if self.relation.columns_are_complete:
+            used = {"entities": self.join_keys, "features": tuple(each.name for each in self.features)}
+            used["event time, valid_from and the other times"] = self.times
+            for key, names in used.items():
+                for name in names:
+                    if name not in self.relation.columns:
+                        known = ", ".join(self.relation.columns)
+                        raise settings.error(f"{key}: {self.relation.name} has no column {name!r}; it has {known}")
+        if self.event_timestamp is not None and self.lag is None:
+            column = self.relation.columns.get(self.event_timestamp)
+            if column is not None and (column.data_type or "").strip().lower() == "date":
+                raise settings.error(
+                    f"lag is missing: {self.event_timestamp!r} is a date, which means its midnight; a row that sums "
+                    "the day is complete a day later (lag: 1d), one that describes its start says lag: 0d"
+                )
+        return self

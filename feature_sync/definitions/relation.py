@@ -1,0 +1,50 @@
+"""Tables and their columns, as the project declares them and the warehouse reports them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from feature_sync.errors import Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column as the project declares it.
+
+    `data_type` is in the warehouse's own words, None until it is known. `stored_as` is the exact spelling in the
+    warehouse; None means that the warehouse folds `name` as it folds every unquoted name.
+    """
+
+    name: str
+    data_type: str | None = None
+    stored_as: str | None = None
+    description: str = ""
+    is_label: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """A table or view that dbt builds: `name` is quoted as the warehouse wants it, as dbt wrote it."""
+
+    name: str
+    unique_id: str
+    location: Location
+    columns: Mapping[str, Column]
+    description: str = ""
+    columns_are_complete: bool = False
+    event_time: str | None = None
+
+    def with_types(self, types: Mapping[str, str]) -> Relation:
+        """Fill in the columns and types that the warehouse reports for this relation.
+
+        A declared name finds the warehouse's by exact spelling first, then whatever its case, since
+        warehouses fold unquoted names in different ways.
+        """
+        found: dict[str, Column] = {}
+        declared_by_fold = {name.casefold(): column for name, column in self.columns.items()}
+        for name, data_type in types.items():
+            declared = self.columns.get(name) or declared_by_fold.get(name.casefold())
+            column = declared or Column(name=name)
+            found[column.name] = replace(column, data_type=data_type, stored_as=name)
+        return replace(self, columns=found, columns_are_complete=True)

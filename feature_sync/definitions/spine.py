@@ -1,0 +1,106 @@
+"""Spines: the rows to be answered, each with a moment that asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from feature_sync.definitions.relation import Relation
+from feature_sync.errors import RequestError, UnknownName
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Moments between two, both included; None means no bound."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """A column to order by."""
+
+    column: str
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spine:
+    """The rows to be answered: join keys, a moment asked (`relation.event_time`), and anything else (labels).
+
+    `query` defines the rows where no table does. `sample` is the share of pairs of keys and moment to keep; `limit`
+    takes the first rows in the order of `order_by`, else of the moment and the keys.
+    """
+
+    relation: Relation
+    query: str | None = None
+    period: Period = Period()
+    sample: float | None = None
+    limit: int | None = None
+    order_by: tuple[Ordering, ...] = ()
+
+    @property
+    def asked_at(self) -> str:
+        """The column with the moment asked.
+
+        Raises:
+            RequestError: The spine does not name one that it has.
+        """
+        relation = self.relation
+        if relation.event_time is None:
+            raise RequestError(
+                f"{relation.location}: config.event_time is missing: name the column with the moment asked"
+            )
+        if relation.event_time not in relation.columns:
+            raise RequestError(
+                f"{relation.location}: the spine has no column {relation.event_time!r} (its event_time); "
+                f"it has {', '.join(relation.columns)}"
+            )
+        return relation.event_time
+
+    def checked(self) -> Spine:
+        """Check the numbers and names that were typed.
+
+        Raises:
+            RequestError: A share or a number makes no sense, or the period ends before it begins.
+            UnknownName: A column to order by is not the spine's.
+        """
+        if self.sample is not None and not 0 < self.sample <= 1:
+            raise RequestError(
+                f"a sample of {self.sample:g} is no share; write a number above 0 and up to 1, such as 0.1"
+            )
+        if self.limit is not None and self.limit < 0:
+            raise RequestError(f"a limit of {self.limit} rows makes no sense")
+        since, until = self.period.since, self.period.until
+        if since is not None and until is not None and until < since:
+            raise RequestError(f"the period ends ({until.isoformat()}) before it begins ({since.isoformat()})")
+        for each in self.order_by:
+            if self.relation.columns_are_complete and each.column not in self.relation.columns:
+                raise UnknownName("column of the spine", each.column, self.relation.columns)
+        return self
+
+    def with_relation(self, relation: Relation) -> Spine:
+        """Find the same rows in another table, or know more of their columns."""
+        return replace(self, relation=relation)
+
+
+def parse_ordering(text: str) -> tuple[Ordering, ...]:
+    """Read `column, other desc`.
+
+    Raises:
+        RequestError: A term has another form.
+
+    >>> parse_ordering("asked_at desc, flight_id")
+    (Ordering(column='asked_at', descending=True), Ordering(column='flight_id', descending=False))
+    """
+    found: list[Ordering] = []
+    for term in text.split(","):
+        column, _, direction = term.strip().rpartition(" ")
+        if column and direction.lower() in ("asc", "desc"):
+            found.append(Ordering(column.strip(), direction.lower() == "desc"))
+        elif term.strip():
+            found.append(Ordering(term.strip()))
+        else:
+            raise RequestError(f"{text!r} names no column in one place; write column, other desc")
+    return tuple(found)

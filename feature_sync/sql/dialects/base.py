@@ -1,0 +1,142 @@
+"""What differs from one SQL to the next, and what most of them share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+from sqlglot import exp
+
+from feature_sync.value_types import ValueType
+
+_UNITS = (("DAY", timedelta(days=1)), ("HOUR", timedelta(hours=1)), ("MINUTE", timedelta(minutes=1)))
+
+
+class Dialect:
+    """One warehouse's SQL. sqlglot spells it; what stands here is what sqlglot cannot know.
+
+    Moments are compared as UTC: as wall clocks without a zone (type `moment_type`), so that no session's time zone
+    changes an answer, or as instants where the warehouse's own are free of sessions.
+    """
+
+    name: ClassVar[str]
+    """As sqlglot and dbt's adapters call it."""
+    is_executed: ClassVar[bool] = False
+    """Whether this package's tests run its queries; the others are printed, and parsed back."""
+    strategies: ClassVar[tuple[str, ...]] = ("carry",)
+    """The ways in which it can join, its usual one first."""
+    looks_up_by_index: ClassVar[bool] = False
+    """Whether an index on keys and time makes looking rows up one by one its fastest way."""
+    moment_type: ClassVar[str] = "timestamp"
+    naive_type: ClassVar[str] = "timestamp"
+    """A wall clock without a zone, to the microsecond."""
+    numbers_across_entities: ClassVar[bool] = False
+    """Whether the carry strategy should find a row by its number alone, because the planner misjudges the keys."""
+    puts_nan_highest: ClassVar[bool] = True
+    """Whether it orders NaN above all numbers; else the order must say so."""
+    materializes: ClassVar[bool] = False
+    """Whether a step can be marked as one to evaluate once."""
+
+    def fold(self, name: str) -> str:
+        """Spell an unquoted name as the warehouse stores it."""
+        return name
+
+    def utc(self, moment: exp.Expr, kind: ValueType, *, timezone: str) -> exp.Expr:
+        """Turn a date, a naive timestamp of a zone or an aware timestamp into a moment in UTC."""
+        if kind.kind == "timestamptz":
+            return self._without_zone(moment)
+        if kind.kind == "date":
+            moment = self._cast(moment)
+        return moment if timezone.upper() == "UTC" else self._from_zone(moment, timezone)
+
+    def stored(self, moment: exp.Expr, kind: ValueType) -> exp.Expr:
+        """Turn a moment in UTC into an aware timestamp where a column of that type is to be compared with it."""
+        if kind.kind != "timestamptz":
+            return moment
+        return exp.AtTimeZone(this=exp.paren(moment), zone=exp.Literal.string("UTC"))
+
+    def moment(self, moment: datetime) -> exp.Expr:
+        """Write an aware moment as a literal."""
+        return self._cast(exp.Literal.string(wall_clock(moment)))
+
+    def literal(self, moment: datetime, kind: ValueType) -> exp.Expr:
+        """Write a moment as a literal of a column's own type: an instant, a wall clock or a date."""
+        if kind.kind == "date":
+            return exp.cast(exp.Literal.string(moment.date().isoformat()), "date")
+        if kind.kind == "timestamptz":
+            return exp.cast(exp.Literal.string(f"{wall_clock(moment)}+00:00"), "timestamptz")
+        text = moment.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+        return exp.cast(exp.Literal.string(text), self.naive_type)
+
+    def later(self, moment: exp.Expr, duration: timedelta | None) -> exp.Expr:
+        """Move a moment on by a duration."""
+        return exp.Add(this=moment, expression=self._interval(duration)) if duration else moment
+
+    def earlier(self, moment: exp.Expr, duration: timedelta | None) -> exp.Expr:
+        """Move a moment back by a duration."""
+        return exp.Sub(this=moment, expression=self._interval(duration)) if duration else moment
+
+    def microseconds(self, moment: exp.Expr) -> exp.Expr:
+        """Count the microseconds of a moment since 1970."""
+        seconds = exp.Extract(this=exp.var("EPOCH"), expression=moment)
+        return exp.cast(exp.Mul(this=seconds, expression=exp.Literal.number(1_000_000)), "bigint")
+
+    def json_text(self, value: exp.Expr) -> exp.Expr:
+        """Write a value without an order of its own as JSON text, to order rows by."""
+        return exp.cast(exp.Anonymous(this="TO_JSON", expressions=[value]), "text")
+
+    def md5(self, text: exp.Expr) -> exp.Expr:
+        """Hash text to 32 hexadecimal digits, in lower case."""
+        return exp.MD5(this=text)
+
+    def by_code_point(self, text: exp.Expr) -> exp.Expr:
+        """Order text by code point, whatever the locale."""
+        return text
+
+    def convert_array(self, value: exp.Expr, item: exp.Identifier, converted: exp.Expr) -> exp.Expr:
+        """Convert each item of an array; `converted` is what becomes of `item`."""
+        place = exp.to_identifier("place", quoted=True)
+        items = exp.Unnest(
+            expressions=[value],
+            offset=place,
+            alias=exp.TableAlias(this=exp.to_identifier("items", quoted=True), columns=[item]),
+        )
+        array = exp.Array(expressions=[exp.select(converted).from_(items).order_by(exp.column(place))])
+        return exp.Case(ifs=[exp.If(this=value.copy().is_(exp.null()).not_(), true=array)])
+
+    def finished(self, query: exp.Select) -> exp.Select:
+        """Add what a whole query needs for its joins to mean what they mean elsewhere."""
+        return query
+
+    def _without_zone(self, instant: exp.Expr) -> exp.Expr:
+        return exp.AtTimeZone(this=instant, zone=exp.Literal.string("UTC"))
+
+    def _from_zone(self, wall_clock: exp.Expr, timezone: str) -> exp.Expr:
+        aware = exp.AtTimeZone(this=wall_clock, zone=exp.Literal.string(timezone))
+        return exp.AtTimeZone(this=aware, zone=exp.Literal.string("UTC"))
+
+    def _cast(self, value: exp.Expr) -> exp.Expr:
+        return exp.cast(value, self.moment_type)
+
+    def _interval(self, duration: timedelta) -> exp.Interval:
+        size, unit = in_units(duration)
+        return exp.Interval(this=exp.Literal.string(str(size)), unit=exp.var(unit))
+
+
+def in_units(duration: timedelta) -> tuple[int, str]:
+    """Write a duration as a whole number of the largest unit that divides it."""
+    for unit, size in _UNITS:
+        if duration % size == timedelta(0):
+            return duration // size, unit
+    return duration // timedelta(seconds=1), "SECOND"
+
+
+def call(name: str, *arguments: exp.Expr | str) -> exp.Anonymous:
+    """Call a function by the warehouse's own name; text becomes a literal."""
+    given = [exp.Literal.string(each) if isinstance(each, str) else each for each in arguments]
+    return exp.Anonymous(this=name, expressions=given)
+
+
+def wall_clock(moment: datetime) -> str:
+    """Write an aware moment as a clock in UTC shows it."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")

@@ -1,0 +1,97 @@
+"""The spine in SQL: the rows to be answered, each with its moment in UTC."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from feature_sync.definitions import Ordering, Spine
+from feature_sync.sql.columns import column, named, quoted, table, verbatim
+from feature_sync.sql.dialects.base import Dialect
+from feature_sync.sql.types import value_type
+from feature_sync.value_types import ValueType
+
+_SAMPLED_DIGITS = 8
+_SEPARATOR = exp.Literal.string("|")
+
+
+class SpineQuery:
+    """One spine as expressions."""
+
+    def __init__(self, spine: Spine, *, adapter: str, dialect: Dialect, keys: tuple[str, ...] = ()) -> None:
+        """`keys` are the columns by which the spine is asked."""
+        self.spine = spine
+        self._adapter = adapter
+        self._dialect = dialect
+        self._keys = keys
+
+    def key_type(self, name: str) -> ValueType:
+        """Read the type of a column."""
+        return value_type(self.spine.relation.columns[name], self.spine.relation, dialect=self._adapter)
+
+    def rows(self, asked_at: str) -> exp.Select:
+        """Select the rows to be answered: all columns, and the moment asked under a name of its own."""
+        relation = self.spine.relation
+        columns = [named(self._column(name), name) for name in relation.columns]
+        rows = exp.select(*columns, named(self._asked_at(), asked_at)).from_(self._source()).where(*self._chosen())
+        if self.spine.limit is None:
+            return rows
+        order = self.spine.order_by or tuple(Ordering(name) for name in (self.spine.asked_at, *self._keys))
+        return rows.order_by(*(self._ordered(each, self._column(each.column)) for each in order)).limit(
+            self.spine.limit
+        )
+
+    def bounds(self) -> exp.Select:
+        """Select the first and the last moment asked, in microseconds UTC.
+
+        A limit is left out: bounds may be wider than the rows.
+        """
+        moments = (exp.Min(this=self._asked_at()), exp.Max(this=self._asked_at()))
+        bounds = [self._dialect.microseconds(moment) for moment in moments]
+        first, last = (named(bound, name) for bound, name in zip(bounds, ("first_asked", "last_asked"), strict=True))
+        return exp.select(first, last).from_(self._source()).where(*self._chosen())
+
+    def order(self, *, of: str) -> list[exp.Ordered]:
+        """Order a result that holds the spine's columns."""
+        return [self._ordered(each, quoted(each.column, of=of)) for each in self.spine.order_by]
+
+    def _column(self, name: str) -> exp.Column:
+        return column(self.spine.relation, name)
+
+    def _asked_at(self) -> exp.Expr:
+        name = self.spine.asked_at
+        return self._dialect.utc(self._column(name), self.key_type(name), timezone="UTC")
+
+    def _source(self) -> exp.Expr:
+        """Read a table, or the query that somebody typed, word for word."""
+        if self.spine.query is None:
+            return table(self.spine.relation, dialect=self._adapter)
+        return verbatim(self.spine.query, alias="rows")
+
+    def _chosen(self) -> list[exp.Expr]:
+        """The conditions of the period, both ends included, and of the sample."""
+        period = self.spine.period
+        conditions: list[exp.Expr] = []
+        if period.since is not None:
+            conditions.append(exp.GTE(this=self._asked_at(), expression=self._dialect.moment(period.since)))
+        if period.until is not None:
+            conditions.append(exp.LTE(this=self._asked_at(), expression=self._dialect.moment(period.until)))
+        if self.spine.sample is not None:
+            conditions.append(self._is_sampled(self.spine.sample))
+        return conditions
+
+    def _is_sampled(self, share: float) -> exp.Expr:
+        """Keep a share of the pairs of keys and moment by a hash of their text: the same ones every time."""
+        asked_at = exp.cast(self._dialect.microseconds(self._asked_at()), "text")
+        texts = [exp.cast(self._column(key), "text") for key in self._keys]
+        parts: list[exp.Expr] = []
+        for text in (*texts, asked_at):
+            parts += [exp.Coalesce(this=text, expressions=[exp.Literal.string("")]), _SEPARATOR.copy()]
+        digest = self._dialect.md5(exp.Concat(expressions=parts[:-1]))
+        digits = exp.Substring(this=digest, start=exp.Literal.number(1), length=exp.Literal.number(_SAMPLED_DIGITS))
+        highest = 16**_SAMPLED_DIGITS
+        below = min(round(share * highest), highest - 1)
+        return exp.LTE(this=digits, expression=exp.Literal.string(f"{below:0{_SAMPLED_DIGITS}x}"))
+
+    @staticmethod
+    def _ordered(ordering: Ordering, term: exp.Expr) -> exp.Ordered:
+        return exp.Ordered(this=term, desc=ordering.descending, nulls_first=False)
