@@ -24,13 +24,18 @@ def read_clock(as_of: str | datetime | None, project_as_of: str | None = None) -
         RequestError: A fixed moment is not written in ISO 8601.
     """
     for source, moment in (("--as-of", as_of), ("the var feature_sync_as_of", project_as_of)):
-        if isinstance(moment, datetime):
-            return Clock(now=as_utc(moment), is_fixed=True)
         if moment:
-            try:
-                return Clock(now=as_utc(datetime.fromisoformat(moment)), is_fixed=True)
-            except ValueError as wrong:
-                raise RequestError(
-                    f"{source}: {moment!r} is no moment; write one such as 2013-01-31T17:00:00Z"
-                ) from wrong
+            return Clock(now=read_moment(moment, source), is_fixed=True)
     return Clock(now=datetime.now(UTC), is_fixed=False)
+
+
+def read_moment(moment: str | datetime, source: str) -> datetime:
+    """Read a moment in UTC; one without a zone is in UTC already. `source` says where it was written.
+
+    Raises:
+        RequestError: It is not written in ISO 8601.
+    """
+    try:
+        return as_utc(moment if isinstance(moment, datetime) else datetime.fromisoformat(moment))
+    except ValueError as wrong:
+        raise RequestError(f"{source}: {moment!r} is no moment; write one such as 2013-01-31T17:00:00Z") from wrong

@@ -21,20 +21,18 @@ from feature_sync.definitions import (
     FeatureService,
     FeatureView,
     Registry,
-    Relation,
-    Spine,
     Target,
     parse_features,
     service_of,
 )
-from feature_sync.errors import ProjectError, RequestError, UnknownName
+from feature_sync.errors import ProjectError, RequestError
 
 if TYPE_CHECKING:
     from feature_sync.lookup import FeatureVector, Reader
     from feature_sync.online.redis import OnlineStore
     from feature_sync.online.server import EmbeddedServer
     from feature_sync.push import Progress, Pushed
-    from feature_sync.training import TrainingSet
+    from feature_sync.training import SpineSource, TrainingSet
     from feature_sync.warehouses.base import Warehouse
 
 FOLDER = ".feature_sync"
@@ -220,26 +218,33 @@ class FeatureStore:
     def get_training_set(
         self,
         service: str | None,
-        spine: str,
+        spine: SpineSource | None = None,
         *,
         features: Iterable[str] = (),
-        dialect: str | None = None,
+        spine_sql: str | None = None,
         strategy: str | None = None,
+        **options: Any,
     ) -> TrainingSet:
-        """Answer a spine (a model, seed, snapshot or source by name) with a service, or with `view:feature` names.
+        """Answer a spine with a service, or with `view:feature` names.
+
+        The spine is a model, seed, snapshot or source by name, a Parquet or CSV file, a pandas frame, an Arrow table,
+        or a query (`spine_sql`); the options are those of `SpineOptions`.
 
         Raises:
-            FeatureSyncError: A name is unknown, or the spine does not fit.
+            FeatureSyncError: A name is unknown, or an option makes no sense.
         """
-        from feature_sync.training import training_set
+        from feature_sync.training import SpineOptions, TrainingSet, read_spine
 
-        return training_set(
-            self.service(service, features),
-            Spine(relation=self._spine(spine)),
-            open_warehouse=self._open_warehouse,
-            adapter=self.manifest.metadata.adapter_type or self.target.adapter,
-            dialect=dialect,
+        asked, rows = read_spine(spine, spine_sql, SpineOptions(**options), manifest=self.manifest)
+        return TrainingSet(
+            service=self.service(service, features),
+            spine=asked,
+            rows=rows,
             strategy=strategy,
+            adapter=self.manifest.metadata.adapter_type or self.target.adapter,
+            open_warehouse=self._open_warehouse,
+            reference_to=lambda relation: self.manifest.reference(relation.unique_id),
+            invocation_id=self.manifest.metadata.invocation_id,
         )
 
     def service(self, name: str | None, features: Iterable[str] = ()) -> FeatureService:
@@ -277,15 +282,6 @@ class FeatureStore:
             if not views:
                 raise RequestError(f"--select {' '.join(select)} selects no feature view that is online")
         return views
-
-    def _spine(self, name: str) -> Relation:
-        ids = self.manifest.relations()
-        node = self.manifest.node(ids[name]) if name in ids else None
-        if node is None:
-            raise UnknownName("model, seed, snapshot or source", name, ids)
-        if not node.relation_name:
-            raise ProjectError(f"{node.location}: has no table of its own; a spine must be one")
-        return node.relation({})
 
     def _open_warehouse(self) -> Warehouse:
         from feature_sync.warehouses import open_warehouse

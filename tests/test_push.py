@@ -127,7 +127,7 @@ def test_training_and_serving_agree_on_every_kind_of_view(store):
 
 def test_a_view_without_history_is_refused_for_training_with_the_snapshot_to_paste(store):
     with pytest.raises(RequestError, match=r"batteries is latest_only.*snapshots: .*unique_key: sensor"):
-        store.get_training_set("batteries", "questions")
+        _ = store.get_training_set("batteries", "questions").sql
 
 
 def test_at_the_real_clock_a_row_expires_in_redis_when_its_ttl_ends(project, store, client):

@@ -10,12 +10,15 @@ from pathlib import Path
 from uuid import UUID
 
 import msgpack
+import pyarrow
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_sync import FeatureStore
+from feature_sync.errors import OutputError
 from feature_sync.online.codec import Schema, encode_row, read_row, read_schema, read_value
 from feature_sync.online.keys import row_key, wire_key
 from feature_sync.value_types import SCALARS, ValueType, parse
@@ -81,7 +84,7 @@ def test_a_null_in_the_row_stays_null_and_an_absent_row_gives_the_defaults(store
 
 def test_a_training_set_holds_the_same_values_with_their_exact_types(store, tmp_path):
     path = tmp_path / "set.parquet"
-    store.get_training_set("everything", "asks").write_parquet(path)
+    store.get_training_set("everything", "asks").write(path)
     table = pyarrow.parquet.read_table(path)
     types = {field.name: str(field.type) for field in table.schema}
     assert (types["exact"], types["wall_clock"]) == ("decimal128(38, 10)", "timestamp[us]")
@@ -185,3 +188,32 @@ def _from_json(value):
         (kind, text), *_ = value.items()
         return {"float": float, "bytes": bytes.fromhex}[kind](text) if kind in ("float", "bytes") else value
     return value
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_spine_from_a_file_finds_keys_of_every_allowed_type(store, tmp_path, suffix):
+    text = (
+        "name,day,price,token,flag,moment,event_timestamp\n"
+        "a|b,2024-02-29,10.5,C2C5E0AA-9E43-4F52-9C5E-0B1E3D8A7F10,true,2024-01-01 00:00:00.000001,2024-03-01\n"
+        '"",2024-02-29,0,00000000-0000-0000-0000-000000000000,false,1970-01-01 00:00:00,2024-03-01\n'
+        ",2024-02-29,0,00000000-0000-0000-0000-000000000000,false,1970-01-01 00:00:00,2024-03-01\n"
+    )
+    path = tmp_path / "spine.csv"
+    path.write_text(text)
+    if suffix == "parquet":
+        types = {"name": "string", "day": "date32", "price": pyarrow.decimal128(10, 3), "token": "string"}
+        types |= {"flag": "bool", "moment": pyarrow.timestamp("us"), "event_timestamp": pyarrow.timestamp("ns")}
+        convert = pyarrow.csv.ConvertOptions(
+            column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+        )
+        table = pyarrow.csv.read_csv(path, convert_options=convert)
+        path = tmp_path / "spine.parquet"
+        pyarrow.parquet.write_table(table.set_column(0, "name", table.column("name").dictionary_encode()), path)
+    answers = {row["name"]: row["answer"] for row in store.get_training_set("keys", path).to_arrow().to_pylist()}
+    assert answers == {"a|b": 42, "": 43, None: None}
+
+
+def test_a_csv_file_that_cannot_hold_a_value_says_so_before_anything_is_left_behind(store, tmp_path):
+    with pytest.raises(OutputError, match=r"a CSV file cannot hold 'raw', which is binary.*cast the column"):
+        store.get_training_set("everything", "asks").write(tmp_path / "set.csv")
+    assert list(tmp_path.iterdir()) == []

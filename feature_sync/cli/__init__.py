@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, NotRequired, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from feature_sync import __version__
-from feature_sync.cli.options import key_values, pass_feature_store
+from feature_sync.cli.options import key_values, pass_feature_store, training_options
 from feature_sync.errors import FeatureSyncError
 
 if TYPE_CHECKING:
     from feature_sync.store import FeatureStore
 
-    class TrainingOptions(TypedDict):
-        """How a spine is to be answered: the options that `sql` and `extract` share."""
-
-        spine: str
-        dialect: NotRequired[str | None]
-        strategy: str | None
-
-
-HELD_BACK = 3
+HELD_BACK = STALE = 3
 as_of_option = click.option("--as-of", metavar="MOMENT", help="The moment to call now, such as 2013-01-31T17:00:00Z.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-spine_option = click.option(
-    "--spine", required=True, metavar="MODEL", help="The rows to answer: a model, seed or source."
-)
-strategy_option = click.option(
-    "--strategy", metavar="STRATEGY", help="How to join: asof, lateral or carry; each view's best unless named."
-)
-features_option = click.option(
-    "--features", metavar="VIEW:FEATURE,...", help="Features to explore with, in place of a feature service."
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -101,39 +84,38 @@ def get(store: FeatureStore, name: str, keys: dict[str, str], as_of: str | None,
 
 
 @cli.command()
-@click.argument("service", required=False)
-@spine_option
-@features_option
-@strategy_option
+@training_options
 @click.option("--dialect", metavar="DIALECT", help="Write for another warehouse than the target's.")
+@click.option("--refs", is_flag=True, help="Write a dbt model, with ref() in place of tables.")
 @click.option("-o", "--output", metavar="FILE", help="Write to a file.")
+@click.option("--check", is_flag=True, help="Write nothing; exit 3 if the file is not what would be written.")
 @pass_feature_store
 def sql(
-    store: FeatureStore, service: str | None, features: str | None, output: str | None, **how: Unpack[TrainingOptions]
+    store: FeatureStore, /, dialect: str | None, output: str | None, *, refs: bool, check: bool, **training: Any
 ) -> None:
     """Print the query that answers a spine with a feature service."""
-    from feature_sync.cli.tables import print_sql
+    from feature_sync.cli.queries import check_query, print_query
 
-    print_sql(store.get_training_set(service, features=_split(features), **how), output)
+    training_set = store.get_training_set(**training)
+    query = training_set.to_model() if refs else training_set.to_sql(dialect)
+    if check:
+        sys.exit(0 if check_query(query, output) else STALE)
+    print_query(training_set, query, output, dialect=dialect)
 
 
 @cli.command()
-@click.argument("service", required=False)
-@spine_option
-@features_option
-@strategy_option
-@click.option("-o", "--output", required=True, metavar="FILE.parquet", help="The Parquet file to write.")
+@training_options
+@click.option("-o", "--output", required=True, metavar="FILE", help="The file to write: .parquet or .csv.")
+@json_option
 @pass_feature_store
-def extract(
-    store: FeatureStore, service: str | None, features: str | None, output: str, **how: Unpack[TrainingOptions]
-) -> None:
-    """Write a training set to a Parquet file: one row for each row of the spine."""
-    from feature_sync.cli.tables import print_extracted, progress_bars
+def extract(store: FeatureStore, /, output: str, *, as_json: bool, **training: Any) -> None:
+    """Write a training set to a Parquet or CSV file: one row for each row of the spine."""
+    from feature_sync.cli.tables import print_extract, progress_bars
 
-    training_set = store.get_training_set(service, features=_split(features), **how)
+    training_set = store.get_training_set(**training)
     with progress_bars("rows") as progress:
-        rows = training_set.write_parquet(output, lambda rows: progress(how["spine"], rows))
-    print_extracted(training_set, output, rows)
+        written = training_set.write(output, lambda rows: progress(output, rows))
+    print_extract(written, as_json=as_json)
 
 
 @cli.group()
@@ -161,10 +143,6 @@ def status(store: FeatureStore) -> None:
     """Tell whether the embedded Redis runs, and where."""
     pid = store.embedded_server.pid
     click.echo(f"running as process {pid} at {store.embedded_server.url}" if pid else "not running")
-
-
-def _split(features: str | None) -> list[str]:
-    return [each for each in (features or "").split(",") if each.strip()]
 
 
 def main() -> None:

@@ -27,6 +27,32 @@ _OPTIONS = (
         "What all keys in Redis begin with, in place of the project's name.",
     ),
 )
+_TRAINING_OPTIONS = (
+    click.argument("service", required=False),
+    click.option(
+        "--spine", metavar="MODEL|FILE", help="The rows to answer: a model, seed or source, .parquet or .csv."
+    ),
+    click.option("--spine-sql", metavar="QUERY", help="The rows to answer, as a query in the warehouse's own SQL."),
+    click.option(
+        "--event-timestamp",
+        metavar="COLUMN",
+        help="The moment asked; else the model's event_time, or event_timestamp in a query or a file.",
+    ),
+    click.option("--since", metavar="MOMENT", help="Answer rows from this moment on, such as 2013-01-01."),
+    click.option("--until", metavar="MOMENT", help="Answer rows up to this moment; it counts too."),
+    click.option("--sample", type=float, metavar="SHARE", help="Answer a share of the rows, the same every time."),
+    click.option("--limit", type=int, metavar="ROWS", help="Answer that many rows, the first in order."),
+    click.option("--order-by", metavar="COLUMN [desc],...", help="Order the rows; else they come as they come."),
+    click.option(
+        "--features",
+        metavar="VIEW:FEATURE,...",
+        callback=lambda context, parameter, text: [each for each in (text or "").split(",") if each.strip()],
+        help="Features to explore with, in place of a feature service.",
+    ),
+    click.option(
+        "--strategy", metavar="STRATEGY", help="How to join: asof, lateral or carry; each view's best unless named."
+    ),
+)
 _names = [name.removeprefix("--").replace("-", "_") for name, *_ in _OPTIONS]
 
 
@@ -43,6 +69,13 @@ def pass_feature_store(
     for name, variable, metavar, text in reversed(_OPTIONS):
         decorated = click.option(name, envvar=variable, metavar=metavar, help=text)(decorated)
     return decorated
+
+
+def training_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """Add what says which rows to answer, and with what."""
+    for option in reversed(_TRAINING_OPTIONS):
+        command = option(command)
+    return command
 
 
 def open_store(options: dict[str, str | None]) -> FeatureStore:

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from feature_sync.dbt.description import Description
     from feature_sync.lookup import FeatureVector
     from feature_sync.push import Pushed
-    from feature_sync.training import TrainingSet
+    from feature_sync.training import Extract
 
 _WIDE = 200
+_SMALLEST_SHOWN = 0.001
+_MOST_SHARES = 8
 
 
 def print_registry(registry: Registry, *, as_json: bool) -> None:
@@ -109,22 +111,27 @@ def print_vector(vector: FeatureVector, *, as_json: bool) -> None:
     _print_table(("feature", "value", "status", "event time"), rows)
 
 
-def print_sql(training_set: TrainingSet, output: str | None) -> None:
-    """Print the query, or write it to a file; an ad-hoc selection is followed by the YAML that would keep it."""
-    from feature_sync.training import write_text
-
-    if output is None:
-        click.echo(training_set.sql, nl=False)
-    else:
-        write_text(output, training_set.sql)
-        click.echo(f"wrote {output}", err=True)
-    _print_exposure(training_set.service)
-
-
-def print_extracted(training_set: TrainingSet, output: str, rows: int) -> None:
-    """Say what was written where."""
-    click.echo(f"{output}: {rows:,} rows, {len(training_set.service.feature_names)} features", err=True)
-    _print_exposure(training_set.service)
+def print_extract(extract: Extract, *, as_json: bool) -> None:
+    """Say what was written where, and how each view answered."""
+    if as_json:
+        click.echo(extract.to_json(), nl=False)
+        return
+    rows = [
+        (
+            each.alias,
+            show(each.earliest_answerable) or "always",
+            f"{each.rows_asking_earlier:,}",
+            _shares(each.null_shares),
+        )
+        for each in extract.views
+    ]
+    _print_table(("feature view", "answers from", "rows asking earlier", "share of nulls"), rows, right=(2,))
+    click.echo(
+        f"{extract.path}: {extract.rows:,} rows, {len(extract.service.feature_names)} features; "
+        f"how it was made is in {extract.sidecar.name}",
+        err=True,
+    )
+    print_exposure(extract.service)
 
 
 def show(value: Any) -> str:
@@ -157,7 +164,7 @@ def progress_bars(unit: str) -> Iterator[Callable[[str, int], None]]:
         yield update
 
 
-def _print_exposure(service: FeatureService) -> None:
+def print_exposure(service: FeatureService) -> None:
     """Print the YAML of an exposure for a service that the project does not define."""
     if service.location is not None or any(each.alias == service.name for each in service.selections):
         return
@@ -179,6 +186,18 @@ def _print_exposure(service: FeatureService) -> None:
         *(f"            {each.view.reference}: [{', '.join(each.features)}]" for each in service.selections),
     ]
     click.echo("\n".join(lines), err=True)
+
+
+def _shares(shares: Mapping[str, float]) -> str:
+    """Write the shares of a view's features, of many the highest."""
+    shown = sorted(shares, key=lambda name: -shares[name])[:_MOST_SHARES] if len(shares) > _MOST_SHARES else [*shares]
+    more = [f"and {len(shares) - len(shown)} more"] if len(shown) < len(shares) else []
+    return ", ".join([*(f"{name} {_share(shares[name])}" for name in shown), *more])
+
+
+def _share(share: float) -> str:
+    """Write a share in per cent; only none at all is 0%."""
+    return "<0.1%" if 0 < share < _SMALLEST_SHOWN else f"{share:.1%}".replace(".0%", "%")
 
 
 def _view_facts(view: FeatureView) -> dict[str, Any]:

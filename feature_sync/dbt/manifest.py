@@ -58,6 +58,7 @@ class Node(msgspec.Struct):
     resource_type: Text = None
     package_name: Text = None
     relation_name: Text = None
+    source_name: Text = None
     original_file_path: Text = None
     patch_path: Text = None
     description: Text = None
@@ -161,6 +162,15 @@ class Manifest:
         """Decode one node, source or exposure; None where there is none of that id."""
         raw = self._nodes.get(unique_id) or self._exposures.get(unique_id)
         return None if raw is None else _decode(bytes(raw), Node, self.path)
+
+    def reference(self, unique_id: str) -> str:
+        """Write how a dbt model refers to a node or a source, in Jinja."""
+        node = self.node(unique_id) or Node()
+        if node.resource_type == "source":
+            return f"{{{{ source('{node.source_name}', '{node.name}') }}}}"
+        package = [] if node.package_name == self.metadata.project_name else [f"'{node.package_name}'"]
+        version = [] if node.version is None else [f"v={node.version!r}"]
+        return f"{{{{ ref({', '.join([*package, repr(node.name), *version])}) }}}}"
 
     def nodes_that_mention(self, word: str) -> Iterator[Node]:
         """Decode only the nodes whose JSON holds a word, between quotation marks."""

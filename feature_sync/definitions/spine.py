@@ -50,12 +50,13 @@ class Spine:
         relation = self.relation
         if relation.event_time is None:
             raise RequestError(
-                f"{relation.location}: config.event_time is missing: name the column with the moment asked"
+                f"{relation.location}: config.event_time is missing: name the column with the moment asked there, or "
+                "with --event-timestamp"
             )
         if relation.event_time not in relation.columns:
             raise RequestError(
-                f"{relation.location}: the spine has no column {relation.event_time!r} (its event_time); "
-                f"it has {', '.join(relation.columns)}"
+                f"{relation.location}: the spine has no column {relation.event_time!r} with the moment asked; it has "
+                f"{', '.join(relation.columns)}; name one with --event-timestamp"
             )
         return relation.event_time
 

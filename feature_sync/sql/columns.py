@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
 
 from sqlglot import exp
 
 from feature_sync.definitions import Relation
 
+VERBATIM = "verbatim_"
+
 
 def table(relation: Relation, *, dialect: str) -> exp.Table:
-    """Refer to a table by the name that dbt already quoted."""
+    """Refer to a table by the name that dbt already quoted, or as a dbt model refers to it."""
+    if relation.name.startswith("{{"):
+        return exp.Table(this=verbatim(relation.name))
     return exp.to_table(relation.name, dialect=dialect)
 
 
@@ -19,12 +24,18 @@ def every_column(relation: Relation, *, dialect: str) -> exp.Select:
     return exp.select("*").from_(table(relation, dialect=dialect))
 
 
-def verbatim(query: str, *, alias: str) -> exp.Subquery:
-    """Read from a query as somebody wrote it, in the warehouse's own words."""
+def typed_rows(query: str) -> exp.Subquery:
+    """Read from a query as somebody typed it, in the warehouse's own words."""
     text = query.strip().rstrip(";").rstrip()
-    return exp.Subquery(
-        this=exp.Var(this=f"{text}\n"), alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True))
-    )
+    alias = exp.TableAlias(this=exp.to_identifier("rows", quoted=True))
+    return exp.Subquery(this=verbatim(f"{text}\n"), alias=alias)
+
+
+def verbatim(text: str) -> exp.Var:
+    """Stand for text that `render` puts in place unchanged: the variable's own name only marks the place."""
+    place = exp.Var(this=f"{VERBATIM}{sha256(text.encode()).hexdigest()}")
+    place.meta[VERBATIM] = text
+    return place
 
 
 def column(relation: Relation, name: str, *, of: str | None = None) -> exp.Column:

@@ -44,7 +44,6 @@ def training_query(
         each.alias: ViewQuery(each.view, adapter=adapter, dialect=written.name, asked=asked or spine.period)
         for each in service.selections
     }
-    check_entity_types(queries.values())
     asking = SpineQuery(spine, adapter=adapter, dialect=written, keys=service.join_keys)
     _check(service, asking, queries)
     names = _names(service, spine)
@@ -131,10 +130,21 @@ def _features(service: FeatureService, answer: Answer, adapter: str) -> list[exp
     return shown
 
 
+def check_question(service: FeatureService, spine: Spine, *, adapter: str) -> None:
+    """Refuse what could only be answered by guessing, before anything is run.
+
+    Raises:
+        DefinitionError: A column's type cannot be a key, a time or a feature.
+        RequestError: The spine lacks a key or its time, types do not fit, or names clash.
+    """
+    queries = {each.alias: ViewQuery(each.view, adapter=adapter) for each in service.selections}
+    _check(service, SpineQuery(spine, adapter=adapter, dialect=dialect_named(adapter)), queries)
+
+
 def _check(service: FeatureService, asking: SpineQuery, queries: Mapping[str, ViewQuery]) -> None:
-    """Refuse what could only be answered by guessing."""
+    check_entity_types(queries.values())
     spine = asking.spine.checked().relation
-    _ = asking.spine.asked_at
+    asking.check_time()
     columns = ", ".join(spine.columns)
     for selection in service.selections:
         if selection.view.history is History.LATEST_ONLY:
@@ -151,11 +161,12 @@ def _check(service: FeatureService, asking: SpineQuery, queries: Mapping[str, Vi
                     f"{spine.location}: {spine_key!r} is {mine}, but the key {key} of {selection.view.reference} is "
                     f"{theirs}; cast one of them in its model"
                 )
-    folded = {name.casefold() for name in spine.columns}
+    folded = {name.casefold(): name for name in spine.columns}
     for name in service.feature_names:
         if name.casefold() in folded:
             raise RequestError(
-                f"{spine.location}: the spine has a column {name!r} and so has the service {service.name}; "
+                f"{spine.location}: the spine has a column {folded[name.casefold()]!r} and so has the service "
+                f"{service.name}; "
                 "rename the spine's, or set full_names: true in the feature service"
             )
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlglot import exp
 
+from feature_sync.sql.columns import VERBATIM
 from feature_sync.sql.dialects import dialect_named
 
 _LINE = 100
+_JINJA = re.compile(r"\{(?=[{%#])")
 
 
-def render(query: exp.Query, *, dialect: str) -> str:
+def render(query: exp.Query, *, dialect: str, is_template: bool = False) -> str:
     """Write a query as text that ends in a newline; the same query always gives the same bytes.
+
+    A template is a dbt model: whatever its literals hold, dbt's Jinja must leave it alone.
 
     Raises:
         RequestError: There is no such dialect here.
@@ -24,4 +30,10 @@ def render(query: exp.Query, *, dialect: str) -> str:
     for alias in list(copy.find_all(exp.Alias)):
         if isinstance(alias.this, exp.Column) and alias.this.name == alias.alias:
             alias.replace(alias.this)
-    return copy.sql(dialect=dialect, pretty=True, max_text_width=_LINE) + "\n"
+    text = copy.sql(dialect=dialect, pretty=True, max_text_width=_LINE) + "\n"
+    if is_template:
+        text = _JINJA.sub("{{ '{' }}", text)
+    for place in copy.find_all(exp.Var):
+        if VERBATIM in place.meta:
+            text = text.replace(place.name, place.meta[VERBATIM])
+    return text

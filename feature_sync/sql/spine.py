@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from feature_sync.definitions import Ordering, Spine
-from feature_sync.sql.columns import column, named, quoted, table, verbatim
+from feature_sync.definitions import FeatureService, Ordering, Spine
+from feature_sync.errors import RequestError
+from feature_sync.sql.columns import column, named, quoted, table, typed_rows
 from feature_sync.sql.dialects.base import Dialect
-from feature_sync.sql.types import value_type
+from feature_sync.sql.types import TIMES, key_type, value_type
 from feature_sync.value_types import ValueType
 
 _SAMPLED_DIGITS = 8
@@ -28,11 +29,28 @@ class SpineQuery:
         """Read the type of a column."""
         return value_type(self.spine.relation.columns[name], self.spine.relation, dialect=self._adapter)
 
+    def check_time(self) -> None:
+        """Check that the column with the moment asked holds times.
+
+        Raises:
+            RequestError: It is missing, or of another type.
+        """
+        name = self.spine.asked_at
+        if (kind := self.key_type(name)).kind not in TIMES:
+            raise RequestError(
+                f"{self.spine.relation.location}: {name!r} is {kind}, no time; cast it, or name another column with "
+                "--event-timestamp"
+            )
+
     def rows(self, asked_at: str) -> exp.Select:
         """Select the rows to be answered: all columns, and the moment asked under a name of its own."""
         relation = self.spine.relation
         columns = [named(self._column(name), name) for name in relation.columns]
-        rows = exp.select(*columns, named(self._asked_at(), asked_at)).from_(self._source()).where(*self._chosen())
+        rows = (
+            exp.select(*columns, named(self._asked_at(), asked_at))
+            .from_(source(self.spine, adapter=self._adapter))
+            .where(*self._chosen())
+        )
         if self.spine.limit is None:
             return rows
         order = self.spine.order_by or tuple(Ordering(name) for name in (self.spine.asked_at, *self._keys))
@@ -48,7 +66,7 @@ class SpineQuery:
         moments = (exp.Min(this=self._asked_at()), exp.Max(this=self._asked_at()))
         bounds = [self._dialect.microseconds(moment) for moment in moments]
         first, last = (named(bound, name) for bound, name in zip(bounds, ("first_asked", "last_asked"), strict=True))
-        return exp.select(first, last).from_(self._source()).where(*self._chosen())
+        return exp.select(first, last).from_(source(self.spine, adapter=self._adapter)).where(*self._chosen())
 
     def order(self, *, of: str) -> list[exp.Ordered]:
         """Order a result that holds the spine's columns."""
@@ -60,12 +78,6 @@ class SpineQuery:
     def _asked_at(self) -> exp.Expr:
         name = self.spine.asked_at
         return self._dialect.utc(self._column(name), self.key_type(name), timezone="UTC")
-
-    def _source(self) -> exp.Expr:
-        """Read a table, or the query that somebody typed, word for word."""
-        if self.spine.query is None:
-            return table(self.spine.relation, dialect=self._adapter)
-        return verbatim(self.spine.query, alias="rows")
 
     def _chosen(self) -> list[exp.Expr]:
         """The conditions of the period, both ends included, and of the sample."""
@@ -95,3 +107,29 @@ class SpineQuery:
     @staticmethod
     def _ordered(ordering: Ordering, term: exp.Expr) -> exp.Ordered:
         return exp.Ordered(this=term, desc=ordering.descending, nulls_first=False)
+
+
+def source(spine: Spine, *, adapter: str) -> exp.Expr:
+    """Read a table, or the query that somebody typed, word for word."""
+    return table(spine.relation, dialect=adapter) if spine.query is None else typed_rows(spine.query)
+
+
+def every_row(spine: Spine, *, adapter: str) -> exp.Select:
+    """Select the spine as it stands: for the warehouse to describe, or to keep."""
+    return exp.select("*").from_(source(spine, adapter=adapter))
+
+
+def spine_keys(service: FeatureService, *, adapter: str) -> dict[str, tuple[ValueType, str]]:
+    """Tell by which columns a service asks its spine: each with its type, and that type in the warehouse's own words.
+
+    Raises:
+        DefinitionError: The type of a join key cannot identify an entity.
+    """
+    return {
+        spine_key: (
+            key_type(selection.view.relation.columns[key], selection.view.relation, dialect=adapter),
+            selection.view.relation.columns[key].data_type or "",
+        )
+        for selection in service.selections
+        for spine_key, key in zip(selection.spine_keys, selection.view.join_keys, strict=True)
+    }

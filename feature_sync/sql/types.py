@@ -28,6 +28,7 @@ _KINDS = {
 _KIND_OF = {each: kind for kind, types in _KINDS.items() for each in types}
 _DECIMALS = {_Type.DECIMAL, _Type.BIGDECIMAL, _Type.UDECIMAL, _Type.DECIMAL128, _Type.DECIMAL256}
 _PADDED = {_Type.CHAR, _Type.NCHAR, _Type.BPCHAR}
+TIMES = ("date", "timestamp", "timestamptz")
 _KEYS = ("bool", "int64", "wideint", "decimal", "string", "date", "timestamp", "timestamptz", "uuid")
 
 

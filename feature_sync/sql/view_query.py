@@ -11,7 +11,7 @@ from sqlglot import exp
 from feature_sync.definitions import FeatureView, Period
 from feature_sync.sql.columns import column, is_not_null, named, quoted, table, unused
 from feature_sync.sql.dialects import dialect_named
-from feature_sync.sql.types import key_type, value_type
+from feature_sync.sql.types import TIMES, key_type, value_type
 from feature_sync.value_types import ValueType, read_default
 
 _WITHOUT_ORDER = ("json", "array", "struct")
@@ -136,7 +136,7 @@ class ViewQuery:
 
     def _time(self, name: str) -> exp.Expr:
         declared, kind = self.view.relation.columns[name], self._kind(name)
-        if kind.kind not in ("date", "timestamp", "timestamptz"):
+        if kind.kind not in TIMES:
             at = self.view.relation.location.at(f"columns.{name}.data_type")
             raise at.error(f"{declared.data_type!r} is no time; cast the column in the model")
         return self.dialect.utc(self._column(name), kind, timezone=self.view.timezone)

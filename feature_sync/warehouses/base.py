@@ -20,7 +20,7 @@ Settings = TypeVar("Settings")
 
 
 class Warehouse(ABC):
-    """A connection that reads. Every method takes one SELECT as text, made by `sql.render`.
+    """A connection that reads; what little it writes is temporary, and ends with it. Queries are `sql.render`'s text.
 
     Raises:
         WarehouseError: From every method, when the warehouse cannot be reached or refuses the query.
@@ -44,6 +44,22 @@ class Warehouse(ABC):
     @abstractmethod
     def arrow(self, query: str, *, batch_size: int) -> AbstractContextManager[pyarrow.RecordBatchReader]:
         """Stream a result as Arrow batches with exact types; memory is bounded by the batch."""
+
+    @abstractmethod
+    def keep(self, name: str, query: str) -> None:
+        """Evaluate a query once, into a temporary table that is gone when the connection is."""
+
+    @abstractmethod
+    def load(self, name: str, rows: pyarrow.RecordBatchReader, types: Mapping[str, str]) -> None:
+        """Fill a temporary table that is gone when the connection is; memory is bounded by the batch.
+
+        `types` holds, in the warehouse's own words, those of columns whose values come as text. What reading the rows
+        raises comes through unchanged.
+        """
+
+    @abstractmethod
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Let all reads inside see the tables as they are at the first of them."""
 
     @abstractmethod
     def close(self) -> None:

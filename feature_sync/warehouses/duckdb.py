@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import pyarrow
 
 
+_LENT = "_feature_sync_lent"
+
+
 class DuckDBSettings(msgspec.Struct):
     """The fields of dbt-duckdb's profile that reading needs."""
 
@@ -75,22 +78,53 @@ class DuckDBWarehouse(Warehouse):
 
     @contextmanager
     def arrow(self, query: str, *, batch_size: int) -> Iterator[pyarrow.RecordBatchReader]:
-        """Stream record batches; a second cursor, so that other queries may run meanwhile."""
+        """Stream record batches."""
         import pyarrow
 
-        with self._connection.cursor() as cursor:
+        with _translating():
+            reader = self._connection.sql(query).to_arrow_reader(batch_size)
+
+        def batches() -> Iterator[pyarrow.RecordBatch]:
             with _translating():
-                reader = cursor.sql(query).to_arrow_reader(batch_size)
+                yield from reader
 
-            def batches() -> Iterator[pyarrow.RecordBatch]:
+        yield pyarrow.RecordBatchReader.from_batches(reader.schema, batches())
+
+    def keep(self, name: str, query: str) -> None:
+        """Create a temporary table, which a file opened for reading allows too: it is no part of the file."""
+        with _translating():
+            self._connection.execute(f"create temp table {_quoted(name)} as {query}")
+
+    def load(self, name: str, rows: pyarrow.RecordBatchReader, types: Mapping[str, str]) -> None:
+        """Insert batch after batch, straight from Arrow."""
+        self._insert(f"create temp table {_quoted(name)} as", rows.schema.empty_table())
+        for column, data_type in types.items():
+            if column in rows.schema.names:
                 with _translating():
-                    yield from reader
+                    self._connection.execute(f"alter table {_quoted(name)} alter {_quoted(column)} type {data_type}")
+        for batch in rows:
+            self._insert(f"insert into {_quoted(name)}", batch)
 
-            yield pyarrow.RecordBatchReader.from_batches(reader.schema, batches())
+    def _insert(self, into: str, rows: pyarrow.Table | pyarrow.RecordBatch) -> None:
+        with _translating():
+            self._connection.register(_LENT, rows)
+            try:
+                self._connection.execute(f"{into} from {_LENT}")
+            finally:
+                self._connection.unregister(_LENT)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Nobody writes to a file that is open for reading, so it is its own snapshot."""
+        yield
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 @contextmanager

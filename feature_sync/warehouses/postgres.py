@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 from collections.abc import Iterator, Mapping
@@ -13,10 +14,11 @@ import msgspec
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
+from psycopg.sql import SQL, Composed, Identifier
 from psycopg.types.json import set_json_loads
 
 from feature_sync.definitions import Target
-from feature_sync.errors import WarehouseError
+from feature_sync.errors import RequestError, WarehouseError
 from feature_sync.warehouses.base import Warehouse, read_settings
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
 
 _SECONDS_TO_CONNECT = 10
 _DECIMAL128_DIGITS = 38
+_COLUMN_TYPES = {
+    "bool": "boolean", "int8": "smallint", "int16": "smallint", "int32": "integer", "int64": "bigint",
+    "uint8": "smallint", "uint16": "integer", "uint32": "bigint", "uint64": "numeric(20, 0)", "float": "real",
+    "double": "double precision", "string": "text", "date32[day]": "date", "time64[us]": "time",
+}  # fmt: skip
 
 
 class PostgresSettings(msgspec.Struct):
@@ -79,9 +86,10 @@ class PostgresWarehouse(Warehouse):
         try:
             connection = psycopg.connect(**settings.connection())
             if settings.role:
-                connection.execute(psycopg.sql.SQL("set role {}").format(psycopg.sql.Identifier(settings.role)))
+                connection.execute(SQL("set role {}").format(Identifier(settings.role)))
                 connection.commit()
             connection.read_only = True
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         except psycopg.Error as refused:
             raise WarehouseError(f"PostgreSQL at {settings.host}:{settings.port}: {_one_line(refused)}") from refused
         connection.adapters.register_loader("uuid", _UuidAsText)
@@ -118,9 +126,53 @@ class PostgresWarehouse(Warehouse):
 
             yield pyarrow.RecordBatchReader.from_batches(schema, batches())
 
+    def keep(self, name: str, query: str) -> None:
+        """Create a temporary table, and let the planner know what is in it."""
+        with self._writing_temporarily():
+            self._execute(SQL("create temp table {} as {}").format(Identifier(name), SQL(query)))
+            self._execute(SQL("analyze {}").format(Identifier(name)))
+
+    def load(self, name: str, rows: pyarrow.RecordBatchReader, types: Mapping[str, str]) -> None:
+        """Copy batch after batch in as CSV, which Arrow writes much faster than Python writes rows."""
+        import pyarrow.csv
+
+        declared = {field.name: types.get(field.name) or _column_type(field) for field in rows.schema}
+        columns = [SQL("{} {}").format(Identifier(column), SQL(kind)) for column, kind in declared.items()]
+        options = pyarrow.csv.WriteOptions(include_header=False)
+        into = SQL("copy {} from stdin (format csv)").format(Identifier(name))
+        with self._writing_temporarily():
+            self._execute(SQL("create temp table {} ({})").format(Identifier(name), SQL(", ").join(columns)))
+            for batch in rows:
+                text = io.BytesIO()
+                pyarrow.csv.write_csv(batch, text, options)
+                with _translating(), self._connection.cursor() as cursor, cursor.copy(into) as copy:
+                    copy.write(text.getbuffer())
+            self._execute(SQL("analyze {}").format(Identifier(name)))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read in one transaction, which sees what was committed before it began."""
+        with _translating(), self._connection.transaction():
+            yield
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    @contextmanager
+    def _writing_temporarily(self) -> Iterator[None]:
+        """Lift the connection's own ban on writing for a transaction; creating a temporary table counts as writing."""
+        self._connection.read_only = False
+        try:
+            with self._connection.transaction():
+                yield
+        finally:
+            self._connection.read_only = True
+
+    def _execute(self, statement: Composed) -> None:
+        """Run one statement: in the binary protocol a text that holds several is refused."""
+        with _translating():
+            self._connection.execute(statement, binary=True)
 
     @contextmanager
     def _cursor(self, query: str) -> Iterator[psycopg.ServerCursor[Any]]:
@@ -140,6 +192,26 @@ class _UuidAsText(Loader):
 
     def load(self, data: Buffer) -> str:
         return str(UUID(bytes=bytes(data)))
+
+
+def _column_type(field: pyarrow.Field) -> str:
+    """Map a column of rows that come from outside.
+
+    Raises:
+        RequestError: PostgreSQL has no such type, or its text would not come back as the same value.
+    """
+    import pyarrow
+
+    kind = field.type
+    if pyarrow.types.is_decimal(kind):
+        return f"numeric({kind.precision}, {kind.scale})"
+    if pyarrow.types.is_timestamp(kind):
+        return "timestamp with time zone" if kind.tz else "timestamp"
+    if str(kind) not in _COLUMN_TYPES:
+        raise RequestError(
+            f"the spine's column {field.name!r} is {kind}, which cannot be sent to PostgreSQL; leave it out"
+        )
+    return _COLUMN_TYPES[str(kind)]
 
 
 def _arrow_type(column: psycopg.Column) -> pyarrow.DataType:

@@ -1,0 +1,48 @@
+"""Queries on stdout or in a file, and what a person should know of them on stderr."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from feature_sync.errors import RequestError
+
+if TYPE_CHECKING:
+    from feature_sync.training import TrainingSet
+
+
+def print_query(training_set: TrainingSet, query: str, output: str | None, *, dialect: str | None) -> None:
+    """Print a query, or write it to a file; features that no service holds are followed by the YAML that would."""
+    from feature_sync.cli.tables import print_exposure
+    from feature_sync.files import write_text
+    from feature_sync.sql.dialects import dialect_named
+
+    if output is None:
+        click.echo(query, nl=False)
+    else:
+        write_text(Path(output), query)
+        click.echo(f"wrote {output}", err=True)
+    written = dialect or training_set.adapter
+    if not dialect_named(written).is_executed:
+        click.echo(
+            f"Note: queries for {written} are not executed by us; compare a few rows before you rely on one", err=True
+        )
+    print_exposure(training_set.service)
+
+
+def check_query(query: str, output: str | None) -> bool:
+    """Tell whether a file holds the query, and how to renew it if not.
+
+    Raises:
+        RequestError: No file is named.
+    """
+    if output is None:
+        raise RequestError("--check compares a file: name it with --output")
+    path = Path(output)
+    if path.exists() and path.read_text(encoding="utf-8") == query:
+        click.echo(f"{output} is up to date", err=True)
+        return True
+    click.echo(f"{output} is {'stale' if path.exists() else 'missing'}; run the same command without --check", err=True)
+    return False

@@ -1,0 +1,211 @@
+"""Files that people give and get: Parquet and CSV in a stream; what is written is whole or not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from feature_sync.errors import OutputError, RequestError
+from feature_sync.value_types import ValueType
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+SUFFIXES = (".parquet", ".csv")
+_BYTES_PER_BLOCK = 16 * 2**20
+_ROWS_PER_BATCH = 100_000
+
+WriteBatch = Callable[["pyarrow.RecordBatch"], None]
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Lend a temporary path beside a file, and put it in the file's place at the end; a failure leaves nothing.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        try:
+            yield partial
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as refused:
+        raise OutputError(f"{path} cannot be written: {refused.strerror or refused}") from refused
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def check_suffix(path: Path) -> None:
+    """Check that a file's name says what it holds.
+
+    Raises:
+        RequestError: It ends in neither `.parquet` nor `.csv`.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise RequestError(f"{path} ends in neither {' nor '.join(SUFFIXES)}; its name says how it is written")
+
+
+@contextmanager
+def table_writer(path: Path, schema: pyarrow.Schema, *, named: Path) -> Iterator[WriteBatch]:
+    """Write batches to a file as they come, in the format that the name `named` asks for.
+
+    Each batch is one row group of a Parquet file, compressed with zstd. In a CSV file an empty field is null and `""`
+    is empty text.
+
+    Raises:
+        OutputError: The format cannot hold one of the types.
+    """
+    import pyarrow
+
+    opened = _csv_writer if named.suffix.lower() == ".csv" else _parquet_writer
+    try:
+        with opened(path, schema) as write:
+            yield write
+    except pyarrow.ArrowNotImplementedError as unfit:
+        raise OutputError(f"{named}: {unfit}; cast the column in its model") from unfit
+
+
+@contextmanager
+def _parquet_writer(path: Path, schema: pyarrow.Schema) -> Iterator[WriteBatch]:
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        yield writer.write_batch
+
+
+@contextmanager
+def _csv_writer(path: Path, schema: pyarrow.Schema) -> Iterator[WriteBatch]:
+    import pyarrow.csv
+
+    types = pyarrow.types
+    for field in schema:
+        if types.is_nested(field.type) or types.is_binary(field.type) or types.is_duration(field.type):
+            raise pyarrow.ArrowNotImplementedError(f"a CSV file cannot hold {field.name!r}, which is {field.type}")
+    with pyarrow.csv.CSVWriter(path, schema) as writer:
+        yield writer.write_batch
+
+
+def read_table(path: Path, types: Mapping[str, ValueType], *, moment: str) -> pyarrow.RecordBatchReader:
+    """Read a Parquet or CSV file in a stream.
+
+    A CSV file does not say what its columns are: `types` does for some (the keys), the others are guessed from the
+    first 16 MiB; `moment` names a column of times, should it be empty. Timestamps come as microseconds, as the
+    warehouses keep them.
+
+    Raises:
+        RequestError: The file is missing or broken, or a value does not have its column's type; also while reading.
+    """
+    import pyarrow
+
+    check_suffix(path)
+    try:
+        reader = _csv_reader(path, types, moment) if path.suffix.lower() == ".csv" else _parquet_reader(path)
+    except (OSError, pyarrow.ArrowException) as broken:
+        raise _unreadable(path, broken) from broken
+    return _plain(reader, str(path))
+
+
+def read_frame(frame: pandas.DataFrame | pyarrow.Table) -> pyarrow.RecordBatchReader:
+    """Read a table that stands in memory; a pandas frame's index is left out.
+
+    Raises:
+        RequestError: A column holds values of several types.
+    """
+    import pyarrow
+
+    try:
+        table = frame if isinstance(frame, pyarrow.Table) else pyarrow.Table.from_pandas(frame, preserve_index=False)
+    except pyarrow.ArrowException as mixed:
+        raise _unreadable("the frame", mixed) from mixed
+    return _plain(table.to_reader(_ROWS_PER_BATCH), "the frame")
+
+
+def _parquet_reader(path: Path) -> pyarrow.RecordBatchReader:
+    import pyarrow.parquet
+
+    file = pyarrow.parquet.ParquetFile(path)
+    return pyarrow.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(_ROWS_PER_BATCH))
+
+
+def _csv_reader(path: Path, types: Mapping[str, ValueType], moment: str) -> pyarrow.RecordBatchReader:
+    """Guess the types once, then read with those: a column of seconds may hold microseconds further down."""
+    import pyarrow.csv
+
+    read = pyarrow.csv.ReadOptions(block_size=_BYTES_PER_BLOCK)
+    parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    convert = pyarrow.csv.ConvertOptions(null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False)
+    convert.column_types = {name: _arrow_type(kind) for name, kind in types.items()}
+    with pyarrow.csv.open_csv(path, read, parse, convert) as guessed:
+        convert.column_types = {field.name: _plain_type(field.type) for field in guessed.schema}
+        if moment in guessed.schema.names and pyarrow.types.is_null(guessed.schema.field(moment).type):
+            convert.column_types = {**convert.column_types, moment: pyarrow.timestamp("us")}
+    return pyarrow.csv.open_csv(path, read, parse, convert)
+
+
+def _arrow_type(kind: ValueType) -> pyarrow.DataType:
+    """The type in which to read a key; text for what CSV has no other form of."""
+    import pyarrow
+
+    simple = {"bool": pyarrow.bool_(), "int64": pyarrow.int64(), "date": pyarrow.date32()}
+    simple |= {"timestamp": pyarrow.timestamp("us"), "timestamptz": pyarrow.timestamp("us", tz="UTC")}
+    if kind.kind == "decimal" and kind.precision is not None:
+        return pyarrow.decimal128(kind.precision, kind.scale or 0)
+    return simple.get(kind.kind, pyarrow.string())
+
+
+def _plain_type(kind: pyarrow.DataType) -> pyarrow.DataType:
+    """The type that warehouses have for it: microseconds, plain text, and no dictionaries."""
+    import pyarrow
+
+    types = pyarrow.types
+    if types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if types.is_timestamp(kind):
+        return pyarrow.timestamp("us", tz="UTC" if kind.tz else None)
+    if types.is_null(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return pyarrow.string()
+    if types.is_date64(kind):
+        return pyarrow.date32()
+    return pyarrow.time64("us") if types.is_time(kind) else kind
+
+
+def _plain(reader: pyarrow.RecordBatchReader, source: str) -> pyarrow.RecordBatchReader:
+    import pyarrow
+
+    names = [name.casefold() for name in reader.schema.names]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise RequestError(f"{source}: two columns are called {twice[0]!r}")
+    schema = pyarrow.schema([(field.name, _plain_type(field.type)) for field in reader.schema])
+
+    def batches() -> Iterator[pyarrow.RecordBatch]:
+        try:
+            for batch in reader:
+                yield batch.cast(schema)
+        except (OSError, pyarrow.ArrowException) as broken:
+            raise _unreadable(source, broken) from broken
+
+    return pyarrow.RecordBatchReader.from_batches(schema, batches())
+
+
+def _unreadable(source: object, broken: Exception) -> RequestError:
+    reason = broken.strerror if isinstance(broken, OSError) and broken.strerror else str(broken)
+    return RequestError(f"{source} cannot be read: {' '.join(reason.split())}")

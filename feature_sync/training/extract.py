@@ -1,0 +1,136 @@
+"""What an extract wrote: counted while it streams, told to the person, and kept in a sidecar beside the file."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feature_sync.definitions import FeatureService, Spine, fingerprint
+from feature_sync.value_types import EPOCH
+
+if TYPE_CHECKING:
+    import pyarrow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewExtract:
+    """How one view answered.
+
+    `earliest_answerable` is the first moment that it can answer at all, None for a view that has no row or keeps no
+    times; `rows_asking_earlier` counts the spine rows before it. `null_shares` holds the share of nulls by feature,
+    from 0 to 1.
+    """
+
+    alias: str
+    view: str
+    earliest_answerable: datetime | None
+    rows_asking_earlier: int
+    null_shares: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extract:
+    """What was written: `rows` of the spine, each answered; `columns` are their Arrow types by name."""
+
+    path: Path
+    sidecar: Path
+    service: FeatureService
+    spine: Spine
+    origin: Mapping[str, Any]
+    rows: int
+    views: tuple[ViewExtract, ...]
+    columns: Mapping[str, str]
+    sql: str
+    invocation_id: str | None
+
+    def to_json(self) -> str:
+        """Write the sidecar: the same inputs always give the same bytes."""
+        period = {"since": self.spine.period.since, "until": self.spine.period.until}
+        note = {
+            "feature_service": self.service.name,
+            "spine": {
+                **self.origin,
+                "event_timestamp": self.spine.relation.event_time,
+                **{name: moment and moment.isoformat() for name, moment in period.items()},
+                "sample": self.spine.sample,
+                "limit": self.spine.limit,
+                "order_by": [f"{each.column}{' desc' if each.descending else ''}" for each in self.spine.order_by],
+            },
+            "rows": self.rows,
+            "columns": self.columns,
+            "views": {
+                each.alias: {
+                    "view": each.view,
+                    "earliest_answerable": each.earliest_answerable and each.earliest_answerable.isoformat(),
+                    "rows_asking_earlier": each.rows_asking_earlier,
+                    "null_shares": each.null_shares,
+                }
+                for each in self.views
+            },
+            "definitions_sha256": fingerprint(self.service),
+            "dbt_invocation_id": self.invocation_id,
+            "feature_sync_version": version("feature-sync"),
+            "sql_sha256": sha256(self.sql.encode()).hexdigest(),
+            "sql": self.sql,
+        }
+        return json.dumps(note, indent=2, ensure_ascii=False) + "\n"
+
+
+class Tally:
+    """Counts what passes by: rows, nulls, and moments that a view could not yet answer."""
+
+    def __init__(self, service: FeatureService, asked_at: str, earliest: Mapping[str, int | None]) -> None:
+        """`earliest` holds the first moment that each view can answer, in microseconds UTC, by its reference."""
+        self.rows = 0
+        self._service = service
+        self._asked_at = asked_at
+        self._earliest = earliest
+        self._nulls: Counter[str] = Counter()
+        self._asked_earlier: Counter[str] = Counter()
+
+    def count(self, batch: pyarrow.RecordBatch) -> None:
+        """Count one batch of the result."""
+        import pyarrow.compute
+
+        self.rows += batch.num_rows
+        for name in self._service.feature_names:
+            self._nulls[name] += batch.column(name).null_count
+        asked = _microseconds(batch.column(self._asked_at))
+        for reference, first in self._earliest.items():
+            if first is not None:
+                earlier = pyarrow.compute.sum(pyarrow.compute.less(asked, first)).as_py()
+                self._asked_earlier[reference] += earlier or 0
+
+    def views(self) -> tuple[ViewExtract, ...]:
+        """Tell how each view answered all rows so far."""
+        return tuple(
+            ViewExtract(
+                alias=each.alias,
+                view=each.view.reference,
+                earliest_answerable=_moment(self._earliest.get(each.view.reference)),
+                rows_asking_earlier=self._asked_earlier[each.view.reference],
+                null_shares={
+                    name: self._nulls[name] / self.rows if self.rows else 0.0
+                    for name in (self._service.output_name(each, feature) for feature in each.features)
+                },
+            )
+            for each in self._service.selections
+        )
+
+
+def _microseconds(moments: pyarrow.Array) -> pyarrow.Array:
+    import pyarrow
+
+    zone = moments.type.tz if pyarrow.types.is_timestamp(moments.type) else None
+    return moments.cast(pyarrow.timestamp("us", tz=zone)).cast(pyarrow.int64())
+
+
+def _moment(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else EPOCH + timedelta(microseconds=microseconds)

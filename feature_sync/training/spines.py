@@ -1,0 +1,106 @@
+"""Where a spine comes from: a table that dbt knows, a query that somebody typed, a file, or a frame in memory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import file_digest
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, Union
+
+from feature_sync.clock import read_moment
+from feature_sync.dbt.manifest import Manifest
+from feature_sync.definitions import Period, Relation, Spine, parse_ordering
+from feature_sync.errors import Location, ProjectError, RequestError, UnknownName
+from feature_sync.files import SUFFIXES, read_frame, read_table
+from feature_sync.training.training_set import Rows
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+SpineSource: TypeAlias = Union[str, "os.PathLike[str]", "pandas.DataFrame", "pyarrow.Table"]
+_EVENT_TIMESTAMP = "event_timestamp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpineOptions:
+    """Which rows of a spine to answer, and in which order; moments without a zone are in UTC.
+
+    `event_timestamp` names the column with the moment asked, where that is not the model's own `event_time` or, in a
+    query, a file or a frame, `event_timestamp`. `since` and `until` are both included. `sample` is a share above 0 and
+    up to 1. `order_by` is written as `column, other desc`.
+    """
+
+    event_timestamp: str | None = None
+    since: str | datetime | None = None
+    until: str | datetime | None = None
+    sample: float | None = None
+    limit: int | None = None
+    order_by: str | None = None
+
+
+def read_spine(
+    source: SpineSource | None, query: str | None, options: SpineOptions, *, manifest: Manifest
+) -> tuple[Spine, Rows | None]:
+    """Find a spine; with rows where they are no table yet.
+
+    Raises:
+        ProjectError: The model has no table of its own.
+        RequestError: Both or neither of a source and a query are given, or an option makes no sense.
+        UnknownName: The project has no such model.
+    """
+    if (source is None) == (query is None):
+        raise RequestError("name a spine with --spine or write one with --spine-sql, and not both")
+    rows = None
+    if query is not None:
+        relation = _outside("--spine-sql", options)
+    elif isinstance(source, str) and Path(source).suffix.lower() not in SUFFIXES:
+        relation = _model(source, options, manifest)
+    elif isinstance(source, (str, os.PathLike)):
+        relation = _outside(os.fspath(source), options)
+        rows = _file(Path(source), relation.event_time or "")
+    else:
+        relation, frame = _outside("the frame", options), source
+        rows = Rows(read=lambda types: read_frame(frame), origin={"frame": True})
+    since, until = (
+        None if moment is None else read_moment(moment, name)
+        for name, moment in (("--since", options.since), ("--until", options.until))
+    )
+    spine = Spine(
+        relation=relation,
+        query=query,
+        period=Period(since, until),
+        sample=options.sample,
+        limit=options.limit,
+        order_by=parse_ordering(options.order_by) if options.order_by else (),
+    )
+    return spine.checked(), rows
+
+
+def _model(name: str, options: SpineOptions, manifest: Manifest) -> Relation:
+    ids = manifest.relations()
+    node = manifest.node(ids[name]) if name in ids else None
+    if node is None:
+        raise UnknownName("model, seed, snapshot or source", name, ids)
+    if not node.relation_name:
+        raise ProjectError(f"{node.location}: has no table of its own; a spine must be one")
+    relation = node.relation({})
+    return replace(relation, event_time=options.event_timestamp or relation.event_time)
+
+
+def _outside(name: str, options: SpineOptions) -> Relation:
+    """Describe rows that dbt knows nothing of; their columns are read when they are loaded."""
+    event_time = options.event_timestamp or _EVENT_TIMESTAMP
+    return Relation(name="", unique_id="", location=Location(name, ""), columns={}, event_time=event_time)
+
+
+def _file(path: Path, moment: str) -> Rows:
+    try:
+        with path.open("rb") as content:
+            digest = file_digest(content, "sha256").hexdigest()
+    except OSError as unreadable:
+        raise RequestError(f"{path} cannot be read: {unreadable.strerror}") from unreadable
+    origin = {"file": path.name, "sha256": digest}
+    return Rows(read=lambda types: read_table(path, types, moment=moment), origin=origin)

@@ -1,0 +1,250 @@
+"""A training set: its query, its rows, and the file that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feature_sync.definitions import FeatureService, Period, Relation, Spine
+from feature_sync.errors import RequestError
+from feature_sync.files import check_suffix, table_writer, whole_file
+from feature_sync.sql.columns import every_column
+from feature_sync.sql.dialects import dialect_named
+from feature_sync.sql.point_in_time import check_question, training_query
+from feature_sync.sql.reach import earliest_answerable, moments_asked
+from feature_sync.sql.render import render
+from feature_sync.sql.spine import every_row, spine_keys
+from feature_sync.training.extract import Extract, Tally
+from feature_sync.value_types import EPOCH, ValueType
+from feature_sync.warehouses.base import Warehouse
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+_SPINE_TABLE = "feature_sync_spine"
+_CELLS_PER_BATCH = 1_500_000
+_MOST_ROWS_PER_BATCH = 122_880
+
+OpenWarehouse = Callable[[], Warehouse]
+Describe = Callable[[str], Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The rows of a spine that is no table of the warehouse's: `read` is told the types of the keys.
+
+    `origin` says in the sidecar where they came from.
+    """
+
+    read: Callable[[Mapping[str, ValueType]], pyarrow.RecordBatchReader]
+    origin: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSet:
+    """One row for each spine row: the spine's columns, then the service's features, as known at each moment asked.
+
+    Nothing is asked of the warehouse before one of the methods below. `rows` stands for a spine from outside.
+    `reference_to` writes a relation as a dbt model refers to it.
+
+    Raises:
+        DefinitionError: From every method: a view does not fit its table.
+        RequestError: From every method: the spine lacks a key or its time, types or the strategy do not fit, or names
+            clash.
+        WarehouseError: From every method: the warehouse failed.
+    """
+
+    service: FeatureService
+    spine: Spine
+    rows: Rows | None = None
+    strategy: str | None = None
+    adapter: str
+    open_warehouse: OpenWarehouse
+    reference_to: Callable[[Relation], str]
+    invocation_id: str | None = None
+
+    @property
+    def sql(self) -> str:
+        """The query, in the warehouse's own dialect."""
+        return self.to_sql()
+
+    def to_sql(self, dialect: str | None = None) -> str:
+        """Write the query, for another warehouse if named; it stands alone.
+
+        Raises:
+            RequestError: The spine is a file, which no query can read, or there is no such dialect.
+        """
+        return self._written(dialect, lambda relation: relation)
+
+    def to_model(self) -> str:
+        """Write the query as a dbt model, which refers to other models, so that dbt knows the lineage.
+
+        Raises:
+            RequestError: The spine is no model.
+        """
+        if self.spine.query is not None:
+            raise RequestError("a dbt model refers to its spine; make the query a model and name that with --spine")
+        text = self._written(None, lambda relation: replace(relation, name=self.reference_to(relation)), template=True)
+        return (
+            f"-- The training set of {self.service.name} for {self.spine.relation.location.node}, written by\n"
+            f"-- feature-sync sql --refs. Do not edit it: change the definitions, and write it again.\n{text}"
+        )
+
+    def to_arrow(self) -> pyarrow.Table:
+        """Run the query and hold the result as an Arrow table."""
+        with self._answering() as answering, answering.answers() as reader:
+            return reader.read_all()
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Run the query and hold the result as a pandas frame."""
+        frame: pandas.DataFrame = self.to_arrow().to_pandas()
+        return frame
+
+    def write(self, path: str | Path, progress: Callable[[int], None] = lambda rows: None) -> Extract:
+        """Run the query and stream the result to a Parquet or CSV file; `<path>.json` beside it says what it holds.
+
+        Both files appear whole or not at all.
+
+        Raises:
+            OutputError: A file cannot be written, or its format cannot hold one of the types.
+        """
+        path = Path(path)
+        check_suffix(path)
+        sidecar = path.with_name(f"{path.name}.json")
+        with whole_file(sidecar) as partial_sidecar, whole_file(path) as partial, self._answering() as answering:
+            tally = Tally(answering.service, answering.spine.asked_at, answering.earliest_answerable())
+            with answering.answers() as reader, table_writer(partial, reader.schema, named=path) as write:
+                for batch in reader:
+                    write(batch)
+                    tally.count(batch)
+                    progress(tally.rows)
+            extract = Extract(
+                path=path,
+                sidecar=sidecar,
+                service=answering.service,
+                spine=self.spine,
+                origin=self.rows.origin if self.rows is not None else self._origin(),
+                rows=tally.rows,
+                views=tally.views(),
+                columns={field.name: str(field.type) for field in reader.schema},
+                sql=answering.sql,
+                invocation_id=self.invocation_id,
+            )
+            partial_sidecar.write_text(extract.to_json(), encoding="utf-8")
+        return extract
+
+    def _origin(self) -> dict[str, str]:
+        relation, query = self.spine.relation, self.spine.query
+        return {"node": relation.unique_id} if query is None else {"sql": query}
+
+    def _written(self, dialect: str | None, renamed: Callable[[Relation], Relation], *, template: bool = False) -> str:
+        if self.rows is not None:
+            raise RequestError(
+                f"no query can read {self.spine.relation.location}: extract it, or load it into the warehouse "
+                "(as a dbt seed, say) and name the table"
+            )
+        written = dialect_named(dialect or self.adapter).name
+        with ExitStack() as opened:
+            warehouse = cache(lambda: opened.enter_context(self.open_warehouse()))
+            service = self._typed_service(lambda query: warehouse().describe(query))
+            spine = self._typed_spine(lambda query: warehouse().describe(query))
+        views = [replace(each.view, relation=renamed(each.view.relation)) for each in service.selections]
+        selections = [replace(each, view=view) for each, view in zip(service.selections, views, strict=True)]
+        service = replace(service, selections=tuple(selections))
+        spine = spine.with_relation(renamed(spine.relation))
+        query = training_query(service, spine, adapter=self.adapter, dialect=written, strategy=self.strategy)
+        return render(query, dialect=written, is_template=template)
+
+    @contextmanager
+    def _answering(self) -> Iterator[_Answering]:
+        """Put the spine where the query can read it, see which moments it asks for, and write the query for those."""
+        with self.open_warehouse() as warehouse:
+            service = self._typed_service(warehouse.describe)
+            spine = self._kept_spine(warehouse, service)
+            check_question(service, spine, adapter=self.adapter)
+            with warehouse.snapshot():
+                bounds = moments_asked(service, spine, adapter=self.adapter)
+                asked = _period(warehouse, render(bounds, dialect=self.adapter))
+                query = training_query(service, spine, adapter=self.adapter, strategy=self.strategy, asked=asked)
+                sql = render(query, dialect=self.adapter)
+                yield _Answering(warehouse=warehouse, service=service, spine=spine, sql=sql)
+
+    def _kept_spine(self, warehouse: Warehouse, service: FeatureService) -> Spine:
+        """Put a spine that is no table into a temporary one; a query is checked first, and evaluated once."""
+        if self.rows is not None:
+            keys = spine_keys(service, adapter=self.adapter)
+            uuids = {name: data_type for name, (kind, data_type) in keys.items() if kind.kind == "uuid"}
+            warehouse.load(_SPINE_TABLE, self.rows.read({name: kind for name, (kind, _) in keys.items()}), uuids)
+        elif self.spine.query is not None:
+            spine = self._typed_spine(warehouse.describe)
+            check_question(service, spine, adapter=self.adapter)
+            warehouse.keep(_SPINE_TABLE, render(every_row(spine, adapter=self.adapter), dialect=self.adapter))
+        else:
+            return self._typed_spine(warehouse.describe)
+        table = replace(self.spine.relation, name=f'"{_SPINE_TABLE}"', columns={}, columns_are_complete=False)
+        return self._typed_spine(warehouse.describe, replace(self.spine, relation=table, query=None))
+
+    def _typed_service(self, describe: Describe) -> FeatureService:
+        """Ask for types that the project does not declare, once for each view."""
+        typed = {
+            each.view.reference: each.view
+            if each.view.relation.columns_are_complete
+            else each.view.with_types(describe(self._columns_of(each.view.relation)))
+            for each in self.service.selections
+        }
+        selections = tuple(replace(each, view=typed[each.view.reference]) for each in self.service.selections)
+        return replace(self.service, selections=selections)
+
+    def _typed_spine(self, describe: Describe, spine: Spine | None = None) -> Spine:
+        spine = spine or self.spine
+        if spine.relation.columns_are_complete:
+            return spine
+        types = describe(render(every_row(spine, adapter=self.adapter), dialect=self.adapter))
+        return spine.with_relation(spine.relation.with_types(types))
+
+    def _columns_of(self, relation: Relation) -> str:
+        return render(every_column(relation, dialect=self.adapter), dialect=self.adapter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answering:
+    """A training set while its warehouse is open: all names and types are known, and the spine is a table."""
+
+    warehouse: Warehouse
+    service: FeatureService
+    spine: Spine
+    sql: str
+
+    @contextmanager
+    def answers(self) -> Iterator[pyarrow.RecordBatchReader]:
+        """Stream the answers; wide rows come in smaller batches."""
+        columns = len(self.spine.relation.columns) + len(self.service.feature_names)
+        batch_size = max(1, min(_CELLS_PER_BATCH // columns, _MOST_ROWS_PER_BATCH))
+        with self.warehouse.arrow(self.sql, batch_size=batch_size) as reader:
+            yield reader
+
+    def earliest_answerable(self) -> dict[str, int | None]:
+        """Find the first moment that each view can answer, in microseconds UTC; None where it has no row."""
+        dialect = self.warehouse.dialect
+        query = earliest_answerable(self.service, adapter=dialect)
+        if query is None:
+            return {}
+        return dict(_fetch(self.warehouse, render(query, dialect=dialect)))
+
+
+def _period(warehouse: Warehouse, bounds: str) -> Period | None:
+    """Read the first and last moment asked; None where nothing is asked."""
+    (first, last), *_ = _fetch(warehouse, bounds)
+    if first is None:
+        return None
+    return Period(*(EPOCH + timedelta(microseconds=each) for each in (first, last)))
+
+
+def _fetch(warehouse: Warehouse, query: str) -> list[tuple[Any, ...]]:
+    return [row for batch in warehouse.rows(query, batch_size=_MOST_ROWS_PER_BATCH) for row in batch]
