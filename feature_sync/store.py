@@ -182,7 +182,7 @@ class FeatureStore:
         from feature_sync.push import Pusher
 
         views = self._views_to_push(names, select)
-        gate = Gate(self.project.target_path / "run_results.json", self.manifest)
+        gate = Gate(self.project.run_results, self.manifest)
         online, clock = self._open_online(), self._clock(as_of)
         with self._open_warehouse() as warehouse:
             pusher = Pusher(
@@ -233,6 +233,7 @@ class FeatureStore:
         Raises:
             FeatureSyncError: A name is unknown, or an option makes no sense.
         """
+        from feature_sync.dbt.run_results import UniquenessTests
         from feature_sync.training import SpineOptions, TrainingSet, read_spine
 
         asked, rows = read_spine(spine, spine_sql, SpineOptions(**options), manifest=self.manifest)
@@ -243,6 +244,7 @@ class FeatureStore:
             strategy=strategy,
             adapter=self.manifest.metadata.adapter_type or self.target.adapter,
             open_warehouse=self._open_warehouse,
+            is_proven_unique=UniquenessTests(self.project.run_results, self.manifest).prove,
             reference_to=lambda relation: self.manifest.reference(relation.unique_id),
             invocation_id=self.manifest.metadata.invocation_id,
         )

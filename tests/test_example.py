@@ -144,6 +144,18 @@ def test_a_query_written_for_another_warehouse_runs_there(example, example_on_po
         assert len(connection.execute(query).fetchall()) == 26_483
 
 
+def test_the_training_set_is_also_a_dbt_model_that_dbt_tests(example, training_rows):
+    path = "models/ml/departure_training_set.sql"
+    done = example.feature_sync("sql", SERVICE, "--spine", "departures", "--refs", "-o", path, "--check")
+    assert (done.returncode, done.stderr) == (0, f"{path} is up to date\n")
+    with duckdb.connect(str(example.folder / "flights.duckdb"), read_only=True) as connection:
+        rows = connection.sql("select * from departure_training_set").to_arrow_table().sort_by("flight_id")
+    assert rows.equals(training_rows.sort_by("flight_id"))
+    manifest = json.loads((example.folder / "target" / "manifest.json").read_text())
+    parents = manifest["parent_map"]["model.feature_sync.departure_training_set"]
+    assert {"model.feature_sync.carrier_delays.v1", "model.feature_sync.departures"} <= set(parents)
+
+
 def test_each_view_is_asked_in_the_way_that_suits_it(project):
     best = project.feature_sync("sql", SERVICE, "--spine", "departures").stdout
     carried = project.feature_sync("sql", SERVICE, "--spine", "departures", "--strategy", "carry").stdout

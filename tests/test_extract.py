@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 
 from feature_sync import FeatureStore
 from feature_sync.errors import RequestError
+from tests.support.projects import BuiltProject, copy_project
 
 SERVICE = "departure_delay_model"
 FEATURES = 13
@@ -229,6 +231,35 @@ def test_ctrl_c_leaves_no_table_and_no_file(example_on_postgres, postgres, depar
             time.sleep(0.05)
         assert connection.execute(kept).fetchone() == (0,)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_uniqueness_test_that_passed_spares_the_search_for_ties_when_it_runs_and_only_then(example, tmp_path):
+    folder = copy_project(example.folder, tmp_path / "project")
+    shutil.copytree(example.folder / "target", folder / "target")
+    shutil.copy(example.folder / "flights.duckdb", folder)
+    manifest, results = (folder / "target" / name for name in ("manifest.json", "run_results.json"))
+    content = json.loads(manifest.read_text())
+    content["nodes"]["model.feature_sync.aircraft_history"]["constraints"] = []
+    manifest.write_text(json.dumps(content))
+    project = BuiltProject(folder, target="duckdb")
+    asked = ("--features", "aircraft_history:flights_7d", "--spine", "departures")
+    ties = '"aircraft_history_newest"'
+
+    def query(name):
+        assert project.feature_sync("extract", *asked, "-o", str(tmp_path / name)).returncode == 0
+        return json.loads((tmp_path / f"{name}.json").read_text())["sql"]
+
+    assert ties not in query("passed.parquet")
+    assert ties in project.feature_sync("sql", *asked).stdout
+    outcome = json.loads(results.read_text())
+    for each in outcome["results"]:
+        each["status"] = "warn" if "unique_combination_aircraft_history" in each["unique_id"] else each["status"]
+    results.write_text(json.dumps(outcome))
+    assert ties in query("warned.parquet")
+    results.unlink()
+    assert ties in query("missing.parquet")
+    tables = [pyarrow.parquet.read_table(tmp_path / f"{name}.parquet") for name in ("passed", "warned", "missing")]
+    assert tables[0].sort_by("flight_id") == tables[1].sort_by("flight_id") == tables[2].sort_by("flight_id")
 
 
 # Queries and models

@@ -71,6 +71,7 @@ class Node(msgspec.Struct):
     owner: dict[str, Any] | None = None
     url: Text = None
     attached_node: Text = None
+    test_metadata: dict[str, Any] | None = None
     constraints: list[dict[str, Any]] | None = None
 
     @property
@@ -162,6 +163,10 @@ class Manifest:
         """Decode one node, source or exposure; None where there is none of that id."""
         raw = self._nodes.get(unique_id) or self._exposures.get(unique_id)
         return None if raw is None else _decode(bytes(raw), Node, self.path)
+
+    def tests_of(self, unique_id: str) -> list[str]:
+        """The unique ids of a node's data tests and unit tests."""
+        return [each for each in self.children.get(unique_id, []) if each.startswith(("test.", "unit_test."))]
 
     def reference(self, unique_id: str) -> str:
         """Write how a dbt model refers to a node or a source, in Jinja."""

@@ -33,6 +33,11 @@ class Project:
         value = self.variables.get(AS_OF)
         return None if value in (None, "") else str(value)
 
+    @property
+    def run_results(self) -> Path:
+        """What became of dbt's last command."""
+        return self.target_path / "run_results.json"
+
     def newer_sources(self, than: Path) -> list[str]:
         """List the project's YAML and SQL files that changed after a file was written."""
         written = than.stat().st_mtime

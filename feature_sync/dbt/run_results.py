@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from feature_sync.dbt.manifest import Manifest, Metadata, decode_artifact
+from feature_sync.dbt.manifest import Manifest, Metadata, Node, decode_artifact
 from feature_sync.definitions import FeatureView
 
 _BUILDING = ("build", "run", "test", "retry")
+_UNIQUE = {
+    "unique": "column_name",
+    "unique_combination": "columns",
+    "unique_combination_of_columns": "combination_of_columns",
+}
 _GOOD = ("success", "pass", "warn", "no-op", "reused")
 
 
@@ -21,6 +27,7 @@ class Result(msgspec.Struct):
     status: str | None = None
     relation_name: str | None = None
     message: str | None = None
+    failures: int | None = None
 
 
 class RunResults(msgspec.Struct):
@@ -29,6 +36,49 @@ class RunResults(msgspec.Struct):
     metadata: Metadata | None = None
     args: dict[str, Any] | None = None
     results: list[Result] | None = None
+
+
+class UniquenessTests:
+    """The tests of dbt's last build which found columns unique, in whole tables.
+
+    Only results of the very command that wrote the manifest count: others may be of another target.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self._path = path
+        self._manifest = manifest
+
+    def prove(self, view: FeatureView) -> bool:
+        """Tell whether no two rows of a view share join keys and event timestamp.
+
+        Raises:
+            ProjectError: The results are cut off or of another shape; missing ones prove nothing.
+        """
+        if view.event_timestamp is None or view.timezone.upper() != "UTC":
+            return False
+        names = [name for name in self._manifest.tests_of(view.relation.unique_id) if name in self._passed]
+        found = [_unique_columns(test) for test in map(self._manifest.node, names) if test is not None]
+        return any(columns and columns <= {*view.join_keys, view.event_timestamp} for columns in found)
+
+    @cached_property
+    def _passed(self) -> set[str | None]:
+        if not self._path.exists():
+            return set()
+        content = decode_artifact(self._path, RunResults)
+        args, metadata = content.args or {}, content.metadata or Metadata()
+        if args.get("empty") or args.get("sample") or metadata.invocation_id != self._manifest.metadata.invocation_id:
+            return set()
+        return {each.unique_id for each in content.results or [] if each.status == "pass" and each.failures == 0}
+
+
+def _unique_columns(test: Node) -> set[str]:
+    """The columns that a test over the whole table proves unique together; none for other tests."""
+    config, metadata = test.config or {}, test.test_metadata or {}
+    if config.get("where") or config.get("limit"):
+        return set()
+    named = (metadata.get("kwargs") or {}).get(_UNIQUE.get(metadata.get("name") or "", ""))
+    names = [named] if isinstance(named, str) else named or []
+    return {str(name).strip('"`') for name in names}
 
 
 class Gate:
@@ -62,7 +112,7 @@ class Gate:
     def _verdict(self, view: FeatureView, build: str) -> str | None:
         unique_id = view.relation.unique_id
         own = self._results.get(unique_id)
-        tests = {each: self._results[each] for each in self._tests_of(unique_id) if each in self._results}
+        tests = {name: self._results[name] for name in self._manifest.tests_of(unique_id) if name in self._results}
         if own is None and not tests:
             return f"dbt's last command did not touch it; run {build}"
         if own is not None and own.relation_name and own.relation_name != view.relation.name:
@@ -73,10 +123,6 @@ class Gate:
             if test.status not in _GOOD:
                 return f"the test {name.split('.')[2]} ended with {test.status}{_because(test)}"
         return None
-
-    def _tests_of(self, unique_id: str) -> list[str]:
-        children = self._manifest.children.get(unique_id, [])
-        return [each for each in children if each.startswith(("test.", "unit_test."))]
 
 
 def _because(result: Result) -> str:

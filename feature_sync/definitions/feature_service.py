@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from feature_sync.definitions.feature_view import FeatureView
 from feature_sync.errors import Location, RequestError
@@ -46,6 +46,13 @@ class FeatureService:
     def join_keys(self) -> tuple[str, ...]:
         """The keys that a request for one feature vector must name."""
         return tuple(dict.fromkeys(key for each in self.selections for key in each.spine_keys))
+
+    def with_views(self, change: Callable[[FeatureView], FeatureView]) -> FeatureService:
+        """Know more of each view; a view that stands here in several roles is changed once."""
+        views = {each.view.reference: each.view for each in self.selections}
+        changed = {reference: change(view) for reference, view in views.items()}
+        selections = tuple(replace(each, view=changed[each.view.reference]) for each in self.selections)
+        return replace(self, selections=selections)
 
     def checked(self) -> FeatureService:
         """Check that no two features carry the same name.

@@ -62,7 +62,8 @@ def training_query(
     shown: list[exp.Expr] = [quoted(name, of=SPINE) for name in spine.relation.columns]
     for each in service.selections:
         shown += _features(service, answers[each.alias], adapter)
-    result = exp.select(*shown).from_(exp.alias_(step_table(asked_by), SPINE, quoted=True, table=True))
+    last = step_table(asked_by)
+    result = exp.select(*shown).from_(last if asked_by == SPINE else exp.alias_(last, SPINE, quoted=True, table=True))
     result.set("joins", joins)
     if spine.order_by:
         result = result.order_by(*asking.order(of=SPINE))

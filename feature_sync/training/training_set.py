@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feature_sync.definitions import FeatureService, Period, Relation, Spine
+from feature_sync.definitions import FeatureService, FeatureView, Period, Relation, Spine
 from feature_sync.errors import RequestError
 from feature_sync.files import check_suffix, table_writer, whole_file
 from feature_sync.sql.columns import every_column
@@ -51,7 +51,8 @@ class TrainingSet:
     """One row for each spine row: the spine's columns, then the service's features, as known at each moment asked.
 
     Nothing is asked of the warehouse before one of the methods below. `rows` stands for a spine from outside.
-    `reference_to` writes a relation as a dbt model refers to it.
+    `is_proven_unique` tells whether a view's join keys and event timestamp were found unique: what runs now relies on
+    it, what is written for later does not. `reference_to` writes a relation as a dbt model refers to it.
 
     Raises:
         DefinitionError: From every method: a view does not fit its table.
@@ -66,6 +67,7 @@ class TrainingSet:
     strategy: str | None = None
     adapter: str
     open_warehouse: OpenWarehouse
+    is_proven_unique: Callable[[FeatureView], bool] = lambda view: False
     reference_to: Callable[[Relation], str]
     invocation_id: str | None = None
 
@@ -91,9 +93,10 @@ class TrainingSet:
         if self.spine.query is not None:
             raise RequestError("a dbt model refers to its spine; make the query a model and name that with --spine")
         text = self._written(None, lambda relation: replace(relation, name=self.reference_to(relation)), template=True)
+        spine = self.spine.relation.unique_id.split(".", 2)[-1]
         return (
-            f"-- The training set of {self.service.name} for {self.spine.relation.location.node}, written by\n"
-            f"-- feature-sync sql --refs. Do not edit it: change the definitions, and write it again.\n{text}"
+            f"-- The training set of {self.service.name}, asked by {spine}; written by feature-sync sql --refs.\n"
+            f"-- Do not edit it: change the definitions, and write it again.\n{text}"
         )
 
     def to_arrow(self) -> pyarrow.Table:
@@ -154,9 +157,7 @@ class TrainingSet:
             warehouse = cache(lambda: opened.enter_context(self.open_warehouse()))
             service = self._typed_service(lambda query: warehouse().describe(query))
             spine = self._typed_spine(lambda query: warehouse().describe(query))
-        views = [replace(each.view, relation=renamed(each.view.relation)) for each in service.selections]
-        selections = [replace(each, view=view) for each, view in zip(service.selections, views, strict=True)]
-        service = replace(service, selections=tuple(selections))
+        service = service.with_views(lambda view: replace(view, relation=renamed(view.relation)))
         spine = spine.with_relation(renamed(spine.relation))
         query = training_query(service, spine, adapter=self.adapter, dialect=written, strategy=self.strategy)
         return render(query, dialect=written, is_template=template)
@@ -165,7 +166,7 @@ class TrainingSet:
     def _answering(self) -> Iterator[_Answering]:
         """Put the spine where the query can read it, see which moments it asks for, and write the query for those."""
         with self.open_warehouse() as warehouse:
-            service = self._typed_service(warehouse.describe)
+            service = self._proven(self._typed_service(warehouse.describe))
             spine = self._kept_spine(warehouse, service)
             check_question(service, spine, adapter=self.adapter)
             with warehouse.snapshot():
@@ -192,14 +193,19 @@ class TrainingSet:
 
     def _typed_service(self, describe: Describe) -> FeatureService:
         """Ask for types that the project does not declare, once for each view."""
-        typed = {
-            each.view.reference: each.view
-            if each.view.relation.columns_are_complete
-            else each.view.with_types(describe(self._columns_of(each.view.relation)))
-            for each in self.service.selections
-        }
-        selections = tuple(replace(each, view=typed[each.view.reference]) for each in self.service.selections)
-        return replace(self.service, selections=selections)
+        return self.service.with_views(
+            lambda view: (
+                view
+                if view.relation.columns_are_complete
+                else view.with_types(describe(self._columns_of(view.relation)))
+            )
+        )
+
+    def _proven(self, service: FeatureService) -> FeatureService:
+        """Say which views are known to be unique although nothing enforces it."""
+        return service.with_views(
+            lambda view: replace(view, is_unique=True) if not view.is_unique and self.is_proven_unique(view) else view
+        )
 
     def _typed_spine(self, describe: Describe, spine: Spine | None = None) -> Spine:
         spine = spine or self.spine
