@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from feature_sync.online.server import _executable, _free_port
-from tests.support.projects import PROJECTS, BuiltProject, build_project, copy_project
+from tests.support.projects import PROJECTS, BuiltProject, build_project, copy_project, own_copy
 
 SERVICE = "departure_delay_model"
 
@@ -24,10 +24,7 @@ SERVICE = "departure_delay_model"
 @pytest.fixture
 def project(example, tmp_path) -> BuiltProject:
     """The example as dbt built it, in a folder that a test may spoil."""
-    folder = copy_project(example.folder, tmp_path / "project")
-    shutil.copytree(example.folder / "target", folder / "target")
-    shutil.copy(example.folder / "flights.duckdb", folder)
-    return BuiltProject(folder, target="duckdb")
+    return own_copy(example, tmp_path / "project")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import time
 from datetime import UTC, datetime
 from hashlib import sha256
 
+import duckdb
 import pyarrow
 import pyarrow.compute
 import pyarrow.csv
@@ -19,7 +19,7 @@ import pytest
 
 from feature_sync import FeatureStore
 from feature_sync.errors import RequestError
-from tests.support.projects import BuiltProject, copy_project
+from tests.support.projects import own_copy
 
 SERVICE = "departure_delay_model"
 FEATURES = 13
@@ -196,6 +196,21 @@ def test_it_tells_from_when_each_view_can_answer_and_what_stayed_null(project, s
     assert "26,483 rows, 13 features" in shown.stderr
 
 
+def test_a_view_without_rows_can_never_answer(example, tmp_path):
+    project = own_copy(example, tmp_path / "project")
+    with duckdb.connect(str(project.folder / "flights.duckdb")) as connection:
+        connection.execute("delete from airport_weather")
+    _, sidecar = extracted(project, tmp_path / "set.parquet", "--spine", "departures")
+    weather = sidecar["views"]["origin_weather"]
+    assert (weather["earliest_answerable"], weather["rows_asking_earlier"]) == (None, 26_483)
+    assert set(weather["null_shares"].values()) == {1.0}
+    shown = project.feature_sync("extract", SERVICE, "--spine", "departures", "-o", str(tmp_path / "set.csv")).stdout
+    assert [line.split()[1] for line in shown.splitlines() if line.startswith(("origin", "aircraft_p"))] == [
+        "always",
+        "never",
+    ]
+
+
 def test_an_empty_spine_gives_an_empty_typed_file(project, whole, tmp_path):
     asked = ("--spine", "departures", "--since", "2020-01-01")
     found, sidecar = extracted(project, tmp_path / "a.parquet", *asked)
@@ -234,14 +249,11 @@ def test_ctrl_c_leaves_no_table_and_no_file(example_on_postgres, postgres, depar
 
 
 def test_a_uniqueness_test_that_passed_spares_the_search_for_ties_when_it_runs_and_only_then(example, tmp_path):
-    folder = copy_project(example.folder, tmp_path / "project")
-    shutil.copytree(example.folder / "target", folder / "target")
-    shutil.copy(example.folder / "flights.duckdb", folder)
-    manifest, results = (folder / "target" / name for name in ("manifest.json", "run_results.json"))
+    project = own_copy(example, tmp_path / "project")
+    manifest, results = (project.folder / "target" / name for name in ("manifest.json", "run_results.json"))
     content = json.loads(manifest.read_text())
     content["nodes"]["model.feature_sync.aircraft_history"]["constraints"] = []
     manifest.write_text(json.dumps(content))
-    project = BuiltProject(folder, target="duckdb")
     asked = ("--features", "aircraft_history:flights_7d", "--spine", "departures")
     ties = '"aircraft_history_newest"'
 

@@ -96,6 +96,8 @@ def sql(
     """Print the query that answers a spine with a feature service."""
     from feature_sync.cli.queries import check_query, print_query
 
+    if refs and dialect:
+        raise click.UsageError("--refs writes a model for the target's warehouse; leave out --dialect")
     training_set = store.get_training_set(**training)
     query = training_set.to_model() if refs else training_set.to_sql(dialect)
     if check:

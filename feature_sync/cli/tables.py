@@ -119,7 +119,7 @@ def print_extract(extract: Extract, *, as_json: bool) -> None:
     rows = [
         (
             each.alias,
-            show(each.earliest_answerable) or "always",
+            show(each.earliest_answerable) or ("always" if each.is_timeless else "never"),
             f"{each.rows_asking_earlier:,}",
             _shares(each.null_shares),
         )

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 class ViewExtract:
     """How one view answered.
 
-    `earliest_answerable` is the first moment that it can answer at all, None for a view that has no row or keeps no
-    times; `rows_asking_earlier` counts the spine rows before it. `null_shares` holds the share of nulls by feature,
-    from 0 to 1.
+    `earliest_answerable` is the first moment that it can answer at all: None for a timeless view, which answers any,
+    and for one without rows, which answers none. `rows_asking_earlier` counts the spine rows before it. `null_shares`
+    holds the share of nulls by feature, from 0 to 1.
     """
 
     alias: str
     view: str
+    is_timeless: bool
     earliest_answerable: datetime | None
     rows_asking_earlier: int
     null_shares: Mapping[str, float]
@@ -104,9 +105,8 @@ class Tally:
             self._nulls[name] += batch.column(name).null_count
         asked = _microseconds(batch.column(self._asked_at))
         for reference, first in self._earliest.items():
-            if first is not None:
-                earlier = pyarrow.compute.sum(pyarrow.compute.less(asked, first)).as_py()
-                self._asked_earlier[reference] += earlier or 0
+            before = asked.is_valid() if first is None else pyarrow.compute.less(asked, first)
+            self._asked_earlier[reference] += pyarrow.compute.sum(before).as_py() or 0
 
     def views(self) -> tuple[ViewExtract, ...]:
         """Tell how each view answered all rows so far."""
@@ -114,6 +114,7 @@ class Tally:
             ViewExtract(
                 alias=each.alias,
                 view=each.view.reference,
+                is_timeless=each.view.event_timestamp is None,
                 earliest_answerable=_moment(self._earliest.get(each.view.reference)),
                 rows_asking_earlier=self._asked_earlier[each.view.reference],
                 null_shares={

@@ -120,7 +120,7 @@ class TrainingSet:
         path = Path(path)
         check_suffix(path)
         sidecar = path.with_name(f"{path.name}.json")
-        with whole_file(sidecar) as partial_sidecar, whole_file(path) as partial, self._answering() as answering:
+        with whole_file(path) as partial, whole_file(sidecar) as partial_sidecar, self._answering() as answering:
             tally = Tally(answering.service, answering.spine.asked_at, answering.earliest_answerable())
             with answering.answers() as reader, table_writer(partial, reader.schema, named=path) as write:
                 for batch in reader:

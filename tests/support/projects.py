@@ -64,6 +64,14 @@ def copy_project(source: Path, folder: Path) -> Path:
     return folder
 
 
+def own_copy(built: BuiltProject, folder: Path) -> BuiltProject:
+    """Copy the example as dbt built it on DuckDB, for a test that spoils it."""
+    copy_project(built.folder, folder)
+    shutil.copytree(built.folder / "target", folder / "target")
+    shutil.copy(built.folder / "flights.duckdb", folder)
+    return BuiltProject(folder, target="duckdb")
+
+
 def build_project(
     source: Path, folder: Path, *, target: str, environment: dict[str, str] | None = None
 ) -> BuiltProject:
