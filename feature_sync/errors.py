@@ -35,6 +35,22 @@ class OnlineStoreError(FeatureSyncError):
     """Redis could not be reached, or refused a command."""
 
 
+class HeldBack(FeatureSyncError):
+    """A view is not pushed because its rows look wrong, or because dbt does not vouch for them."""
+
+
+class ArtifactsChanged(FeatureSyncError):
+    """dbt wrote its artifacts anew while a view was staged."""
+
+
+class LeaseHeld(OnlineStoreError):
+    """Another push of the view is under way."""
+
+
+class LeaseLost(OnlineStoreError):
+    """Another push has taken over while this one was held up."""
+
+
 class OutputError(FeatureSyncError):
     """A file could not be written."""
 

@@ -25,17 +25,18 @@ from feature_sync.definitions import (
     parse_features,
     service_of,
 )
-from feature_sync.errors import ProjectError, RequestError
+from feature_sync.errors import ArtifactsChanged, ProjectError, RequestError
 
 if TYPE_CHECKING:
     from feature_sync.lookup import FeatureVector, Reader
     from feature_sync.online.redis import OnlineStore
     from feature_sync.online.server import EmbeddedServer
-    from feature_sync.push import Progress, Pushed
+    from feature_sync.push import Progress, Pushed, Pusher
     from feature_sync.training import SpineSource, TrainingSet
     from feature_sync.warehouses.base import Warehouse
 
 FOLDER = ".feature_sync"
+STATE_SCHEMA = "feature_sync_schema"
 _LOG = logging.getLogger(__name__)
 
 
@@ -169,26 +170,68 @@ class FeatureStore:
         names: Sequence[str] = (),
         *,
         select: Sequence[str] = (),
+        exclude: Sequence[str] = (),
         as_of: str | datetime | None = None,
-        full_refresh: bool = False,
+        gate: bool = True,
+        threads: int | None = None,
         progress: Progress = lambda view, rows: None,
+        **options: Any,
     ) -> Iterator[Pushed]:
-        """Write the newest row of every entity to the online store, for the views named or all that are online.
+        """Make the online store equal to the newest rows, for the views named or all that are online.
+
+        The options are those of `PushOptions`. Without a `gate`, whatever dbt says of a view, it is pushed.
 
         Raises:
-            FeatureSyncError: A view is unknown or wrong, or the warehouse or Redis failed.
+            FeatureSyncError: A view is unknown or wrong, or the warehouse or Redis failed; others are pushed first.
         """
-        from feature_sync.dbt.run_results import Gate
-        from feature_sync.push import Pusher
+        done: set[str] = set()
+        for last_try in (False, False, True):
+            views = [each for each in self._views_to_push(names, select, exclude) if each.reference not in done]
+            pusher = self._pusher(as_of, gate=gate, threads=threads, progress=progress, options=options)
+            try:
+                for pushed in pusher.push(views):
+                    done.add(pushed.feature_view)
+                    yield pushed
+            except ArtifactsChanged:
+                if last_try:
+                    raise
+                self._forget_artifacts()
+            else:
+                return
 
-        views = self._views_to_push(names, select)
-        gate = Gate(self.project.run_results, self.manifest)
-        online, clock = self._open_online(), self._clock(as_of)
-        with self._open_warehouse() as warehouse:
-            pusher = Pusher(
-                warehouse, online, prefix=self.key_prefix, clock=clock, gate=gate, full_refresh=full_refresh
-            )
-            yield from pusher.push(views, progress)
+    def _pusher(
+        self,
+        as_of: str | datetime | None,
+        *,
+        gate: bool,
+        threads: int | None,
+        progress: Progress,
+        options: Mapping[str, Any],
+    ) -> Pusher:
+        from feature_sync.dbt.run_results import Gate
+        from feature_sync.push import Pusher, PushOptions, Setting
+
+        setting = Setting(
+            open_warehouse=lambda: self._open_warehouse(writable=True),
+            online=self._open_online(),
+            prefix=self.key_prefix,
+            clock=self._clock(as_of),
+            options=PushOptions(schema=self.state_schema, **options),
+            invocation_id=self.manifest.metadata.invocation_id,
+            progress=progress,
+        )
+        guard = Gate(self.project.run_results, self.manifest) if gate else None
+        return Pusher(setting, gate=guard, threads=threads or self.target.threads)
+
+    @property
+    def state_schema(self) -> str:
+        """Where pushes keep their state and staging tables in the warehouse."""
+        return str(self.project.variables.get(STATE_SCHEMA) or f"{self.target.schema}_feature_sync")
+
+    def _forget_artifacts(self) -> None:
+        """Read the manifest again when it is next needed."""
+        for name in ("manifest", "registry"):
+            self.__dict__.pop(name, None)
 
     def get_feature_vector(
         self, name: str, keys: Mapping[str, Any], *, as_of: str | datetime | None = None
@@ -266,8 +309,9 @@ class FeatureStore:
     def _clock(self, as_of: str | datetime | None) -> Clock:
         return read_clock(as_of, self.project.as_of)
 
-    def _views_to_push(self, names: Sequence[str], select: Sequence[str]) -> list[FeatureView]:
+    def _views_to_push(self, names: Sequence[str], select: Sequence[str], exclude: Sequence[str]) -> list[FeatureView]:
         from feature_sync.dbt.selection import select as select_by_dbt
+        from feature_sync.dbt.selection import spoken_selection
 
         named = [self.registry.feature_view(name) for name in names]
         for view in named:
@@ -276,16 +320,16 @@ class FeatureStore:
         views = named or [view for view in self.registry.feature_views.values() if view.online]
         if not views:
             raise RequestError("the project defines no feature view that is online")
-        if select:
+        if select or exclude:
             options = {"--profiles-dir": self.options.profiles_dir, "--profile": self.options.profile}
             options |= {"--target": self.options.target, "--target-path": self.options.target_path}
-            ids = select_by_dbt(tuple(select), project_dir=self.project.directory, options=options)
+            ids = select_by_dbt(select, exclude, project_dir=self.project.directory, options=options)
             views = [view for view in views if view.relation.unique_id in ids]
             if not views:
-                raise RequestError(f"--select {' '.join(select)} selects no feature view that is online")
+                raise RequestError(f"{spoken_selection(select, exclude)} selects no feature view that is online")
         return views
 
-    def _open_warehouse(self) -> Warehouse:
+    def _open_warehouse(self, *, writable: bool = False) -> Warehouse:
         from feature_sync.warehouses import open_warehouse
 
         built_for = self.manifest.metadata.adapter_type
@@ -294,7 +338,7 @@ class FeatureStore:
                 f"{self.manifest.path} was written for {built_for}, but the target {self.target.name} is "
                 f"{self.target.adapter}; run dbt build --target {self.target.name}"
             )
-        return open_warehouse(self.target)
+        return open_warehouse(self.target, writable=writable)
 
     def _open_online(self) -> OnlineStore:
         from feature_sync.online.redis import OnlineStore

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from feature_sync import __version__
-from feature_sync.cli.options import key_values, pass_feature_store, training_options
+from feature_sync.cli.options import key_values, pass_feature_store, push_options, training_options
 from feature_sync.errors import FeatureSyncError
 
 if TYPE_CHECKING:
@@ -47,26 +47,16 @@ def describe(store: FeatureStore, name: str, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("-s", "--select", multiple=True, metavar="SELECTION", help="Feature views by dbt's own selection syntax.")
+@push_options
 @as_of_option
-@click.option("--full-refresh", is_flag=True, help="Remove the views' rows from Redis first.")
 @json_option
 @pass_feature_store
-def push(
-    store: FeatureStore,
-    names: tuple[str, ...],
-    select: tuple[str, ...],
-    as_of: str | None,
-    full_refresh: bool,
-    as_json: bool,
-) -> None:
-    """Write the newest row of every entity to Redis, for the views named or for all that are online."""
-    from feature_sync.cli.tables import print_pushed, progress_bars
+def push(store: FeatureStore, /, names: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
+    """Make Redis equal to the newest rows in the warehouse, for the views named or for all that are online."""
+    from feature_sync.cli.tables import printed_pushes, progress_bars
 
-    with progress_bars("rows") as progress:
-        done = list(store.push(names, select=select, as_of=as_of, full_refresh=full_refresh, progress=progress))
-    print_pushed(done, as_json=as_json)
+    with printed_pushes(as_json=as_json) as done, progress_bars("rows") as progress:
+        done.extend(store.push(names, progress=progress, **options))
     sys.exit(HELD_BACK if any(each.held_back for each in done) else 0)
 
 

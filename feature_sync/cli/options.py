@@ -53,6 +53,24 @@ _TRAINING_OPTIONS = (
         "--strategy", metavar="STRATEGY", help="How to join: asof, lateral or carry; each view's best unless named."
     ),
 )
+_PUSH_OPTIONS = (
+    click.argument("names", metavar="[NAME]...", nargs=-1),
+    click.option(
+        "-s", "--select", multiple=True, metavar="SELECTION", help="Feature views by dbt's own selection syntax."
+    ),
+    click.option("--exclude", multiple=True, metavar="SELECTION", help="Leave feature views out, by the same syntax."),
+    click.option(
+        "--threads", type=click.IntRange(1), metavar="NUMBER", help="How many views at once, in place of the profile's."
+    ),
+    click.option("--wait", is_flag=True, help="Wait for another push of the same view, in place of failing."),
+    click.option("--full-refresh", is_flag=True, help="Send every row, not only what changed."),
+    click.option(
+        "--no-gate", "gate", is_flag=True, flag_value=False, default=True, help="Push whatever dbt says of a view."
+    ),
+    click.option("--allow-removals", is_flag=True, help="Let a push remove more than 30% of a view's entities."),
+    click.option("--allow-eviction", is_flag=True, help="Push to a Redis that may evict keys."),
+    click.option("--take-over", is_flag=True, help="Adopt keys that another warehouse or table pushed."),
+)
 _names = [name.removeprefix("--").replace("-", "_") for name, *_ in _OPTIONS]
 
 
@@ -74,6 +92,13 @@ def pass_feature_store(
 def training_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
     """Add what says which rows to answer, and with what."""
     for option in reversed(_TRAINING_OPTIONS):
+        command = option(command)
+    return command
+
+
+def push_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """Add what says which views to push, and how."""
+    for option in reversed(_PUSH_OPTIONS):
         command = option(command)
     return command
 

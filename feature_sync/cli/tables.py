@@ -89,17 +89,37 @@ def print_description(description: Description, *, as_json: bool) -> None:
     _print_table(("", ""), [(name, "\n".join(each)) for name, each in lists.items() if each], headed=False)
 
 
+@contextmanager
+def printed_pushes(*, as_json: bool) -> Iterator[list[Pushed]]:
+    """Lend a list for what a push does with each view, and print it at the end, also when some of them failed."""
+    done: list[Pushed] = []
+    try:
+        yield done
+    finally:
+        print_pushed(sorted(done, key=lambda each: each.feature_view), as_json=as_json)
+
+
 def print_pushed(pushed: Sequence[Pushed], *, as_json: bool) -> None:
     """Print what a push did with each view."""
     if as_json:
         _print_json([asdict(each) for each in pushed])
         return
-    columns: tuple[str, ...] = ("feature view", "rows written", "time")
-    rows: list[tuple[str, ...]] = [(each.feature_view, f"{each.written:,}", f"{each.seconds:.2f} s") for each in pushed]
+    columns: tuple[str, ...] = ("feature view", "written", "deleted", "kept", "time", "sent")
+    rows: list[tuple[str, ...]] = [
+        (
+            each.feature_view,
+            f"{each.written:,}",
+            f"{each.deleted:,}",
+            f"{each.kept:,}",
+            f"{sum(each.seconds.values()):.2f} s",
+            "nothing" if each.held_back else f"all: {each.full}" if each.full else "changes",
+        )
+        for each in pushed
+    ]
     if any(each.held_back for each in pushed):
         columns = (*columns, "held back because")
         rows = [(*row, each.held_back or "") for row, each in zip(rows, pushed, strict=True)]
-    _print_table(columns, rows, right=(1, 2))
+    _print_table(columns, rows, right=(1, 2, 3, 4))
 
 
 def print_vector(vector: FeatureVector, *, as_json: bool) -> None:

@@ -168,6 +168,16 @@ class Manifest:
         """The unique ids of a node's data tests and unit tests."""
         return [each for each in self.children.get(unique_id, []) if each.startswith(("test.", "unit_test."))]
 
+    def ancestors(self, unique_id: str) -> set[str]:
+        """The unique ids of all nodes that a node is made from, directly or not."""
+        found: set[str] = set()
+        todo = [unique_id]
+        while todo:
+            parents = set(self.parents.get(todo.pop(), [])) - found
+            found |= parents
+            todo += parents
+        return found
+
     def reference(self, unique_id: str) -> str:
         """Write how a dbt model refers to a node or a source, in Jinja."""
         node = self.node(unique_id) or Node()

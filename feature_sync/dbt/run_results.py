@@ -10,6 +10,7 @@ import msgspec
 
 from feature_sync.dbt.manifest import Manifest, Metadata, Node, decode_artifact
 from feature_sync.definitions import FeatureView
+from feature_sync.errors import ArtifactsChanged
 
 _BUILDING = ("build", "run", "test", "retry")
 _UNIQUE = {
@@ -17,6 +18,7 @@ _UNIQUE = {
     "unique_combination": "columns",
     "unique_combination_of_columns": "combination_of_columns",
 }
+_STALE = ("error", "runtime error")
 _GOOD = ("success", "pass", "warn", "no-op", "reused")
 
 
@@ -82,19 +84,36 @@ def _unique_columns(test: Node) -> set[str]:
 
 
 class Gate:
-    """Holds a view back unless dbt built and tested it well, in the relation that would be pushed."""
+    """Holds a view back unless dbt built and tested it well, from fresh sources, in the relation to be pushed."""
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
-        """Read the results.
+        """Read the results, and those of `dbt source freshness` beside them.
 
         Raises:
-            ProjectError: The file is cut off or of another shape; a missing one holds everything back.
+            ProjectError: A file is cut off or of another shape; missing results hold everything back.
         """
         self._path = path
         self._manifest = manifest
+        self._read = self._signature()
         content = decode_artifact(path, RunResults) if path.exists() else RunResults()
         self._args = content.args or {}
         self._results = {each.unique_id: each for each in content.results or []}
+        sources = path.with_name("sources.json")
+        freshness = decode_artifact(sources, RunResults) if sources.exists() else RunResults()
+        self._stale = {each.unique_id or "" for each in freshness.results or [] if each.status in _STALE}
+
+    def check_unchanged(self) -> None:
+        """Check that what was read is still what dbt wrote last.
+
+        Raises:
+            ArtifactsChanged: It is not.
+        """
+        if self._signature() != self._read:
+            raise ArtifactsChanged(f"{self._path.parent} was written anew by dbt during the push; push again")
+
+    def _signature(self) -> list[tuple[int, int, int]]:
+        paths = [path for path in (self._path, self._manifest.path) if path.exists()]
+        return [(at.st_ino, at.st_size, at.st_mtime_ns) for at in (path.stat() for path in paths)]
 
     def reason_to_hold(self, view: FeatureView) -> str | None:
         """Say why a view must not be pushed; None lets it pass."""
@@ -107,6 +126,10 @@ class Gate:
         for flag in ("empty", "sample"):
             if self._args.get(flag):
                 return f"dbt {which} ran with --{flag}: its tables are not whole; run {build}"
+        stale = sorted(self._stale & self._manifest.ancestors(view.relation.unique_id))
+        if stale:
+            name = ".".join(stale[0].split(".")[2:])
+            return f"the source {name} is stale; load it, and run dbt source freshness and {build}"
         return self._verdict(view, build)
 
     def _verdict(self, view: FeatureView, build: str) -> str | None:

@@ -3,7 +3,7 @@
 from feature_sync.definitions.durations import format_duration, parse_duration
 from feature_sync.definitions.feature_service import FeatureService, Selection, selection_of, service_of
 from feature_sync.definitions.feature_view import Entity, Feature, FeatureView, History
-from feature_sync.definitions.fingerprint import fingerprint
+from feature_sync.definitions.fingerprint import fingerprint, view_fingerprint
 from feature_sync.definitions.registry import Registry, parse_features
 from feature_sync.definitions.relation import Column, Relation
 from feature_sync.definitions.spine import Ordering, Period, Spine, parse_ordering
@@ -30,4 +30,5 @@ __all__ = [
     "parse_ordering",
     "selection_of",
     "service_of",
+    "view_fingerprint",
 ]

@@ -16,3 +16,14 @@ class Target:
     adapter: str
     settings: Mapping[str, Any]
     project_dir: str
+
+    @property
+    def schema(self) -> str:
+        """The schema in which dbt builds, unless a model says otherwise; BigQuery calls it a dataset."""
+        return str(self.settings.get("schema") or self.settings.get("dataset") or "main")
+
+    @property
+    def threads(self) -> int:
+        """How many things dbt does at once."""
+        threads = self.settings.get("threads")
+        return threads if isinstance(threads, int) and threads > 0 else 1

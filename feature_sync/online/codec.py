@@ -21,13 +21,17 @@ _decode_row: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
 
 
 class SchemaRecord(msgspec.Struct):
-    """A schema as the JSON that stands in Redis; `ttl` and `as_of` are in microseconds."""
+    """A schema as the JSON that stands in Redis; `ttl` and `as_of` are in microseconds.
+
+    `fence` tells which of several schemas is the newest: it grows with every push of the view.
+    """
 
     keys: list[tuple[str, str]]
     features: list[tuple[str, str]]
     defaults: dict[str, Any] = {}
     ttl: int | None = None
     as_of: int | None = None
+    fence: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,7 @@ class Schema:
     defaults: dict[str, Any] = field(default_factory=dict)
     ttl: timedelta | None = None
     as_of: datetime | None = None
+    fence: int = 0
 
     @property
     def id(self) -> bytes:
@@ -49,14 +54,20 @@ class Schema:
         }
         return hashlib.sha256(msgspec.json.encode(shape, order="sorted")).digest()[:4]
 
+    @property
+    def ttl_microseconds(self) -> int | None:
+        """The TTL as Redis and its readers count it."""
+        return None if self.ttl is None else self.ttl // MICROSECOND
+
     def to_json(self) -> bytes:
         """Write the schema as Redis holds it."""
         record = SchemaRecord(
             keys=[(name, str(kind)) for name, kind in self.keys],
             features=[(name, str(kind)) for name, kind in self.features],
             defaults=self.defaults,
-            ttl=None if self.ttl is None else self.ttl // MICROSECOND,
+            ttl=self.ttl_microseconds,
             as_of=None if self.as_of is None else to_microseconds(self.as_of),
+            fence=self.fence,
         )
         return msgspec.json.encode(record, order="sorted")
 
@@ -75,6 +86,7 @@ def read_schema(content: bytes) -> Schema:
             defaults=record.defaults,
             ttl=None if record.ttl is None else timedelta(microseconds=record.ttl),
             as_of=None if record.as_of is None else from_microseconds(record.as_of),
+            fence=record.fence,
         )
     except (msgspec.DecodeError, ValueError) as unreadable:
         raise OnlineStoreError(

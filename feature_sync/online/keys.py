@@ -32,14 +32,21 @@ def row_key(prefix: str, values: Sequence[Any], kinds: Sequence[ValueType]) -> b
     >>> row_key("shop:orders:", ["a|b", 7], [ValueType("string"), ValueType("int64")])
     b'shop:orders:{a%7Cb|7}'
     """
-    text = "|".join([key_text(value, kind) for value, kind in zip(values, kinds, strict=True)])
-    return f"{prefix}{{{text or _EMPTY}}}".encode()
+    return key_writer(prefix, kinds)([(value,) for value in values])[0]
 
 
-def key_text(value: Any, kind: ValueType) -> str:
-    """Write one join key in wire form as the text that stands between the braces."""
-    write = _WRITERS.get(kind.kind, str)
-    return write(value)
+def key_writer(prefix: str, kinds: Sequence[ValueType]) -> Callable[[Sequence[Sequence[Any]]], list[bytes]]:
+    """Return what writes the keys of many entities at once, from columns of join keys in wire form."""
+    writers = [_WRITERS.get(kind.kind, str) for kind in kinds]
+    begin, empty = f"{prefix}{{", f"{prefix}{{{_EMPTY}}}".encode()
+
+    def write(columns: Sequence[Sequence[Any]]) -> list[bytes]:
+        texts = [map(writer, column) for writer, column in zip(writers, columns, strict=True)]
+        if len(texts) == 1:
+            return [f"{begin}{text}}}".encode() if text else empty for text in texts[0]]
+        return [f"{begin}{'|'.join(parts)}}}".encode() for parts in zip(*texts, strict=True)]
+
+    return write
 
 
 def _escaped(text: str) -> str:

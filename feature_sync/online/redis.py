@@ -1,10 +1,12 @@
-"""The Redis that holds the online store: connects, writes rows in pipelined batches, reads many keys at once."""
+"""The Redis that holds the online store: connects, reads many keys at once, and knows what pushes left there."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,18 +14,20 @@ import redis
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.codec import Schema, read_schema
+from feature_sync.online.lease import Holder, Lease, hold_lease, lease_key, read_holder
+from feature_sync.online.marks import Mark, read_mark
+from feature_sync.online.writer import CONNECTIONS, Writer
 
 _SECONDS_TO_CONNECT = 5
 _SECONDS_TO_ANSWER = 60
 _KEYS_PER_SCAN = 1000
-_SCHEMES = ("redis", "rediss", "unix")
-
-Row = tuple[bytes, bytes, int | None]
-"""A key, its value, and the millisecond since 1970 at which Redis lets it expire."""
 
 
 class OnlineStore:
     """A connection to Redis.
+
+    Beside the rows of a view, `<view prefix>schema` holds their schemas, `<view prefix>push` the mark of its newest
+    push, and `lease` and `fence` who may write; `<prefix>:store` names this Redis, `<prefix>:views` its views.
 
     Raises:
         OnlineStoreError: From every method, when Redis cannot be reached or refuses a command.
@@ -32,103 +36,142 @@ class OnlineStore:
     def __init__(self, url: str) -> None:
         """Connect. The password in the URL never reaches a message."""
         parts = urlsplit(url)
-        if parts.scheme not in _SCHEMES:
+        if parts.scheme not in CONNECTIONS:
             raise OnlineStoreError("the Redis URL must begin with redis://, rediss:// or unix://")
         self._where = (
             f"unix://{parts.path}" if parts.scheme == "unix" else f"{parts.scheme}://{_host(parts.netloc)}{parts.path}"
         )
         try:
             self._client: Any = redis.Redis.from_url(
-                url, socket_connect_timeout=_SECONDS_TO_CONNECT, socket_timeout=_SECONDS_TO_ANSWER
+                url,
+                connection_class=CONNECTIONS[parts.scheme],
+                protocol=2,  # the writer compares replies byte for byte
+                socket_connect_timeout=_SECONDS_TO_CONNECT,
+                socket_timeout=_SECONDS_TO_ANSWER,
             )
         except ValueError as wrong:
             raise OnlineStoreError(f"the Redis URL of {self._where} cannot be read") from wrong
-        with self._translating():
+        with self.translating():
             self._client.ping()
 
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
 
-    def write(self, rows: Sequence[Row]) -> None:
-        """Write rows in one pipelined batch. Redis stores nothing for a row that has expired already."""
-        if not rows:
-            return
-        commands = b"".join([_set_command(*row) for row in rows])
-        with self._translating(), self._connection() as connection:
-            connection.send_packed_command([commands])
-            for _ in rows:
-                connection.read_response()
-
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Read the values of many keys at once; None where there is none."""
-        with self._translating():
+        with self.translating():
             return list(self._client.mget(keys)) if keys else []
 
-    def write_schema(self, view_prefix: str, schema: Schema) -> None:
-        """Publish a schema, before the first row that uses it."""
-        with self._translating():
-            self._client.hset(_schema_key(view_prefix), mapping={schema.id: schema.to_json()})
-
     def schemas(self, view_prefix: str) -> Mapping[bytes, Schema]:
-        """Read all schemas of a feature view, by their ids; none if it was never pushed."""
-        with self._translating():
-            found = self._client.hgetall(_schema_key(view_prefix))
-        return {schema_id: read_schema(content) for schema_id, content in found.items()}
+        """Read all schemas of a feature view by their ids, the newest last; none if it was never pushed."""
+        with self.translating():
+            found = self._client.hgetall(schema_key(view_prefix))
+        schemas = {schema_id: read_schema(content) for schema_id, content in found.items()}
+        return dict(sorted(schemas.items(), key=lambda each: each[1].fence))
 
-    def delete_view(self, view_prefix: str) -> int:
-        """Delete all rows and schemas of a feature view; returns how many rows there were."""
-        deleted = 0
-        with self._translating():
-            pattern = re.sub(r"([\\*?\[\]])", r"\\\1", view_prefix) + "{*"
-            batch: list[bytes] = []
-            for key in self._client.scan_iter(match=pattern, count=_KEYS_PER_SCAN):
-                batch.append(key)
-                if len(batch) == _KEYS_PER_SCAN:
-                    deleted += int(self._client.unlink(*batch))
-                    batch.clear()
-            deleted += int(self._client.unlink(*batch)) if batch else 0
-            self._client.delete(_schema_key(view_prefix))
-        return deleted
+    def keys(self, view_prefix: str) -> Iterator[list[bytes]]:
+        """Find the keys of all rows of a view, in batches; one that is there all the while is found at least once."""
+        pattern = re.sub(r"([\\*?\[\]])", r"\\\1", view_prefix) + "{*"
+        cursor, is_first = 0, True
+        while cursor or is_first:
+            with self.translating():
+                cursor, found = self._client.scan(cursor, match=pattern, count=_KEYS_PER_SCAN)
+            is_first = False
+            if found:
+                yield found
+
+    def mark(self, view_prefix: str) -> Mark | None:
+        """Read the mark of the newest push that touched a view's rows."""
+        with self.translating():
+            return read_mark(self._client.get(mark_key(view_prefix)), mark_key(view_prefix))
+
+    def holder(self, view_prefix: str) -> Holder | None:
+        """Tell who is pushing a view."""
+        with self.translating():
+            return read_holder(self._client.get(lease_key(view_prefix)))
+
+    def store_id(self, prefix: str, *, create: bool = True) -> str:
+        """Read the random id of this Redis, which is lost with its data; empty if there is none and none is made."""
+        key = f"{prefix}:store"
+        with self.translating():
+            if create:
+                self._client.set(key, secrets.token_hex(8), nx=True)
+            return str((self._client.get(key) or b"").decode())
+
+    def views(self, prefix: str) -> set[str]:
+        """The references of all views that were pushed under a prefix."""
+        with self.translating():
+            return {reference.decode() for reference in self._client.smembers(views_key(prefix))}
+
+    def facts(self, *sections: str) -> Mapping[str, Any]:
+        """Read what Redis tells of itself."""
+        with self.translating():
+            return {name: value for section in sections for name, value in self._client.info(section).items()}
 
     @contextmanager
-    def _connection(self) -> Iterator[Any]:
-        """Lend a connection; one that failed midway is closed, for its replies no longer match its commands."""
-        connection = self._client.connection_pool.get_connection()
-        try:
-            yield connection
-        except BaseException:
-            connection.disconnect()
-            raise
-        finally:
-            self._client.connection_pool.release(connection)
+    def lease(
+        self, view_prefix: str, *, duration: timedelta, wait: bool, stopped: Callable[[], bool]
+    ) -> Iterator[Lease]:
+        """Be the one who pushes a view.
 
-    @contextmanager
-    def _translating(self) -> Iterator[None]:
-        try:
-            yield
-        except redis.AuthenticationError as refused:
-            raise OnlineStoreError(f"Redis at {self._where} refused the user or the password") from refused
-        except redis.TimeoutError as silent:
-            raise OnlineStoreError(f"Redis at {self._where} did not answer in time") from silent
-        except redis.ConnectionError as lost:
-            raise OnlineStoreError(f"Redis at {self._where} cannot be reached; is it running?") from lost
-        except redis.ResponseError as refused:
-            raise OnlineStoreError(f"Redis at {self._where} refused a command: {refused}") from refused
+        Raises:
+            LeaseHeld: Another is, and we do not `wait`.
+        """
+        with (
+            self.translating(),
+            hold_lease(self._client, view_prefix, duration=duration, wait=wait, stopped=stopped) as lease,
+        ):
+            yield lease
+
+    def writer(self, lease: Lease, run_id: str) -> Writer:
+        """Write under a lease, to this very run of Redis; its errors become ours inside `translating`."""
+        return Writer(self._client, lease, run_id)
+
+    def translating(self) -> AbstractContextManager[None]:
+        """Turn the errors of Redis's client into ours."""
+        return _translating(self._where)
 
 
-def _set_command(key: bytes, value: bytes, expires_at: int | None) -> bytes:
-    """Pack one SET in Redis's protocol: several times faster than packing argument by argument."""
-    if expires_at is None:
-        return b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(key), key, len(value), value)
-    moment = b"%d" % expires_at
-    return b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$4\r\nPXAT\r\n$%d\r\n%b\r\n" % (
-        len(key), key, len(value), value, len(moment), moment,
-    )  # fmt: skip
+@contextmanager
+def _translating(where: str) -> Iterator[None]:
+    try:
+        yield
+    except redis.AuthenticationError as refused:
+        raise OnlineStoreError(f"Redis at {where} refused the user or the password") from refused
+    except redis.TimeoutError as silent:
+        raise OnlineStoreError(f"Redis at {where} did not answer in time") from silent
+    except redis.ConnectionError as lost:
+        raise OnlineStoreError(f"Redis at {where} cannot be reached; is it running?") from lost
+    except redis.ResponseError as refused:
+        raise OnlineStoreError(f"Redis at {where} {_refusal(str(refused))}") from refused
 
 
-def _schema_key(view_prefix: str) -> str:
+def _refusal(said: str) -> str:
+    """Say what to do about the refusals that operators meet."""
+    kind = said.partition(" ")[0]
+    if kind == "OOM" or "OOM" in said:
+        return "is full: raise maxmemory or remove keys; nothing of this push is committed, push again"
+    if kind == "READONLY":
+        return "is a read-only replica: push to its primary"
+    if kind == "NOPERM":
+        return f"does not allow it to this user: {said}"
+    return f"refused a command: {said}"
+
+
+def schema_key(view_prefix: str) -> str:
+    """Where the schemas of a view stand."""
     return f"{view_prefix}schema"
+
+
+def mark_key(view_prefix: str) -> str:
+    """Where the mark of a view's newest push stands."""
+    return f"{view_prefix}push"
+
+
+def views_key(prefix: str) -> str:
+    """Where the references of all pushed views stand."""
+    return f"{prefix}:views"
 
 
 def _host(netloc: str) -> str:

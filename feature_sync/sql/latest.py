@@ -1,4 +1,4 @@
-"""The query for the newest row of every entity: what the online store should hold."""
+"""Queries at one moment: the newest row of every entity, and a digest of all rows that could be one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from sqlglot import exp
 from feature_sync.sql.columns import named, quoted
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.sql.wire import wire
+from feature_sync.value_types import ValueType
+
+_MOMENT = ValueType("timestamp")
+_ROWS = exp.to_identifier("rows", quoted=True)
 
 
 def latest_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
     """Select what a point-in-time join at `now` would answer, for every entity, in the form that Redis holds.
 
     The columns are the join keys, then `event_timestamp` and `valid_until` in microseconds UTC (null in views
-    that lack them), then the features.
+    that lack them), then the features, then the row's hash.
     """
     view, dialect = query.view, query.dialect
     nothing = exp.cast(exp.null(), "bigint")
@@ -25,9 +29,8 @@ def latest_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
     ended = dialect.microseconds(valid_until) if query.has_end else nothing
     selected += [named(begun, query.event_timestamp_name), named(ended, query.valid_until_name)]
     selected += [named(wire(quoted(name), kind, dialect=dialect), name) for name, kind in query.feature_types.items()]
-    conditions: list[exp.Expr] = [quoted(query.newness_name).eq(1)]
-    if view.ttl is not None:
-        conditions.append(exp.GTE(this=event_timestamp, expression=dialect.earlier(dialect.moment(now), view.ttl)))
+    selected.append(named(dialect.row_hash(_values(query)), query.row_hash_name))
+    conditions: list[exp.Expr] = [quoted(query.newness_name).eq(1), *_young_enough(query, now)]
     if query.has_end:
         alive = exp.LT(this=dialect.earlier(dialect.moment(now), view.lag), expression=valid_until)
         conditions.append(exp.or_(valid_until.is_(exp.null()), alive))
@@ -35,8 +38,43 @@ def latest_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
     return exp.select(*selected).from_(newest).where(*conditions)
 
 
+def candidates(query: ViewQuery, *, now: datetime) -> exp.Select:
+    """Select how many rows could answer at `now`, and the sum of their hashes, as text: one row.
+
+    While both stay the same, so does the answer of `latest_rows`: it depends on these rows alone, and of a snapshot's
+    on which of them have ended.
+    """
+    dialect = query.dialect
+    values = _values(query)
+    values += [(quoted(name), _MOMENT) for name in (query.known_at_name, query.created_name) if name in query.times]
+    if query.has_end:
+        begun = dialect.earlier(dialect.moment(now), query.view.lag)
+        values.append((exp.paren(exp.LTE(this=quoted(query.valid_until_name), expression=begun)), ValueType("bool")))
+    digest = exp.cast(exp.Sum(this=dialect.row_hash(values)), "text")
+    return (
+        exp.select(named(exp.Count(this=exp.Star()), "candidates"), named(digest, "digest"))
+        .from_(query.plain_rows(until=dialect.moment(now), decisive=True).subquery(_ROWS.copy()))
+        .where(*_young_enough(query, now))
+    )
+
+
 def newest_event(query: ViewQuery) -> exp.Select:
     """Select the newest event timestamp of a whole view, in microseconds UTC: what to name when no row answers."""
-    rows = query.rows(newest_first=True).subquery(exp.to_identifier("rows", quoted=True))
+    rows = query.rows(newest_first=True).subquery(_ROWS.copy())
     newest = query.dialect.microseconds(exp.Max(this=quoted(query.event_timestamp_name)))
     return exp.select(named(newest, "newest")).from_(rows)
+
+
+def _young_enough(query: ViewQuery, now: datetime) -> list[exp.Expr]:
+    view, dialect = query.view, query.dialect
+    if view.ttl is None:
+        return []
+    oldest = dialect.earlier(dialect.moment(now), view.ttl)
+    return [exp.GTE(this=quoted(query.event_timestamp_name), expression=oldest)]
+
+
+def _values(query: ViewQuery) -> list[tuple[exp.Expr, ValueType]]:
+    """All that Redis would hold of a row, and when the row ends."""
+    values = [(quoted(name), kind) for name, kind in (query.key_types | query.feature_types).items()]
+    times = [name for name in (query.event_timestamp_name, query.valid_until_name) if name in query.times]
+    return [*values, *((quoted(name), _MOMENT) for name in times)]

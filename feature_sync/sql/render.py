@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from typing import TypeAlias
 
 from sqlglot import exp
 
 from feature_sync.sql.columns import VERBATIM
 from feature_sync.sql.dialects import dialect_named
 
+Statement: TypeAlias = exp.Expr
+Query: TypeAlias = exp.Query
 _LINE = 100
 _JINJA = re.compile(r"\{(?=[{%#])")
 
 
-def render(query: exp.Query, *, dialect: str, is_template: bool = False) -> str:
-    """Write a query as text that ends in a newline; the same query always gives the same bytes.
+def render(query: Statement, *, dialect: str, is_template: bool = False) -> str:
+    """Write a query or a statement as text that ends in a newline; the same one always gives the same bytes.
 
     A template is a dbt model: whatever its literals hold, dbt's Jinja must leave it alone.
 

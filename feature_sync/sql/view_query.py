@@ -49,31 +49,53 @@ class ViewQuery:
                 raise relation.location.at(f"columns.{feature.name}.config.meta.feature.default").error(
                     f"{feature.default!r} is no {self.feature_types[feature.name]}: {wrong}"
                 ) from wrong
-        taken = {*columns, *(key for key in view.join_keys)}
-        self.event_timestamp_name = unused("_event_timestamp", taken)
-        self.available_at_name = unused("_available_at", taken)
-        self.valid_until_name = unused("_valid_until", taken)
-        self.created_name = unused("_created_at", taken)
-        self.newness_name = unused("_newness", taken)
+        self._taken = {*columns, *(key for key in view.join_keys)}
+        self.event_timestamp_name = self.own_name("_event_timestamp")
+        self.available_at_name = self.own_name("_available_at")
+        self.valid_until_name = self.own_name("_valid_until")
+        self.created_name = self.own_name("_created_at")
+        self.known_at_name = self.own_name("_known_at")
+        self.newness_name = self.own_name("_newness")
+        self.row_hash_name = self.own_name("_row_hash")
 
-    def plain_rows(self, features: Iterable[str] | None = None) -> exp.Select:
+    def own_name(self, name: str) -> str:
+        """Find a name near the wanted one that no column of the view has."""
+        return unused(name, self._taken)
+
+    def plain_rows(
+        self, features: Iterable[str] | None = None, *, until: exp.Expr | None = None, decisive: bool = False
+    ) -> exp.Select:
         """Select the rows that can answer: join keys and features under their declared names, and the row's times.
 
         The features are all that the view has, unless named: who sets ties apart by `tie_order` needs them all. The
-        times are event timestamp, availability, end of validity and creation, those that the view has.
+        times are event timestamp, availability, end of validity and creation, those that the view has; `decisive`
+        adds `known_at`, so that all by which rows are ordered is there. With `until`, only rows available then.
         """
         view = self.view
         chosen = tuple(self.feature_types) if features is None else tuple(features)
         selected = [named(self._column(name), name) for name in (*view.join_keys, *chosen)]
+        times = (
+            self.times if decisive else {name: each for name, each in self.times.items() if name != self.known_at_name}
+        )
+        selected += [named(moment, name) for name, moment in times.items()]
+        rows = exp.select(*selected).from_(table(view.relation, dialect=self.adapter)).where(*self._can_answer())
+        available_at = self._available_at()
+        if until is None or available_at is None:
+            return rows
+        return rows.where(exp.LTE(this=available_at, expression=until))
+
+    @property
+    def times(self) -> dict[str, exp.Expr]:
+        """The times of a row by the names that `plain_rows` gives them, those that the view has."""
+        view = self.view
         times = {
             self.event_timestamp_name: self._event_timestamp(),
             self.available_at_name: self._available_at(),
             self.valid_until_name: self._valid_until(),
+            self.known_at_name: None if view.known_at is None else self._time(view.known_at),
+            self.created_name: None if view.created_timestamp is None else self._time(view.created_timestamp),
         }
-        if view.created_timestamp is not None:
-            times[self.created_name] = self._time(view.created_timestamp)
-        selected += [named(moment, name) for name, moment in times.items() if moment is not None]
-        return exp.select(*selected).from_(table(view.relation, dialect=self.adapter)).where(*self._can_answer())
+        return {name: moment for name, moment in times.items() if moment is not None}
 
     def rows(
         self,
@@ -93,11 +115,7 @@ class ViewQuery:
         if across_entities:
             order, keys = [*(exp.Ordered(this=key) for key in keys), *order], []
         numbered = exp.Window(this=exp.RowNumber(), partition_by=keys, order=exp.Order(expressions=order))
-        rows = self.plain_rows(features).select(named(numbered, self.newness_name))
-        available_at = self._available_at()
-        if until is None or available_at is None:
-            return rows
-        return rows.where(exp.LTE(this=available_at, expression=until))
+        return self.plain_rows(features, until=until).select(named(numbered, self.newness_name))
 
     def newest_row(self, keys: dict[str, exp.Expr], moment: exp.Expr, *, features: Iterable[str]) -> exp.Select:
         """Select the one newest row of the given keys that is available at a moment, so that an index leads to it."""

@@ -14,8 +14,8 @@ _WAREHOUSES = {
 }
 
 
-def open_warehouse(target: Target) -> Warehouse:
-    """Connect to the warehouse of a target.
+def open_warehouse(target: Target, *, writable: bool = False) -> Warehouse:
+    """Connect to the warehouse of a target, to read from it or also to write.
 
     Raises:
         ProfileError: The adapter is not supported, its driver is not installed, or a field is wrong.
@@ -32,4 +32,4 @@ def open_warehouse(target: Target) -> Warehouse:
     except ModuleNotFoundError as missing:
         extra = f"pip install 'feature-sync[{target.adapter}]'"
         raise ProfileError(f"target {target.name} needs the Python module {missing.name}; {extra}") from missing
-    return warehouse.connect(target)
+    return warehouse.connect(target, writable=writable)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
@@ -20,7 +20,9 @@ Settings = TypeVar("Settings")
 
 
 class Warehouse(ABC):
-    """A connection that reads; what little it writes is temporary, and ends with it. Queries are `sql.render`'s text.
+    """A connection. One that is not `writable` writes temporary tables alone, which end with it.
+
+    Queries and statements are `sql.render`'s text.
 
     Raises:
         WarehouseError: From every method, when the warehouse cannot be reached or refuses the query.
@@ -30,8 +32,13 @@ class Warehouse(ABC):
 
     @classmethod
     @abstractmethod
-    def connect(cls, target: Target) -> Self:
+    def connect(cls, target: Target, *, writable: bool = False) -> Self:
         """Connect to a target of `profiles.yml`."""
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Name the database, unlike all others, without secrets: by host and name, or by path."""
 
     @abstractmethod
     def describe(self, query: str) -> Mapping[str, str]:
@@ -60,6 +67,23 @@ class Warehouse(ABC):
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[None]:
         """Let all reads inside see the tables as they are at the first of them."""
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[None]:
+        """Let all statements inside see one snapshot, and take effect together or not at all."""
+
+    @abstractmethod
+    def execute(self, statement: str) -> int:
+        """Run a statement that gives no rows; returns how many it touched, where the warehouse says so."""
+
+    @abstractmethod
+    def handed_over(
+        self, queries: Sequence[str], *, batch_size: int
+    ) -> AbstractContextManager[Sequence[Iterator[list[tuple[Any, ...]]]]]:
+        """Stream the results of queries, one after the other, while others may use the warehouse.
+
+        Memory is bounded by the batch. Inside, nothing else can be asked of this connection.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -1,12 +1,15 @@
-"""DuckDB: a file beside the project, opened for reading only, so that any number of commands can share it."""
+"""DuckDB: a file beside the project. Any number of commands share it for reading; one that writes has it alone."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from tempfile import TemporaryFile
+from threading import Lock
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import duckdb
 import msgspec
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 
 
 _LENT = "_feature_sync_lent"
+_OPENING = Lock()
+"""While one thread opens or closes a file, DuckDB cannot tell another whether it is open in this process."""
+_SECONDS_TO_REOPEN = 60
+_SECONDS_BETWEEN_TRIES = 0.1
 
 
 class DuckDBSettings(msgspec.Struct):
@@ -32,15 +39,18 @@ class DuckDBSettings(msgspec.Struct):
 
 
 class DuckDBWarehouse(Warehouse):
-    """A read-only connection to a DuckDB file."""
+    """A connection to a DuckDB file."""
 
     dialect = "duckdb"
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+    def __init__(self, path: Path, settings: DuckDBSettings, *, writable: bool) -> None:
+        self._path = path
+        self._settings = settings
+        self._writable = writable
+        self._connection = self._open()
 
     @classmethod
-    def connect(cls, target: Target) -> Self:
+    def connect(cls, target: Target, *, writable: bool = False) -> Self:
         """Open the file; as in dbt, a relative path starts at the project.
 
         Raises:
@@ -55,14 +65,29 @@ class DuckDBWarehouse(Warehouse):
         path = Path(target.project_dir, settings.path)
         if not path.exists():
             raise WarehouseError(f"{path} does not exist; run dbt build")
-        config = {**(settings.config_options or {}), **(settings.settings or {})}
-        try:
-            connection = duckdb.connect(str(path), read_only=True, config=config)
-            for extension in settings.extensions or []:
-                connection.load_extension(extension if isinstance(extension, str) else extension["name"])
-        except duckdb.Error as refused:
-            raise _translated(refused, str(path)) from refused
-        return cls(connection)
+        return cls(path, settings, writable=writable)
+
+    def _open(self, patience: float = 0) -> duckdb.DuckDBPyConnection:
+        """Open the file, within some seconds of patience for another process that has it."""
+        config = {**(self._settings.config_options or {}), **(self._settings.settings or {})}
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                with _OPENING:
+                    connection = duckdb.connect(str(self._path), read_only=not self._writable, config=config)
+                for extension in self._settings.extensions or []:
+                    connection.load_extension(extension if isinstance(extension, str) else extension["name"])
+            except duckdb.Error as refused:
+                if not isinstance(refused, duckdb.IOException) or time.monotonic() >= deadline:
+                    raise _translated(refused, str(self._path)) from refused
+                time.sleep(_SECONDS_BETWEEN_TRIES)
+            else:
+                return connection
+
+    @property
+    def place(self) -> str:
+        """The file's path."""
+        return f"duckdb {self._path.resolve()}"
 
     def describe(self, query: str) -> Mapping[str, str]:
         """Ask DuckDB to bind the query, without running it."""
@@ -74,7 +99,7 @@ class DuckDBWarehouse(Warehouse):
         """Stream through Arrow, whose columns become Python values faster than rows do."""
         with self.arrow(query, batch_size=batch_size) as reader:
             for batch in reader:
-                yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+                yield _tuples(batch)
 
     @contextmanager
     def arrow(self, query: str, *, batch_size: int) -> Iterator[pyarrow.RecordBatchReader]:
@@ -115,12 +140,69 @@ class DuckDBWarehouse(Warehouse):
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Nobody writes to a file that is open for reading, so it is its own snapshot."""
+        """Nobody else writes to a file that is open, so it is its own snapshot."""
         yield
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Begin and commit; whatever goes wrong rolls back."""
+        with _translating():
+            self._connection.begin()
+        try:
+            yield
+        except BaseException:
+            with suppress(duckdb.Error):  # what went wrong may have ended the transaction already
+                self._connection.rollback()
+            raise
+        with _translating():
+            self._connection.commit()
+
+    def execute(self, statement: str) -> int:
+        """Run a statement; DuckDB answers an insert, update or delete with the number of rows."""
+        with _translating():
+            answer = self._connection.execute(statement).fetchone()
+        return int(answer[0]) if answer else 0
+
+    @contextmanager
+    def handed_over(
+        self, queries: Sequence[str], *, batch_size: int
+    ) -> Iterator[Sequence[Iterator[list[tuple[Any, ...]]]]]:
+        """Spool the results beside the file and close it meanwhile: while it is open, nobody else can write to it.
+
+        The spools have no names, so that nothing is left of them however this process ends.
+        """
+        with ExitStack() as spools:
+            files = [spools.enter_context(TemporaryFile(dir=self._path.parent)) for _ in queries]
+            for query, file in zip(queries, files, strict=True):
+                self._spool(query, file, batch_size)
+            self.close()
+            yield [_rows_of(file) for file in files]
+        self._connection = self._open(_SECONDS_TO_REOPEN)
+
+    def _spool(self, query: str, file: IO[bytes], batch_size: int) -> None:
+        import pyarrow
+
+        with self.arrow(query, batch_size=batch_size) as reader, pyarrow.ipc.new_stream(file, reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+        file.seek(0)
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        with _OPENING:
+            self._connection.close()
+
+
+def _rows_of(file: IO[bytes]) -> Iterator[list[tuple[Any, ...]]]:
+    import pyarrow
+
+    with pyarrow.ipc.open_stream(file) as reader:
+        for batch in reader:
+            yield _tuples(batch)
+
+
+def _tuples(batch: pyarrow.RecordBatch) -> list[tuple[Any, ...]]:
+    return list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
 
 
 def _quoted(name: str) -> str:

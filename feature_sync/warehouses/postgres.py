@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import itertools
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
@@ -66,16 +66,17 @@ class PostgresSettings(msgspec.Struct):
 
 
 class PostgresWarehouse(Warehouse):
-    """A read-only connection to PostgreSQL."""
+    """A connection to PostgreSQL."""
 
     dialect = "postgres"
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], place: str) -> None:
         self._connection = connection
+        self._place = place
         self._cursors = itertools.count()
 
     @classmethod
-    def connect(cls, target: Target) -> Self:
+    def connect(cls, target: Target, *, writable: bool = False) -> Self:
         """Connect with dbt's own fields.
 
         Raises:
@@ -88,13 +89,18 @@ class PostgresWarehouse(Warehouse):
             if settings.role:
                 connection.execute(SQL("set role {}").format(Identifier(settings.role)))
                 connection.commit()
-            connection.read_only = True
+            connection.read_only = not writable
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         except psycopg.Error as refused:
             raise WarehouseError(f"PostgreSQL at {settings.host}:{settings.port}: {_one_line(refused)}") from refused
         connection.adapters.register_loader("uuid", _UuidAsText)
         set_json_loads(lambda text: text.decode() if isinstance(text, bytes) else text, connection)
-        return cls(connection)
+        return cls(connection, f"postgres {settings.host}:{settings.port}/{connection.info.dbname}")
+
+    @property
+    def place(self) -> str:
+        """Host, port and database."""
+        return self._place
 
     def describe(self, query: str) -> Mapping[str, str]:
         """Let the server plan the query behind a cursor from which nothing is fetched."""
@@ -149,11 +155,27 @@ class PostgresWarehouse(Warehouse):
                     copy.write(text.getbuffer())
             self._execute(SQL("analyze {}").format(Identifier(name)))
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Read in one transaction."""
+        return self.transaction()
+
     @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Read in one transaction, which sees what was committed before it began."""
+    def transaction(self) -> Iterator[None]:
+        """Work in one transaction, which sees what was committed before it began."""
         with _translating(), self._connection.transaction():
             yield
+
+    def execute(self, statement: str) -> int:
+        """Run a statement."""
+        with _translating():
+            return max(self._connection.execute(statement.encode(), binary=True).rowcount, 0)
+
+    @contextmanager
+    def handed_over(
+        self, queries: Sequence[str], *, batch_size: int
+    ) -> Iterator[Sequence[Iterator[list[tuple[Any, ...]]]]]:
+        """Stream from the server, which others can use at any time."""
+        yield [self.rows(query, batch_size=batch_size) for query in queries]
 
     def close(self) -> None:
         """Close the connection."""

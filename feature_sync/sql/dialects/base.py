@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from sqlglot import exp
 
+from feature_sync.errors import RequestError
 from feature_sync.value_types import ValueType
 
+_HASHED_AS_THEY_ARE = ("bool", "int64", "bytes", "date", "timestamp", "timestamptz", "uuid")
 _UNITS = (("DAY", timedelta(days=1)), ("HOUR", timedelta(hours=1)), ("MINUTE", timedelta(minutes=1)))
 
 
@@ -85,6 +88,20 @@ class Dialect:
         """Write a value without an order of its own as JSON text, to order rows by."""
         return exp.cast(exp.Anonymous(this="TO_JSON", expressions=[value]), "text")
 
+    def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
+        """Hash a row to a number of 64 bits; rows that Redis would hold differently have different hashes.
+
+        Raises:
+            RequestError: Nothing can be pushed from this warehouse.
+        """
+        del values
+        raise RequestError(f"nothing can be pushed from {self.name}")
+
+    @property
+    def hash_version(self) -> str:
+        """What the hashes depend on beside the row: those of another version cannot be compared."""
+        return self.name
+
     def md5(self, text: exp.Expr) -> exp.Expr:
         """Hash text to 32 hexadecimal digits, in lower case."""
         return exp.MD5(this=text)
@@ -107,6 +124,10 @@ class Dialect:
     def finished(self, query: exp.Select) -> exp.Select:
         """Add what a whole query needs for its joins to mean what they mean elsewhere."""
         return query
+
+    def _exact(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
+        """Write a value so that it is told from all others: as text where the warehouse calls different ones equal."""
+        return [value] if kind.kind in _HASHED_AS_THEY_ARE else [exp.cast(value, "text")]
 
     def _without_zone(self, instant: exp.Expr) -> exp.Expr:
         return exp.AtTimeZone(this=instant, zone=exp.Literal.string("UTC"))

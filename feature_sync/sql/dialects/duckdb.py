@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlglot import exp
 
 from feature_sync.sql.dialects.base import Dialect, call
+from feature_sync.value_types import ValueType
 
 
 class DuckDB(Dialect):
@@ -17,6 +20,21 @@ class DuckDB(Dialect):
 
     def microseconds(self, moment: exp.Expr) -> exp.Expr:
         return call("EPOCH_US", moment)
+
+    def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
+        return call("HASH", *(part for value, kind in values for part in self._exact(value, kind)))
+
+    @property
+    def hash_version(self) -> str:
+        from importlib.metadata import version
+
+        return f"duckdb {version('duckdb')}"
+
+    def _exact(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
+        """HASH calls 0.0 and -0.0 equal; of a null, the sign is null too."""
+        if kind.kind == "float64":
+            return [value, call("SIGNBIT", value.copy())]
+        return super()._exact(value, kind)
 
     def convert_array(self, value: exp.Expr, item: exp.Identifier, converted: exp.Expr) -> exp.Expr:
         return call("LIST_TRANSFORM", value, exp.Lambda(this=converted, expressions=[item]))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlglot import exp
 
 from feature_sync.sql.dialects.base import Dialect, call
+from feature_sync.value_types import ValueType
 
 
 class Postgres(Dialect):
@@ -21,6 +24,24 @@ class Postgres(Dialect):
 
     def fold(self, name: str) -> str:
         return name.lower()
+
+    def microseconds(self, moment: exp.Expr) -> exp.Expr:
+        """Count seconds and microseconds apart: each is exact as a double, and much faster than as a numeric."""
+        seconds = exp.cast(call("DATE_PART", "epoch", call("DATE_TRUNC", "second", moment)), "bigint")
+        within_minute = exp.cast(call("DATE_PART", "microseconds", moment.copy()), "bigint")
+        second = exp.Literal.number(1_000_000)
+        rest = exp.Mod(this=within_minute, expression=second)
+        return exp.paren(exp.Add(this=exp.Mul(this=seconds, expression=second.copy()), expression=rest))
+
+    def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
+        parts = [part for value, kind in values for part in self._exact(value, kind)]
+        return call("HASH_RECORD_EXTENDED", call("ROW", *parts), exp.Literal.number(0))
+
+    def _exact(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
+        """As numbers, 0.0 and -0.0 are equal; as the bytes that PostgreSQL sends, they are not."""
+        if kind.kind == "float64":
+            return [call("FLOAT8SEND", exp.cast(value, "double"))]
+        return super()._exact(value, kind)
 
     def by_code_point(self, text: exp.Expr) -> exp.Expr:
         return exp.Collate(this=text, expression=exp.to_identifier("C", quoted=True))

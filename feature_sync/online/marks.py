@@ -1,0 +1,41 @@
+"""What Redis itself knows of a push: which one wrote a feature view last, and whether it came to its end."""
+
+from __future__ import annotations
+
+import msgspec
+
+from feature_sync.errors import OnlineStoreError
+
+SENDING, DONE = "sending", "done"
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest push of a view that touched its rows.
+
+    `warehouse` names the table that it pushed. `evicted_keys` is how many keys this Redis had evicted by then.
+    """
+
+    push: str
+    status: str
+    warehouse: str
+    evicted_keys: int = 0
+
+    def to_json(self) -> bytes:
+        """Write the mark as Redis holds it."""
+        return msgspec.json.encode(self)
+
+
+def read_mark(content: bytes | None, key: str) -> Mark | None:
+    """Read a mark from Redis; None where there is none.
+
+    Raises:
+        OnlineStoreError: It is not what a push writes.
+    """
+    if content is None:
+        return None
+    try:
+        return msgspec.json.decode(content, type=Mark)
+    except msgspec.DecodeError as unreadable:
+        raise OnlineStoreError(
+            f"{key} in Redis cannot be read ({unreadable}); delete it and push again"
+        ) from unreadable

@@ -1,0 +1,56 @@
+"""Turns rows as the warehouse gives them into keys and values as Redis holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+from typing import Any
+
+from feature_sync.online.codec import Schema, encode_row
+from feature_sync.online.keys import key_writer
+from feature_sync.online.writer import Row
+
+_MICROSECONDS = 1_000
+
+
+class RowEncoder:
+    """Encodes the rows of one view: join keys, event timestamp and end of validity in microseconds UTC, features.
+
+    At a fixed clock rows never expire; readers judge their age.
+    """
+
+    def __init__(self, view_prefix: str, schema: Schema, *, lag: int, expires: bool) -> None:
+        """`lag` is in microseconds."""
+        self._schema_id = schema.id
+        self._ttl = None if schema.ttl is None else schema.ttl_microseconds
+        self._lag = lag
+        self._expires = expires
+        self._width = len(schema.keys)
+        self._write_key = key_writer(view_prefix, [kind for _, kind in schema.keys])
+
+    def keys(self, rows: Sequence[Sequence[Any]]) -> list[bytes]:
+        """Encode the keys of rows that may hold nothing else."""
+        return self._write_key(list(zip(*rows, strict=True))[: self._width])
+
+    def encode(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[Row]:
+        """Encode whole rows, column by column: that is several times faster than row by row."""
+        columns = list(zip(*rows, strict=True))
+        keys = self._write_key(columns[: self._width])
+        event_timestamps, valid_until, *values = columns[self._width :]
+        contents = map(encode_row, zip(repeat(self._schema_id), event_timestamps, *values, strict=False))
+        return zip(keys, contents, self._expiries(event_timestamps, valid_until), strict=False)  # some never end
+
+    def _expiries(self, event_timestamps: Sequence[Any], valid_until: Sequence[Any]) -> Iterator[int | None]:
+        """The milliseconds, rounded up, at which rows stop answering."""
+        if self._expires and any(end is not None for end in valid_until):
+            return map(self._expiry, event_timestamps, valid_until)
+        if self._expires and self._ttl is not None:
+            ttl = self._ttl
+            return (-(-(moment + ttl) // _MICROSECONDS) for moment in event_timestamps)
+        return repeat(None)
+
+    def _expiry(self, event_timestamp: int, valid_until: int | None) -> int | None:
+        ends = [] if self._ttl is None else [event_timestamp + self._ttl]
+        if valid_until is not None:
+            ends.append(valid_until + self._lag)
+        return -(-min(ends) // _MICROSECONDS) if ends else None

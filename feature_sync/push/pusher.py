@@ -1,0 +1,72 @@
+"""The push of many feature views side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from threading import Event
+
+from feature_sync.dbt.run_results import Gate
+from feature_sync.definitions import FeatureView
+from feature_sync.errors import FeatureSyncError
+from feature_sync.push.report import Pushed
+from feature_sync.push.state import create_states
+from feature_sync.push.statements import Statements
+from feature_sync.push.view_push import Setting, ViewPush
+from feature_sync.sql.pushes import PushTables
+from feature_sync.sql.view_query import ViewQuery, check_entity_types
+
+
+class Pusher:
+    """Pushes feature views from one warehouse to one online store."""
+
+    def __init__(self, setting: Setting, *, gate: Gate | None, threads: int) -> None:
+        """Without a gate, whatever dbt says of a view, it is pushed."""
+        self._setting = setting
+        self._gate = gate
+        self._threads = threads
+
+    def push(self, views: Collection[FeatureView]) -> Iterator[Pushed]:
+        """Push the views; one that is held back, or fails, does not stop the others.
+
+        Raises:
+            DefinitionError: A view does not fit its table.
+            FeatureSyncError: Views failed; the first failure is raised when all others have ended.
+        """
+        reasons = {view.reference: self._gate and self._gate.reason_to_hold(view) for view in views}
+        yield from (Pushed(feature_view=name, held_back=reason) for name, reason in reasons.items() if reason)
+        queries = self._prepare([view for view in views if not reasons[view.reference]])
+        stop = Event()
+        check = self._gate.check_unchanged if self._gate else lambda: None
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="push") as pool:
+            pushes = [
+                pool.submit(ViewPush(query, self._setting, check=check, stopped=stop.is_set).push) for query in queries
+            ]
+            failures: list[FeatureSyncError] = []
+            try:
+                for push in as_completed(pushes):
+                    yield from _outcome(push, failures)
+            finally:
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+        if failures:
+            raise failures[0]
+
+    def _prepare(self, views: Collection[FeatureView]) -> list[ViewQuery]:
+        """Ask for types that the project does not declare, and make the place of the states."""
+        if not views:
+            return []
+        with self._setting.open_warehouse() as warehouse:
+            statements = Statements(warehouse)
+            queries = [statements.query_of(view) for view in views]
+            check_entity_types(queries)
+            with warehouse.transaction():
+                create_states(statements, PushTables(self._setting.options.schema))
+        return queries
+
+
+def _outcome(push: Future[Pushed], failures: list[FeatureSyncError]) -> Iterator[Pushed]:
+    try:
+        yield push.result()
+    except FeatureSyncError as failure:
+        failures.append(failure)

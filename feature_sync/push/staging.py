@@ -1,0 +1,235 @@
+"""The warehouse's side of a push: what Redis should hold, how that differs from what it holds, and the commit."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+
+import msgspec
+
+from feature_sync.clock import Clock
+from feature_sync.definitions import view_fingerprint
+from feature_sync.errors import HeldBack, OnlineStoreError
+from feature_sync.online.codec import from_microseconds, to_microseconds
+from feature_sync.online.marks import DONE, Mark
+from feature_sync.push.report import PushOptions
+from feature_sync.push.state import Committed, LastPush, State, StateStore, Unfinished
+from feature_sync.push.statements import Statements
+from feature_sync.sql.latest import candidates, latest_rows, newest_event
+from feature_sync.sql.pushes import PushTables, ViewTables
+from feature_sync.sql.view_query import ViewQuery
+
+_VERSION = 1
+"""Of the rows that pushes keep in the warehouse: raise it when rows of before can no longer be compared."""
+_LARGEST_REMOVAL = 0.3
+_LONGEST_NAME = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisFacts:
+    """What Redis tells before a push: its id, its run, its mark for the view, and the keys that it has evicted."""
+
+    store: str
+    run_id: str
+    mark: Mark | None
+    evicted_keys: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """What is to be sent: all rows of `table`, or where `full` is None its changes.
+
+    `rows` are those that Redis will hold then. Where `is_unchanged`, nothing is to be sent and there is no table.
+    """
+
+    push: str
+    state: State
+    committed: Committed
+    full: str | None = None
+    table: str = ""
+    written: int = 0
+    is_unchanged: bool = False
+
+    @property
+    def rows(self) -> int:
+        """How many rows Redis will hold."""
+        return self.committed.rows
+
+
+class Staging:
+    """Stages and commits pushes of one view, for one Redis."""
+
+    def __init__(
+        self,
+        statements: Statements,
+        query: ViewQuery,
+        *,
+        key: str,
+        facts: RedisFacts,
+        clock: Clock,
+        options: PushOptions,
+    ) -> None:
+        """`key` is what the view's keys in Redis begin with."""
+        self._statements = statements
+        self._query = query
+        self._facts = facts
+        self._clock = clock
+        self._options = options
+        self._tables = PushTables(options.schema)
+        self._view_tables = ViewTables(self._tables, query)
+        self._states = StateStore(statements, self._tables, key, facts.store)
+        self._now = to_microseconds(clock.now)
+        self._definition = f"{_VERSION} {query.dialect.hash_version} {view_fingerprint(query.view)}"
+        self.place = f"{statements.warehouse.place} {query.view.relation.name}"
+
+    def stage(self) -> Staged:
+        """Write down what is to be sent, all in one transaction; from then on, the push counts as unfinished.
+
+        Raises:
+            HeldBack: The rows look so wrong that they should not be sent.
+            OnlineStoreError: The keys in Redis are another warehouse's.
+        """
+        state = self._states.read()
+        reason = self._why_full(state)
+        count, digest = self._statements.fetch(candidates(self._query, now=self._clock.now))[0]
+        push = secrets.token_hex(8)
+        known = state.committed
+        committed = Committed(
+            push=push, table="", rows=0, definition=self._definition, candidates=count, digest=digest
+        )  # fmt: skip
+        if reason is not None or known is None:
+            return self._stage_all(state, committed, reason or "")
+        if state.unfinished is None and (count, digest) == (known.candidates, known.digest):
+            return Staged(push=known.push, state=state, committed=known, is_unchanged=True)
+        return self._stage_changes(state, known, committed)
+
+    def _stage_all(self, state: State, committed: Committed, reason: str) -> Staged:
+        table = self._table("rows", committed.push)
+        fresh = latest_rows(self._query, now=self._clock.now)
+        self._statements.run(self._tables.create(table, fresh))
+        rows, _ = self._statements.fetch(self._view_tables.count_rows(table, now=self._now))[0]
+        if state.committed is not None:
+            _, alive = self._statements.fetch(self._view_tables.count_rows(state.committed.table, now=self._now))[0]
+            self._check_removals(alive - rows, alive)
+        self._check_rows(rows, state)
+        unfinished = Unfinished(pushes=(committed.push,), table=table, is_full=True)
+        return Staged(
+            push=committed.push,
+            state=self._begin(state, unfinished),
+            committed=msgspec.structs.replace(committed, table=table, rows=rows),
+            full=reason,
+            table=table,
+            written=rows,
+        )
+
+    def _stage_changes(self, state: State, known: Committed, committed: Committed) -> Staged:
+        table = self._table("changes", committed.push)
+        fresh = latest_rows(self._query, now=self._clock.now)
+        uncertain = state.unfinished.table if state.unfinished else None
+        changes = self._view_tables.changes(fresh, known.table, uncertain, now=self._now)
+        self._statements.run(self._tables.create(table, changes))
+        counts = self._statements.fetch(self._view_tables.count_changes(table))[0]
+        changed, removed, removed_known, removed_alive, new = counts
+        rows = known.rows - removed_known + new
+        if removed_alive:
+            _, alive = self._statements.fetch(self._view_tables.count_rows(known.table, now=self._now))[0]
+            self._check_removals(removed_alive, alive)
+        self._check_rows(rows, state)
+        committed = msgspec.structs.replace(committed, table=known.table, rows=rows)
+        if not changed:
+            self._statements.run(self._tables.drop(table))
+            committed = msgspec.structs.replace(committed, push=known.push)
+            return Staged(push=known.push, state=state, committed=committed, is_unchanged=True)
+        before = state.unfinished.pushes if state.unfinished else ()
+        unfinished = Unfinished(pushes=(*before, committed.push), table=table, is_full=False)
+        return Staged(
+            push=committed.push,
+            state=self._begin(state, unfinished),
+            committed=committed,
+            table=table,
+            written=changed - removed,
+        )
+
+    def _begin(self, state: State, unfinished: Unfinished) -> State:
+        """Record a push before it touches Redis; its list holds all keys of the one before, whose table can go."""
+        old = [state.unfinished.table] if state.unfinished else []
+        self._statements.run(*(self._tables.drop(table) for table in old))
+        return self._states.write(msgspec.structs.replace(state, unfinished=unfinished))
+
+    def commit(self, staged: Staged, last: LastPush) -> None:
+        """Say that Redis now holds what was staged.
+
+        Raises:
+            LeaseLost: Another push has changed the state since this one was staged.
+        """
+        old = staged.state.committed
+        if staged.table and staged.full is None:
+            self._statements.run(*self._view_tables.apply(staged.table, staged.committed.table))
+        self._states.write(State(revision=staged.state.revision, committed=staged.committed, last=last))
+        gone = {each.table for each in (old, staged.state.unfinished) if each is not None} - {staged.committed.table}
+        self._statements.run(*(self._tables.drop(table) for table in sorted(gone)))
+
+    def queries(self, staged: Staged) -> list[str]:
+        """Write the queries for the rows to write, and for the keys to delete; a full push finds those in Redis."""
+        is_full = staged.full is not None
+        queries = [self._view_tables.rows_to_write(staged.table, of_changes=not is_full)]
+        queries += [] if is_full else [self._view_tables.keys_to_delete(staged.table)]
+        return [self._statements.text(query) for query in queries]
+
+    def _why_full(self, state: State) -> str | None:
+        """Say why changes would not do; None where they do.
+
+        Raises:
+            OnlineStoreError: The keys in Redis are another warehouse's.
+        """
+        mark, known = self._facts.mark, state.committed
+        if mark is not None and mark.warehouse != self.place:
+            if not self._options.take_over:
+                raise OnlineStoreError(
+                    f"{self._query.view.reference} in Redis was pushed from {mark.warehouse}, not from {self.place}; "
+                    "use another key prefix, or adopt its keys with --take-over"
+                )
+            return "taken over from another warehouse"
+        reasons = {
+            "--full-refresh": self._options.full_refresh,
+            "first push": mark is None and known is None,
+            "Redis has lost what was pushed before": mark is None,
+            "the warehouse has no record of what Redis holds": known is None,
+            "its definition has changed": known is not None and known.definition != self._definition,
+            "Redis has evicted keys": mark is not None and mark.evicted_keys != self._facts.evicted_keys,
+            "Redis or the warehouse was restored, or a full push did not end": not self._is_followed(mark, state),
+        }
+        return next((reason for reason, holds in reasons.items() if holds), None)
+
+    @staticmethod
+    def _is_followed(mark: Mark | None, state: State) -> bool:
+        """Tell whether Redis holds what was committed, but for keys that an unfinished push has on its list."""
+        known, unfinished = state.committed, state.unfinished
+        if mark is None or known is None:
+            return False
+        if (mark.push, mark.status) == (known.push, DONE):
+            return True
+        return unfinished is not None and not unfinished.is_full and mark.push in unfinished.pushes
+
+    def _check_removals(self, removed: int, alive: int) -> None:
+        if removed > alive * _LARGEST_REMOVAL and not self._options.allow_removals:
+            raise HeldBack(
+                f"it would remove {removed:,} of {alive:,} entities; if they are gone on purpose, add --allow-removals"
+            )
+
+    def _check_rows(self, rows: int, state: State) -> None:
+        """Hold back a push without a row: it is nearly always a clock, or a pipeline that stopped."""
+        if rows or (state.committed is not None and self._options.allow_removals):
+            return
+        now = f"{self._clock.now:%Y-%m-%d %H:%M:%S}Z"
+        if not self._query.has_times:
+            raise HeldBack("the table holds no row with a key")
+        newest = self._statements.fetch(newest_event(self._query))[0][0]
+        if newest is None:
+            raise HeldBack("the table holds no row with a key and an event timestamp")
+        raise HeldBack(f"no row answers at {now}; the newest is of {from_microseconds(newest):%Y-%m-%d %H:%M:%S}Z")
+
+    def _table(self, kind: str, push: str) -> str:
+        name = re.sub(r"\W+", "_", self._query.view.reference.lower(), flags=re.ASCII)[:_LONGEST_NAME]
+        return f"{name}_{kind}_{push}"

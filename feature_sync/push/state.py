@@ -1,0 +1,127 @@
+"""What the warehouse knows of the pushes of a view to one Redis: the rows that Redis holds, and what is unfinished."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from feature_sync.errors import LeaseLost, WarehouseError
+from feature_sync.push.statements import Statements
+from feature_sync.sql.pushes import STATE, PushTables
+
+
+class Committed(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest push that came to its end: Redis holds the rows of `table`.
+
+    `definition` is the fingerprint of all that decides about rows. `candidates` and `digest` are those of the rows
+    that could answer then.
+    """
+
+    push: str
+    table: str
+    rows: int
+    definition: str
+    candidates: int
+    digest: str | None
+
+
+class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
+    """Pushes that began to send and did not end, as far as is known; the newest comes last.
+
+    `table` holds all keys that any of them may have touched; of a full push it holds all rows, and says nothing of the
+    keys that were there before.
+    """
+
+    pushes: tuple[str, ...]
+    table: str
+    is_full: bool
+
+
+class LastPush(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person wants to know of the newest push that came to its end."""
+
+    at: datetime
+    seconds: float
+    written: int
+    deleted: int
+    relation: str
+    invocation_id: str | None = None
+    as_of: datetime | None = None
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it; `revision` counts the changes, and is 0 before the first."""
+
+    revision: int = 0
+    committed: Committed | None = None
+    unfinished: Unfinished | None = None
+    last: LastPush | None = None
+
+
+class StateStore:
+    """The state of one view and one Redis, in one row of the warehouse."""
+
+    def __init__(self, statements: Statements, tables: PushTables, view: str, store: str) -> None:
+        self._statements = statements
+        self._tables = tables
+        self._row = (view, store)
+
+    def read(self) -> State:
+        """Read the state; an empty one where there is none, or where the rows that it names are gone.
+
+        Raises:
+            WarehouseError: It was written by another version of this package.
+        """
+        names = self._existing_tables()
+        if STATE not in names:
+            return State()
+        found = self._statements.fetch(self._tables.read_state(*self._row))
+        if not found:
+            return State()
+        revision, content = found[0]
+        try:
+            state = msgspec.structs.replace(msgspec.json.decode(content, type=State), revision=revision)
+        except msgspec.DecodeError as unreadable:
+            raise WarehouseError(
+                f"{self._tables.schema}.{STATE} cannot be read ({unreadable}); drop that schema and push again"
+            ) from unreadable
+        needed = [each.table for each in (state.committed, state.unfinished) if each is not None]
+        return state if names.issuperset(needed) else State(revision=revision, last=state.last)
+
+    def write(self, state: State) -> State:
+        """Write the next revision.
+
+        Raises:
+            LeaseLost: Somebody else has written one since this one was read.
+        """
+        content = msgspec.json.encode(state).decode()
+        if state.revision == 0:
+            statement = self._tables.insert_state(*self._row, content)
+        else:
+            statement = self._tables.update_state(*self._row, state.revision, content)
+        if self._statements.run(statement) != 1:
+            raise LeaseLost("another push has changed the state in the warehouse meanwhile; this one does not count")
+        return msgspec.structs.replace(state, revision=state.revision + 1)
+
+    def forget(self) -> None:
+        """Drop the state, and the tables that it names."""
+        state = self.read()
+        if state.revision:
+            tables = {each.table for each in (state.committed, state.unfinished) if each is not None}
+            self._statements.run(*(self._tables.drop(table) for table in sorted(tables)))
+            self._statements.run(self._tables.delete_state(*self._row))
+
+    def _existing_tables(self) -> set[str]:
+        return existing_tables(self._statements, self._tables)
+
+
+def create_states(statements: Statements, tables: PushTables) -> None:
+    """Create the place of all states, unless it is there: then no right to create a schema is needed."""
+    if STATE not in existing_tables(statements, tables):
+        statements.run(*tables.create_state())
+
+
+def existing_tables(statements: Statements, tables: PushTables) -> set[str]:
+    """The names of the tables that pushes have made."""
+    return {name for (name,) in statements.fetch(tables.exist(dialect=statements.dialect))}

@@ -1,0 +1,49 @@
+"""Runs expressions in a warehouse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from feature_sync.definitions import FeatureView
+from feature_sync.sql.columns import every_column
+from feature_sync.sql.render import Query, Statement, render
+from feature_sync.sql.view_query import ViewQuery
+from feature_sync.warehouses.base import Warehouse
+
+_ROWS_PER_BATCH = 10_000
+
+
+class Statements:
+    """One warehouse, asked in expressions."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self.warehouse = warehouse
+        self.dialect = warehouse.dialect
+
+    def query_of(self, view: FeatureView) -> ViewQuery:
+        """Make the expressions of a view, and ask for the types that the project does not declare.
+
+        Raises:
+            DefinitionError: The view does not fit its table.
+        """
+        if not view.relation.columns_are_complete:
+            view = view.with_types(
+                self.warehouse.describe(self.text(every_column(view.relation, dialect=self.dialect)))
+            )
+        return ViewQuery(view, adapter=self.dialect)
+
+    def text(self, expression: Statement) -> str:
+        """Write an expression in the warehouse's dialect."""
+        return render(expression, dialect=self.dialect)
+
+    def run(self, *statements: Statement) -> int:
+        """Run statements one after the other; returns how many rows the last one touched."""
+        touched = 0
+        for statement in statements:
+            touched = self.warehouse.execute(self.text(statement))
+        return touched
+
+    def fetch(self, query: Query) -> list[tuple[Any, ...]]:
+        """Read a short result."""
+        batches = self.warehouse.rows(self.text(query), batch_size=_ROWS_PER_BATCH)
+        return [row for batch in batches for row in batch]

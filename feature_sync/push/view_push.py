@@ -1,0 +1,193 @@
+"""The push of one feature view: stage, send, commit.
+
+Whatever ends it, and wherever, the next one puts everything right: before Redis is touched, the warehouse knows which
+keys may be; Redis is marked with the push that touches it; and the commit is one conditional update in the warehouse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import perf_counter
+
+from feature_sync.clock import Clock
+from feature_sync.errors import HeldBack, OnlineStoreError
+from feature_sync.online.codec import Schema
+from feature_sync.online.keys import view_prefix
+from feature_sync.online.lease import Lease
+from feature_sync.online.marks import SENDING, Mark
+from feature_sync.online.redis import OnlineStore
+from feature_sync.online.rows import RowEncoder
+from feature_sync.push.report import Progress, Pushed, PushOptions
+from feature_sync.push.sending import Sender, Sent
+from feature_sync.push.staging import RedisFacts, Staged, Staging
+from feature_sync.push.state import LastPush
+from feature_sync.push.statements import Statements
+from feature_sync.sql.pushes import microseconds
+from feature_sync.sql.view_query import ViewQuery
+from feature_sync.warehouses.base import Warehouse
+
+_ROWS_PER_BATCH = 1_024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What the pushes of all views of one command share."""
+
+    open_warehouse: Callable[[], Warehouse]
+    online: OnlineStore
+    prefix: str
+    clock: Clock
+    options: PushOptions
+    invocation_id: str | None
+    progress: Progress
+
+
+class ViewPush:
+    """One push of one view."""
+
+    def __init__(
+        self, query: ViewQuery, setting: Setting, *, check: Callable[[], None], stopped: Callable[[], bool]
+    ) -> None:
+        """`check` raises if what dbt wrote is no longer what this push goes by; `stopped` asks it to end early."""
+        self._query = query
+        self._setting = setting
+        self._check = check
+        self._stopped = stopped
+        self._view_prefix = view_prefix(setting.prefix, query.view.reference)
+        self._seconds: dict[str, float] = {}
+
+    def push(self) -> Pushed:
+        """Make Redis hold the newest rows, and nothing else.
+
+        Raises:
+            ArtifactsChanged: dbt wrote its artifacts anew meanwhile; nothing was sent.
+            LeaseHeld: Another push of the view is under way.
+            OnlineStoreError: Redis failed, or holds rows that were pushed at the other kind of clock.
+            WarehouseError: The warehouse failed.
+        """
+        setting, reference = self._setting, self._query.view.reference
+        lease = setting.online.lease(
+            self._view_prefix, duration=setting.options.lease, wait=setting.options.wait, stopped=self._stopped
+        )
+        with lease as held_lease, setting.open_warehouse() as warehouse:
+            facts = self._redis_facts()
+            staging = self._staging(warehouse, facts)
+            try:
+                with self._timing("stage"), warehouse.transaction():
+                    staged = staging.stage()
+                    self._check()
+            except HeldBack as reason:
+                return Pushed(feature_view=reference, held_back=str(reason), seconds=self._seconds)
+            with self._timing("send"):
+                sent = self._send(warehouse, staging, staged, held_lease, facts)
+            with self._timing("commit"), warehouse.transaction():
+                staging.commit(staged, self._last(sent))
+        return Pushed(
+            feature_view=reference,
+            written=sent.written,
+            deleted=sent.deleted,
+            kept=staged.rows - sent.written,
+            bytes=sent.bytes,
+            full=staged.full,
+            push=staged.push,
+            seconds=self._seconds,
+        )
+
+    def _redis_facts(self) -> RedisFacts:
+        """Ask Redis what it holds, and whether it can be trusted to keep it.
+
+        Raises:
+            OnlineStoreError: It may evict keys, or holds rows that were pushed at the other kind of clock.
+        """
+        setting = self._setting
+        told = setting.online.facts("server", "memory", "stats")
+        policy = told.get("maxmemory_policy", "noeviction")
+        if told.get("maxmemory") and policy != "noeviction" and not setting.options.allow_eviction:
+            raise OnlineStoreError(
+                f"Redis may evict keys (maxmemory-policy {policy}), which no push would notice in time; "
+                "set noeviction, or accept it with --allow-eviction"
+            )
+        self._check_clock()
+        return RedisFacts(
+            store=setting.online.store_id(setting.prefix),
+            run_id=told["run_id"],
+            mark=setting.online.mark(self._view_prefix),
+            evicted_keys=told.get("evicted_keys", 0),
+        )
+
+    def _check_clock(self) -> None:
+        """Refuse to mix rows of a fixed clock, which never expire, with rows of the real one."""
+        clock = self._setting.clock
+        if self._setting.options.full_refresh:
+            return
+        for schema in self._setting.online.schemas(self._view_prefix).values():
+            if (schema.as_of is not None) != clock.is_fixed:
+                before = (
+                    "the real clock" if schema.as_of is None else f"the fixed clock {schema.as_of:%Y-%m-%d %H:%M:%S}Z"
+                )
+                raise OnlineStoreError(
+                    f"{self._query.view.reference} was pushed at {before}; add --full-refresh to push at the other "
+                    "kind of clock"
+                )
+
+    def _staging(self, warehouse: Warehouse, facts: RedisFacts) -> Staging:
+        return Staging(
+            Statements(warehouse),
+            self._query,
+            key=self._view_prefix.removesuffix(":"),
+            facts=facts,
+            clock=self._setting.clock,
+            options=self._setting.options,
+        )
+
+    def _send(self, warehouse: Warehouse, staging: Staging, staged: Staged, lease: Lease, facts: RedisFacts) -> Sent:
+        setting, view = self._setting, self._query.view
+        schema = self._schema(lease.fence)
+        sender = Sender(
+            setting.online,
+            lease,
+            facts.run_id,
+            prefix=setting.prefix,
+            reference=view.reference,
+            progress=lambda rows: setting.progress(view.reference, rows),
+            stopped=self._stopped,
+        )
+        if staged.is_unchanged:
+            sender.publish(schema)
+            return Sent()
+        mark = Mark(push=staged.push, status=SENDING, warehouse=staging.place, evicted_keys=facts.evicted_keys)
+        encoder = RowEncoder(self._view_prefix, schema, lag=microseconds(view.lag), expires=not setting.clock.is_fixed)
+        with warehouse.handed_over(staging.queries(staged), batch_size=_ROWS_PER_BATCH) as (rows, *removed):
+            return sender.send(mark, schema, encoder, rows, removed[0] if removed else None)
+
+    def _schema(self, fence: int) -> Schema:
+        view, clock = self._query.view, self._setting.clock
+        return Schema(
+            keys=tuple(self._query.key_types.items()),
+            features=tuple(self._query.feature_types.items()),
+            defaults={feature.name: feature.default for feature in view.features if feature.default is not None},
+            ttl=view.ttl,
+            as_of=clock.now if clock.is_fixed else None,
+            fence=fence,
+        )
+
+    def _last(self, sent: Sent) -> LastPush:
+        clock = self._setting.clock
+        return LastPush(
+            at=datetime.now(UTC),
+            seconds=round(sum(self._seconds.values()), 3),
+            written=sent.written,
+            deleted=sent.deleted,
+            relation=self._query.view.relation.name,
+            invocation_id=self._setting.invocation_id,
+            as_of=clock.now if clock.is_fixed else None,
+        )
+
+    @contextmanager
+    def _timing(self, phase: str) -> Iterator[None]:
+        started = perf_counter()
+        yield
+        self._seconds[phase] = round(perf_counter() - started, 3)
