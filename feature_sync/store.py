@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from feature_sync.lookup import FeatureVector, Reader
     from feature_sync.online.redis import OnlineStore
     from feature_sync.online.server import EmbeddedServer
-    from feature_sync.push import Progress, Pushed, Pusher
+    from feature_sync.push import Progress, Pushed, Setting
     from feature_sync.training import SpineSource, TrainingSet
     from feature_sync.warehouses.base import Warehouse
 
@@ -173,23 +173,29 @@ class FeatureStore:
         exclude: Sequence[str] = (),
         as_of: str | datetime | None = None,
         gate: bool = True,
+        prune: bool = False,
         threads: int | None = None,
         progress: Progress = lambda view, rows: None,
         **options: Any,
     ) -> Iterator[Pushed]:
         """Make the online store equal to the newest rows, for the views named or all that are online.
 
-        The options are those of `PushOptions`. Without a `gate`, whatever dbt says of a view, it is pushed.
+        The options are those of `PushOptions`. Without a `gate`, whatever dbt says of a view, it is pushed. `prune`
+        removes views from Redis that the project no longer defines.
 
         Raises:
             FeatureSyncError: A view is unknown or wrong, or the warehouse or Redis failed; others are pushed first.
         """
+        from feature_sync.dbt.run_results import Gate
+        from feature_sync.push import Pusher
+
         done: set[str] = set()
         for last_try in (False, False, True):
             views = [each for each in self._views_to_push(names, select, exclude) if each.reference not in done]
-            pusher = self._pusher(as_of, gate=gate, threads=threads, progress=progress, options=options)
+            setting = self._push_setting(as_of, progress, options)
+            guard = Gate(self.project.run_results, self.manifest) if gate else None
             try:
-                for pushed in pusher.push(views):
+                for pushed in Pusher(setting, gate=guard, threads=threads or self.target.threads).push(views):
                     done.add(pushed.feature_view)
                     yield pushed
             except ArtifactsChanged:
@@ -197,22 +203,25 @@ class FeatureStore:
                     raise
                 self._forget_artifacts()
             else:
+                yield from self._prune(setting, remove=prune)
                 return
 
-    def _pusher(
-        self,
-        as_of: str | datetime | None,
-        *,
-        gate: bool,
-        threads: int | None,
-        progress: Progress,
-        options: Mapping[str, Any],
-    ) -> Pusher:
-        from feature_sync.dbt.run_results import Gate
-        from feature_sync.push import Pusher, PushOptions, Setting
+    def _prune(self, setting: Setting, *, remove: bool) -> Iterator[Pushed]:
+        """Tell which views Redis holds although the project no longer defines them, or remove them."""
+        from feature_sync.push import left_behind, prune
 
-        setting = Setting(
-            open_warehouse=lambda: self._open_warehouse(writable=True),
+        defined = [view.reference for view in self.registry.feature_views.values() if view.online]
+        names = left_behind(setting, defined)
+        if remove and not setting.options.dry_run:
+            yield from prune(setting, names)
+        elif names:
+            self._warn(f"Redis still holds {', '.join(names)}, which the project no longer pushes; remove with --prune")
+
+    def _push_setting(self, as_of: str | datetime | None, progress: Progress, options: Mapping[str, Any]) -> Setting:
+        from feature_sync.push import PushOptions, Setting
+
+        return Setting(
+            open_warehouse=lambda: self._open_warehouse(writable=not options.get("dry_run")),
             online=self._open_online(),
             prefix=self.key_prefix,
             clock=self._clock(as_of),
@@ -220,8 +229,6 @@ class FeatureStore:
             invocation_id=self.manifest.metadata.invocation_id,
             progress=progress,
         )
-        guard = Gate(self.project.run_results, self.manifest) if gate else None
-        return Pusher(setting, gate=guard, threads=threads or self.target.threads)
 
     @property
     def state_schema(self) -> str:

@@ -69,6 +69,8 @@ _PUSH_OPTIONS = (
     ),
     click.option("--allow-removals", is_flag=True, help="Let a push remove more than 30% of a view's entities."),
     click.option("--allow-eviction", is_flag=True, help="Push to a Redis that may evict keys."),
+    click.option("--prune", is_flag=True, help="Remove views from Redis that the project no longer defines."),
+    click.option("--dry-run", is_flag=True, help="Tell what would be sent, and leave nothing anywhere."),
     click.option("--take-over", is_flag=True, help="Adopt keys that another warehouse or table pushed."),
 )
 _names = [name.removeprefix("--").replace("-", "_") for name, *_ in _OPTIONS]

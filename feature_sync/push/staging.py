@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,6 +19,7 @@ from feature_sync.push.state import Committed, LastPush, State, StateStore, Unfi
 from feature_sync.push.statements import Statements
 from feature_sync.sql.latest import candidates, latest_rows, newest_event
 from feature_sync.sql.pushes import PushTables, ViewTables
+from feature_sync.sql.render import Select
 from feature_sync.sql.view_query import ViewQuery
 
 _VERSION = 1
@@ -55,6 +57,24 @@ class Staged:
     def rows(self) -> int:
         """How many rows Redis will hold."""
         return self.committed.rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a push would send: the rows of `query`. Where it would send all, how many it would delete is not known."""
+
+    query: str
+    full: str | None
+    deleted: int = 0
+    rows: int = 0
+
+
+class _Counts(NamedTuple):
+    """How many keys changes write and remove, and how many rows there are then."""
+
+    written: int
+    removed: int
+    rows: int
 
 
 class Staging:
@@ -125,19 +145,10 @@ class Staging:
 
     def _stage_changes(self, state: State, known: Committed, committed: Committed) -> Staged:
         table = self._table("changes", committed.push)
-        fresh = latest_rows(self._query, now=self._clock.now)
-        uncertain = state.unfinished.table if state.unfinished else None
-        changes = self._view_tables.changes(fresh, known.table, uncertain, now=self._now)
-        self._statements.run(self._tables.create(table, changes))
-        counts = self._statements.fetch(self._view_tables.count_changes(table))[0]
-        changed, removed, removed_known, removed_alive, new = counts
-        rows = known.rows - removed_known + new
-        if removed_alive:
-            _, alive = self._statements.fetch(self._view_tables.count_rows(known.table, now=self._now))[0]
-            self._check_removals(removed_alive, alive)
-        self._check_rows(rows, state)
-        committed = msgspec.structs.replace(committed, table=known.table, rows=rows)
-        if not changed:
+        self._statements.run(self._tables.create(table, self._changes(state, known)))
+        counts = self._count(table, state, known)
+        committed = msgspec.structs.replace(committed, table=known.table, rows=counts.rows)
+        if not counts.written and not counts.removed:
             self._statements.run(self._tables.drop(table))
             committed = msgspec.structs.replace(committed, push=known.push)
             return Staged(push=known.push, state=state, committed=committed, is_unchanged=True)
@@ -148,8 +159,44 @@ class Staging:
             state=self._begin(state, unfinished),
             committed=committed,
             table=table,
-            written=changed - removed,
+            written=counts.written,
         )
+
+    def _changes(self, state: State, known: Committed) -> Select:
+        uncertain = state.unfinished.table if state.unfinished else None
+        fresh = latest_rows(self._query, now=self._clock.now)
+        return self._view_tables.changes(fresh, known.table, uncertain, now=self._now)
+
+    def _count(self, changes: Select | str, state: State, known: Committed) -> _Counts:
+        """Count changes, and hold back those that look wrong."""
+        changed, removed, removed_known, removed_alive, new = self._statements.fetch(
+            self._view_tables.count_changes(changes)
+        )[0]
+        counts = _Counts(written=changed - removed, removed=removed, rows=known.rows - removed_known + new)
+        if removed_alive:
+            _, alive = self._statements.fetch(self._view_tables.count_rows(known.table, now=self._now))[0]
+            self._check_removals(removed_alive, alive)
+        self._check_rows(counts.rows, state)
+        return counts
+
+    def preview(self) -> Preview:
+        """Tell what would be staged, and write nothing.
+
+        Raises:
+            HeldBack: It would be held back.
+            OnlineStoreError: The keys in Redis are another warehouse's.
+        """
+        state = self._states.read()
+        reason = self._why_full(state)
+        known = state.committed
+        if reason is not None or known is None:
+            fresh = latest_rows(self._query, now=self._clock.now)
+            rows = self._view_tables.rows_to_write(fresh, of_changes=False)
+            return Preview(query=self._statements.text(rows), full=reason or "")
+        changes = self._changes(state, known)
+        counts = self._count(changes, state, known)
+        rows = self._view_tables.rows_to_write(changes, of_changes=True)
+        return Preview(query=self._statements.text(rows), full=None, deleted=counts.removed, rows=counts.rows)
 
     def _begin(self, state: State, unfinished: Unfinished) -> State:
         """Record a push before it touches Redis; its list holds all keys of the one before, whose table can go."""

@@ -21,7 +21,7 @@ from feature_sync.online.marks import SENDING, Mark
 from feature_sync.online.redis import OnlineStore
 from feature_sync.online.rows import RowEncoder
 from feature_sync.push.report import Progress, Pushed, PushOptions
-from feature_sync.push.sending import Sender, Sent
+from feature_sync.push.sending import Sender, Sent, weigh
 from feature_sync.push.staging import RedisFacts, Staged, Staging
 from feature_sync.push.state import LastPush
 from feature_sync.push.statements import Statements
@@ -56,7 +56,8 @@ class ViewPush:
         self._setting = setting
         self._check = check
         self._stopped = stopped
-        self._view_prefix = view_prefix(setting.prefix, query.view.reference)
+        self.reference = query.view.reference
+        self._view_prefix = view_prefix(setting.prefix, self.reference)
         self._seconds: dict[str, float] = {}
 
     def push(self) -> Pushed:
@@ -68,7 +69,7 @@ class ViewPush:
             OnlineStoreError: Redis failed, or holds rows that were pushed at the other kind of clock.
             WarehouseError: The warehouse failed.
         """
-        setting, reference = self._setting, self._query.view.reference
+        setting = self._setting
         lease = setting.online.lease(
             self._view_prefix, duration=setting.options.lease, wait=setting.options.wait, stopped=self._stopped
         )
@@ -80,13 +81,13 @@ class ViewPush:
                     staged = staging.stage()
                     self._check()
             except HeldBack as reason:
-                return Pushed(feature_view=reference, held_back=str(reason), seconds=self._seconds)
+                return Pushed(feature_view=self.reference, held_back=str(reason), seconds=self._seconds)
             with self._timing("send"):
                 sent = self._send(warehouse, staging, staged, held_lease, facts)
             with self._timing("commit"), warehouse.transaction():
                 staging.commit(staged, self._last(sent))
         return Pushed(
-            feature_view=reference,
+            feature_view=self.reference,
             written=sent.written,
             deleted=sent.deleted,
             kept=staged.rows - sent.written,
@@ -94,6 +95,33 @@ class ViewPush:
             full=staged.full,
             push=staged.push,
             seconds=self._seconds,
+        )
+
+    def preview(self) -> Pushed:
+        """Tell what a push would do, and leave nothing anywhere.
+
+        Raises:
+            OnlineStoreError: Redis failed, or holds rows that were pushed at the other kind of clock.
+            WarehouseError: The warehouse failed.
+        """
+        setting = self._setting
+        with setting.open_warehouse() as warehouse, warehouse.snapshot(), self._timing("stage"):
+            try:
+                preview = self._staging(warehouse, self._redis_facts()).preview()
+            except HeldBack as reason:
+                return Pushed(feature_view=self.reference, held_back=str(reason), is_dry_run=True)
+            is_full = preview.full is not None
+            rows = warehouse.rows(preview.query, batch_size=_ROWS_PER_BATCH)
+            sent = weigh(setting.online, self._view_prefix, self._encoder(self._schema(0)), rows, is_full=is_full)
+        return Pushed(
+            feature_view=self.reference,
+            written=sent.written,
+            deleted=sent.deleted if is_full else preview.deleted,
+            kept=0 if is_full else preview.rows - sent.written,
+            bytes=sent.bytes,
+            full=preview.full,
+            seconds=self._seconds,
+            is_dry_run=True,
         )
 
     def _redis_facts(self) -> RedisFacts:
@@ -112,7 +140,7 @@ class ViewPush:
             )
         self._check_clock()
         return RedisFacts(
-            store=setting.online.store_id(setting.prefix),
+            store=setting.online.store_id(setting.prefix, create=not setting.options.dry_run),
             run_id=told["run_id"],
             mark=setting.online.mark(self._view_prefix),
             evicted_keys=told.get("evicted_keys", 0),
@@ -144,24 +172,27 @@ class ViewPush:
         )
 
     def _send(self, warehouse: Warehouse, staging: Staging, staged: Staged, lease: Lease, facts: RedisFacts) -> Sent:
-        setting, view = self._setting, self._query.view
+        setting = self._setting
         schema = self._schema(lease.fence)
         sender = Sender(
             setting.online,
             lease,
             facts.run_id,
             prefix=setting.prefix,
-            reference=view.reference,
-            progress=lambda rows: setting.progress(view.reference, rows),
+            reference=self.reference,
+            progress=lambda rows: setting.progress(self.reference, rows),
             stopped=self._stopped,
         )
         if staged.is_unchanged:
             sender.publish(schema)
             return Sent()
         mark = Mark(push=staged.push, status=SENDING, warehouse=staging.place, evicted_keys=facts.evicted_keys)
-        encoder = RowEncoder(self._view_prefix, schema, lag=microseconds(view.lag), expires=not setting.clock.is_fixed)
         with warehouse.handed_over(staging.queries(staged), batch_size=_ROWS_PER_BATCH) as (rows, *removed):
-            return sender.send(mark, schema, encoder, rows, removed[0] if removed else None)
+            return sender.send(mark, schema, self._encoder(schema), rows, removed[0] if removed else None)
+
+    def _encoder(self, schema: Schema) -> RowEncoder:
+        lag = microseconds(self._query.view.lag)
+        return RowEncoder(self._view_prefix, schema, lag=lag, expires=not self._setting.clock.is_fixed)
 
     def _schema(self, fence: int) -> Schema:
         view, clock = self._query.view, self._setting.clock

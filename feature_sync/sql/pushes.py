@@ -143,13 +143,12 @@ class ViewTables:
         removed, known, alive = (quoted(name) for name in (self.is_removed, self.was_known, self.was_alive))
         new = exp.and_(exp.not_(removed.copy()), exp.not_(known.copy()))
         counts = (removed.copy(), exp.and_(removed.copy(), known), exp.and_(removed.copy(), alive), new)
-        rows = self._tables.table(changes) if isinstance(changes, str) else changes.subquery(_name("changes"))
-        return exp.select(exp.Count(this=exp.Star()), *map(_count, counts)).from_(rows)
+        return exp.select(exp.Count(this=exp.Star()), *map(_count, counts)).from_(self._source(changes))
 
-    def rows_to_write(self, name: str, *, of_changes: bool) -> exp.Select:
-        """Select the rows of a table, as they are to be sent."""
+    def rows_to_write(self, source: str | exp.Select, *, of_changes: bool) -> exp.Select:
+        """Select the rows of a table or a query, as they are to be sent."""
         columns = (*self._keys, *self._values[:-1])
-        rows = exp.select(*map(quoted, columns)).from_(self._tables.table(name))
+        rows = exp.select(*map(quoted, columns)).from_(self._source(source))
         return rows.where(exp.not_(quoted(self.is_removed))) if of_changes else rows
 
     def keys_to_delete(self, name: str) -> exp.Select:
@@ -166,6 +165,9 @@ class ViewTables:
             exp.Delete(this=self._tables.table(rows), where=exp.Where(this=exp.Exists(this=changed))),
             exp.insert(kept.where(exp.not_(quoted(self.is_removed))), self._tables.table(rows), columns=columns),
         ]
+
+    def _source(self, source: str | exp.Select) -> exp.Table | exp.Subquery:
+        return self._tables.table(source) if isinstance(source, str) else source.subquery(_name("source"))
 
     def alive(self, *, of: str, now: int) -> list[exp.Expr]:
         """The conditions by which a row still answers at a moment, in microseconds UTC."""

@@ -12,6 +12,7 @@ from feature_sync.sql.dialects import dialect_named
 
 Statement: TypeAlias = exp.Expr
 Query: TypeAlias = exp.Query
+Select: TypeAlias = exp.Select
 _LINE = 100
 _JINJA = re.compile(r"\{(?=[{%#])")
 
