@@ -99,6 +99,11 @@ class ViewTables:
         self._keys = tuple(query.key_types)
         self._values = (query.event_timestamp_name, query.valid_until_name, *query.feature_types, query.row_hash_name)
 
+    @property
+    def life(self) -> tuple[str, ...]:
+        """The columns by which `alive` tells rows that still answer."""
+        return self._keys[0], self._query.event_timestamp_name, self._query.valid_until_name
+
     def changes(self, fresh: exp.Select, known: str, uncertain: str | None, *, now: int) -> exp.Select:
         """Select the keys whose fresh row differs from the known one, with the fresh row.
 
