@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -221,7 +221,9 @@ class FeatureStore:
         from feature_sync.push import PushOptions, Setting
 
         return Setting(
-            open_warehouse=lambda: self._open_warehouse(writable=not options.get("dry_run")),
+            open_warehouse=partial(
+                self._open_warehouse, writable=not options.get("dry_run"), wait=bool(options.get("wait"))
+            ),
             online=self._open_online(),
             prefix=self.key_prefix,
             clock=self._clock(as_of),
@@ -336,7 +338,7 @@ class FeatureStore:
                 raise RequestError(f"{spoken_selection(select, exclude)} selects no feature view that is online")
         return views
 
-    def _open_warehouse(self, *, writable: bool = False) -> Warehouse:
+    def _open_warehouse(self, *, writable: bool = False, wait: bool = False) -> Warehouse:
         from feature_sync.warehouses import open_warehouse
 
         built_for = self.manifest.metadata.adapter_type
@@ -345,7 +347,7 @@ class FeatureStore:
                 f"{self.manifest.path} was written for {built_for}, but the target {self.target.name} is "
                 f"{self.target.adapter}; run dbt build --target {self.target.name}"
             )
-        return open_warehouse(self.target, writable=writable)
+        return open_warehouse(self.target, writable=writable, wait=wait)
 
     def _open_online(self) -> OnlineStore:
         from feature_sync.online.redis import OnlineStore
