@@ -7,13 +7,16 @@ PROJECT := pyproject.toml constraints.txt
 export DBT_PROFILES_DIR := $(CURDIR)/profiles
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: demo test lint format clean
+.PHONY: demo test proof lint format clean
 
 demo: .venv/.demo ## Build the example on DuckDB, push it to an embedded Redis, read a vector, write a training set
 	@$(BIN)/python scripts/demo.py
 
 test: .venv/.test ## Run all tests, against real servers that the tests start and stop
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
+
+proof: .venv/.test ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
+	@$(BIN)/python -m pytest -m slow --numprocesses 2 --dist worksteal
 
 lint: .venv/.test ## Check style, types, floors, SQL and dbt's YAML
 	@$(BIN)/ruff check
