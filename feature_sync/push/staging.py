@@ -101,6 +101,7 @@ class Staging:
         self._states = StateStore(statements, self._tables, key, facts.store)
         self._now = to_microseconds(clock.now)
         self._definition = f"{_VERSION} {query.dialect.hash_version} {view_fingerprint(query.view)}"
+        self._after = State()
         self.place = f"{statements.warehouse.place} {query.view.relation.name}"
 
     def stage(self) -> Staged:
@@ -210,10 +211,8 @@ class Staging:
         return Preview(query=self._statements.text(rows), full=None, deleted=counts.removed, rows=counts.rows)
 
     def _begin(self, state: State, unfinished: Unfinished) -> State:
-        """Record a push before it touches Redis; its list holds all keys of the one before, whose table can go."""
-        old = [state.unfinished.table] if state.unfinished else []
-        self._statements.run(*(self._tables.drop(table) for table in old))
-        return self._states.write(msgspec.structs.replace(state, unfinished=unfinished))
+        """Record a push before it touches Redis; its list holds all keys of the one before."""
+        return self._states.write(state, msgspec.structs.replace(state, unfinished=unfinished))
 
     def commit(self, staged: Staged, last: LastPush) -> None:
         """Say that Redis now holds what was staged.
@@ -221,12 +220,13 @@ class Staging:
         Raises:
             LeaseLost: Another push has changed the state since this one was staged.
         """
-        old = staged.state.committed
-        self._states.write(State(revision=staged.state.revision, committed=staged.committed, last=last))
+        self._after = self._states.write(staged.state, State(committed=staged.committed, last=last))
         if staged.table and staged.full is None:  # only now it is sure that the tables are there
             self._statements.run(*self._view_tables.apply(staged.table, staged.committed.table))
-        gone = {each.table for each in (old, staged.state.unfinished) if each is not None} - {staged.committed.table}
-        self._statements.run(*(self._tables.drop(table) for table in sorted(gone)))
+
+    def clean(self) -> None:
+        """Drop the tables that the commit has left."""
+        self._states.clean(self._after)
 
     def queries(self, staged: Staged) -> list[str]:
         """Write the queries for the rows to write, and for the keys to delete; a full push finds those in Redis."""

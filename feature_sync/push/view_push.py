@@ -86,6 +86,7 @@ class ViewPush:
                 sent = self._send(warehouse, staging, staged, held_lease, facts)
             with self._timing("commit"), warehouse.transaction():
                 staging.commit(staged, self._last(sent))
+            staging.clean()
         return Pushed(
             feature_view=self.reference,
             written=sent.written,

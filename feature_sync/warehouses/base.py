@@ -77,6 +77,10 @@ class Warehouse(ABC):
         """Run a statement that gives no rows; returns how many it touched, where the warehouse says so."""
 
     @abstractmethod
+    def execute_if_free(self, statement: str) -> None:
+        """Run a statement outside a transaction, unless somebody else holds what it needs."""
+
+    @abstractmethod
     def handed_over(
         self, queries: Sequence[str], *, batch_size: int
     ) -> AbstractContextManager[Sequence[Iterator[list[tuple[Any, ...]]]]]:

@@ -164,6 +164,11 @@ class DuckDBWarehouse(Warehouse):
             answer = self._connection.execute(statement).fetchone()
         return int(answer[0]) if answer else 0
 
+    def execute_if_free(self, statement: str) -> None:
+        """Run a statement; what another thread of this process holds leads to a conflict."""
+        with suppress(WarehouseConflict):
+            self.execute(statement)
+
     @contextmanager
     def handed_over(
         self, queries: Sequence[str], *, batch_size: int

@@ -6,7 +6,7 @@ import io
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
@@ -26,9 +26,13 @@ if TYPE_CHECKING:
 
 _SECONDS_TO_CONNECT = 10
 _CONFLICTS = (
-    psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation,
+    psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable,
+    psycopg.errors.UniqueViolation,
     psycopg.errors.DuplicateSchema, psycopg.errors.DuplicateTable,
 )  # fmt: skip
+_MILLISECONDS_TO_LOCK = 500
+_MINUTES_TO_IDLE = 10
+"""A pusher that is suspended in a transaction loses its session then, and with it all locks."""
 _DECIMAL128_DIGITS = 38
 _COLUMN_TYPES = {
     "bool": "boolean", "int8": "smallint", "int16": "smallint", "int32": "integer", "int64": "bigint",
@@ -63,6 +67,7 @@ class PostgresSettings(msgspec.Struct):
         arguments |= {"password": self.password or self.pass_, "dbname": self.dbname or self.database}
         arguments |= {"keepalives_idle": self.keepalives_idle or None, "application_name": "feature-sync"}
         options = ["-c cursor_tuple_fraction=1"]  # a cursor's result is read whole, so plan for all of it
+        options.append(f"-c idle_in_transaction_session_timeout={_MINUTES_TO_IDLE}min")
         if self.search_path:
             options.append("-c search_path=" + re.sub(r"([\\ ])", r"\\\1", self.search_path))
         arguments["options"] = " ".join(options)
@@ -173,6 +178,12 @@ class PostgresWarehouse(Warehouse):
         """Run a statement."""
         with _translating():
             return max(self._connection.execute(statement.encode(), binary=True).rowcount, 0)
+
+    def execute_if_free(self, statement: str) -> None:
+        """Wait for a lock for a moment only: who holds it may be suspended."""
+        with suppress(WarehouseConflict), self.transaction():
+            self.execute(f"set local lock_timeout = {_MILLISECONDS_TO_LOCK}")
+            self.execute(statement)
 
     @contextmanager
     def handed_over(
