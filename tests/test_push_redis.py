@@ -111,6 +111,7 @@ def test_a_user_with_a_password_needs_few_rights_and_one_that_lacks_them_is_told
             use_everything(meters, url)
         assert "s3cr3t" not in str(refused.value)
         meters.client.execute_command("ACL", "SETUSER", "pusher", f"+{command}")
+        meters.client.delete(f"{KEYS}lease")  # without DEL it stays
     with pytest.raises(OnlineStoreError, match="does not allow it to this user"):
         push(meters.open(redis_url=url, key_prefix="another"))
     with pytest.raises(OnlineStoreError, match="refused the user or the password"):
