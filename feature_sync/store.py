@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from types import TracebackType
@@ -192,6 +192,7 @@ class FeatureStore:
         done: set[str] = set()
         for last_try in (False, False, True):
             views = [each for each in self._views_to_push(names, select, exclude) if each.reference not in done]
+            views = self._proven(views) if gate else views
             setting = self._push_setting(as_of, progress, options)
             guard = Gate(self.project.run_results, self.manifest) if gate else None
             try:
@@ -205,6 +206,13 @@ class FeatureStore:
             else:
                 yield from self._prune(setting, remove=prune)
                 return
+
+    def _proven(self, views: Iterable[FeatureView]) -> list[FeatureView]:
+        """Say which views the tests of dbt's last build found unique: among their rows no tie needs to be sought."""
+        from feature_sync.dbt.run_results import UniquenessTests
+
+        tests = UniquenessTests(self.project.run_results, self.manifest)
+        return [replace(view, is_unique=view.is_unique or tests.prove(view)) for view in views]
 
     def _prune(self, setting: Setting, *, remove: bool) -> Iterator[Pushed]:
         """Tell which views Redis holds although the project no longer defines them, or remove them."""

@@ -127,7 +127,7 @@ class Staging:
     def _stage_all(self, state: State, committed: Committed, reason: str) -> Staged:
         table = self._table("rows", committed.push)
         fresh = latest_rows(self._query, now=self._clock.now)
-        self._statements.run(self._tables.create(table, fresh))
+        self._statements.run(*self._view_tables.create_rows(table, fresh))
         rows, _ = self._statements.fetch(self._view_tables.count_rows(table, now=self._now))[0]
         if state.committed is not None:
             _, alive = self._statements.fetch(self._view_tables.count_rows(state.committed.table, now=self._now))[0]

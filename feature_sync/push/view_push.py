@@ -6,6 +6,7 @@ keys may be; Redis is marked with the push that touches it; and the commit is on
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from feature_sync.sql.view_query import ViewQuery
 from feature_sync.warehouses.base import Warehouse
 
 _ROWS_PER_BATCH = 1_024
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +83,15 @@ class ViewPush:
                     staged = staging.stage()
                     self._check()
             except HeldBack as reason:
+                self._log("held back", reason=str(reason))
                 return Pushed(feature_view=self.reference, held_back=str(reason), seconds=self._seconds)
+            self._log("staged", push=staged.push, full=staged.full, unchanged=staged.is_unchanged, rows=staged.rows)
             with self._timing("send"):
                 sent = self._send(warehouse, staging, staged, held_lease, facts)
+            self._log("sent", push=staged.push, written=sent.written, deleted=sent.deleted, bytes=sent.bytes)
             with self._timing("commit"), warehouse.transaction():
                 staging.commit(staged, self._last(sent))
+            self._log("committed", push=staged.push, seconds=self._seconds)
         return Pushed(
             feature_view=self.reference,
             written=sent.written,
@@ -216,6 +222,9 @@ class ViewPush:
             invocation_id=self._setting.invocation_id,
             as_of=clock.now if clock.is_fixed else None,
         )
+
+    def _log(self, event: str, **facts: object) -> None:
+        _LOG.info(event, extra={"feature_view": self.reference, "invocation_id": self._setting.invocation_id, **facts})
 
     @contextmanager
     def _timing(self, phase: str) -> Iterator[None]:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     import pyarrow
 
 _SECONDS_TO_CONNECT = 10
+_MORE_MEMORY_TO_SORT = SQL(
+    "select set_config('work_mem', '64MB', false) "
+    "where pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')"
+)
 _DECIMAL128_DIGITS = 38
 _COLUMN_TYPES = {
     "bool": "boolean", "int8": "smallint", "int16": "smallint", "int32": "integer", "int64": "bigint",
@@ -52,13 +56,18 @@ class PostgresSettings(msgspec.Struct):
     sslkey: str | None = None
     sslrootcert: str | None = None
 
-    def connection(self) -> dict[str, Any]:
-        """The arguments of libpq."""
+    def connection(self, *, writable: bool) -> dict[str, Any]:
+        """The arguments of libpq.
+
+        A push compares a view with as many rows as it has: the planner takes the newest rows for a few, and would
+        hash them; and it would spend longer on compiling than that saves.
+        """
         same = ("host", "user", "port", "connect_timeout", "sslmode", "sslcert", "sslkey", "sslrootcert")
         arguments = {name: getattr(self, name) for name in same}
         arguments |= {"password": self.password or self.pass_, "dbname": self.dbname or self.database}
         arguments |= {"keepalives_idle": self.keepalives_idle or None, "application_name": "feature-sync"}
         options = ["-c cursor_tuple_fraction=1"]  # a cursor's result is read whole, so plan for all of it
+        options += ["-c enable_hashjoin=off", "-c jit=off"] if writable else []
         if self.search_path:
             options.append("-c search_path=" + re.sub(r"([\\ ])", r"\\\1", self.search_path))
         arguments["options"] = " ".join(options)
@@ -85,9 +94,12 @@ class PostgresWarehouse(Warehouse):
         """
         settings = read_settings(target, PostgresSettings)
         try:
-            connection = psycopg.connect(**settings.connection())
+            connection = psycopg.connect(**settings.connection(writable=writable))
             if settings.role:
                 connection.execute(SQL("set role {}").format(Identifier(settings.role)))
+                connection.commit()
+            if writable:
+                connection.execute(_MORE_MEMORY_TO_SORT)
                 connection.commit()
             connection.read_only = not writable
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
