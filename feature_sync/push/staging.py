@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
@@ -25,7 +26,7 @@ from feature_sync.sql.view_query import ViewQuery
 _VERSION = 1
 """Of the rows that pushes keep in the warehouse: raise it when rows of before can no longer be compared."""
 _LARGEST_REMOVAL = 0.3
-_LONGEST_NAME = 30
+_LONGEST_NAME = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,8 @@ class Staging:
         self._tables = PushTables(options.schema)
         self._view_tables = ViewTables(self._tables, query)
         self._states = StateStore(statements, self._tables, key, facts.store)
+        name = re.sub(r"\W+", "_", query.view.reference.lower(), flags=re.ASCII)[:_LONGEST_NAME]
+        self._prefix = f"{name}_{sha256(f'{key} {facts.store}'.encode()).hexdigest()[:8]}_"
         self._now = to_microseconds(clock.now)
         self._definition = f"{_VERSION} {query.dialect.hash_version} {view_fingerprint(query.view)}"
         self.place = f"{statements.warehouse.place} {query.view.relation.name}"
@@ -199,9 +202,7 @@ class Staging:
         return Preview(query=self._statements.text(rows), full=None, deleted=counts.removed, rows=counts.rows)
 
     def _begin(self, state: State, unfinished: Unfinished) -> State:
-        """Record a push before it touches Redis; its list holds all keys of the one before, whose table can go."""
-        old = [state.unfinished.table] if state.unfinished else []
-        self._statements.run(*(self._tables.drop(table) for table in old))
+        """Record a push before it touches Redis; its list holds all keys of the one before."""
         return self._states.write(msgspec.structs.replace(state, unfinished=unfinished))
 
     def commit(self, staged: Staged, last: LastPush) -> None:
@@ -210,12 +211,14 @@ class Staging:
         Raises:
             LeaseLost: Another push has changed the state since this one was staged.
         """
-        old = staged.state.committed
         if staged.table and staged.full is None:
             self._statements.run(*self._view_tables.apply(staged.table, staged.committed.table))
         self._states.write(State(revision=staged.state.revision, committed=staged.committed, last=last))
-        gone = {each.table for each in (old, staged.state.unfinished) if each is not None} - {staged.committed.table}
-        self._statements.run(*(self._tables.drop(table) for table in sorted(gone)))
+
+    def sweep(self) -> None:
+        """Drop the tables that no state names any more; one that a suspended push still reads is left for later."""
+        for name in self._states.unnamed(self._prefix):
+            self._statements.try_run(self._tables.drop(name))
 
     def queries(self, staged: Staged) -> list[str]:
         """Write the queries for the rows to write, and for the keys to delete; a full push finds those in Redis."""
@@ -278,5 +281,4 @@ class Staging:
         raise HeldBack(f"no row answers at {now}; the newest is of {from_microseconds(newest):%Y-%m-%d %H:%M:%S}Z")
 
     def _table(self, kind: str, push: str) -> str:
-        name = re.sub(r"\W+", "_", self._query.view.reference.lower(), flags=re.ASCII)[:_LONGEST_NAME]
-        return f"{name}_{kind}_{push}"
+        return f"{self._prefix}{kind}_{push}"

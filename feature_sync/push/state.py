@@ -86,8 +86,7 @@ class StateStore:
             raise WarehouseError(
                 f"{self._tables.schema}.{STATE} cannot be read ({unreadable}); drop that schema and push again"
             ) from unreadable
-        needed = [each.table for each in (state.committed, state.unfinished) if each is not None]
-        return state if names.issuperset(needed) else State(revision=revision, last=state.last)
+        return state if names.issuperset(_named(state)) else State(revision=revision, last=state.last)
 
     def write(self, state: State) -> State:
         """Write the next revision.
@@ -108,12 +107,20 @@ class StateStore:
         """Drop the state, and the tables that it names."""
         state = self.read()
         if state.revision:
-            tables = {each.table for each in (state.committed, state.unfinished) if each is not None}
-            self._statements.run(*(self._tables.drop(table) for table in sorted(tables)))
+            self._statements.run(*(self._tables.drop(table) for table in sorted(_named(state))))
             self._statements.run(self._tables.delete_state(*self._row))
+
+    def unnamed(self, prefix: str) -> list[str]:
+        """The tables of this view and Redis, by what their names begin with, that the state does not name."""
+        named = _named(self.read())
+        return sorted(name for name in self._existing_tables() - named if name.startswith(prefix))
 
     def _existing_tables(self) -> set[str]:
         return existing_tables(self._statements, self._tables)
+
+
+def _named(state: State) -> set[str]:
+    return {each.table for each in (state.committed, state.unfinished) if each is not None}
 
 
 def create_states(statements: Statements, tables: PushTables) -> None:

@@ -43,6 +43,10 @@ class Statements:
             touched = self.warehouse.execute(self.text(statement))
         return touched
 
+    def try_run(self, statement: Statement) -> bool:
+        """Run a statement by itself, unless somebody is in its way; tells whether it was run."""
+        return self.warehouse.try_execute(self.text(statement))
+
     def fetch(self, query: Query) -> list[tuple[Any, ...]]:
         """Read a short result."""
         batches = self.warehouse.rows(self.text(query), batch_size=_ROWS_PER_BATCH)

@@ -77,6 +77,10 @@ class Warehouse(ABC):
         """Run a statement that gives no rows; returns how many it touched, where the warehouse says so."""
 
     @abstractmethod
+    def try_execute(self, statement: str) -> bool:
+        """Run a statement by itself, unless somebody is in its way; tells whether it was run."""
+
+    @abstractmethod
     def handed_over(
         self, queries: Sequence[str], *, batch_size: int
     ) -> AbstractContextManager[Sequence[Iterator[list[tuple[Any, ...]]]]]:

@@ -163,6 +163,11 @@ class DuckDBWarehouse(Warehouse):
             answer = self._connection.execute(statement).fetchone()
         return int(answer[0]) if answer else 0
 
+    def try_execute(self, statement: str) -> bool:
+        """Run a statement: nobody else has the file."""
+        self.execute(statement)
+        return True
+
     @contextmanager
     def handed_over(
         self, queries: Sequence[str], *, batch_size: int

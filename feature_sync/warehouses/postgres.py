@@ -60,14 +60,16 @@ class PostgresSettings(msgspec.Struct):
         """The arguments of libpq.
 
         A push compares a view with as many rows as it has: the planner takes the newest rows for a few, and would
-        hash them; and it would spend longer on compiling than that saves.
+        hash them; and it would spend longer on compiling than that saves. Should its process be suspended in a
+        transaction, the server ends it, so that it stands in nobody's way.
         """
         same = ("host", "user", "port", "connect_timeout", "sslmode", "sslcert", "sslkey", "sslrootcert")
         arguments = {name: getattr(self, name) for name in same}
         arguments |= {"password": self.password or self.pass_, "dbname": self.dbname or self.database}
         arguments |= {"keepalives_idle": self.keepalives_idle or None, "application_name": "feature-sync"}
         options = ["-c cursor_tuple_fraction=1"]  # a cursor's result is read whole, so plan for all of it
-        options += ["-c enable_hashjoin=off", "-c jit=off"] if writable else []
+        if writable:
+            options += ["-c enable_hashjoin=off", "-c jit=off", "-c idle_in_transaction_session_timeout=60s"]
         if self.search_path:
             options.append("-c search_path=" + re.sub(r"([\\ ])", r"\\\1", self.search_path))
         arguments["options"] = " ".join(options)
@@ -181,6 +183,17 @@ class PostgresWarehouse(Warehouse):
         """Run a statement."""
         with _translating():
             return max(self._connection.execute(statement.encode(), binary=True).rowcount, 0)
+
+    def try_execute(self, statement: str) -> bool:
+        """Run a statement, but wait for no lock: a suspended process may hold one for as long as it likes."""
+        with _translating():
+            try:
+                with self._connection.transaction():
+                    self._connection.execute("set local lock_timeout = '1s'")
+                    self._connection.execute(statement.encode(), binary=True)
+            except psycopg.errors.LockNotAvailable:
+                return False
+        return True
 
     @contextmanager
     def handed_over(
