@@ -1,0 +1,70 @@
+"""The data: made by the engines themselves from arithmetic alone, so that every run has the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SPREAD = 31_536_000
+"""All moments lie within a year; this many seconds."""
+_STRIDES = (104_729, 15_485_863, 32_452_843, 49_979_687, 67_867_967)
+"""Primes that scatter each view's rows over the year in an order of their own."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many rows: of the spine, of each view, and of one entity."""
+
+    spine: int
+    rows: int
+    depth: int
+
+    @property
+    def entities(self) -> int:
+        """How many entities share the rows."""
+        return max(1, self.rows // self.depth)
+
+    def __str__(self) -> str:
+        return f"{short(self.spine)} spine × {short(self.rows)} rows, {self.depth:,} an entity"
+
+
+def short(count: int) -> str:
+    """Write a count of rows: 10M, 100k."""
+    for unit, size in (("M", 1_000_000), ("k", 1_000)):
+        if count >= size and count % (size // 10) == 0:
+            return f"{count / size:g}{unit}"
+    return f"{count:,}"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How an engine counts from 0, and how it divides whole numbers."""
+
+    numbers: str
+    divide: str
+
+    def spine(self, sizes: Sizes) -> str:
+        """Select the spine: an id, the entity, the moment asked, and a label."""
+        return (
+            f"select i as row_id, (i * 31) % {sizes.entities} as entity_id, "
+            f"timestamp '2024-01-01 00:00:00' + interval '1 second' * ((i * 179426549) % {SPREAD}) as asked_at, "
+            f"i % 2 = 0 as label from {self.numbers.format(sizes.spine)}"
+        )
+
+    def view(self, number: int, sizes: Sizes, *, has_ties: bool = False) -> str:
+        """Select the rows of a view: an entity, when, and two features.
+
+        The rows of an entity are spread over the year. With ties, about an eighth of them share their timestamp.
+        """
+        share = SPREAD // sizes.depth
+        unit = max(1, share // 4) if has_ties else 1
+        second = f"((i {self.divide} {sizes.entities}) * {share} + (i * {_STRIDES[number]}) % {share})"
+        return (
+            f"select i % {sizes.entities} as entity_id, timestamp '2024-01-01 00:00:00' + interval '1 second' * "
+            f"(({second} {self.divide} {unit}) * {unit}) as happened_at, "
+            f"cast((i * {number + 7}) % 1000 as double precision) / 10 as amount_{number}, "
+            f"(i * {number + 3}) % 77 as count_{number} from {self.numbers.format(sizes.rows)}"
+        )
+
+
+DUCKDB = Engine("(select range as i from range({})) numbers", "//")
+POSTGRES = Engine("(select generate_series(0::bigint, {} - 1) as i) numbers", "/")
