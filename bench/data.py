@@ -53,16 +53,17 @@ class Engine:
     def view(self, number: int, sizes: Sizes, *, has_ties: bool = False) -> str:
         """Select the rows of a view: an entity, when, and two features.
 
-        The rows of an entity are spread over the year. With ties, about an eighth of them share their timestamp.
+        The rows of an entity are spread over the year. With ties, every eighth repeats the timestamp of the one before.
         """
         share = SPREAD // sizes.depth
-        unit = max(1, share // 4) if has_ties else 1
-        second = f"((i {self.divide} {sizes.entities}) * {share} + (i * {_STRIDES[number]}) % {share})"
+        place = f"i {self.divide} {sizes.entities}"
+        row = f"(i - case when {place} % 8 = 7 then {sizes.entities} else 0 end)" if has_ties else "i"
+        second = f"{row} {self.divide} {sizes.entities} * {share} + {row} * {_STRIDES[number]} % {share}"
         return (
             f"select i % {sizes.entities} as entity_id, timestamp '2024-01-01 00:00:00' + interval '1 second' * "
-            f"(({second} {self.divide} {unit}) * {unit}) as happened_at, "
+            f"({second}) as happened_at, "
             f"cast((i * {number + 7}) % 1000 as double precision) / 10 as amount_{number}, "
-            f"(i * {number + 3}) % 77 as count_{number} from {self.numbers.format(sizes.rows)}"
+            f"(i * {number + 3}) % 77 as count_{number} from {self.numbers.format(sizes.rows)} order by happened_at"
         )
 
 

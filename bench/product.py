@@ -80,5 +80,6 @@ def _relation(name: str, types: dict[str, str], event_time: str | None = None) -
         location=Location("bench", name),
         columns={column: Column(name=column, data_type=kind, stored_as=column) for column, kind in types.items()},
         columns_are_complete=True,
+        is_table=True,
         event_time=event_time,
     )
