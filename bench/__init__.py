@@ -1,5 +1,5 @@
-"""Benchmarks of the point-in-time join: `python -m bench`, or `make bench`.
+"""Benchmarks of the point-in-time join: `make bench`, or `python -m bench`.
 
-Every contender answers the same question on the same data in the same run; the answers are compared before a clock is
-started, rounds alternate between the contenders, and medians count.
+Every contender answers the same question on the same data in the same run. Answers are compared before anything counts,
+rounds alternate between the contenders, and medians are shown.
 """

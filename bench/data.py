@@ -18,6 +18,11 @@ class Sizes:
     rows: int
     depth: int
 
+    @classmethod
+    def scaled(cls, scale: float, *, spine: int, rows: int, depth: int) -> Sizes:
+        """Scale the rows; the depth of an entity's history stays."""
+        return cls(max(10, round(spine * scale)), max(10, round(rows * scale)), depth)
+
     @property
     def entities(self) -> int:
         """How many entities share the rows."""
@@ -36,10 +41,10 @@ def short(count: int) -> str:
 
 
 @dataclass(frozen=True)
-class Engine:
-    """How an engine counts from 0, and how it divides whole numbers."""
+class Numbers:
+    """How a warehouse counts from 0, and how it divides whole numbers."""
 
-    numbers: str
+    counted: str
     divide: str
 
     def spine(self, sizes: Sizes) -> str:
@@ -47,25 +52,26 @@ class Engine:
         return (
             f"select i as row_id, (i * 31) % {sizes.entities} as entity_id, "
             f"timestamp '2024-01-01 00:00:00' + interval '1 second' * ((i * 179426549) % {SPREAD}) as asked_at, "
-            f"i % 2 = 0 as label from {self.numbers.format(sizes.spine)}"
+            f"i % 2 = 0 as label from {self.counted.format(sizes.spine)}"
         )
 
     def view(self, number: int, sizes: Sizes, *, has_ties: bool = False) -> str:
         """Select the rows of a view: an entity, when, and two features.
 
-        The rows of an entity are spread over the year. With ties, every eighth repeats the timestamp of the one before.
+        The rows of an entity are spread over the year. All rows lie in the order of time, as in a table that grows.
+        With ties, every eighth row of an entity repeats the timestamp of the one before.
         """
         share = SPREAD // sizes.depth
         place = f"i {self.divide} {sizes.entities}"
         row = f"(i - case when {place} % 8 = 7 then {sizes.entities} else 0 end)" if has_ties else "i"
         second = f"{row} {self.divide} {sizes.entities} * {share} + {row} * {_STRIDES[number]} % {share}"
         return (
-            f"select i % {sizes.entities} as entity_id, timestamp '2024-01-01 00:00:00' + interval '1 second' * "
-            f"({second}) as happened_at, "
+            f"select i % {sizes.entities} as entity_id, "
+            f"timestamp '2024-01-01 00:00:00' + interval '1 second' * ({second}) as happened_at, "
             f"cast((i * {number + 7}) % 1000 as double precision) / 10 as amount_{number}, "
-            f"(i * {number + 3}) % 77 as count_{number} from {self.numbers.format(sizes.rows)} order by happened_at"
+            f"(i * {number + 3}) % 77 as count_{number} from {self.counted.format(sizes.rows)} order by happened_at"
         )
 
 
-DUCKDB = Engine("(select range as i from range({})) numbers", "//")
-POSTGRES = Engine("(select generate_series(0::bigint, {} - 1) as i) numbers", "/")
+DUCKDB = Numbers("(select range as i from range({})) numbers", "//")
+POSTGRES = Numbers("(select generate_series(0::bigint, {} - 1) as i) numbers", "/")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bench.product import FEATURES
+
 
 def asof(views: Iterable[int]) -> str:
     """Join ASOF, as one does on DuckDB; right only where no two rows of an entity share a timestamp."""
@@ -14,9 +16,23 @@ def asof_of_distinct(views: Iterable[int]) -> str:
     """Join ASOF the rows that remain when of each entity and timestamp one is kept, the same every time."""
     kept = (
         "(select * from view_{0} qualify row_number() over "
-        "(partition by entity_id, happened_at order by amount_{0} desc, count_{0} desc) = 1)"
+        "(partition by entity_id, happened_at order by amount_{0} desc nulls last, count_{0} desc nulls last) = 1)"
     )
     return _asof({number: kept.format(number) for number in views})
+
+
+def inequality(views: Iterable[int]) -> str:
+    """Join every row of the spine with every earlier row of its entity, number them, and keep the first."""
+    views = tuple(views)
+    answers = (
+        f"v{number} as (select * from (select s.row_id, f.amount_{number}, f.count_{number}, row_number() over "
+        f"(partition by s.row_id order by f.happened_at desc, f.amount_{number} desc, f.count_{number} desc) as place "
+        f"from spine s join view_{number} f on s.entity_id = f.entity_id and f.happened_at <= s.asked_at) ranked "
+        "where place = 1)"
+        for number in views
+    )
+    joins = (f"left join v{number} on s.row_id = v{number}.row_id" for number in views)
+    return f"with {', '.join(answers)} select {_columns(views)} from spine s {' '.join(joins)}"
 
 
 def _asof(tables: dict[int, str]) -> str:
@@ -27,21 +43,6 @@ def _asof(tables: dict[int, str]) -> str:
     return f"select {_columns(tables)} from spine s {' '.join(joins)}"
 
 
-def inequality(views: Iterable[int]) -> str:
-    """Join every row of the spine with every earlier row of its entity, number them, and keep the first."""
-    parts, joins = [], []
-    views = list(views)
-    for number in views:
-        parts.append(
-            f"v{number} as (select * from (select s.row_id, f.amount_{number}, f.count_{number}, "
-            f"row_number() over (partition by s.row_id order by f.happened_at desc, f.amount_{number} desc, "
-            f"f.count_{number} desc) as place from spine s join view_{number} f "
-            "on s.entity_id = f.entity_id and f.happened_at <= s.asked_at) ranked where place = 1)"
-        )
-        joins.append(f"left join v{number} on s.row_id = v{number}.row_id")
-    return f"with {', '.join(parts)} select {_columns(views)} from spine s {' '.join(joins)}"
-
-
 def _columns(views: Iterable[int]) -> str:
-    features = [f"v{number}.{name}_{number}" for number in views for name in ("amount", "count")]
+    features = [f"v{number}.{name}_{number}" for number in views for name in FEATURES]
     return ", ".join(["s.row_id", "s.entity_id", "s.asked_at", "s.label", *features])

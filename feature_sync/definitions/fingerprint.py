@@ -9,7 +9,8 @@ from typing import Any
 
 from feature_sync.definitions.feature_service import FeatureService
 
-_WORDS = {"location", "description", "owner", "is_label", "online", "latest_version", "is_unique", "is_indexed", "is_table"}
+_WORDS = {"location", "description", "owner", "is_label", "online", "latest_version"}
+_WORDS |= {"is_unique", "is_indexed", "is_table"}
 
 
 def fingerprint(service: FeatureService) -> str:

@@ -39,8 +39,8 @@ def names_for(taken: Iterable[str]) -> Names:
 class Step(NamedTuple):
     """One named step of the query, and the comment that explains it.
 
-    `is_kept` says whether it is evaluated once and kept, or evaluated again by each step that reads it; None leaves that
-    to the warehouse.
+    `is_kept` says whether it is evaluated once and kept, or anew for each step that reads it; None leaves that to the
+    warehouse.
     """
 
     name: str
