@@ -24,6 +24,7 @@ def main(sections: tuple[str, ...], scale: float, json_path: Path | None, *, doc
     console, tables = Console(), list[Table]()
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
         for name in sections or SECTIONS:
+            click.echo(f"{name} ...", err=True)
             for table in SECTIONS[name](Path(folder), scale):
                 table.print(console)
                 tables.append(table)

@@ -121,7 +121,7 @@ class DuckDBEngine(Engine):
     numbers = DUCKDB
 
     def __init__(self, path: Path) -> None:
-        self._connection = duckdb.connect(str(path), config={"memory_limit": "8GB"})
+        self._connection = duckdb.connect(str(path))
 
     def execute(self, statement: str) -> object:
         return self._connection.execute(statement)

@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 ROUNDS = 3
-PATIENCE = 10
+PATIENCE = 30
 """Who takes longer than this many seconds runs once."""
 NEVER = float("inf")
 
