@@ -7,13 +7,16 @@ PROJECT := pyproject.toml constraints.txt
 export DBT_PROFILES_DIR := $(CURDIR)/profiles
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: demo test lint format clean
+.PHONY: demo test bench lint format clean
 
 demo: .venv/.demo ## Build the example on DuckDB, push it to an embedded Redis, read a vector, write a training set
 	@$(BIN)/python scripts/demo.py
 
 test: .venv/.test ## Run all tests, against real servers that the tests start and stop
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
+
+bench: .venv/.test .venv-feast/.made ## Time the point-in-time join against SQL by hand and Feast, for half an hour
+	@$(BIN)/python -m bench
 
 lint: .venv/.test ## Check style, types, floors, SQL and dbt's YAML
 	@$(BIN)/ruff check
@@ -31,7 +34,7 @@ format: .venv/.test ## Put everything into the house's style
 
 clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@if [ -x $(BIN)/feature-sync ]; then $(BIN)/feature-sync redis stop; fi
-	@rm -rf .venv target logs .feature_sync *.duckdb .coverage*
+	@rm -rf .venv .venv-feast target logs .feature_sync *.duckdb .coverage*
 
 .venv/.made:
 	@echo "Making a virtual environment in .venv"
@@ -49,3 +52,9 @@ clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@echo "Installing what the tests need (a minute or two)"
 	@$(PIP) --editable '.[duckdb,postgres,pandas]' --group test --group lint
 	@touch $@ .venv/.demo
+
+.venv-feast/.made: bench/feast.txt
+	@echo "Installing Feast into an environment of its own (a minute)"
+	@$(PYTHON) -m venv .venv-feast
+	@.venv-feast/bin/python -m pip --disable-pip-version-check install --quiet --requirement bench/feast.txt
+	@touch $@

@@ -47,7 +47,8 @@ def training_query(
     asking = SpineQuery(spine, adapter=adapter, dialect=written, keys=service.join_keys)
     _check(service, asking, queries)
     names = _names(service, spine)
-    steps = [Step(SPINE, asking.rows(names.asked_at), "The moments to answer.")]
+    once = True if spine.query is not None and written.materializes else None
+    steps = [Step(SPINE, asking.rows(names.asked_at), "The moments to answer.", is_kept=once)]
     joins: list[exp.Join] = []
     answers: dict[str, Answer] = {}
     asked_by = SPINE
@@ -67,8 +68,7 @@ def training_query(
     result.set("joins", joins)
     if spine.order_by:
         result = result.order_by(*asking.order(of=SPINE))
-    once = SPINE if spine.query is not None and written.materializes else None
-    return written.finished(_with_steps(result, steps, once=once))
+    return written.finished(_with_steps(result, steps))
 
 
 def _names(service: FeatureService, spine: Spine) -> Names:
@@ -102,14 +102,14 @@ def _group(questions: list[Question], names: Names, spine: str, taken: list[str]
     return Group(tuple(questions), names, spine, taken[-1])
 
 
-def _with_steps(result: exp.Select, steps: list[Step], *, once: str | None) -> exp.Select:
+def _with_steps(result: exp.Select, steps: list[Step]) -> exp.Select:
     for step in steps:
         first = step.query
         while isinstance(first, exp.Union):
             first = first.this
         first.add_comments([step.comment], prepend=True)
         name = exp.to_identifier(step.name, quoted=True)
-        result = result.with_(name, as_=step.query, materialized=step.name == once or None, copy=False)
+        result = result.with_(name, as_=step.query, materialized=step.is_kept, copy=False)
     return result
 
 

@@ -37,11 +37,16 @@ def names_for(taken: Iterable[str]) -> Names:
 
 
 class Step(NamedTuple):
-    """One named step of the query, and the comment that explains it."""
+    """One named step of the query, and the comment that explains it.
+
+    `is_kept` says whether it is evaluated once and kept, or anew for each step that reads it; None leaves that to the
+    warehouse.
+    """
 
     name: str
     query: exp.Query
     comment: str
+    is_kept: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

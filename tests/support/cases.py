@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -117,7 +117,7 @@ def _views(draw, number: int, keys: list[str], key_types: dict[str, str]) -> Fea
     entity = Entity(name="thing", join_keys=tuple(keys))
     return FeatureView(
         name=f"View {number}",
-        relation=_relation(f"view {number}", types),
+        relation=replace(_relation(f"view {number}", types), is_table=draw(st.booleans())),
         entities=(entity,),
         features=tuple(features),
         history=history,
