@@ -2,87 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import os
-import random
-from datetime import UTC
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 
-import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from psycopg.types.json import set_json_loads
+from sqlglot import exp
 
-from feature_sync.definitions import Period
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.point_in_time import training_query
 from feature_sync.sql.render import render
+from feature_sync.value_types import ValueType
 from tests.support import oracle
-from tests.support.bigquery import GoogleSql
 from tests.support.cases import Case, cases
+from tests.support.engines import OnDuckDB, OnPostgres, ask, canonical, load, strategies
 
 SESSION_ZONES = ["UTC", "America/New_York", "Asia/Kolkata"]
 
 
-class OnDuckDB:
-    """Runs a case on an embedded DuckDB."""
-
-    dialect = "duckdb"
-
-    def __init__(self):
-        self.connection = duckdb.connect()
-
-    def set_zone(self, zone):
-        self.connection.execute(f"set timezone = '{zone}'")
-
-    def load(self, relation, rows):
-        columns = list(relation.columns.values())
-        declared = ", ".join(f'"{column.name}" {column.data_type}' for column in columns)
-        self.connection.execute(f"create or replace table {relation.name} ({declared})")
-        marks = ", ".join("?" for _ in columns)
-        for row in rows:
-            self.connection.execute(
-                f"insert into {relation.name} values ({marks})", [row[column.name] for column in columns]
-            )
-
-    def fetch(self, sql):
-        cursor = self.connection.execute(sql)
-        names = [each[0] for each in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-class OnPostgres:
-    """Runs a case on a real PostgreSQL, in tables that end with the session."""
-
-    dialect = "postgres"
-
-    def __init__(self, server):
-        self.connection = server.connect(prepare_threshold=None)
-        set_json_loads(bytes.decode, self.connection)
-
-    def set_zone(self, zone):
-        self.connection.execute(f"set timezone = '{zone}'")
-
-    def load(self, relation, rows):
-        columns = list(relation.columns.values())
-        declared = ", ".join(f'"{column.name}" {column.data_type}' for column in columns)
-        self.connection.execute(f"drop table if exists {relation.name}")
-        self.connection.execute(f"create temp table {relation.name} ({declared})")
-        with self.connection.cursor() as cursor, cursor.copy(f"copy {relation.name} from stdin") as copy:
-            for row in rows:
-                copy.write_row([row[column.name] for column in columns])
-
-    def fetch(self, sql):
-        cursor = self.connection.execute(sql)
-        names = [each.name for each in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
 @pytest.fixture(scope="module", params=["duckdb", "postgres", "bigquery"])
 def warehouse(request):
-    """A warehouse to ask; for BigQuery, the engine with which Google defines what its SQL means."""
+    """A warehouse to ask; for BigQuery, the engine by which Google defines what its SQL means."""
     if request.param == "bigquery":
+        from tests.support.bigquery import GoogleSql
+
         yield GoogleSql()
         return
     engine = OnDuckDB() if request.param == "duckdb" else OnPostgres(request.getfixturevalue("postgres"))
@@ -90,51 +34,12 @@ def warehouse(request):
     engine.connection.close()
 
 
-def strategies(warehouse, case: Case) -> list[str | None]:
-    """All ways in which the warehouse can be asked; None leaves the choice to the product."""
-    bitemporal = any(selection.view.known_at for selection in case.service.selections)
-    known = dialect_named(warehouse.dialect).strategies
-    return [None, *(each for each in known if each != "asof" or not bitemporal)]
-
-
-def ask(warehouse, case: Case, strategy: str | None = None, asked: Period | None = None) -> list[dict]:
-    sql = render(
-        training_query(case.service, case.spine, adapter=warehouse.dialect, strategy=strategy, asked=asked),
-        dialect=warehouse.dialect,
-    )
-    return warehouse.fetch(sql)
-
-
-def load(warehouse, case: Case, *, seed: int | None = None) -> None:
-    for selection in case.service.selections:
-        rows = list(case.tables[selection.view.reference])
-        if seed is not None:
-            random.Random(seed).shuffle(rows)
-        warehouse.load(selection.view.relation, rows)
-    warehouse.load(case.spine.relation, case.spine_rows)
-
-
-def canonical(rows: list[dict]) -> list[list[tuple]]:
-    """Rows as sorted text, so that order does not count while types, NaN and duplicates do."""
-    return sorted([(name, spelled(value)) for name, value in row.items()] for row in rows)
-
-
-def spelled(value) -> str:
-    if isinstance(value, float) and math.isnan(value):
-        return "float nan"
-    if isinstance(value, Decimal):
-        value = value.normalize()
-    if hasattr(value, "tzinfo") and value.tzinfo is not None:
-        value = value.astimezone(UTC)
-    return f"{type(value).__name__} {value}"
-
-
 def examples(usual: int) -> settings:
     """How many cases to generate; HYPOTHESIS_TIMES multiplies them, to search for longer."""
     return settings(max_examples=usual * int(os.environ.get("HYPOTHESIS_TIMES", "1")))
 
 
-@examples(60)
+@examples(500)
 @given(data=st.data(), zone=st.sampled_from(SESSION_ZONES))
 def test_every_spine_row_gets_what_the_oracle_finds_by_every_strategy_in_every_session_zone(warehouse, data, zone):
     case = data.draw(cases(warehouse.dialect))
@@ -186,3 +91,33 @@ def test_the_same_definitions_give_the_same_bytes(data, dialect):
     case = data.draw(cases(dialect))
     texts = {render(training_query(case.service, case.spine, adapter=dialect), dialect=dialect) for _ in range(3)}
     assert len(texts) == 1
+
+
+# Days on which clocks are turned: back (an hour comes twice) and forward (one is skipped); by half an hour in Lord
+# Howe, at midnight in Havana and São Paulo; Apia skipped a whole day.
+TURNED = {
+    "Europe/Paris": [datetime(2013, 10, 27), datetime(2013, 3, 31)],
+    "America/New_York": [datetime(2013, 11, 3), datetime(2013, 3, 10)],
+    "Australia/Lord_Howe": [datetime(2013, 4, 7), datetime(2013, 10, 6)],
+    "America/Havana": [datetime(2013, 11, 3), datetime(2013, 3, 10)],
+    "America/Sao_Paulo": [datetime(2013, 2, 16), datetime(2013, 10, 20)],
+    "Pacific/Apia": [datetime(2011, 12, 30)],
+    "Asia/Kolkata": [datetime(2013, 3, 31)],
+}
+
+
+@pytest.mark.parametrize("zone", TURNED)
+def test_a_wall_clock_that_comes_twice_or_never_means_its_later_reading(warehouse, zone):
+    dialect = dialect_named(warehouse.dialect)
+    quarters = [quarter * timedelta(minutes=15) for quarter in range(-4, 112)]
+    clocks = [day + since for day in TURNED[zone] for since in quarters]
+    readings = [
+        dialect.utc(dialect.literal(clock.replace(tzinfo=UTC), NAIVE), NAIVE, timezone=zone).as_(f"at_{at}")
+        for at, clock in enumerate(clocks)
+    ]
+    (found,) = warehouse.fetch(render(exp.select(*readings), dialect=warehouse.dialect))
+    expected = [oracle.instant(clock, zone).replace(tzinfo=None) for clock in clocks]
+    assert [moment.replace(tzinfo=None) for moment in found.values()] == expected
+
+
+NAIVE = ValueType("timestamp")

@@ -1,4 +1,4 @@
-"""BigQuery's SQL without BigQuery: Google's own analyzer reads it against typed tables, its reference engine runs it."""
+"""BigQuery's SQL without BigQuery: Google's own analyzer reads it, and its reference engine runs it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from zetasql.api import CatalogBuilder, TableBuilder, TypeFactory
 from zetasql.core import ServerError, ZetaSqlLocalService
 from zetasql.types import (
     AnalyzeRequest,
-    AnalyzeResponse,
     AnalyzerOptions,
     EvaluateQueryRequest,
-    EvaluateQueryResponse,
     LanguageFeature,
     LanguageOptions,
     NameResolutionMode,
     PrepareQueryRequest,
-    PrepareQueryResponse,
     ProductMode,
     SimpleCatalog,
     TableContent,
@@ -28,10 +25,13 @@ from zetasql.types import (
     Value,
     ZetaSQLBuiltinFunctionOptions,
 )
+from zetasql.wasi._pb2.zetasql.local_service import local_service_pb2
 
 # What of the language our queries need, each documented by BigQuery. With its maximum features the analyzer would also
 # take what BigQuery refuses: ordering by arrays and JSON, grouping by arrays, comparing JSON.
 FEATURES = [
+    LanguageFeature.FEATURE_ADDITIONAL_STRING_FUNCTIONS,
+    LanguageFeature.FEATURE_ALIASES_FOR_STRING_AND_DATE_FUNCTIONS,
     LanguageFeature.FEATURE_ANALYTIC_FUNCTIONS,
     LanguageFeature.FEATURE_BIGNUMERIC_TYPE,
     LanguageFeature.FEATURE_CIVIL_TIME,
@@ -39,6 +39,7 @@ FEATURES = [
     LanguageFeature.FEATURE_NULLS_FIRST_LAST_IN_ORDER_BY,
     LanguageFeature.FEATURE_NUMERIC_TYPE,
     LanguageFeature.FEATURE_PARAMETERIZED_TYPES,
+    LanguageFeature.FEATURE_SAFE_FUNCTION_CALL,
     LanguageFeature.FEATURE_WITH_ON_SUBQUERY,
 ]
 _LANGUAGE = LanguageOptions(
@@ -47,19 +48,18 @@ _LANGUAGE = LanguageOptions(
     enabled_language_features=FEATURES,
 )
 _FUNCTIONS = ZetaSQLBuiltinFunctionOptions(language_options=_LANGUAGE)
+# Types by sqlglot's names for them.
 _KINDS = {
     "BIGINT": TypeKind.TYPE_INT64,
+    "INT": TypeKind.TYPE_INT64,
     "DOUBLE": TypeKind.TYPE_DOUBLE,
     "TEXT": TypeKind.TYPE_STRING,
-    "VARCHAR": TypeKind.TYPE_STRING,
     "BOOLEAN": TypeKind.TYPE_BOOL,
     "DECIMAL": TypeKind.TYPE_NUMERIC,
     "BIGDECIMAL": TypeKind.TYPE_BIGNUMERIC,
     "DATE": TypeKind.TYPE_DATE,
     "TIMESTAMPTZ": TypeKind.TYPE_TIMESTAMP,
     "TIMESTAMP": TypeKind.TYPE_DATETIME,
-    "DATETIME": TypeKind.TYPE_DATETIME,
-    "VARBINARY": TypeKind.TYPE_BYTES,
     "BINARY": TypeKind.TYPE_BYTES,
     "JSON": TypeKind.TYPE_JSON,
 }
@@ -86,7 +86,7 @@ class GoogleSql:
         self._zone = zone
 
     def load(self, relation, rows: list[dict]) -> None:
-        """Make a table with a relation's columns, and fill it; the engine runs queries over those without a data set."""
+        """Make a table with a relation's columns, and fill it; the engine fills only those outside data sets."""
         path = _path(relation)
         types = {
             column.name: exp.DataType.build(column.data_type, dialect="bigquery")
@@ -102,7 +102,7 @@ class GoogleSql:
     def analyse(self, sql: str) -> dict[str, str]:
         """Let the analyzer read a query: the names and types of its columns."""
         request = AnalyzeRequest(sql_statement=sql, options=self._options, simple_catalog=self._catalog)
-        found = self._call("Analyze", request, AnalyzeResponse)
+        found = self._call("Analyze", request, local_service_pb2.AnalyzeResponse)
         columns = found.resolved_statement.resolved_query_stmt_node.output_column_list
         return {each.name: _kind(each.column.type) for each in columns}
 
@@ -111,11 +111,13 @@ class GoogleSql:
         request = PrepareQueryRequest(
             sql=sql, options=self._options, simple_catalog=self._catalog, table_content=self._rows
         )
-        prepared = self._call("PrepareQuery", request, PrepareQueryResponse).prepared
+        prepared = self._call("PrepareQuery", request, local_service_pb2.PrepareQueryResponse).prepared
         kinds = {each.name: _kind(each.type) for each in prepared.columns}
         number = prepared.prepared_query_id
         try:
-            answer = self._call("EvaluateQuery", EvaluateQueryRequest(prepared_query_id=number), EvaluateQueryResponse)
+            answer = self._call(
+                "EvaluateQuery", EvaluateQueryRequest(prepared_query_id=number), local_service_pb2.EvaluateQueryResponse
+            )
         finally:
             self._service.unprepare_query(prepared_query_id=number)
         return [
@@ -127,7 +129,7 @@ class GoogleSql:
         """Call the analyzer's service; the wheel's own wrappers of its answers are slow, and lose timestamps."""
         try:
             return self._service.wasm_client.call_grpc_func(
-                f"ZetaSqlLocalService_{function}", request.to_proto(), answer_type._PROTO_CLASS
+                f"ZetaSqlLocalService_{function}", request.to_proto(), answer_type
             )
         except ServerError as refused:
             raise Refused(str(refused)) from refused
@@ -180,21 +182,19 @@ def _cell(value, kind: exp.DataType) -> Value:
         return Value()
     if name == "ARRAY":
         return Value(array_value=Value.Array(element=[_cell(each, kind.expressions[0]) for each in value]))
-    if name == "DECIMAL":
-        scaled = int(value.scaleb(_NUMERIC_SCALE))
-        return Value(numeric_value=scaled.to_bytes(scaled.bit_length() // 8 + 1, "little", signed=True))
-    if name == "DATE":
-        return Value(date_value=(value - _EPOCH).days)
-    if name == "TIMESTAMPTZ":
-        moment = Timestamp()
-        moment.FromDatetime(value.astimezone(UTC).replace(tzinfo=None))
-        return Value(timestamp_value=moment)
-    if name in ("TIMESTAMP", "DATETIME"):
-        return Value(datetime_value=_civil(value))
-    if name == "JSON":
-        return Value(json_value=value)
-    written = {bool: "bool_value", int: "int64_value", float: "double_value", str: "string_value", bytes: "bytes_value"}
-    return Value(**{written[type(value)]: value})
+    field, convert = _FIELDS[name]
+    return Value(**{field: convert(value)})
+
+
+def _number(value: Decimal) -> bytes:
+    scaled = int(value.scaleb(_NUMERIC_SCALE))
+    return scaled.to_bytes(scaled.bit_length() // 8 + 1, "little", signed=True)
+
+
+def _instant(value: datetime) -> Timestamp:
+    moment = Timestamp()
+    moment.FromDatetime(value.astimezone(UTC).replace(tzinfo=None))
+    return moment
 
 
 def _civil(value: datetime) -> Value.Datetime:
@@ -219,15 +219,7 @@ def _value(cell, kind: str):
     content = getattr(cell, given)
     if kind == "ARRAY":
         return [_value(each, "") for each in content.element]
-    if kind == "NUMERIC":
-        return Decimal(int.from_bytes(content, "little", signed=True)).scaleb(-_NUMERIC_SCALE)
-    if kind == "DATE":
-        return _EPOCH + timedelta(days=content)
-    if kind == "TIMESTAMP":
-        return content.ToDatetime(tzinfo=UTC)
-    if kind == "DATETIME":
-        return _wall_clock(content)
-    return content
+    return _READERS[kind](content) if kind in _READERS else content
 
 
 def _wall_clock(content) -> datetime:
@@ -235,3 +227,23 @@ def _wall_clock(content) -> datetime:
     return datetime(
         bits >> 26, bits >> 22 & 15, bits >> 17 & 31, bits >> 12 & 31, bits >> 6 & 63, bits & 63, content.nanos // 1000
     )
+
+
+_FIELDS = {
+    "BIGINT": ("int64_value", int),
+    "DOUBLE": ("double_value", float),
+    "TEXT": ("string_value", str),
+    "BOOLEAN": ("bool_value", bool),
+    "DECIMAL": ("numeric_value", _number),
+    "DATE": ("date_value", lambda value: (value - _EPOCH).days),
+    "TIMESTAMPTZ": ("timestamp_value", _instant),
+    "TIMESTAMP": ("datetime_value", _civil),
+    "BINARY": ("bytes_value", bytes),
+    "JSON": ("json_value", str),
+}
+_READERS = {
+    "NUMERIC": lambda content: Decimal(int.from_bytes(content, "little", signed=True)).scaleb(-_NUMERIC_SCALE),
+    "DATE": lambda content: _EPOCH + timedelta(days=content),
+    "TIMESTAMP": lambda content: content.ToDatetime(tzinfo=UTC),
+    "DATETIME": _wall_clock,
+}

@@ -159,10 +159,7 @@ class _Cases:
         views = self._versions(draw, draw(st.integers(1, 4)), key_types, zones)
         selections = self._selections(draw, views, key_types, full_names=full_names)
         service = FeatureService(name="generated", selections=tuple(selections), full_names=full_names).checked()
-        tables = {
-            view.reference: _without_ties(view, draw(_some(self._rows(view, key_types, pools, times))))
-            for view in views
-        }
+        tables = {view.reference: self._table(draw, view, key_types, pools, times) for view in views}
         asked_at, time_type = draw(st.sampled_from(SPINE_TIMES)), draw(st.sampled_from([*TIME_TYPES, "date"]))
         kinds = {"row": "integer", "Label_x": "text"}
         for selection in selections:
@@ -269,6 +266,17 @@ class _Cases:
         if len(names) == 2 and len(set(key_types.values())) == 1 and draw(st.integers(0, 5)) == 0:
             return (names[0], names[0])
         return tuple(names)
+
+    def _table(
+        self, draw, view: FeatureView, key_types: dict[str, str], pools: dict[str, list], times: _Times
+    ) -> list[dict]:
+        """Rows, and twins of some: of the same entity at the same moment, with other values."""
+        rows = draw(_some(self._rows(view, key_types, pools, times)))
+        elders, twins = rows[:2], draw(st.lists(self._rows(view, key_types, pools, times), max_size=4)) if rows else []
+        for twin in twins:
+            elder, other = draw(st.sampled_from(elders)), draw(st.sampled_from(["", *view.times]))
+            rows.append(twin | {name: elder[name] for name in (*view.join_keys, *view.times) if name != other})
+        return _without_ties(view, rows)
 
     def _rows(
         self, view: FeatureView, key_types: dict[str, str], pools: dict[str, list], times: _Times
