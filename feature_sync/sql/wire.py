@@ -16,7 +16,7 @@ _TEXTS = ("decimal", "wideint", "uuid", "interval", "json")
 def wire(value: exp.Expr, kind: ValueType, *, dialect: Dialect) -> exp.Expr:
     """Convert a value: a date to days and a timestamp to microseconds since 1970, what has no such form to text."""
     if kind.kind in _TEXTS:
-        return dialect.json_text(value) if kind.kind == "json" else exp.cast(value, "text")
+        return dialect.stored_json(value) if kind.kind == "json" else exp.cast(value, "text")
     if kind.kind == "date":
         return dialect.days(value)
     if kind.kind in ("timestamp", "timestamptz"):

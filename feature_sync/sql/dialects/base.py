@@ -90,6 +90,10 @@ class Dialect:
         """Write a value as JSON text; null stays null."""
         return exp.cast(exp.Anonymous(this="TO_JSON", expressions=[value]), "text")
 
+    def stored_json(self, value: exp.Expr) -> exp.Expr:
+        """Write a JSON value as the text that the warehouse keeps."""
+        return exp.cast(value, "text")
+
     def md5(self, text: exp.Expr) -> exp.Expr:
         """Hash text to 32 hexadecimal digits, in lower case."""
         return exp.MD5(this=text)

@@ -42,6 +42,9 @@ class BigQuery(Dialect):
         text = exp.If(this=is_not_null(value), true=call("TO_JSON_STRING", value.copy()))
         return exp.Case(ifs=[text])
 
+    def stored_json(self, value: exp.Expr) -> exp.Expr:
+        return self.json_text(value)
+
 
 def _last_reading(wall_clock: exp.Expr, timezone: str) -> exp.Expr:
     """Read a wall clock; BigQuery takes the first of two readings, so see whether the next day's offset gives another.
