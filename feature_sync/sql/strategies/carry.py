@@ -76,7 +76,7 @@ def _carried(group: Group) -> exp.Select:
     """Carry the highest numbers along; rows that became available at the very moment asked come before it."""
     names = group.names
     keys = [quoted(key) for key in dict.fromkeys(group.spine_keys)]
-    order = [exp.Ordered(this=quoted(names.moment)), exp.Ordered(this=quoted(names.is_asked))]
+    order = [quoted(names.moment), quoted(names.is_asked)]  # neither is ever null, so nothing is said of nulls
     so_far = exp.WindowSpec(kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW")
     carried = exp.select(*keys, quoted(names.moment), quoted(names.is_asked)).from_(step_table(group.step("line")))
     for question in group.questions:
