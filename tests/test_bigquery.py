@@ -181,6 +181,12 @@ def test_the_range_asked_is_a_literal_on_the_raw_column_so_that_partitions_are_p
     assert "`seen_at` <= CAST('2024-03-02' AS DATE)" in days
 
 
+def test_no_step_has_a_dot_in_its_name_which_bigquery_would_take_for_a_data_set():
+    selection = replace(selection_of(VIEWS["instants"]), alias="a.role")
+    query = training_query(service_of([selection], name="all"), ASKS, adapter="bigquery")
+    assert all("." not in step.alias for step in query.ctes)
+
+
 # What the analyzer refuses
 
 

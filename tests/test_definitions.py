@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from feature_sync.dbt.manifest import read_manifest
 from feature_sync.dbt.registry import read_registry
-from feature_sync.definitions import History, format_duration, parse_duration, parse_features
+from feature_sync.definitions import History, format_duration, parse_duration, parse_features, service_of
 from feature_sync.errors import DefinitionError, RequestError, UnknownName
 
 COLUMNS = {
@@ -224,6 +224,30 @@ def test_an_unpinned_view_means_what_depends_on_resolved_and_warns(read):
         read(*versions, exposure(features, depends_on=["model.shop.orders.v1", "model.shop.orders.v2"]))
 
 
+def test_versions_of_one_view_stand_side_by_side_under_the_names_that_dbt_gives_their_tables(read):
+    versions = [model(version=version, feature_view=CUSTOMER) for version in (1, 2)]
+    depends_on = ["model.shop.orders.v1", "model.shop.orders.v2"]
+    features = {"orders.v1": ["spent"], "orders.v2": ["email"]}
+    service = read(*versions, exposure(features, depends_on=depends_on)).feature_services["churn"]
+    assert [(each.alias, each.view.version) for each in service.selections] == [("orders_v1", "1"), ("orders_v2", "2")]
+    both = {"orders.v1": ["spent"], "orders.v2": ["spent"]}
+    full = read(*versions, exposure(both, depends_on=depends_on, full_names=True)).feature_services["churn"]
+    assert full.feature_names == ("orders_v1__spent", "orders_v2__spent")
+    with pytest.raises(DefinitionError, match="orders_v1 and orders_v2 both have a feature 'spent'"):
+        read(*versions, exposure(both, depends_on=depends_on))
+
+
+def test_no_two_entries_of_a_service_carry_one_name(read):
+    views = [
+        *(model(version=version, feature_view=CUSTOMER) for version in (1, 2)),
+        model("refunds", feature_view=CUSTOMER),
+    ]
+    features = {"orders.v1": ["spent"], "orders.v2": ["email"], "orders_v1": {"view": "refunds", "features": ["spent"]}}
+    depends_on = ["model.shop.orders.v1", "model.shop.orders.v2", "model.shop.refunds"]
+    with pytest.raises(DefinitionError, match="two entries are called 'orders_v1'; call one of them otherwise"):
+        read(*views, exposure(features, depends_on=depends_on, full_names=True))
+
+
 def test_an_alias_has_keys_of_its_own_and_full_names_tell_the_roles_apart(read):
     view = model(feature_view={"entities": {"customer": ["customer_id", "email"]}})
     roles = {
@@ -271,6 +295,8 @@ def test_features_to_explore_are_written_view_colon_feature(read):
     assert selection.features == ("spent", "email")
     with pytest.raises(RequestError, match="write view:feature"):
         parse_features(["spent"], registry)
+    with pytest.raises(RequestError, match="orders lists the feature 'spent' twice"):
+        service_of(parse_features(["orders:spent", "orders:spent"], registry), name="mine")
     with pytest.raises(UnknownName, match="did you mean 'spent'"):
         parse_features(["orders:spend"], registry)
 

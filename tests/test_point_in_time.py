@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
 
@@ -16,7 +15,7 @@ from feature_sync.sql.render import render
 from feature_sync.value_types import ValueType
 from tests.support import oracle
 from tests.support.cases import Case, cases
-from tests.support.engines import OnDuckDB, OnPostgres, ask, canonical, load, strategies
+from tests.support.engines import OnDuckDB, OnPostgres, ask, canonical, examples, load, strategies
 
 SESSION_ZONES = ["UTC", "America/New_York", "Asia/Kolkata"]
 
@@ -32,11 +31,6 @@ def warehouse(request):
     engine = OnDuckDB() if request.param == "duckdb" else OnPostgres(request.getfixturevalue("postgres"))
     yield engine
     engine.connection.close()
-
-
-def examples(usual: int) -> settings:
-    """How many cases to generate; HYPOTHESIS_TIMES multiplies them, to search for longer."""
-    return settings(max_examples=usual * int(os.environ.get("HYPOTHESIS_TIMES", "1")))
 
 
 @examples(500)

@@ -221,5 +221,8 @@ def step_table(name: str) -> exp.Table:
 
 
 def prefix_for(name: str, taken: Iterable[str]) -> str:
-    """Name steps after a view or an entity: short enough for every warehouse, and unlike the prefixes before."""
-    return unused(name.encode()[:_LONGEST_PREFIX].decode(errors="ignore"), taken)
+    """Name steps after a view or an entity: short enough for every warehouse, and unlike the prefixes before.
+
+    BigQuery takes a dot in the name of a table for the end of a data set's, quoted or not.
+    """
+    return unused(name.replace(".", "_").encode()[:_LONGEST_PREFIX].decode(errors="ignore"), taken)

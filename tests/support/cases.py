@@ -20,6 +20,8 @@ from feature_sync.definitions import (
     Relation,
     Selection,
     Spine,
+    selection_of,
+    told_apart,
 )
 from feature_sync.errors import Location
 from tests.support import oracle
@@ -65,7 +67,7 @@ VALUES = {
 DEFAULTS = {
     "integer": (7, 7),
     "float": (1, 1.0),
-    "text": ("it's none", "it's none"),
+    "text": ("it's \\none", "it's \\none"),
     "flag": (True, True),
     "decimal": ("0.5", Decimal("0.5")),
     "date": ("2013-01-01", date(2013, 1, 1)),
@@ -245,8 +247,8 @@ class _Cases:
         self, draw, views: list[FeatureView], key_types: dict[str, str], *, full_names: bool
     ) -> list[Selection]:
         """Each view, and some of them again in another role, asked by keys of its own."""
-        roles = [(view, view.reference) for view in views]
-        roles += [(view, f"other {view.reference}") for view in views if draw(st.integers(0, 3)) == 0]
+        roles = [(each.view, each.alias) for each in told_apart(map(selection_of, views))]
+        roles += [(view, f"other {alias}") for view, alias in roles if draw(st.integers(0, 3)) == 0]
         free = {name.casefold() for name in FEATURE_NAMES}
         selections = []
         for view, alias in roles:

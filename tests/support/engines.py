@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 from datetime import UTC
 from decimal import Decimal
 
 import duckdb
+from hypothesis import settings
 from psycopg.types.json import set_json_loads
 
 from feature_sync.definitions import Period
@@ -108,3 +110,8 @@ def spelled(value) -> str:
     if hasattr(value, "tzinfo") and value.tzinfo is not None:
         value = value.astimezone(UTC)
     return f"{type(value).__name__} {value}"
+
+
+def examples(usual: int) -> settings:
+    """How many cases to generate; HYPOTHESIS_TIMES multiplies them, to search for longer."""
+    return settings(max_examples=usual * int(os.environ.get("HYPOTHESIS_TIMES", "1")))

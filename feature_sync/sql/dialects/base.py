@@ -33,6 +33,8 @@ class Dialect:
     moment_type: ClassVar[str] = "timestamp"
     naive_type: ClassVar[str] = "timestamp"
     """A wall clock without a zone, to the microsecond."""
+    number_type: ClassVar[str] = "bigint"
+    """The type of a row's number."""
     numbers_across_entities: ClassVar[bool] = False
     """Whether the carry strategy should find a row by its number alone, because the planner misjudges the keys."""
     puts_nan_highest: ClassVar[bool] = True

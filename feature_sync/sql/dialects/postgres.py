@@ -55,5 +55,9 @@ class Redshift(Dialect):
     def fold(self, name: str) -> str:
         return name.lower()
 
+    def microseconds(self, moment: exp.Expr) -> exp.Expr:
+        epoch = self._cast(exp.Literal.string("1970-01-01"))
+        return exp.Anonymous(this="DATEDIFF", expressions=[exp.var("MICROSECOND"), epoch, moment])
+
     def json_text(self, value: exp.Expr) -> exp.Expr:
         return call("JSON_SERIALIZE", value)
