@@ -14,7 +14,7 @@ from time import perf_counter
 
 from feature_sync.clock import Clock
 from feature_sync.errors import HeldBack, OnlineStoreError
-from feature_sync.online.codec import Schema
+from feature_sync.online.codec import schema_of
 from feature_sync.online.keys import view_prefix
 from feature_sync.online.lease import Lease
 from feature_sync.online.marks import SENDING, Mark
@@ -23,10 +23,10 @@ from feature_sync.online.rows import RowEncoder
 from feature_sync.push.report import Progress, Pushed, PushOptions
 from feature_sync.push.sending import Sender, Sent
 from feature_sync.push.staging import RedisFacts, Staged, Staging
-from feature_sync.push.state import LastPush
-from feature_sync.push.statements import Statements
+from feature_sync.push_state import LastPush
 from feature_sync.sql.pushes import microseconds
 from feature_sync.sql.view_query import ViewQuery
+from feature_sync.statements import Statements
 from feature_sync.warehouses.base import Warehouse
 
 _ROWS_PER_BATCH = 1_024
@@ -145,7 +145,13 @@ class ViewPush:
 
     def _send(self, warehouse: Warehouse, staging: Staging, staged: Staged, lease: Lease, facts: RedisFacts) -> Sent:
         setting, view = self._setting, self._query.view
-        schema = self._schema(lease.fence)
+        schema = schema_of(
+            view,
+            self._query.key_types,
+            self._query.feature_types,
+            as_of=setting.clock.now if setting.clock.is_fixed else None,
+            fence=lease.fence,
+        )
         sender = Sender(
             setting.online,
             lease,
@@ -162,17 +168,6 @@ class ViewPush:
         encoder = RowEncoder(self._view_prefix, schema, lag=microseconds(view.lag), expires=not setting.clock.is_fixed)
         with warehouse.handed_over(staging.queries(staged), batch_size=_ROWS_PER_BATCH) as (rows, *removed):
             return sender.send(mark, schema, encoder, rows, removed[0] if removed else None)
-
-    def _schema(self, fence: int) -> Schema:
-        view, clock = self._query.view, self._setting.clock
-        return Schema(
-            keys=tuple(self._query.key_types.items()),
-            features=tuple(self._query.feature_types.items()),
-            defaults={feature.name: feature.default for feature in view.features if feature.default is not None},
-            ttl=view.ttl,
-            as_of=clock.now if clock.is_fixed else None,
-            fence=fence,
-        )
 
     def _last(self, sent: Sent) -> LastPush:
         clock = self._setting.clock
