@@ -55,12 +55,15 @@ _TRAINING_OPTIONS = (
         "--strategy", metavar="STRATEGY", help="How to join: asof, lateral or carry; each view's best unless named."
     ),
 )
-_PUSH_OPTIONS = (
+_VIEW_OPTIONS = (
     click.argument("names", metavar="[NAME]...", nargs=-1),
     click.option(
         "-s", "--select", multiple=True, metavar="SELECTION", help="Feature views by dbt's own selection syntax."
     ),
     click.option("--exclude", multiple=True, metavar="SELECTION", help="Leave feature views out, by the same syntax."),
+)
+_PUSH_OPTIONS = (
+    *_VIEW_OPTIONS,
     click.option(
         "--threads", type=click.IntRange(1), metavar="NUMBER", help="How many views at once, in place of the profile's."
     ),
@@ -81,6 +84,16 @@ _PUSH_OPTIONS = (
     ),
     click.option("--dry-run", is_flag=True, help="Tell what would be sent, and leave nothing anywhere."),
     click.option("--take-over", is_flag=True, help="Adopt keys that another warehouse or table pushed."),
+)
+_VERIFY_OPTIONS = (
+    *_VIEW_OPTIONS,
+    click.option(
+        "--sample",
+        type=click.IntRange(1),
+        metavar="NUMBER",
+        help="Compare that many entities of each view, the same every time, and look for no extra rows.",
+    ),
+    click.option("--redact", is_flag=True, help="Show keys but no values."),
 )
 _names = [name.removeprefix("--").replace("-", "_") for name, *_ in _OPTIONS]
 
@@ -110,6 +123,13 @@ def training_options(command: Callable[Parameters, None]) -> Callable[Parameters
 def push_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
     """Add what says which views to push, and how."""
     for option in reversed(_PUSH_OPTIONS):
+        command = option(command)
+    return command
+
+
+def verify_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """Add what says which views to verify, and how."""
+    for option in reversed(_VERIFY_OPTIONS):
         command = option(command)
     return command
 

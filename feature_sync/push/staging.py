@@ -16,12 +16,12 @@ from feature_sync.errors import HeldBack, OnlineStoreError
 from feature_sync.online.codec import from_microseconds, to_microseconds
 from feature_sync.online.marks import DONE, Mark
 from feature_sync.push.report import PushOptions
-from feature_sync.push.state import Committed, LastPush, State, StateStore, Unfinished
-from feature_sync.push.statements import Statements
+from feature_sync.push_state import Committed, LastPush, State, StateStore, Unfinished
 from feature_sync.sql.latest import candidates, latest_rows, newest_event
 from feature_sync.sql.pushes import PushTables, ViewTables
 from feature_sync.sql.render import Select
 from feature_sync.sql.view_query import ViewQuery
+from feature_sync.statements import Statements
 
 _VERSION = 1
 """Of the rows that pushes keep in the warehouse: raise it when rows of before can no longer be compared."""

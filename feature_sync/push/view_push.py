@@ -15,7 +15,7 @@ from time import perf_counter
 
 from feature_sync.clock import Clock
 from feature_sync.errors import HeldBack, OnlineStoreError
-from feature_sync.online.codec import Schema
+from feature_sync.online.codec import Schema, schema_of
 from feature_sync.online.keys import view_prefix
 from feature_sync.online.lease import Lease
 from feature_sync.online.marks import SENDING, Mark
@@ -24,10 +24,10 @@ from feature_sync.online.rows import RowEncoder
 from feature_sync.push.report import Progress, Pushed, PushOptions
 from feature_sync.push.sending import Sender, Sent, weigh
 from feature_sync.push.staging import RedisFacts, Staged, Staging
-from feature_sync.push.state import LastPush
-from feature_sync.push.statements import Statements
+from feature_sync.push_state import LastPush
 from feature_sync.sql.pushes import microseconds
 from feature_sync.sql.view_query import ViewQuery
+from feature_sync.statements import Statements
 from feature_sync.warehouses.base import Warehouse
 
 _ROWS_PER_BATCH = 1_024
@@ -202,15 +202,9 @@ class ViewPush:
         return RowEncoder(self._view_prefix, schema, lag=lag, expires=not self._setting.clock.is_fixed)
 
     def _schema(self, fence: int) -> Schema:
-        view, clock = self._query.view, self._setting.clock
-        return Schema(
-            keys=tuple(self._query.key_types.items()),
-            features=tuple(self._query.feature_types.items()),
-            defaults={feature.name: feature.default for feature in view.features if feature.default is not None},
-            ttl=view.ttl,
-            as_of=clock.now if clock.is_fixed else None,
-            fence=fence,
-        )
+        query, clock = self._query, self._setting.clock
+        as_of = clock.now if clock.is_fixed else None
+        return schema_of(query.view, query.key_types, query.feature_types, as_of=as_of, fence=fence)
 
     def _last(self, sent: Sent) -> LastPush:
         clock = self._setting.clock

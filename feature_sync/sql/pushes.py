@@ -147,6 +147,17 @@ class ViewTables:
         alive = _count(exp.and_(*self.alive(of=name, now=now)))
         return exp.select(exp.Count(this=exp.Star()), alive).from_(self._tables.table(name))
 
+    def summary(self, name: str, *, now: int) -> exp.Select:
+        """Select how many rows of a table of rows are alive, and the oldest and newest event timestamp of all."""
+        moment = quoted(self._query.event_timestamp_name)
+        alive = _count(exp.and_(*self.alive(of=name, now=now)))
+        return exp.select(alive, exp.Min(this=moment), exp.Max(this=moment.copy())).from_(self._tables.table(name))
+
+    def some_keys(self, name: str, *, now: int, size: int) -> exp.Select:
+        """Select the keys of some rows that are alive."""
+        rows = exp.select(*map(quoted, self._keys)).from_(self._tables.table(name))
+        return rows.where(*self.alive(of=name, now=now)).limit(size)
+
     def count_changes(self, changes: str | exp.Select) -> exp.Select:
         """Select how many changes there are; of them removals, those of known and of living rows, and new rows."""
         removed, known, alive = (quoted(name) for name in (self.is_removed, self.was_known, self.was_alive))

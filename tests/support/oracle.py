@@ -7,7 +7,7 @@ import math
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from feature_sync.definitions import FeatureView, History
+from feature_sync.definitions import FeatureView
 
 FOREVER = datetime(2100, 1, 1)
 
@@ -17,7 +17,7 @@ def answer(view: FeatureView, rows: list[dict], keys: tuple, asked_at: datetime 
     if asked_at is None or None in keys:
         return None
     mine = [row for row in rows if tuple(row[key] for key in view.join_keys) == keys]
-    if view.history is History.TIMELESS:
+    if view.event_timestamp is None:
         return max(mine, key=lambda row: newness(view, row), default=None)
     known = [row for row in mine if is_available(view, row, asked_at)]
     newest = max(known, key=lambda row: newness(view, row), default=None)

@@ -7,8 +7,8 @@ from datetime import datetime
 import msgspec
 
 from feature_sync.errors import LeaseLost, WarehouseError
-from feature_sync.push.statements import Statements
 from feature_sync.sql.pushes import STATE, PushTables
+from feature_sync.statements import Statements
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
