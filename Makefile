@@ -7,13 +7,16 @@ PROJECT := pyproject.toml constraints.txt
 export DBT_PROFILES_DIR := $(CURDIR)/profiles
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: demo test bench lint format clean
+.PHONY: demo test proof bench lint format clean
 
 demo: .venv/.demo ## Build the example on DuckDB, push it to an embedded Redis, read a vector, write a training set
 	@$(BIN)/python scripts/demo.py
 
 test: .venv/.test ## Run all tests, against real servers that the tests start and stop
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
+
+proof: .venv/.test ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
+	@$(BIN)/python -m pytest -m slow --numprocesses 2 --dist worksteal
 
 bench: .venv/.test .venv-feast/.made ## Time the point-in-time join against SQL by hand and Feast, for half an hour
 	@$(BIN)/python -m bench

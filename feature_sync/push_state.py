@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
 
-from feature_sync.errors import LeaseLost, WarehouseError
+from feature_sync.errors import LeaseLost, WarehouseConflict, WarehouseError
 from feature_sync.sql.pushes import STATE, PushTables
 from feature_sync.statements import Statements
+
+_OUT = "another push has changed the state in the warehouse meanwhile; this one does not count"
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
     """The newest push that came to its end: Redis holds the rows of `table`.
 
-    `definition` is the fingerprint of all that decides about rows. `candidates` and `digest` are those of the rows
-    that could answer then.
+    `definition` is the fingerprint of all that decides about rows, `columns` are those that tell which of them still
+    answer. `candidates` and `digest` are those of the rows that could answer then.
     """
 
     push: str
     table: str
     rows: int
     definition: str
+    columns: tuple[str, ...] = ()
     candidates: int
     digest: str | None
 
@@ -99,8 +103,12 @@ class StateStore:
             statement = self._tables.insert_state(*self._row, content)
         else:
             statement = self._tables.update_state(*self._row, state.revision, content)
-        if self._statements.run(statement) != 1:
-            raise LeaseLost("another push has changed the state in the warehouse meanwhile; this one does not count")
+        try:
+            written = self._statements.run(statement)
+        except WarehouseConflict as conflict:
+            raise LeaseLost(_OUT) from conflict
+        if written != 1:
+            raise LeaseLost(_OUT)
         return msgspec.structs.replace(state, revision=state.revision + 1)
 
     def forget(self) -> None:
@@ -125,7 +133,9 @@ def _named(state: State) -> set[str]:
 
 def create_states(statements: Statements, tables: PushTables) -> None:
     """Create the place of all states, unless it is there: then no right to create a schema is needed."""
-    if STATE not in existing_tables(statements, tables):
+    if STATE in existing_tables(statements, tables):
+        return
+    with suppress(WarehouseConflict), statements.warehouse.transaction():  # then another push has just made it
         statements.run(*tables.create_state())
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -231,7 +231,9 @@ class FeatureStore:
         from feature_sync.push import PushOptions, Setting
 
         return Setting(
-            open_warehouse=lambda: self._open_warehouse(writable=not options.get("dry_run")),
+            open_warehouse=partial(
+                self._open_warehouse, writable=not options.get("dry_run"), wait=bool(options.get("wait"))
+            ),
             online=self._open_online(),
             prefix=self.key_prefix,
             clock=self._clock(as_of),
@@ -393,7 +395,7 @@ class FeatureStore:
                 raise RequestError(f"{spoken_selection(select, exclude)} selects no feature view that is online")
         return views
 
-    def _open_warehouse(self, *, writable: bool = False) -> Warehouse:
+    def _open_warehouse(self, *, writable: bool = False, wait: bool = False) -> Warehouse:
         from feature_sync.warehouses import open_warehouse
 
         built_for = self.manifest.metadata.adapter_type
@@ -402,7 +404,7 @@ class FeatureStore:
                 f"{self.manifest.path} was written for {built_for}, but the target {self.target.name} is "
                 f"{self.target.adapter}; run dbt build --target {self.target.name}"
             )
-        return open_warehouse(self.target, writable=writable)
+        return open_warehouse(self.target, writable=writable, wait=wait)
 
     def _open_online(self, *, may_create: bool = True) -> OnlineStore:
         """Connect to Redis; who only looks does not make an embedded one."""

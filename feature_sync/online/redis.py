@@ -169,18 +169,21 @@ def _translating(where: str) -> Iterator[None]:
     except redis.ConnectionError as lost:
         raise OnlineStoreError(f"Redis at {where} cannot be reached; is it running?") from lost
     except redis.ResponseError as refused:
-        raise OnlineStoreError(f"Redis at {where} {_refusal(str(refused))}") from refused
+        raise OnlineStoreError(f"Redis at {where} {_refusal(refused)}") from refused
 
 
-def _refusal(said: str) -> str:
-    """Say what to do about the refusals that operators meet."""
-    kind = said.partition(" ")[0]
-    if kind == "OOM" or "OOM" in said:
+def _refusal(refused: redis.ResponseError) -> str:
+    """Say what to do about the refusals that operators meet.
+
+    The client makes kinds of some and takes the first word away; scripts and our own writer leave it.
+    """
+    said = str(refused)
+    if isinstance(refused, redis.OutOfMemoryError) or "OOM" in said:
         return "is full: raise maxmemory or remove keys; nothing of this push is committed, push again"
-    if kind == "READONLY":
+    if isinstance(refused, redis.ReadOnlyError) or "READONLY" in said:
         return "is a read-only replica: push to its primary"
-    if kind == "NOPERM":
-        return f"does not allow it to this user: {said}"
+    if isinstance(refused, redis.exceptions.NoPermissionError) or "NOPERM" in said:
+        return f"does not allow it to this user: {said.removeprefix('NOPERM ')}"
     return f"refused a command: {said}"
 
 

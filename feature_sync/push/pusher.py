@@ -68,6 +68,5 @@ class Pusher:
             queries = [statements.query_of(view) for view in views]
             check_entity_types(queries)
             if not self._setting.options.dry_run:
-                with warehouse.transaction():
-                    create_states(statements, PushTables(self._setting.options.schema))
+                create_states(statements, PushTables(self._setting.options.schema))
         return queries

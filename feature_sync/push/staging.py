@@ -119,8 +119,14 @@ class Staging:
         push = secrets.token_hex(8)
         known = state.committed
         committed = Committed(
-            push=push, table="", rows=0, definition=self._definition, candidates=count, digest=digest
-        )  # fmt: skip
+            push=push,
+            table="",
+            rows=0,
+            definition=self._definition,
+            columns=self._view_tables.life,
+            candidates=count,
+            digest=digest,
+        )
         if reason is not None or known is None:
             return self._stage_all(state, committed, reason or "")
         if state.unfinished is None and (count, digest) == (known.candidates, known.digest):
@@ -133,7 +139,7 @@ class Staging:
         self._statements.run(*self._view_tables.create_rows(table, fresh))
         rows, _ = self._statements.fetch(self._view_tables.count_rows(table, now=self._now))[0]
         if state.committed is not None:
-            _, alive = self._statements.fetch(self._view_tables.count_rows(state.committed.table, now=self._now))[0]
+            alive = self._count_alive(state.committed)
             self._check_removals(alive - rows, alive)
         self._check_rows(rows, state)
         unfinished = Unfinished(pushes=(committed.push,), table=table, is_full=True)
@@ -177,10 +183,15 @@ class Staging:
         )[0]
         counts = _Counts(written=changed - removed, removed=removed, rows=known.rows - removed_known + new)
         if removed_alive:
-            _, alive = self._statements.fetch(self._view_tables.count_rows(known.table, now=self._now))[0]
-            self._check_removals(removed_alive, alive)
+            self._check_removals(removed_alive, self._count_alive(known))
         self._check_rows(counts.rows, state)
         return counts
+
+    def _count_alive(self, known: Committed) -> int:
+        """Count the entities that still answer; under a definition with other columns, all count."""
+        if known.columns != self._view_tables.life:
+            return known.rows
+        return int(self._statements.fetch(self._view_tables.count_rows(known.table, now=self._now))[0][1])
 
     def preview(self) -> Preview:
         """Tell what would be staged, and write nothing.
@@ -211,9 +222,9 @@ class Staging:
         Raises:
             LeaseLost: Another push has changed the state since this one was staged.
         """
-        if staged.table and staged.full is None:
-            self._statements.run(*self._view_tables.apply(staged.table, staged.committed.table))
         self._states.write(State(revision=staged.state.revision, committed=staged.committed, last=last))
+        if staged.table and staged.full is None:  # only now it is sure that the tables are there
+            self._statements.run(*self._view_tables.apply(staged.table, staged.committed.table))
 
     def sweep(self) -> None:
         """Drop the tables that no state names any more; one that a suspended push still reads is left for later."""
@@ -256,11 +267,11 @@ class Staging:
     def _is_followed(mark: Mark | None, state: State) -> bool:
         """Tell whether Redis holds what was committed, but for keys that an unfinished push has on its list."""
         known, unfinished = state.committed, state.unfinished
-        if mark is None or known is None:
+        if mark is None or known is None or (unfinished is not None and unfinished.is_full):
             return False
         if (mark.push, mark.status) == (known.push, DONE):
             return True
-        return unfinished is not None and not unfinished.is_full and mark.push in unfinished.pushes
+        return unfinished is not None and mark.push in unfinished.pushes
 
     def _check_removals(self, removed: int, alive: int) -> None:
         if removed > alive * _LARGEST_REMOVAL and not self._options.allow_removals:

@@ -99,6 +99,11 @@ class ViewTables:
         self._keys = tuple(query.key_types)
         self._values = (query.event_timestamp_name, query.valid_until_name, *query.feature_types, query.row_hash_name)
 
+    @property
+    def life(self) -> tuple[str, ...]:
+        """The columns by which `alive` tells rows that still answer."""
+        return self._keys[0], self._query.event_timestamp_name, self._query.valid_until_name
+
     def create_rows(self, name: str, fresh: exp.Select) -> list[exp.Expr]:
         """Create a table of rows; indexed by key where that spares a sort whenever it is compared and changed."""
         statements: list[exp.Expr] = [self._tables.create(name, fresh)]

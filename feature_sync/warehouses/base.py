@@ -32,8 +32,8 @@ class Warehouse(ABC):
 
     @classmethod
     @abstractmethod
-    def connect(cls, target: Target, *, writable: bool = False) -> Self:
-        """Connect to a target of `profiles.yml`."""
+    def connect(cls, target: Target, *, writable: bool = False, wait: bool = False) -> Self:
+        """Connect to a target of `profiles.yml`; where one process has the warehouse alone, `wait` for it to end."""
 
     @property
     @abstractmethod

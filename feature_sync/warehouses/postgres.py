@@ -18,7 +18,7 @@ from psycopg.sql import SQL, Composed, Identifier
 from psycopg.types.json import set_json_loads
 
 from feature_sync.definitions import Target
-from feature_sync.errors import RequestError, WarehouseError
+from feature_sync.errors import RequestError, WarehouseConflict, WarehouseError
 from feature_sync.warehouses.base import Warehouse, read_settings
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ _MORE_MEMORY_TO_SORT = SQL(
     "select set_config('work_mem', '64MB', false) "
     "where pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')"
 )
+_CONFLICTS = (
+    psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation,
+    psycopg.errors.DuplicateSchema, psycopg.errors.DuplicateTable,
+)  # fmt: skip
 _DECIMAL128_DIGITS = 38
 _COLUMN_TYPES = {
     "bool": "boolean", "int8": "smallint", "int16": "smallint", "int32": "integer", "int64": "bigint",
@@ -87,7 +91,7 @@ class PostgresWarehouse(Warehouse):
         self._cursors = itertools.count()
 
     @classmethod
-    def connect(cls, target: Target, *, writable: bool = False) -> Self:
+    def connect(cls, target: Target, *, writable: bool = False, wait: bool = False) -> Self:  # noqa: ARG003 - nobody has it alone
         """Connect with dbt's own fields.
 
         Raises:
@@ -295,6 +299,8 @@ def _translating() -> Iterator[None]:
         yield
     except psycopg.errors.UndefinedTable as missing:
         raise WarehouseError(f"PostgreSQL: {_one_line(missing)}; run dbt build") from missing
+    except _CONFLICTS as conflict:
+        raise WarehouseConflict(f"PostgreSQL: {_one_line(conflict)}") from conflict
     except psycopg.Error as refused:
         raise WarehouseError(f"PostgreSQL: {_one_line(refused)}") from refused
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as unfit:
