@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from feature_sync.verify import Difference, Verified
 
 _COUNTS = ("matching", "different", "missing", "extra", "expired")
+_ABOUT_VALUES = ("event timestamp", "expires")
 _LONGEST_VALUE = 40
 _UNITS = (
     ("d", timedelta(days=1)),
@@ -120,13 +121,12 @@ def _features(verified: Sequence[Verified]) -> Iterator[tuple[str, ...]]:
 def _example(verified: Verified, example: Difference) -> tuple[str, ...]:
     feature, about = example.feature, example.about
     what = about if feature is None else feature if about == "value" else f"{feature}: {about}"
-    values: list[Any] = [example.warehouse, example.redis]
+    if about not in _ABOUT_VALUES and feature is None:
+        return example.key, example.kind, what, "", ""
     if verified.are_values_redacted:
-        values = ["hidden", "hidden"]
-    elif about in ("value", "event timestamp", "expires"):
-        values = [_short(value, none="never" if about == "expires" else "null") for value in values]
-    else:
-        values = ["" if value is None else _short(value, none="") for value in values]
+        return example.key, example.kind, what, "hidden", "hidden"
+    none = "never" if about == "expires" else "null"
+    values = [_short(value, none=none) for value in (example.warehouse, example.redis)]
     return example.key, example.kind, what, *values
 
 

@@ -74,7 +74,7 @@ class Findings:
         if ended is None or ended >= to_microseconds(now):
             self._count(Kind.EXTRA, key, (None, "no string, so no row" if content is None else "", None, None))
             return
-        is_overdue = -(-ended // _MICROSECONDS) * _MICROSECONDS < to_microseconds(due)
+        is_overdue = ended < to_microseconds(due)
         self.overdue += is_overdue
         about = "should have been gone" if is_overdue else "its TTL has ended since"
         self._count(Kind.EXPIRED, key, (None, about, None, None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import Any
 
@@ -26,6 +26,8 @@ from feature_sync.warehouses.base import Warehouse
 
 _ROWS_PER_BATCH = 1_024
 _MILLISECONDS = 1_000
+_A_MILLISECOND = timedelta(milliseconds=1)
+"""Redis lets rows expire at the next whole one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +70,8 @@ class _ViewVerification:
         self._view_prefix = view_prefix(setting.prefix, view.reference)
         self._schemas = self._online.schemas(self._view_prefix)
         newest = next(reversed([*self._schemas.values()]), None)
-        self._began_at = self._online.now()
         self._pushed_as_of = None if newest is None else newest.as_of
+        self._due = self._pushed_as_of or self._online.now() - _A_MILLISECOND
         self._now = setting.as_of or self._pushed_as_of or datetime.now(UTC)
         self._mark = self._online.mark(self._view_prefix)
 
@@ -82,7 +84,7 @@ class _ViewVerification:
                 as_of=self._now,
                 is_equal=False,
                 problems=(
-                    "never pushed" if self._mark is None else "Redis has lost its schemas: no reader finds a row",
+                    "never pushed" if self._mark is None else "Redis has lost its schemas, so no reader finds it",
                 ),
             )
         holder = self._who_pushes()
@@ -145,7 +147,7 @@ class _ViewVerification:
         contents = self._online.read(keys)
         for key, content, is_there in zip(keys, contents, self._online.there(keys), strict=True):
             if is_there:  # and has not expired meanwhile
-                findings.judge_extra(key, content, now=self._now, due=self._pushed_as_of or self._began_at)
+                findings.judge_extra(key, content, now=self._now, due=self._due)
 
     def _who_pushes(self) -> str | None:
         holder = self._online.holder(self._view_prefix)
