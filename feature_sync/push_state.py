@@ -55,12 +55,18 @@ class LastPush(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it; `revision` counts the changes, and is 0 before the first."""
+    """All of it; `revision` counts the changes, and is 0 before the first. Nobody needs the tables in `dropped`."""
 
     revision: int = 0
     committed: Committed | None = None
     unfinished: Unfinished | None = None
     last: LastPush | None = None
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def tables(self) -> set[str]:
+        """The tables that are needed."""
+        return {each.table for each in (self.committed, self.unfinished) if each is not None}
 
 
 class StateStore:
@@ -90,14 +96,20 @@ class StateStore:
             raise WarehouseError(
                 f"{self._tables.schema}.{STATE} cannot be read ({unreadable}); drop that schema and push again"
             ) from unreadable
-        return state if names.issuperset(_named(state)) else State(revision=revision, last=state.last)
+        dropped = names.intersection(state.dropped)
+        if not names.issuperset(state.tables):
+            dropped |= names & state.tables
+            state = State(revision=revision, last=state.last)
+        return msgspec.structs.replace(state, dropped=tuple(sorted(dropped)))
 
-    def write(self, state: State) -> State:
-        """Write the next revision.
+    def write(self, before: State, state: State) -> State:
+        """Write the revision that follows one that was read; tables that only that one needed count as dropped.
 
         Raises:
-            LeaseLost: Somebody else has written one since this one was read.
+            LeaseLost: Somebody else has written one since.
         """
+        dropped = {*before.dropped, *before.tables} - state.tables
+        state = msgspec.structs.replace(state, revision=before.revision, dropped=tuple(sorted(dropped)))
         content = msgspec.json.encode(state).decode()
         if state.revision == 0:
             statement = self._tables.insert_state(*self._row, content)
@@ -115,20 +127,16 @@ class StateStore:
         """Drop the state, and the tables that it names."""
         state = self.read()
         if state.revision:
-            self._statements.run(*(self._tables.drop(table) for table in sorted(_named(state))))
-            self._statements.run(self._tables.delete_state(*self._row))
+            tables = sorted({*state.tables, *state.dropped})
+            self._statements.run(*map(self._tables.drop, tables), self._tables.delete_state(*self._row))
 
-    def unnamed(self, prefix: str) -> list[str]:
-        """The tables of this view and Redis, by what their names begin with, that the state does not name."""
-        named = _named(self.read())
-        return sorted(name for name in self._existing_tables() - named if name.startswith(prefix))
+    def clean(self, state: State) -> None:
+        """Drop the tables that nobody needs, but those that a pusher still reads which was left behind."""
+        for table in state.dropped:
+            self._statements.run_if_free(self._tables.drop(table))
 
     def _existing_tables(self) -> set[str]:
         return existing_tables(self._statements, self._tables)
-
-
-def _named(state: State) -> set[str]:
-    return {each.table for each in (state.committed, state.unfinished) if each is not None}
 
 
 def create_states(statements: Statements, tables: PushTables) -> None:

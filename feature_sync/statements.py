@@ -43,9 +43,9 @@ class Statements:
             touched = self.warehouse.execute(self.text(statement))
         return touched
 
-    def try_run(self, statement: Statement) -> bool:
-        """Run a statement by itself, unless somebody is in its way; tells whether it was run."""
-        return self.warehouse.try_execute(self.text(statement))
+    def run_if_free(self, statement: Statement) -> None:
+        """Run a statement outside a transaction, unless somebody else holds what it needs."""
+        self.warehouse.execute_if_free(self.text(statement))
 
     def fetch(self, query: Query) -> list[tuple[Any, ...]]:
         """Read a short result."""

@@ -88,7 +88,7 @@ class Chance:
         """Rows with timestamps that are there already, loaded later."""
         self._some(count, first, str(self._random.randint(0, self._loads)), str(self._loads))
 
-    def _older(self, count: int, first: int) -> None:
+    def _older(self, *_: int) -> None:
         """The newest rows were wrong and go; older ones answer again, or return."""
         below = self._random.randint(0, self._loads)
         self._meters.run(f"delete from {{t}} where note = 'load {below}'")
@@ -136,9 +136,8 @@ def footprint(meters) -> dict:
     client = meters.client
     states = {}
     with suppress(Exception):  # there is no schema before the first push
-        states = {row[0]: json.loads(row[1]) for row in meters.run(
-            f"select online_store, content from {meters.sync_schema}.state where feature_view = 'meters:latest_readings'"
-        )}  # fmt: skip
+        rows = meters.run(f"select feature_view, online_store, content from {meters.sync_schema}.state")
+        states = {store: json.loads(content) for view, store, content in rows if view == "meters:latest_readings"}
     state = states.get((client.get("meters:store") or b"").decode(), {})
     mark = json.loads(client.get(f"{KEYS}push") or "{}")
     return {
@@ -225,7 +224,7 @@ def test_a_push_after_redis_was_killed_under_another_makes_redis_equal_to_the_wa
             meters.server.restart()
         outcome = pushes.wait()
         outcomes[outcome.partition(";")[0]] += 1
-        assert outcome == "ok" or "Redis was restarted during the push" in outcome or "LeaseLost" in outcome, outcome
+        assert outcome == "ok" or "restarted" in outcome or "cannot be reached" in outcome or "LeaseLost" in outcome
         free_lease(meters)
         began = time.monotonic()
         assert pushes.push(meters.redis_url, ["latest_readings"], **PATIENT) == "ok", (SEED, turn)

@@ -7,26 +7,23 @@ is encoded; never more than these two exist.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import redis
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
 from feature_sync.errors import LeaseLost, OnlineStoreError
 from feature_sync.online.lease import Lease
+from feature_sync.online.patience import LOST, PUSHING, persistently
 
-_LOST = (redis.ConnectionError, redis.TimeoutError, OSError)
-_SECONDS_BEFORE_TRIES = (0.1, 0.2, 0.5, 1, 2, 4)
 _KEYS_PER_COMMAND = 500
 _BYTES_PER_READ = 65_536
 _OUT = "another push has taken over while this one was held up; nothing of it is committed, the other one counts"
 _EMPTIED = "Redis was emptied during the push; nothing of it is committed, push again"
 
-Answer = TypeVar("Answer")
 Row = tuple[bytes, bytes, int | None]
 """A key, its value, and the millisecond since 1970 at which Redis lets it expire."""
 
@@ -108,7 +105,7 @@ class Writer:
                 if on_the_wire is not None:
                     self._confirm(*on_the_wire)
                 on_the_wire = commands, replies
-                with suppress(*_LOST):  # then it is sent again when it is to be confirmed
+                with suppress(*LOST):  # then it is sent again when it is to be confirmed
                     self._send(commands)
             if on_the_wire is not None:
                 self._confirm(*on_the_wire)
@@ -139,7 +136,7 @@ class Writer:
             self._disconnect()
 
     def _run(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        return _persistently(lambda: self._transact(commands))
+        return persistently(lambda: self._transact(commands), PUSHING)
 
     def _transact(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Run commands in one transaction, followed by the first step of the next."""
@@ -184,7 +181,7 @@ class Writer:
                 self._send(commands)
             self._expect(replies)
 
-        _persistently(arrive)
+        persistently(arrive, PUSHING)
 
     def _expect(self, replies: bytes) -> None:
         try:
@@ -219,7 +216,7 @@ class Writer:
     def _refused(self) -> OnlineStoreError:
         """Tell why the fence is not where this push raised it."""
         self._disconnect()
-        return LeaseLost(_OUT) if self._client.exists(self._lease.fence_key) else OnlineStoreError(_EMPTIED)
+        return OnlineStoreError(_EMPTIED) if self._client.get(self._lease.fence_key) is None else LeaseLost(_OUT)
 
     def _disconnect(self) -> None:
         """Close the connection rather than share it: replies may still be under way, and it watches a key."""
@@ -227,16 +224,6 @@ class Writer:
             self._connection.disconnect()
             self._client.connection_pool.release(self._connection)
             self._connection = None
-
-
-def _persistently(attempt: Callable[[], Answer]) -> Answer:
-    """Try what a lost connection makes fail, again and again but not for ever."""
-    for seconds in _SECONDS_BEFORE_TRIES:
-        try:
-            return attempt()
-        except _LOST:
-            time.sleep(seconds)
-    return attempt()
 
 
 def _set_command(key: bytes, value: bytes, expires_at: int | None) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
@@ -26,7 +25,7 @@ from feature_sync.statements import Statements
 _VERSION = 1
 """Of the rows that pushes keep in the warehouse: raise it when rows of before can no longer be compared."""
 _LARGEST_REMOVAL = 0.3
-_LONGEST_NAME = 24
+_LONGEST_NAME = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +99,9 @@ class Staging:
         self._tables = PushTables(options.schema)
         self._view_tables = ViewTables(self._tables, query)
         self._states = StateStore(statements, self._tables, key, facts.store)
-        name = re.sub(r"\W+", "_", query.view.reference.lower(), flags=re.ASCII)[:_LONGEST_NAME]
-        self._prefix = f"{name}_{sha256(f'{key} {facts.store}'.encode()).hexdigest()[:8]}_"
         self._now = to_microseconds(clock.now)
         self._definition = f"{_VERSION} {query.dialect.hash_version} {view_fingerprint(query.view)}"
+        self._after = State()
         self.place = f"{statements.warehouse.place} {query.view.relation.name}"
 
     def stage(self) -> Staged:
@@ -214,7 +212,7 @@ class Staging:
 
     def _begin(self, state: State, unfinished: Unfinished) -> State:
         """Record a push before it touches Redis; its list holds all keys of the one before."""
-        return self._states.write(msgspec.structs.replace(state, unfinished=unfinished))
+        return self._states.write(state, msgspec.structs.replace(state, unfinished=unfinished))
 
     def commit(self, staged: Staged, last: LastPush) -> None:
         """Say that Redis now holds what was staged.
@@ -222,14 +220,13 @@ class Staging:
         Raises:
             LeaseLost: Another push has changed the state since this one was staged.
         """
-        self._states.write(State(revision=staged.state.revision, committed=staged.committed, last=last))
+        self._after = self._states.write(staged.state, State(committed=staged.committed, last=last))
         if staged.table and staged.full is None:  # only now it is sure that the tables are there
             self._statements.run(*self._view_tables.apply(staged.table, staged.committed.table))
 
-    def sweep(self) -> None:
-        """Drop the tables that no state names any more; one that a suspended push still reads is left for later."""
-        for name in self._states.unnamed(self._prefix):
-            self._statements.try_run(self._tables.drop(name))
+    def clean(self) -> None:
+        """Drop the tables that the commit has left."""
+        self._states.clean(self._after)
 
     def queries(self, staged: Staged) -> list[str]:
         """Write the queries for the rows to write, and for the keys to delete; a full push finds those in Redis."""
@@ -292,4 +289,5 @@ class Staging:
         raise HeldBack(f"no row answers at {now}; the newest is of {from_microseconds(newest):%Y-%m-%d %H:%M:%S}Z")
 
     def _table(self, kind: str, push: str) -> str:
-        return f"{self._prefix}{kind}_{push}"
+        name = re.sub(r"\W+", "_", self._query.view.reference.lower(), flags=re.ASCII)[:_LONGEST_NAME]
+        return f"{name}_{kind}_{push}"

@@ -91,7 +91,7 @@ class ViewPush:
             self._log("sent", push=staged.push, written=sent.written, deleted=sent.deleted, bytes=sent.bytes)
             with self._timing("commit"), warehouse.transaction():
                 staging.commit(staged, self._last(sent))
-            staging.sweep()
+            staging.clean()
             self._log("committed", push=staged.push, seconds=self._seconds)
         return Pushed(
             feature_view=self.reference,

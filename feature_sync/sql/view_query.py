@@ -236,7 +236,8 @@ class ViewQuery:
     def _order(self, *, newest_first: bool) -> list[exp.Ordered]:
         """Order by event timestamp, known at, created timestamp, then all features; null is the oldest.
 
-        Of a snapshot's rows that still tie, the one that ends last is the newest. Values alone decide, so the answer never depends on the physical order of rows.
+        Of a snapshot's rows that still tie, the one that ends last is the newest. Values alone decide, so the answer
+        never depends on the physical order of rows.
         """
         view = self.view
         times = dict.fromkeys((view.event_timestamp, view.known_at, view.created_timestamp))

@@ -77,8 +77,8 @@ class Warehouse(ABC):
         """Run a statement that gives no rows; returns how many it touched, where the warehouse says so."""
 
     @abstractmethod
-    def try_execute(self, statement: str) -> bool:
-        """Run a statement by itself, unless somebody is in its way; tells whether it was run."""
+    def execute_if_free(self, statement: str) -> None:
+        """Run a statement outside a transaction, unless somebody else holds what it needs."""
 
     @abstractmethod
     def handed_over(

@@ -171,10 +171,10 @@ class DuckDBWarehouse(Warehouse):
             answer = self._connection.execute(statement).fetchone()
         return int(answer[0]) if answer else 0
 
-    def try_execute(self, statement: str) -> bool:
-        """Run a statement: nobody else has the file."""
-        self.execute(statement)
-        return True
+    def execute_if_free(self, statement: str) -> None:
+        """Run a statement; what another thread of this process holds leads to a conflict."""
+        with suppress(WarehouseConflict):
+            self.execute(statement)
 
     @contextmanager
     def handed_over(

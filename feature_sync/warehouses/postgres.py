@@ -6,7 +6,7 @@ import io
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
@@ -30,9 +30,13 @@ _MORE_MEMORY_TO_SORT = SQL(
     "where pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')"
 )
 _CONFLICTS = (
-    psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation,
+    psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable,
+    psycopg.errors.UniqueViolation,
     psycopg.errors.DuplicateSchema, psycopg.errors.DuplicateTable,
 )  # fmt: skip
+_MILLISECONDS_TO_LOCK = 500
+_SECONDS_TO_IDLE = 60
+"""A pusher that is suspended in a transaction loses its session then, and with it all locks."""
 _DECIMAL128_DIGITS = 38
 _COLUMN_TYPES = {
     "bool": "boolean", "int8": "smallint", "int16": "smallint", "int32": "integer", "int64": "bigint",
@@ -73,7 +77,8 @@ class PostgresSettings(msgspec.Struct):
         arguments |= {"keepalives_idle": self.keepalives_idle or None, "application_name": "feature-sync"}
         options = ["-c cursor_tuple_fraction=1"]  # a cursor's result is read whole, so plan for all of it
         if writable:
-            options += ["-c enable_hashjoin=off", "-c jit=off", "-c idle_in_transaction_session_timeout=60s"]
+            options += ["-c enable_hashjoin=off", "-c jit=off"]
+            options.append(f"-c idle_in_transaction_session_timeout={_SECONDS_TO_IDLE}s")
         if self.search_path:
             options.append("-c search_path=" + re.sub(r"([\\ ])", r"\\\1", self.search_path))
         arguments["options"] = " ".join(options)
@@ -188,16 +193,11 @@ class PostgresWarehouse(Warehouse):
         with _translating():
             return max(self._connection.execute(statement.encode(), binary=True).rowcount, 0)
 
-    def try_execute(self, statement: str) -> bool:
-        """Run a statement, but wait for no lock: a suspended process may hold one for as long as it likes."""
-        with _translating():
-            try:
-                with self._connection.transaction():
-                    self._connection.execute("set local lock_timeout = '1s'")
-                    self._connection.execute(statement.encode(), binary=True)
-            except psycopg.errors.LockNotAvailable:
-                return False
-        return True
+    def execute_if_free(self, statement: str) -> None:
+        """Wait for a lock for a moment only: who holds it may be suspended."""
+        with suppress(WarehouseConflict), self.transaction():
+            self.execute(f"set local lock_timeout = {_MILLISECONDS_TO_LOCK}")
+            self.execute(statement)
 
     @contextmanager
     def handed_over(

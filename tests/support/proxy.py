@@ -16,7 +16,7 @@ class Proxy:
     """Forwards connections from a port to a unix socket.
 
     `cut` ends the connection over which the chosen byte would go; others and later ones live on. `hold` lets nothing
-    through from the chosen byte on, until `release`.
+    through from the chosen byte on, until `release`; `hold_answer` no answer to what contains certain bytes.
     """
 
     def __init__(self, target: str, tls: ssl.SSLContext | None = None) -> None:
@@ -26,6 +26,7 @@ class Proxy:
         self._counts = {SENT: 0, RECEIVED: 0}
         self._limits: dict[str, int | None] = {SENT: None, RECEIVED: None}
         self._cuts = True
+        self._question: bytes | None = None
         self.was_reached = False
 
     def __enter__(self):
@@ -56,8 +57,14 @@ class Proxy:
     def hold(self, direction: str, after: int) -> None:
         self._limit(direction, after, cuts=False)
 
+    def hold_answer(self, question: bytes) -> None:
+        with self._changed:
+            self._limits.update({SENT: None, RECEIVED: None})
+            self._cuts, self.was_reached, self._question = False, False, question
+
     def release(self) -> None:
         with self._changed:
+            self._question = None
             self._limits.update({SENT: None, RECEIVED: None})
             self._changed.notify_all()
 
@@ -78,28 +85,38 @@ class Proxy:
                 Thread(target=self._serve, args=(accepted,), daemon=True).start()
 
     def _serve(self, accepted: socket.socket) -> None:
-        with suppress(OSError):
-            client = self._tls.wrap_socket(accepted, server_side=True) if self._tls else accepted
-            server = socket.socket(socket.AF_UNIX)
+        client, server = accepted, socket.socket(socket.AF_UNIX)
+        try:
             server.connect(self._target)
-            Thread(target=self._forward, args=(server, client, RECEIVED), daemon=True).start()
-            self._forward(client, server, SENT)
+            client = self._tls.wrap_socket(accepted, server_side=True) if self._tls else accepted
+        except OSError:
+            client.close()
+            server.close()
+            return
+        answering = Thread(target=self._forward, args=(server, client, RECEIVED), daemon=True)
+        answering.start()
+        self._forward(client, server, SENT)
+        answering.join()
+        client.close()
+        server.close()
 
     def _forward(self, source: socket.socket, target: socket.socket, direction: str) -> None:
         with suppress(OSError, ValueError):
             while data := source.recv(_BYTES_PER_READ):
-                allowed = self._pass(direction, len(data))
+                allowed = self._pass(direction, data)
                 target.sendall(data[:allowed])
                 if allowed < len(data):
                     break
         for each in (source, target):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-            each.close()
 
-    def _pass(self, direction: str, count: int) -> int:
+    def _pass(self, direction: str, data: bytes) -> int:
         """Tell how many bytes may go through; where they are held up, wait."""
+        count = len(data)
         with self._changed:
+            if direction == SENT and self._question is not None and self._question in data:
+                self._limits[RECEIVED], self._question = self._counts[RECEIVED], None
             limit = self._limits[direction]
             if limit is None or self._counts[direction] + count <= limit:
                 self._counts[direction] += count
