@@ -49,6 +49,7 @@ def training_query(
     }
     asking = SpineQuery(spine, adapter=adapter, dialect=written, keys=service.join_keys)
     _check(service, asking, queries)
+    _check_lengths(service, written)
     names = _names(service, spine)
     steps = [Step(SPINE, asking.rows(names.asked_at), "The moments to answer.")]
     joins: list[exp.Join] = []
@@ -143,6 +144,7 @@ def check_question(service: FeatureService, spine: Spine, *, adapter: str) -> No
     """
     queries = {each.alias: ViewQuery(each.view, adapter=adapter) for each in service.selections}
     _check(service, SpineQuery(spine, adapter=adapter, dialect=dialect_named(adapter)), queries)
+    _check_lengths(service, dialect_named(adapter))
 
 
 def _check(service: FeatureService, asking: SpineQuery, queries: Mapping[str, ViewQuery]) -> None:
@@ -172,6 +174,17 @@ def _check(service: FeatureService, asking: SpineQuery, queries: Mapping[str, Vi
                 f"{spine.location}: the spine has a column {folded[name.casefold()]!r} and so has the service "
                 f"{service.name}; "
                 "rename the spine's, or set full_names: true in the feature service"
+            )
+
+
+def _check_lengths(service: FeatureService, dialect: Dialect) -> None:
+    for name in service.feature_names:
+        size = len(name.encode())
+        if dialect.longest_name is not None and size > dialect.longest_name:
+            raise RequestError(
+                f"{service.name}: the name {name!r} is {size} bytes long, of which {dialect.name} keeps "
+                f"{dialect.longest_name}; give its view a shorter alias in the feature service: "
+                "short_name: {view: ..., features: [...]}"
             )
 
 
