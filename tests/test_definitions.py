@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from feature_sync.dbt.manifest import read_manifest
 from feature_sync.dbt.registry import read_registry
-from feature_sync.definitions import History, format_duration, parse_duration, parse_features, service_of
+from feature_sync.definitions import History, fingerprint, format_duration, parse_duration, parse_features, service_of
 from feature_sync.errors import DefinitionError, RequestError, UnknownName
 
 COLUMNS = {
@@ -262,6 +262,55 @@ def test_an_alias_has_keys_of_its_own_and_full_names_tell_the_roles_apart(read):
     roles["buyer"]["keys"] = {"customer": "buyer_id"}
     with pytest.raises(DefinitionError, match=r"customer has 2 join keys \(customer_id, email\), not 1"):
         read(view, exposure(roles, depends_on=["model.shop.orders"], full_names=True))
+
+
+@pytest.mark.parametrize(
+    ("config", "constraint", "is_unique", "is_indexed"),
+    [
+        pytest.param({}, None, False, False, id="nothing known"),
+        pytest.param({}, ["customer_id", "ordered_at"], True, True, id="a key on the join key and the time"),
+        pytest.param({}, ["customer_id"], True, False, id="a key on the join key alone"),
+        pytest.param({}, ["ordered_at", "customer_id"], True, False, id="a key that begins with the time"),
+        pytest.param({}, ["customer_id", "ordered_at", "email"], False, True, id="a key that needs more"),
+        pytest.param({"materialized": "view"}, ["customer_id", "ordered_at"], False, False, id="a key on a view"),
+        pytest.param({"contract": {}}, ["customer_id", "ordered_at"], False, False, id="a key without a contract"),
+        pytest.param({"indexes": [{"columns": ["customer_id", "ordered_at"]}]}, None, False, True, id="an index"),
+        pytest.param({"indexes": [{"columns": ["customer_id"]}]}, None, False, False, id="an index on the key alone"),
+        pytest.param(
+            {"indexes": [{"columns": ["customer_id", "ordered_at"], "type": "brin"}]}, None, False, False, id="a brin"
+        ),
+    ],
+)
+def test_what_the_warehouse_enforces_and_indexes_is_known(read, config, constraint, is_unique, is_indexed):
+    node = model(feature_view={**CUSTOMER, "features": ["spent"]})
+    node["config"] |= {"materialized": "table", **config}
+    node["constraints"] = [{"type": "primary_key", "columns": constraint}] if constraint else []
+    view = read(node, adapter_type="postgres").feature_view("orders")
+    assert (view.is_unique, view.is_indexed) == (is_unique, is_indexed)
+    elsewhere = read(node, adapter_type="bigquery").feature_view("orders")
+    assert not elsewhere.is_unique
+
+
+def test_wall_clocks_of_a_zone_that_turns_its_clocks_are_never_taken_for_unique_moments(read):
+    node = model(feature_view={**CUSTOMER, "timezone": "Europe/Paris"})
+    node["config"]["materialized"] = "table"
+    node["constraints"] = [{"type": "unique", "columns": ["customer_id", "ordered_at"]}]
+    assert not read(node, adapter_type="duckdb").feature_view("orders").is_unique
+
+
+def test_a_fingerprint_changes_with_what_can_change_an_answer_and_not_with_words(read):
+    features = {"orders": ["spent"]}
+
+    def of(**settings):
+        node = model(feature_view={**CUSTOMER, "ttl": "1d", **settings})
+        return fingerprint(read(node, exposure(features, depends_on=["model.shop.orders"])).feature_services["churn"])
+
+    described = model(feature_view={**CUSTOMER, "ttl": "1d", "online": False})
+    described["description"] = "Orders."
+    silent = read(described, exposure(features, depends_on=["model.shop.orders"])).feature_services["churn"]
+    assert fingerprint(silent) == of() == of(ttl="24h")
+    others = [of(ttl="2d"), of(lag="1h"), of(timezone="Europe/Paris"), of(created_timestamp="loaded_at")]
+    assert len({of(), *others}) == 5
 
 
 def test_every_field_of_the_manifest_may_be_null_or_left_out(read):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,7 +19,7 @@ from feature_sync.definitions import (
     Selection,
     Spine,
 )
-from feature_sync.errors import Location
+from feature_sync.errors import Location, RequestError
 from feature_sync.sql.point_in_time import training_query
 from feature_sync.sql.render import render
 from tests.support.cases import Case
@@ -124,3 +125,12 @@ def test_views_of_one_entity_share_one_pass():
     assert query.count("UNION ALL") == VIEWS
     assert query.count('AS "_is_asked"') == VIEWS + 1
     assert query.count("SELECT DISTINCT") == 1
+
+
+def test_a_name_that_a_warehouse_would_cut_off_is_refused():
+    case = case_of([view_of(0)], keys=["one"])
+    (selection,) = case.service.selections
+    long = replace(case.service, selections=(replace(selection, alias="v" * 51),), full_names=True)
+    training_query(long, case.spine, adapter="duckdb")
+    with pytest.raises(RequestError, match="bytes long, of which postgres keeps 63; give its view a shorter alias"):
+        training_query(long, case.spine, adapter="postgres")

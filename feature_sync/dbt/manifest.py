@@ -112,10 +112,11 @@ class Node(msgspec.Struct):
 
     @property
     def indexes(self) -> list[list[str]]:
-        """The column lists of the indexes that the model's configuration asks for."""
+        """The column lists of the ordered indexes that the model's configuration asks for."""
         indexes = (self.config or {}).get("indexes")
-        found = [each.get("columns") for each in indexes if isinstance(each, dict)] if isinstance(indexes, list) else []
-        return [columns for columns in found if isinstance(columns, list)]
+        found = [each for each in indexes if isinstance(each, dict)] if isinstance(indexes, list) else []
+        ordered = [each.get("columns") for each in found if str(each.get("type") or "btree").lower() == "btree"]
+        return [columns for columns in ordered if isinstance(columns, list)]
 
     def relation(self, types: dict[str, str]) -> Relation:
         """Describe the table that dbt builds; declared types count only where a contract enforces them."""

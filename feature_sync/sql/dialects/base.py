@@ -33,6 +33,8 @@ class Dialect:
     moment_type: ClassVar[str] = "timestamp"
     naive_type: ClassVar[str] = "timestamp"
     """A wall clock without a zone, to the microsecond."""
+    longest_name: ClassVar[int | None] = None
+    """How many bytes of a name it keeps, where it cuts longer ones off in silence."""
     number_type: ClassVar[str] = "bigint"
     """The type of a row's number."""
     numbers_across_entities: ClassVar[bool] = False

@@ -16,6 +16,7 @@ class Postgres(Dialect):
     name = "postgres"
     is_executed = True
     strategies = ("carry", "lateral")
+    longest_name = 63
     looks_up_by_index = True
     # PostgreSQL misjudges how many rows the steps leave, and then merges on the keys alone: every moment asked would
     # meet every row of its entity.
@@ -51,6 +52,7 @@ class Redshift(Dialect):
     """Redshift orders text by code point already, and keeps JSON and arrays in SUPER."""
 
     name = "redshift"
+    longest_name = 127
 
     def fold(self, name: str) -> str:
         return name.lower()
