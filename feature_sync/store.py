@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from feature_sync.clock import Clock, read_clock
+from feature_sync.clock import Clock, read_clock, read_moment
 from feature_sync.dbt.description import Description, describe_service, describe_view
 from feature_sync.dbt.manifest import Manifest, read_manifest
 from feature_sync.dbt.profile import read_target
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from feature_sync.online.redis import OnlineStore
     from feature_sync.online.server import EmbeddedServer
     from feature_sync.push import Progress, Pushed, Setting
+    from feature_sync.status import ViewStatus
     from feature_sync.training import SpineSource, TrainingSet
+    from feature_sync.verify import Verified
     from feature_sync.warehouses.base import Warehouse
 
 FOLDER = ".feature_sync"
@@ -191,7 +193,8 @@ class FeatureStore:
 
         done: set[str] = set()
         for last_try in (False, False, True):
-            views = [each for each in self._views_to_push(names, select, exclude) if each.reference not in done]
+            views = [each for each in self._online_views(names, select, exclude) if each.reference not in done]
+            views = self._proven(views) if gate else views
             setting = self._push_setting(as_of, progress, options)
             guard = Gate(self.project.run_results, self.manifest) if gate else None
             try:
@@ -205,6 +208,13 @@ class FeatureStore:
             else:
                 yield from self._prune(setting, remove=prune)
                 return
+
+    def _proven(self, views: Iterable[FeatureView]) -> list[FeatureView]:
+        """Say which views the tests of dbt's last build found unique: among their rows no tie needs to be sought."""
+        from feature_sync.dbt.run_results import UniquenessTests
+
+        tests = UniquenessTests(self.project.run_results, self.manifest)
+        return [replace(view, is_unique=view.is_unique or tests.prove(view)) for view in views]
 
     def _prune(self, setting: Setting, *, remove: bool) -> Iterator[Pushed]:
         """Tell which views Redis holds although the project no longer defines them, or remove them."""
@@ -231,6 +241,53 @@ class FeatureStore:
             invocation_id=self.manifest.metadata.invocation_id,
             progress=progress,
         )
+
+    def verify(
+        self,
+        names: Sequence[str] = (),
+        *,
+        select: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        as_of: str | datetime | None = None,
+        sample: int | None = None,
+        redact: bool = False,
+        progress: Progress = lambda view, rows: None,
+    ) -> Iterator[Verified]:
+        """Compare Redis with the warehouse, for the views named or all that are online; nothing is written.
+
+        The moment is that of the newest push where its clock was fixed, else now, unless `as_of` names another. A
+        `sample` compares that many entities of each view. With `redact`, examples hold keys but no values.
+
+        Raises:
+            FeatureSyncError: A view is unknown or wrong, or the warehouse or Redis failed.
+        """
+        from feature_sync.verify import Setting, Verifier
+
+        setting = Setting(
+            open_warehouse=self._open_warehouse,
+            online=self._open_online(may_create=False),
+            prefix=self.key_prefix,
+            as_of=None if as_of is None else read_moment(as_of, "--as-of"),
+            sample=sample,
+            redact=redact,
+            progress=progress,
+        )
+        yield from Verifier(setting).verify(self._online_views(names, select, exclude))
+
+    def status(self, names: Sequence[str] = ()) -> list[ViewStatus]:
+        """Tell what is known of the pushes of the views named, or of all that are online or were pushed once.
+
+        Raises:
+            FeatureSyncError: A view is unknown, or Redis failed. If the warehouse does, each status says so.
+        """
+        from feature_sync.status import Places, read_statuses
+
+        views, online = self._online_views(names, (), ()), self._open_online(may_create=False)
+        places = Places(
+            open_warehouse=self._open_warehouse, online=online, prefix=self.key_prefix, schema=self.state_schema
+        )
+        others = set() if names else online.views(self.key_prefix) - {view.reference for view in views}
+        return list(read_statuses(views, places, others=others))
 
     @property
     def state_schema(self) -> str:
@@ -318,7 +375,7 @@ class FeatureStore:
     def _clock(self, as_of: str | datetime | None) -> Clock:
         return read_clock(as_of, self.project.as_of)
 
-    def _views_to_push(self, names: Sequence[str], select: Sequence[str], exclude: Sequence[str]) -> list[FeatureView]:
+    def _online_views(self, names: Sequence[str], select: Sequence[str], exclude: Sequence[str]) -> list[FeatureView]:
         from feature_sync.dbt.selection import select as select_by_dbt
         from feature_sync.dbt.selection import spoken_selection
 
@@ -349,12 +406,20 @@ class FeatureStore:
             )
         return open_warehouse(self.target, writable=writable, wait=wait)
 
-    def _open_online(self) -> OnlineStore:
+    def _open_online(self, *, may_create: bool = True) -> OnlineStore:
+        """Connect to Redis; who only looks does not make an embedded one."""
         from feature_sync.online.redis import OnlineStore
 
         if self._online is None:
-            self._online = OnlineStore(self.redis_url())
+            url = self._configured_redis_url
+            if url is None and not may_create and self.target.adapter == "duckdb" and self.embedded_server.url is None:
+                raise RequestError("this project has no embedded Redis yet: feature-sync push makes one and fills it")
+            self._online = OnlineStore(url or self.redis_url())
         return self._online
+
+    @property
+    def _configured_redis_url(self) -> str | None:
+        return self.options.redis_url or os.environ.get("FEATURE_SYNC_REDIS_URL")
 
     def redis_url(self) -> str:
         """Where Redis is; without a URL, a project on DuckDB starts one of its own.
@@ -362,7 +427,7 @@ class FeatureStore:
         Raises:
             RequestError: No URL is set, and the target is a warehouse that several people share.
         """
-        if url := self.options.redis_url or os.environ.get("FEATURE_SYNC_REDIS_URL"):
+        if url := self._configured_redis_url:
             return url
         if self.target.adapter == "duckdb":
             return self.embedded_server.start()

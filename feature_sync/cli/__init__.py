@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from feature_sync import __version__
-from feature_sync.cli.options import key_values, pass_feature_store, push_options, training_options
+from feature_sync.cli.options import key_values, pass_feature_store, push_options, training_options, verify_options
 from feature_sync.errors import FeatureSyncError
 
 if TYPE_CHECKING:
     from feature_sync.store import FeatureStore
 
-HELD_BACK = STALE = 3
+HELD_BACK = STALE = DIFFERENT = 3
 as_of_option = click.option("--as-of", metavar="MOMENT", help="The moment to call now, such as 2013-01-31T17:00:00Z.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -58,6 +58,33 @@ def push(store: FeatureStore, /, names: tuple[str, ...], *, as_json: bool, **opt
     with printed_pushes(as_json=as_json) as done, progress_bars("rows") as progress:
         done.extend(store.push(names, progress=progress, **options))
     sys.exit(HELD_BACK if any(each.held_back for each in done) else 0)
+
+
+@cli.command()
+@verify_options
+@as_of_option
+@json_option
+@pass_feature_store
+def verify(store: FeatureStore, /, names: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
+    """Prove that Redis equals the warehouse, or tell how it does not; exit 3 if so."""
+    from feature_sync.cli.checks import print_verified
+    from feature_sync.cli.tables import progress_bars
+
+    with progress_bars("rows") as progress:
+        verified = list(store.verify(names, progress=progress, **options))
+    print_verified(verified, as_json=as_json)
+    sys.exit(0 if all(each.is_equal for each in verified) else DIFFERENT)
+
+
+@cli.command("status")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@json_option
+@pass_feature_store
+def status_of_views(store: FeatureStore, names: tuple[str, ...], as_json: bool) -> None:
+    """Tell of each feature view what Redis holds, how old it is, and how its last push went."""
+    from feature_sync.cli.checks import print_statuses
+
+    print_statuses(store.status(names), as_json=as_json)
 
 
 @cli.command()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import click
 
+from feature_sync.cli.logs import FORMATS, start_logging
+
 if TYPE_CHECKING:
     from feature_sync.store import FeatureStore
 
@@ -53,12 +55,15 @@ _TRAINING_OPTIONS = (
         "--strategy", metavar="STRATEGY", help="How to join: asof, lateral or carry; each view's best unless named."
     ),
 )
-_PUSH_OPTIONS = (
+_VIEW_OPTIONS = (
     click.argument("names", metavar="[NAME]...", nargs=-1),
     click.option(
         "-s", "--select", multiple=True, metavar="SELECTION", help="Feature views by dbt's own selection syntax."
     ),
     click.option("--exclude", multiple=True, metavar="SELECTION", help="Leave feature views out, by the same syntax."),
+)
+_PUSH_OPTIONS = (
+    *_VIEW_OPTIONS,
     click.option(
         "--threads", type=click.IntRange(1), metavar="NUMBER", help="How many views at once, in place of the profile's."
     ),
@@ -70,8 +75,25 @@ _PUSH_OPTIONS = (
     click.option("--allow-removals", is_flag=True, help="Let a push remove more than 30% of a view's entities."),
     click.option("--allow-eviction", is_flag=True, help="Push to a Redis that may evict keys."),
     click.option("--prune", is_flag=True, help="Remove views from Redis that the project no longer defines."),
+    click.option(
+        "--log-format",
+        type=click.Choice(FORMATS),
+        expose_value=False,
+        callback=lambda context, parameter, log_format: start_logging(log_format),
+        help="Log each phase on stderr.",
+    ),
     click.option("--dry-run", is_flag=True, help="Tell what would be sent, and leave nothing anywhere."),
     click.option("--take-over", is_flag=True, help="Adopt keys that another warehouse or table pushed."),
+)
+_VERIFY_OPTIONS = (
+    *_VIEW_OPTIONS,
+    click.option(
+        "--sample",
+        type=click.IntRange(1),
+        metavar="NUMBER",
+        help="Compare that many entities of each view, the same every time, and look for no extra rows.",
+    ),
+    click.option("--redact", is_flag=True, help="Show keys but no values."),
 )
 _names = [name.removeprefix("--").replace("-", "_") for name, *_ in _OPTIONS]
 
@@ -101,6 +123,13 @@ def training_options(command: Callable[Parameters, None]) -> Callable[Parameters
 def push_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
     """Add what says which views to push, and how."""
     for option in reversed(_PUSH_OPTIONS):
+        command = option(command)
+    return command
+
+
+def verify_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """Add what says which views to verify, and how."""
+    for option in reversed(_VERIFY_OPTIONS):
         command = option(command)
     return command
 

@@ -36,7 +36,7 @@ def print_registry(registry: Registry, *, as_json: bool) -> None:
     """Print all feature views, entities and feature services."""
     views, services = registry.feature_views.values(), registry.feature_services.values()
     if as_json:
-        _print_json(
+        print_json(
             {
                 "feature_views": [_view_facts(view) for view in views],
                 "entities": {name: [view.reference for view in each] for name, each in registry.entities.items()},
@@ -55,10 +55,10 @@ def print_registry(registry: Registry, *, as_json: bool) -> None:
         )
         for each in views
     ]
-    _print_table(("feature view", "entities", "history", "ttl", "online", "features"), rows)
+    print_table(("feature view", "entities", "history", "ttl", "online", "features"), rows)
     entities = [(name, ", ".join(each.reference for each in used_by)) for name, used_by in registry.entities.items()]
-    _print_table(("entity", "described by"), entities)
-    _print_table(
+    print_table(("entity", "described by"), entities)
+    print_table(
         ("feature service", "join keys", "features"),
         [(each.name, ", ".join(each.join_keys), ", ".join(each.feature_names)) for each in services],
     )
@@ -67,13 +67,13 @@ def print_registry(registry: Registry, *, as_json: bool) -> None:
 def print_description(description: Description, *, as_json: bool) -> None:
     """Print one feature view or feature service."""
     if as_json:
-        _print_json(asdict(description))
+        print_json(asdict(description))
         return
     console = _console()
     console.print(Text(f"{description.kind} {description.name}", style="bold"))
     if description.description:
         console.print(Text(description.description.strip()))
-    _print_table(("", ""), list(description.facts.items()), headed=False)
+    print_table(("", ""), list(description.facts.items()), headed=False)
     role = "role" if description.kind == "feature view" else "from"
     rows = [
         (
@@ -85,9 +85,9 @@ def print_description(description: Description, *, as_json: bool) -> None:
         )
         for each in description.columns
     ]
-    _print_table(("column", role, "type", "default", "description"), rows)
+    print_table(("column", role, "type", "default", "description"), rows)
     lists = {"tests": description.tests, "used by": description.used_by, "upstream": description.upstream}
-    _print_table(("", ""), [(name, "\n".join(each)) for name, each in lists.items() if each], headed=False)
+    print_table(("", ""), [(name, "\n".join(each)) for name, each in lists.items() if each], headed=False)
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def printed_pushes(*, as_json: bool) -> Iterator[list[Pushed]]:
 def print_pushed(pushed: Sequence[Pushed], *, as_json: bool) -> None:
     """Print what a push did with each view."""
     if as_json:
-        _print_json([{**asdict(each), "memory": each.memory} for each in pushed])
+        print_json([{**asdict(each), "memory": each.memory} for each in pushed])
         return
     rows = [
         (
@@ -118,7 +118,7 @@ def print_pushed(pushed: Sequence[Pushed], *, as_json: bool) -> None:
         for each in pushed
     ]
     columns = ("feature view", "written", "deleted", "kept", "sent", "time", "")
-    _print_table(columns, rows, right=(1, 2, 3, 4, 5))
+    print_table(columns, rows, right=(1, 2, 3, 4, 5))
 
 
 def _outcome(pushed: Pushed) -> str:
@@ -146,10 +146,10 @@ def _size(count: float) -> str:
 def print_vector(vector: FeatureVector, *, as_json: bool) -> None:
     """Print a feature vector with the status and event time of each value."""
     if as_json:
-        _print_json({"keys": vector.keys, "features": [asdict(each) for each in vector.values]})
+        print_json({"keys": vector.keys, "features": [asdict(each) for each in vector.values]})
         return
     rows = [(each.name, show(each.value), each.status, show(each.event_timestamp)) for each in vector.values]
-    _print_table(("feature", "value", "status", "event time"), rows)
+    print_table(("feature", "value", "status", "event time"), rows)
 
 
 def print_extract(extract: Extract, *, as_json: bool) -> None:
@@ -166,7 +166,7 @@ def print_extract(extract: Extract, *, as_json: bool) -> None:
         )
         for each in extract.views
     ]
-    _print_table(("feature view", "answers from", "rows asking earlier", "share of nulls"), rows, right=(2,))
+    print_table(("feature view", "answers from", "rows asking earlier", "share of nulls"), rows, right=(2,))
     click.echo(
         f"{extract.path}: {extract.rows:,} rows, {len(extract.service.feature_names)} features; "
         f"how it was made is in {extract.sidecar.name}",
@@ -274,9 +274,10 @@ def _console() -> Console:
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_WIDE)
 
 
-def _print_table(
+def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, headed: bool = True, right: Sequence[int] = ()
 ) -> None:
+    """Print a table, unless it has no rows."""
     table = Table(show_header=headed, box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for at, name in enumerate(columns):
         table.add_column(name, justify="right" if at in right else "left", overflow="fold", no_wrap=at == 0)
@@ -288,7 +289,8 @@ def _print_table(
         console.print()
 
 
-def _print_json(content: Any) -> None:
+def print_json(content: Any) -> None:
+    """Print what may hold values of all our types."""
     click.echo(json.dumps(_finite(content), indent=2, default=_as_json, ensure_ascii=False))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from feature_sync.definitions import FeatureView
 from feature_sync.errors import OnlineStoreError
 from feature_sync.value_types import EPOCH, ValueType, parse
 
@@ -72,6 +73,25 @@ class Schema:
         return msgspec.json.encode(record, order="sorted")
 
 
+def schema_of(
+    view: FeatureView,
+    keys: Mapping[str, ValueType],
+    features: Mapping[str, ValueType],
+    *,
+    as_of: datetime | None = None,
+    fence: int = 0,
+) -> Schema:
+    """Make the schema of a view whose types are known."""
+    return Schema(
+        keys=tuple(keys.items()),
+        features=tuple(features.items()),
+        defaults={feature.name: feature.default for feature in view.features if feature.default is not None},
+        ttl=view.ttl,
+        as_of=as_of,
+        fence=fence,
+    )
+
+
 def read_schema(content: bytes) -> Schema:
     """Read a schema from Redis.
 
@@ -109,13 +129,25 @@ def read_row(content: bytes) -> Row:
     Raises:
         OnlineStoreError: They are not what a push writes.
     """
+    schema_id, event_timestamp, values = split_row(content)
+    return Row(schema_id, None if event_timestamp is None else from_microseconds(event_timestamp), values)
+
+
+def split_row(content: bytes) -> tuple[bytes, int | None, list[Any]]:
+    """Split a row's bytes into schema id, event timestamp in microseconds UTC, and values, all in wire form.
+
+    Raises:
+        OnlineStoreError: They are not what a push writes.
+    """
     try:
         schema_id, event_timestamp, *values = _decode_row(content)
+        if not isinstance(schema_id, bytes) or not isinstance(event_timestamp, int | None):
+            raise TypeError("it does not begin with a schema id and an event timestamp")  # noqa: TRY301 - told as one
     except (msgspec.DecodeError, TypeError, ValueError) as unreadable:
         raise OnlineStoreError(
             f"a row in Redis cannot be read ({unreadable}); push again with --full-refresh"
         ) from unreadable
-    return Row(schema_id, None if event_timestamp is None else from_microseconds(event_timestamp), values)
+    return schema_id, event_timestamp, values
 
 
 def read_value(value: Any, kind: ValueType) -> Any:

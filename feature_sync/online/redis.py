@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ import redis
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.codec import Schema, read_schema
+from feature_sync.online.comparing import Comparer
 from feature_sync.online.lease import Holder, Lease, hold_lease, lease_key, read_holder
 from feature_sync.online.marks import Mark, read_mark
 from feature_sync.online.patience import PatientRedis
@@ -128,6 +129,30 @@ class OnlineStore:
     def writer(self, lease: Lease, run_id: str) -> Writer:
         """Write under a lease, to this very run of Redis; its errors become ours inside `translating`."""
         return Writer(self._client, lease, run_id)
+
+    def comparer(self) -> Comparer:
+        """Compare rows with what is here."""
+        return Comparer(self._client, self.translating)
+
+    def now(self) -> datetime:
+        """Read the clock by which this Redis lets keys expire."""
+        with self.translating():
+            seconds, microseconds = self._client.time()
+        return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
+
+    def there(self, keys: Sequence[bytes]) -> list[bool]:
+        """Tell of many keys whether anything is there, of whatever type."""
+        with self.translating(), self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.exists(key)
+            return [bool(each) for each in pipeline.execute()]
+
+    def bytes_of(self, keys: Sequence[bytes]) -> list[int]:
+        """Tell how many bytes keys take in memory, with all that Redis keeps beside them; those that are there."""
+        with self.translating(), self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.memory_usage(key)
+            return [each for each in pipeline.execute() if each is not None]
 
     def translating(self) -> AbstractContextManager[None]:
         """Turn the errors of Redis's client into ours."""

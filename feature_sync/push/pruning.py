@@ -10,10 +10,10 @@ from feature_sync.errors import OnlineStoreError
 from feature_sync.online.keys import view_prefix
 from feature_sync.online.redis import mark_key, schema_key, views_key
 from feature_sync.push.report import Pushed
-from feature_sync.push.state import StateStore
-from feature_sync.push.statements import Statements
 from feature_sync.push.view_push import Setting
+from feature_sync.push_state import StateStore
 from feature_sync.sql.pushes import PushTables
+from feature_sync.statements import Statements
 
 
 def left_behind(setting: Setting, defined: Collection[str]) -> list[str]:

@@ -10,11 +10,11 @@ from feature_sync.dbt.run_results import Gate
 from feature_sync.definitions import FeatureView
 from feature_sync.errors import ArtifactsChanged, FeatureSyncError
 from feature_sync.push.report import Pushed
-from feature_sync.push.state import create_states
-from feature_sync.push.statements import Statements
 from feature_sync.push.view_push import Setting, ViewPush
+from feature_sync.push_state import create_states
 from feature_sync.sql.pushes import PushTables
 from feature_sync.sql.view_query import ViewQuery, check_entity_types
+from feature_sync.statements import Statements
 
 
 class Pusher:

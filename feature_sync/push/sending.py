@@ -15,7 +15,7 @@ from feature_sync.online.marks import DONE, SENDING, Mark
 from feature_sync.online.redis import OnlineStore, mark_key, schema_key, views_key
 from feature_sync.online.rows import RowEncoder
 from feature_sync.online.writer import Row
-from feature_sync.push.spill import KeySpill
+from feature_sync.spill import KeySpill
 
 Batches = Iterator[list[tuple[Any, ...]]]
 

@@ -15,12 +15,12 @@ from feature_sync.errors import HeldBack, OnlineStoreError
 from feature_sync.online.codec import from_microseconds, to_microseconds
 from feature_sync.online.marks import DONE, Mark
 from feature_sync.push.report import PushOptions
-from feature_sync.push.state import Committed, LastPush, State, StateStore, Unfinished
-from feature_sync.push.statements import Statements
+from feature_sync.push_state import Committed, LastPush, State, StateStore, Unfinished
 from feature_sync.sql.latest import candidates, latest_rows, newest_event
 from feature_sync.sql.pushes import PushTables, ViewTables
 from feature_sync.sql.render import Select
 from feature_sync.sql.view_query import ViewQuery
+from feature_sync.statements import Statements
 
 _VERSION = 1
 """Of the rows that pushes keep in the warehouse: raise it when rows of before can no longer be compared."""
@@ -134,7 +134,7 @@ class Staging:
     def _stage_all(self, state: State, committed: Committed, reason: str) -> Staged:
         table = self._table("rows", committed.push)
         fresh = latest_rows(self._query, now=self._clock.now)
-        self._statements.run(self._tables.create(table, fresh))
+        self._statements.run(*self._view_tables.create_rows(table, fresh))
         rows, _ = self._statements.fetch(self._view_tables.count_rows(table, now=self._now))[0]
         if state.committed is not None:
             alive = self._count_alive(state.committed)

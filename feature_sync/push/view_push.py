@@ -6,6 +6,7 @@ keys may be; Redis is marked with the push that touches it; and the commit is on
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from time import perf_counter
 
 from feature_sync.clock import Clock
 from feature_sync.errors import HeldBack, OnlineStoreError, WarehouseError
-from feature_sync.online.codec import Schema
+from feature_sync.online.codec import Schema, schema_of
 from feature_sync.online.keys import view_prefix
 from feature_sync.online.lease import Lease
 from feature_sync.online.marks import SENDING, Mark
@@ -23,13 +24,14 @@ from feature_sync.online.rows import RowEncoder
 from feature_sync.push.report import Progress, Pushed, PushOptions
 from feature_sync.push.sending import Sender, Sent, weigh
 from feature_sync.push.staging import RedisFacts, Staged, Staging
-from feature_sync.push.state import LastPush
-from feature_sync.push.statements import Statements
+from feature_sync.push_state import LastPush
 from feature_sync.sql.pushes import microseconds
 from feature_sync.sql.view_query import ViewQuery
+from feature_sync.statements import Statements
 from feature_sync.warehouses.base import Warehouse
 
 _ROWS_PER_BATCH = 1_024
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +83,16 @@ class ViewPush:
                     staged = staging.stage()
                     self._check()
             except HeldBack as reason:
+                self._log("held back", reason=str(reason))
                 return Pushed(feature_view=self.reference, held_back=str(reason), seconds=self._seconds)
+            self._log("staged", push=staged.push, full=staged.full, unchanged=staged.is_unchanged, rows=staged.rows)
             with self._timing("send"):
                 sent = self._send(warehouse, staging, staged, held_lease, facts)
+            self._log("sent", push=staged.push, written=sent.written, deleted=sent.deleted, bytes=sent.bytes)
             with self._timing("commit"), warehouse.transaction():
                 staging.commit(staged, self._last(sent))
             staging.clean()
+            self._log("committed", push=staged.push, seconds=self._seconds)
         return Pushed(
             feature_view=self.reference,
             written=sent.written,
@@ -200,15 +206,9 @@ class ViewPush:
         return RowEncoder(self._view_prefix, schema, lag=lag, expires=not self._setting.clock.is_fixed)
 
     def _schema(self, fence: int) -> Schema:
-        view, clock = self._query.view, self._setting.clock
-        return Schema(
-            keys=tuple(self._query.key_types.items()),
-            features=tuple(self._query.feature_types.items()),
-            defaults={feature.name: feature.default for feature in view.features if feature.default is not None},
-            ttl=view.ttl,
-            as_of=clock.now if clock.is_fixed else None,
-            fence=fence,
-        )
+        query, clock = self._query, self._setting.clock
+        as_of = clock.now if clock.is_fixed else None
+        return schema_of(query.view, query.key_types, query.feature_types, as_of=as_of, fence=fence)
 
     def _last(self, sent: Sent) -> LastPush:
         clock = self._setting.clock
@@ -221,6 +221,9 @@ class ViewPush:
             invocation_id=self._setting.invocation_id,
             as_of=clock.now if clock.is_fixed else None,
         )
+
+    def _log(self, event: str, **facts: object) -> None:
+        _LOG.info(event, extra={"feature_view": self.reference, "invocation_id": self._setting.invocation_id, **facts})
 
     @contextmanager
     def _timing(self, phase: str) -> Iterator[None]:

@@ -38,6 +38,20 @@ def latest_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
     return exp.select(*selected).from_(newest).where(*conditions)
 
 
+def rows_to_hold(query: ViewQuery, *, now: datetime, sample: int | None = None) -> exp.Select:
+    """Select the rows of `latest_rows` as they are sent, without their hash.
+
+    A sample holds that many of them, chosen by a hash of their keys: the same ones every time.
+    """
+    columns = (*query.key_types, query.event_timestamp_name, query.valid_until_name, *query.feature_types)
+    rows = exp.select(*map(quoted, columns)).from_(latest_rows(query, now=now).subquery(_ROWS.copy()))
+    if sample is None:
+        return rows
+    texts = [exp.cast(quoted(key), "text") for key in query.key_types]
+    parts = [part for text in texts for part in (exp.Literal.string("|"), text)]
+    return rows.order_by(query.dialect.md5(exp.Concat(expressions=parts)), *map(quoted, query.key_types)).limit(sample)
+
+
 def candidates(query: ViewQuery, *, now: datetime) -> exp.Select:
     """Select how many rows could answer at `now`, and the sum of their hashes, as text: one row.
 

@@ -48,7 +48,14 @@ class DuckDBWarehouse(Warehouse):
         self._path = path
         self._settings = settings
         self._writable = writable
-        self._connection = self._open(patience)
+        self._opened: duckdb.DuckDBPyConnection | None = self._open(patience)
+
+    @property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        """The open file; one that was handed over is opened again when it is next needed."""
+        if self._opened is None:
+            self._opened = self._open(_SECONDS_TO_REOPEN)
+        return self._opened
 
     @classmethod
     def connect(cls, target: Target, *, writable: bool = False, wait: bool = False) -> Self:
@@ -183,7 +190,6 @@ class DuckDBWarehouse(Warehouse):
                 self._spool(query, file, batch_size)
             self.close()
             yield [_rows_of(file) for file in files]
-        self._connection = self._open(_SECONDS_TO_REOPEN)
 
     def _spool(self, query: str, file: IO[bytes], batch_size: int) -> None:
         import pyarrow
@@ -195,8 +201,10 @@ class DuckDBWarehouse(Warehouse):
 
     def close(self) -> None:
         """Close the file."""
-        with _OPENING:
-            self._connection.close()
+        if self._opened is not None:
+            with _OPENING:
+                self._opened.close()
+            self._opened = None
 
 
 def _is_locked(refused: duckdb.Error) -> bool:

@@ -25,13 +25,17 @@ if TYPE_CHECKING:
     import pyarrow
 
 _SECONDS_TO_CONNECT = 10
+_MORE_MEMORY_TO_SORT = SQL(
+    "select set_config('work_mem', '64MB', false) "
+    "where pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')"
+)
 _CONFLICTS = (
     psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable,
     psycopg.errors.UniqueViolation,
     psycopg.errors.DuplicateSchema, psycopg.errors.DuplicateTable,
 )  # fmt: skip
 _MILLISECONDS_TO_LOCK = 500
-_MINUTES_TO_IDLE = 10
+_SECONDS_TO_IDLE = 60
 """A pusher that is suspended in a transaction loses its session then, and with it all locks."""
 _DECIMAL128_DIGITS = 38
 _COLUMN_TYPES = {
@@ -60,14 +64,21 @@ class PostgresSettings(msgspec.Struct):
     sslkey: str | None = None
     sslrootcert: str | None = None
 
-    def connection(self) -> dict[str, Any]:
-        """The arguments of libpq."""
+    def connection(self, *, writable: bool) -> dict[str, Any]:
+        """The arguments of libpq.
+
+        A push compares a view with as many rows as it has: the planner takes the newest rows for a few, and would
+        hash them; and it would spend longer on compiling than that saves. Should its process be suspended in a
+        transaction, the server ends it, so that it stands in nobody's way.
+        """
         same = ("host", "user", "port", "connect_timeout", "sslmode", "sslcert", "sslkey", "sslrootcert")
         arguments = {name: getattr(self, name) for name in same}
         arguments |= {"password": self.password or self.pass_, "dbname": self.dbname or self.database}
         arguments |= {"keepalives_idle": self.keepalives_idle or None, "application_name": "feature-sync"}
         options = ["-c cursor_tuple_fraction=1"]  # a cursor's result is read whole, so plan for all of it
-        options.append(f"-c idle_in_transaction_session_timeout={_MINUTES_TO_IDLE}min")
+        if writable:
+            options += ["-c enable_hashjoin=off", "-c jit=off"]
+            options.append(f"-c idle_in_transaction_session_timeout={_SECONDS_TO_IDLE}s")
         if self.search_path:
             options.append("-c search_path=" + re.sub(r"([\\ ])", r"\\\1", self.search_path))
         arguments["options"] = " ".join(options)
@@ -94,9 +105,12 @@ class PostgresWarehouse(Warehouse):
         """
         settings = read_settings(target, PostgresSettings)
         try:
-            connection = psycopg.connect(**settings.connection())
+            connection = psycopg.connect(**settings.connection(writable=writable))
             if settings.role:
                 connection.execute(SQL("set role {}").format(Identifier(settings.role)))
+                connection.commit()
+            if writable:
+                connection.execute(_MORE_MEMORY_TO_SORT)
                 connection.commit()
             connection.read_only = not writable
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

@@ -112,10 +112,11 @@ def key_text(value) -> str:
 
 def of_one_row(view: FeatureView, row: dict, content: bytes, schemas: dict[bytes, dict]) -> list[str]:
     """How one entity's bytes differ from its row."""
-    schema_id, event_timestamp, *values = msgpack.unpackb(content, timestamp=0)
-    if schema_id not in schemas:
-        return [f"unknown schema {schema_id!r}"]
-    held = dict(zip([feature for feature, _ in schemas[schema_id]["features"]], values, strict=True))
+    try:
+        schema_id, event_timestamp, *values = msgpack.unpackb(content, timestamp=0)
+        held = dict(zip([feature for feature, _ in schemas[schema_id]["features"]], values, strict=True))
+    except (KeyError, TypeError, ValueError) as unreadable:
+        return [f"cannot be read: {unreadable!r}"]
     due = None
     if view.event_timestamp is not None:
         due = (instant(row[view.event_timestamp], view.timezone) - EPOCH) // MICROSECOND

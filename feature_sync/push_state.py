@@ -8,8 +8,8 @@ from datetime import datetime
 import msgspec
 
 from feature_sync.errors import LeaseLost, WarehouseConflict, WarehouseError
-from feature_sync.push.statements import Statements
 from feature_sync.sql.pushes import STATE, PushTables
+from feature_sync.statements import Statements
 
 _OUT = "another push has changed the state in the warehouse meanwhile; this one does not count"
 
@@ -133,7 +133,7 @@ class StateStore:
     def clean(self, state: State) -> None:
         """Drop the tables that nobody needs, but those that a pusher still reads which was left behind."""
         for table in state.dropped:
-            self._statements.warehouse.execute_if_free(self._statements.text(self._tables.drop(table)))
+            self._statements.run_if_free(self._tables.drop(table))
 
     def _existing_tables(self) -> set[str]:
         return existing_tables(self._statements, self._tables)

@@ -35,7 +35,8 @@ class KeySpill:
     def minus(self, other: KeySpill) -> Iterator[bytes]:
         """Find the keys that the other lacks, each once; memory holds one part of both."""
         for part in range(_PARTS):
-            yield from self._part(part) - other._part(part)
+            if keys := self._part(part):
+                yield from keys - other._part(part)
 
     def _part(self, part: int) -> set[bytes]:
         file = self._files[part]

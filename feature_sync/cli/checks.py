@@ -1,0 +1,205 @@
+"""What `verify` and `status` found: tables or JSON on stdout, advice on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from feature_sync.cli.tables import print_json, print_table, show
+
+if TYPE_CHECKING:
+    from feature_sync.status import ViewStatus
+    from feature_sync.verify import Difference, Verified
+
+_COUNTS = ("matching", "different", "missing", "extra", "expired")
+_ABOUT_VALUES = ("event timestamp", "expires")
+_LONGEST_VALUE = 40
+_UNITS = (
+    ("d", timedelta(days=1)),
+    ("h", timedelta(hours=1)),
+    ("min", timedelta(minutes=1)),
+    ("s", timedelta(seconds=1)),
+)
+_KIBIBYTE = 1024
+
+
+def print_verified(verified: Sequence[Verified], *, as_json: bool) -> None:
+    """Print what a verification found in each view."""
+    if as_json:
+        print_json([asdict(each) for each in verified])
+        return
+    rows = [
+        (
+            each.feature_view,
+            _verdict(each),
+            *_counts(each),
+            _second(each.as_of),
+            f"{each.seconds:.2f} s",
+        )
+        for each in verified
+    ]
+    print_table(("feature view", "Redis is", *_COUNTS, "as of", "time"), rows, right=(2, 3, 4, 5, 6, 8))
+    wrong = [each for each in verified if not each.is_equal]
+    print_table(("feature view", "feature", *_COUNTS), _features(wrong), right=(2, 3, 4, 5, 6))
+    examples = [_example(each, example) for each in verified for example in each.examples]
+    print_table(("examples", "are", "in what", "warehouse", "Redis"), examples)
+    for each in verified:
+        for text in (*each.problems, *_notes(each)):
+            click.echo(f"{each.feature_view}: {text}", err=True)
+    if wrong:
+        names = " ".join(each.feature_view for each in wrong)
+        click.echo(f"To put it right: feature-sync push {names}", err=True)
+        click.echo(
+            f"If differences stay, something else wrote to Redis: feature-sync push --full-refresh {names}", err=True
+        )
+
+
+def print_statuses(statuses: Sequence[ViewStatus], *, as_json: bool) -> None:
+    """Print what is known of each view."""
+    if as_json:
+        print_json([_facts(each) for each in statuses])
+        return
+    rows = [
+        (
+            each.feature_view,
+            each.state,
+            "" if each.rows is None else f"{each.rows:,}",
+            "" if each.memory_bytes is None else f"~{_size(each.memory_bytes)}",
+            _second(each.oldest),
+            _second(each.newest),
+            _age(each),
+            ", ".join(each.schemas),
+        )
+        for each in statuses
+    ]
+    columns = ("feature view", "state", "rows", "memory", "oldest event", "newest event", "age of ttl", "schemas")
+    print_table(columns, rows, right=(2, 3))
+    pushes = [
+        (
+            each.feature_view,
+            _second(each.last.at),
+            f"{each.last.seconds:.2f} s",
+            f"{each.last.written:,}",
+            f"{each.last.deleted:,}",
+            each.last.relation,
+            each.last.invocation_id or "",
+            show(each.last.as_of) or "real",
+        )
+        for each in statuses
+        if each.last is not None
+    ]
+    columns = ("last push", "ended", "took", "written", "deleted", "from", "dbt invocation", "clock")
+    print_table(columns, pushes, right=(2, 3, 4))
+    for each in statuses:
+        for text in _remarks(each):
+            click.echo(f"{each.feature_view}: {text}", err=True)
+
+
+def _verdict(verified: Verified) -> str:
+    if verified.is_equal:
+        return "equal" if verified.sample is None else "equal so far"
+    return "different"
+
+
+def _counts(counts: Any) -> list[str]:
+    return [f"{getattr(counts, name):,}" for name in _COUNTS]
+
+
+def _features(verified: Sequence[Verified]) -> Iterator[tuple[str, ...]]:
+    """The features that differ in rows that are on both sides."""
+    for each in verified:
+        for name, counts in each.features.items():
+            if counts.different or counts.missing > each.missing or counts.extra > each.extra:
+                yield each.feature_view, name, *_counts(counts)
+
+
+def _example(verified: Verified, example: Difference) -> tuple[str, ...]:
+    feature, about = example.feature, example.about
+    what = about if feature is None else feature if about == "value" else f"{feature}: {about}"
+    if about not in _ABOUT_VALUES and feature is None:
+        return example.key, example.kind, what, "", ""
+    if verified.are_values_redacted:
+        return example.key, example.kind, what, "hidden", "hidden"
+    none = "never" if about == "expires" else "null"
+    values = [_short(value, none=none) for value in (example.warehouse, example.redis)]
+    return example.key, example.kind, what, *values
+
+
+def _short(value: Any, *, none: str) -> str:
+    """Show a value so that text is told from what looks like it."""
+    if value is None:
+        return none
+    text = repr(value) if isinstance(value, str | bytes) else show(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+
+
+def _notes(verified: Verified) -> Iterator[str]:
+    if verified.overdue:
+        yield f"{verified.overdue:,} of the expired rows should have been gone before; no reader takes them"
+    if verified.event_timestamps:
+        yield f"{verified.event_timestamps:,} of the different rows have another event timestamp"
+    if verified.expiries:
+        yield f"{verified.expiries:,} of the different rows expire in Redis at another moment than they should"
+    if verified.sample is not None:
+        yield f"only a sample was compared ({verified.sample:,} entities at most), and nobody looked for extra rows"
+    yield from verified.notes
+
+
+def _facts(status: ViewStatus) -> dict[str, Any]:
+    last, holder, mark = (
+        None if each is None else msgspec.structs.asdict(each) for each in (status.last, status.holder, status.mark)
+    )
+    facts = {name: value for name, value in asdict(status).items() if name not in ("ttl", "last", "holder", "mark")}
+    seconds = {"age_seconds": status.age, "ttl_seconds": status.ttl}
+    return {
+        **facts,
+        "state": status.state,
+        **{name: None if each is None else each.total_seconds() for name, each in seconds.items()},
+        "mark": mark,
+        "last_push": last,
+        "lease": holder and {name: value for name, value in holder.items() if name != "token"},
+    }
+
+
+def _remarks(status: ViewStatus) -> Iterator[str]:
+    if status.holder is not None:
+        yield f"{status.holder.who} has been pushing it since {status.holder.since:%Y-%m-%d %H:%M:%S}Z"
+    elif status.state == "a push did not end":
+        yield "a push did not end; the next one puts everything right: feature-sync push"
+    if not status.is_defined:
+        yield "is in Redis, but the project no longer defines it, or says online: false"
+    if status.problem is not None:
+        yield f"the warehouse tells nothing: {status.problem}"
+    if status.rows == 0:
+        yield "none of its rows answers any more: build the model, then feature-sync push"
+
+
+def _second(moment: datetime | None) -> str:
+    return "" if moment is None else show(moment.replace(microsecond=0))
+
+
+def _age(status: ViewStatus) -> str:
+    if status.age is None:
+        return ""
+    age = _duration(status.age)
+    return age if status.ttl is None else f"{age} of {_duration(status.ttl)}"
+
+
+def _duration(duration: timedelta) -> str:
+    """Write a duration as a person says it, to two digits or so."""
+    name, unit = next(((name, unit) for name, unit in _UNITS if duration >= 2 * unit), _UNITS[-1])
+    return f"{duration / unit:.0f} {name}"
+
+
+def _size(size: int) -> str:
+    amount = float(size)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < _KIBIBYTE:
+            return f"{amount:.0f} {unit}"
+        amount /= _KIBIBYTE
+    return f"{amount:.1f} GiB"

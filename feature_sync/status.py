@@ -1,0 +1,161 @@
+"""The status: what Redis and the warehouse tell of the pushes of each feature view; nothing is written or created."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from feature_sync.definitions import FeatureView
+from feature_sync.errors import DefinitionError, WarehouseError
+from feature_sync.online.codec import Schema, from_microseconds, to_microseconds
+from feature_sync.online.keys import key_writer, view_prefix
+from feature_sync.online.lease import Holder
+from feature_sync.online.marks import DONE, Mark
+from feature_sync.online.redis import OnlineStore
+from feature_sync.push_state import Committed, LastPush, StateStore
+from feature_sync.sql.pushes import PushTables, ViewTables
+from feature_sync.sql.view_query import ViewQuery
+from feature_sync.statements import Statements
+from feature_sync.warehouses.base import Warehouse
+
+_SAMPLED_KEYS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewStatus:
+    """What is known of one feature view; what is not known is None.
+
+    `rows` are those of the last push that still answer at `as_of`: the fixed clock of that push, else now.
+    `memory_bytes` is what Redis needs for them, estimated from `sampled_keys`. `oldest` and `newest` are event
+    timestamps, also of rows that answer no more.
+    `schemas` are the ids of the schemas that rows in Redis may have, the newest last. `problem` says why the warehouse
+    tells nothing. A view that is not `is_defined` was pushed once, but is no longer in the project, or not online.
+    """
+
+    feature_view: str
+    is_defined: bool
+    as_of: datetime
+    ttl: timedelta | None = None
+    mark: Mark | None = None
+    schemas: tuple[str, ...] = ()
+    holder: Holder | None = None
+    rows: int | None = None
+    oldest: datetime | None = None
+    newest: datetime | None = None
+    memory_bytes: int | None = None
+    sampled_keys: int = 0
+    last: LastPush | None = None
+    unfinished: tuple[str, ...] = ()
+    problem: str | None = None
+
+    @property
+    def age(self) -> timedelta | None:
+        """How old the newest row is."""
+        return None if self.newest is None else self.as_of - self.newest
+
+    @property
+    def state(self) -> str:
+        """All of it in a word or two."""
+        if self.holder is not None:
+            return "being pushed"
+        if self.mark is None:
+            return "never pushed"
+        if self.mark.status != DONE or self.unfinished:
+            return "a push did not end"
+        return "pushed" if self.is_defined else "no longer defined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where to look: `schema` holds the tables of pushes in the warehouse."""
+
+    open_warehouse: Callable[[], Warehouse]
+    online: OnlineStore
+    prefix: str
+    schema: str
+
+
+def read_statuses(views: Sequence[FeatureView], places: Places, *, others: Collection[str]) -> Iterator[ViewStatus]:
+    """Tell what is known of views, and of `others` that are in Redis alone.
+
+    Raises:
+        OnlineStoreError: Redis failed. If the warehouse does, what Redis knows is told all the same.
+    """
+    problem = None
+    with ExitStack() as opened:
+        try:
+            statements = Statements(opened.enter_context(places.open_warehouse()))
+        except WarehouseError as unreachable:
+            problem = str(unreachable)
+        for reference, view in [
+            *((view.reference, view) for view in views),
+            *((each, None) for each in sorted(others)),
+        ]:
+            status, newest = _in_redis(reference, view, places)
+            if problem is not None:
+                yield replace(status, problem=problem)
+                continue
+            try:
+                yield _in_warehouse(status, view, newest, statements, places)
+            except (WarehouseError, DefinitionError) as refused:
+                yield replace(status, problem=str(refused))
+
+
+def _in_redis(reference: str, view: FeatureView | None, places: Places) -> tuple[ViewStatus, Schema | None]:
+    """What Redis tells, and the newest schema there."""
+    online, prefix = places.online, view_prefix(places.prefix, reference)
+    schemas = online.schemas(prefix)
+    newest = next(reversed([*schemas.values()]), None)
+    status = ViewStatus(
+        feature_view=reference,
+        is_defined=view is not None,
+        as_of=(newest and newest.as_of) or datetime.now(UTC),
+        ttl=view.ttl if view is not None else None if newest is None else newest.ttl,
+        mark=online.mark(prefix),
+        schemas=tuple(each.hex() for each in schemas),
+        holder=online.holder(prefix),
+    )
+    return status, newest
+
+
+def _in_warehouse(
+    status: ViewStatus, view: FeatureView | None, newest: Schema | None, statements: Statements, places: Places
+) -> ViewStatus:
+    """Add what the warehouse tells."""
+    store = places.online.store_id(places.prefix, create=False)
+    key = view_prefix(places.prefix, status.feature_view).removesuffix(":")
+    state = StateStore(statements, PushTables(places.schema), key, store).read()
+    unfinished = state.unfinished.pushes if state.unfinished else ()
+    status = replace(status, last=state.last, unfinished=unfinished)
+    if state.committed is None or newest is None:
+        return status
+    if view is None:
+        return replace(status, rows=state.committed.rows)
+    return _with_rows(status, statements.query_of(view), state.committed, newest, statements, places)
+
+
+def _with_rows(
+    status: ViewStatus,
+    query: ViewQuery,
+    committed: Committed,
+    newest: Schema,
+    statements: Statements,
+    places: Places,
+) -> ViewStatus:
+    """Add what the rows of the last push tell."""
+    tables = ViewTables(PushTables(places.schema), query)
+    now = to_microseconds(status.as_of)
+    rows, first, last = statements.fetch(tables.summary(committed.table, now=now))[0]
+    some = statements.fetch(tables.some_keys(committed.table, now=now, size=_SAMPLED_KEYS))
+    write_keys = key_writer(view_prefix(places.prefix, status.feature_view), [kind for _, kind in newest.keys])
+    sizes = places.online.bytes_of(write_keys([*zip(*some, strict=True)])) if some else []
+    return replace(
+        status,
+        rows=rows,
+        oldest=None if first is None else from_microseconds(first),
+        newest=None if last is None else from_microseconds(last),
+        memory_bytes=round(sum(sizes) / len(sizes) * rows) if sizes else None,
+        sampled_keys=len(sizes),
+    )

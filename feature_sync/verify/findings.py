@@ -1,0 +1,193 @@
+"""Judges rows one by one where the bytes in Redis are not those that should be there, and counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from feature_sync.errors import OnlineStoreError
+from feature_sync.online.codec import MICROSECOND, Schema, from_microseconds, read_value, split_row, to_microseconds
+from feature_sync.online.comparing import NO_EXPIRY, Held
+from feature_sync.online.writer import Row
+from feature_sync.value_types import ValueType
+from feature_sync.verify.report import Difference, FeatureCounts, Kind
+
+_MOST_ROWS_SHOWN = 3
+"""Of each kind."""
+_MOST_LINES_OF_A_ROW = 5
+_MICROSECONDS = 1_000
+_Found = tuple[str | None, str, Any, Any]
+"""The feature that is meant, if one is, what is wrong, the warehouse's value and Redis's."""
+
+
+class Findings:
+    """All that was found in one view so far; the rows themselves are forgotten, but for a few examples."""
+
+    def __init__(self, schema: Schema, schemas: Mapping[bytes, Schema], *, redact: bool) -> None:
+        """`schema` is that of the rows that should be there, `schemas` are those that Redis has for its own."""
+        self._schema = schema
+        self._schemas = schemas
+        self._redact = redact
+        self.counts: Counter[str] = Counter()
+        self.matching = self.overdue = self.event_timestamps = self.expiries = 0
+        self.examples: list[Difference] = []
+        self._differing: Counter[str] = Counter()
+        self._lacking: Counter[str] = Counter()
+        self._needless: Counter[str] = Counter()
+
+    @property
+    def is_published(self) -> bool:
+        """Whether readers know the schema of the rows that should be there."""
+        return self._schema.id in self._schemas
+
+    def match(self, rows: int) -> None:
+        """Count rows that are there byte for byte."""
+        self.matching += rows
+
+    def compare(self, row: Row, held: Held, *, redis_now: int) -> bool:
+        """Judge a row that should be there; tells whether anything is. `redis_now` is in milliseconds."""
+        key, content, ends_at = row
+        if held.value is None:
+            has_ended = ends_at is not None and ends_at < redis_now
+            about = "its TTL has just ended" if has_ended else ""
+            self._count(Kind.EXPIRED if has_ended else Kind.MISSING, key, (None, about, None, None))
+            return False
+        found = [*self._of_row(content, held.value)]
+        if held.expires_at is not None and held.expires_at != (NO_EXPIRY if ends_at is None else ends_at):
+            self.expiries += 1
+            found.append((None, "expires", _expiry(ends_at), _expiry(held.expires_at)))
+        if found:
+            self._count(Kind.DIFFERENT, key, *found)
+        else:
+            self.matching += 1
+        return True
+
+    def judge_extra(self, key: bytes, content: bytes | None, *, now: datetime, due: datetime) -> None:
+        """Judge what is there although no row should be.
+
+        Older than its TTL at `now` it is expired, and if it was so already at `due`, it should not be there. A key
+        whose value is no string has no content.
+        """
+        ended = None if content is None else self._ended(content)
+        if ended is None or ended >= to_microseconds(now):
+            self._count(Kind.EXTRA, key, (None, "no string, so no row" if content is None else "", None, None))
+            return
+        is_overdue = ended < to_microseconds(due)
+        self.overdue += is_overdue
+        about = "should have been gone" if is_overdue else "its TTL has ended since"
+        self._count(Kind.EXPIRED, key, (None, about, None, None))
+
+    @property
+    def features(self) -> dict[str, FeatureCounts]:
+        """The counts of each feature, also of those that only rows in Redis have."""
+        names = dict.fromkeys([*(name for name, _ in self._schema.features), *self._needless])
+        rows = self.matching + self.counts[Kind.DIFFERENT]
+        ours = {name for name, _ in self._schema.features}
+        return {
+            name: FeatureCounts(
+                matching=(rows - self._differing[name] - self._lacking[name]) if name in ours else 0,
+                different=self._differing[name],
+                missing=(self.counts[Kind.MISSING] + self._lacking[name]) if name in ours else 0,
+                extra=self._needless[name] + (self.counts[Kind.EXTRA] if name in ours else 0),
+                expired=self.counts[Kind.EXPIRED] if name in ours else 0,
+            )
+            for name in names
+        }
+
+    def _of_row(self, expected: bytes, content: bytes) -> Iterator[_Found]:
+        """Find what differs in a row."""
+        if expected == content and self.is_published:
+            return
+        _, event_timestamp, values = split_row(expected)
+        read = self._read(content)
+        if isinstance(read, str):
+            self._lacking.update(name for name, _ in self._schema.features)
+            yield None, read, None, None
+            return
+        held_timestamp, held = read
+        if event_timestamp != held_timestamp:
+            self.event_timestamps += 1
+            yield None, "event timestamp", _instant(event_timestamp), _instant(held_timestamp)
+        for (name, kind), value in zip(self._schema.features, values, strict=True):
+            if name not in held:
+                self._lacking[name] += 1
+                yield name, "not in the row", _shown(value, kind), None
+                continue
+            held_kind, held_value = held.pop(name)
+            if not _is_same(value, held_value):
+                self._differing[name] += 1
+                yield name, "value", _shown(value, kind), _shown(held_value, held_kind)
+        for name, (kind, value) in held.items():
+            self._needless[name] += 1
+            yield name, "no feature any more", None, _shown(value, kind)
+
+    def _read(self, content: bytes) -> tuple[int | None, dict[str, tuple[ValueType, Any]]] | str:
+        """Read a row by its own schema: its event timestamp and values; or say why no reader can."""
+        try:
+            schema_id, event_timestamp, values = split_row(content)
+        except OnlineStoreError:
+            return "cannot be read"
+        schema = self._schemas.get(schema_id)
+        if schema is None:
+            return "of a schema that Redis does not have"
+        if len(schema.features) != len(values):
+            return "does not fit its schema"
+        kinds = {name: (kind, value) for (name, kind), value in zip(schema.features, values, strict=True)}
+        return event_timestamp, kinds
+
+    def _ended(self, content: bytes) -> int | None:
+        """When a row's TTL ended, in microseconds, as a reader counts it."""
+        try:
+            schema_id, event_timestamp, _ = split_row(content)
+        except OnlineStoreError:
+            return None
+        schema = self._schemas.get(schema_id)
+        if schema is None or schema.ttl is None or event_timestamp is None:
+            return None
+        return event_timestamp + schema.ttl // MICROSECOND
+
+    def _count(self, kind: Kind, key: bytes, *found: _Found) -> None:
+        """Count a row, and keep the first ones of each kind as examples."""
+        self.counts[kind] += 1
+        if self.counts[kind] > _MOST_ROWS_SHOWN:
+            return
+        text = key.decode(errors="backslashreplace")
+        for feature, about, warehouse, redis in found[:_MOST_LINES_OF_A_ROW]:
+            values = {} if self._redact else {"warehouse": warehouse, "redis": redis}
+            self.examples.append(Difference(kind=kind, key=text, feature=feature, about=about, **values))
+
+
+def _is_same(value: Any, held: Any) -> bool:
+    """Tell whether two values in wire form are the same: 0.0 is not -0.0, 1 is neither 1.0 nor true, but NaN is NaN."""
+    if type(value) is not type(held):
+        return False
+    if isinstance(value, float):
+        return repr(value) == repr(held)
+    if isinstance(value, dict):
+        return value.keys() == held.keys() and all(_is_same(each, held[name]) for name, each in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return len(value) == len(held) and all(map(_is_same, value, held))
+    return bool(value == held)
+
+
+def _shown(value: Any, kind: ValueType) -> Any:
+    """Read a value for a person; one that is not of its type stays as it is."""
+    try:
+        return read_value(value, kind)
+    except (ArithmeticError, AttributeError, TypeError, ValueError):
+        return value
+
+
+def _instant(microseconds: int | None) -> datetime | int | None:
+    """Read an event timestamp; one beyond all calendars stays a number."""
+    try:
+        return None if microseconds is None else from_microseconds(microseconds)
+    except OverflowError:
+        return microseconds
+
+
+def _expiry(milliseconds: int | None) -> datetime | int | None:
+    """Read an expiry; None is never."""
+    return None if milliseconds is None or milliseconds == NO_EXPIRY else _instant(milliseconds * _MICROSECONDS)

@@ -1,0 +1,209 @@
+"""Compares feature views, one after the other, with what Redis holds of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+from typing import Any
+
+from feature_sync.definitions import FeatureView, format_duration
+from feature_sync.online.codec import Schema, schema_of, to_microseconds
+from feature_sync.online.keys import view_prefix
+from feature_sync.online.redis import OnlineStore
+from feature_sync.online.rows import RowEncoder
+from feature_sync.online.writer import Row
+from feature_sync.spill import KeySpill
+from feature_sync.sql.latest import rows_to_hold
+from feature_sync.sql.pushes import microseconds
+from feature_sync.statements import Statements
+from feature_sync.verify.checksums import Checksums
+from feature_sync.verify.findings import Findings
+from feature_sync.verify.report import Kind, Progress, Verified
+from feature_sync.warehouses.base import Warehouse
+
+_ROWS_PER_BATCH = 1_024
+_MILLISECONDS = 1_000
+_A_MILLISECOND = timedelta(milliseconds=1)
+"""Redis lets rows expire at the next whole one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """How to verify. `as_of` is the moment for which Redis is compared, in place of that of the newest push."""
+
+    open_warehouse: Callable[[], Warehouse]
+    online: OnlineStore
+    prefix: str
+    as_of: datetime | None
+    sample: int | None
+    redact: bool
+    progress: Progress
+
+
+class Verifier:
+    """Compares one warehouse with one online store; reads both, and writes to neither."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+
+    def verify(self, views: Iterable[FeatureView]) -> Iterator[Verified]:
+        """Verify the views.
+
+        Raises:
+            DefinitionError: A view does not fit its table.
+            FeatureSyncError: The warehouse or Redis failed.
+        """
+        for view in views:
+            yield _ViewVerification(view, self._setting).verify()
+
+
+class _ViewVerification:
+    """The verification of one feature view."""
+
+    def __init__(self, view: FeatureView, setting: Setting) -> None:
+        self._view = view
+        self._setting = setting
+        self._online = setting.online
+        self._view_prefix = view_prefix(setting.prefix, view.reference)
+        self._schemas = self._online.schemas(self._view_prefix)
+        newest = next(reversed([*self._schemas.values()]), None)
+        self._pushed_as_of = None if newest is None else newest.as_of
+        self._due = self._pushed_as_of or self._online.now() - _A_MILLISECOND
+        self._now = setting.as_of or self._pushed_as_of or datetime.now(UTC)
+        self._mark = self._online.mark(self._view_prefix)
+
+    def verify(self) -> Verified:
+        """Compare every row, and then find what is in Redis beside them."""
+        started = perf_counter()
+        if not self._schemas:
+            return Verified(
+                feature_view=self._view.reference,
+                as_of=self._now,
+                is_equal=False,
+                problems=(
+                    "never pushed" if self._mark is None else "Redis has lost its schemas, so no reader finds it",
+                ),
+            )
+        holder = self._who_pushes()
+        with self._setting.open_warehouse() as warehouse:
+            statements = Statements(warehouse)
+            query = statements.query_of(self._view)
+            schema = schema_of(self._view, query.key_types, query.feature_types, as_of=self._pushed_as_of)
+            findings = Findings(schema, self._schemas, redact=self._setting.redact)
+            text = statements.text(rows_to_hold(query, now=self._now, sample=self._setting.sample))
+            with warehouse.handed_over([text], batch_size=_ROWS_PER_BATCH) as (rows,), KeySpill() as ours:
+                is_expiry_told, checksums = self._compare(self._encoded(rows, schema), findings, ours)
+                if self._setting.sample is None:
+                    self._find_extras(findings, ours, checksums)
+        notes = [*self._pushes_meanwhile(holder)]
+        if not is_expiry_told:
+            notes.append("Redis does not tell this user when keys expire, so that was not compared")
+        return self._verified(findings, self._problems(schema), notes, perf_counter() - started)
+
+    def _encoded(self, rows: Iterator[list[tuple[Any, ...]]], schema: Schema) -> Iterator[list[Row]]:
+        encoder = RowEncoder(
+            self._view_prefix, schema, lag=microseconds(self._view.lag), expires=self._pushed_as_of is None
+        )
+        return (list(encoder.encode(batch)) for batch in rows)
+
+    def _compare(self, batches: Iterator[list[Row]], findings: Findings, ours: KeySpill) -> tuple[bool, Checksums]:
+        """Compare the rows that should be there; the checksums are of the keys that are."""
+        comparer = self._online.comparer()
+        checksums = Checksums()
+        done = 0
+        with closing(comparer.compare(batches)) as compared:
+            for rows, differing in compared:
+                keys = [key for key, _, _ in rows]
+                ours.add(keys)
+                if differing is None and findings.is_published:
+                    findings.match(len(rows))
+                else:
+                    held = differing or comparer.read(keys)
+                    redis_now = to_microseconds(self._online.now()) // _MILLISECONDS
+                    pairs = zip(rows, held, strict=True)
+                    keys = [row[0] for row, each in pairs if findings.compare(row, each, redis_now=redis_now)]
+                checksums.add(keys)
+                done += len(rows)
+                self._setting.progress(self._view.reference, done)
+        return comparer.tells_expiry, checksums
+
+    def _find_extras(self, findings: Findings, ours: KeySpill, checksums: Checksums) -> None:
+        """Find what is in Redis but not among our rows, in the buckets of keys whose checksums differ."""
+        there = Checksums()
+        for keys in self._online.keys(self._view_prefix):
+            there.add(keys)
+        if not (differing := checksums.differing(there)):
+            return
+        with KeySpill() as theirs:
+            for keys in self._online.keys(self._view_prefix):
+                theirs.add(differing.of(keys))
+            for keys in _batches(theirs.minus(ours)):
+                self._judge_extras(findings, keys)
+
+    def _judge_extras(self, findings: Findings, keys: Sequence[bytes]) -> None:
+        contents = self._online.read(keys)
+        for key, content, is_there in zip(keys, contents, self._online.there(keys), strict=True):
+            if is_there:  # and has not expired meanwhile
+                findings.judge_extra(key, content, now=self._now, due=self._due)
+
+    def _who_pushes(self) -> str | None:
+        holder = self._online.holder(self._view_prefix)
+        return None if holder is None else f"{holder.who} has been pushing it since {holder.since:%Y-%m-%d %H:%M:%S}Z"
+
+    def _pushes_meanwhile(self, holder: str | None) -> Iterator[str]:
+        """Say what makes differences likely although nothing is wrong."""
+        if holder := holder or self._who_pushes():
+            yield f"{holder}, so differences are to be expected: verify again when that push has ended"
+        elif self._online.mark(self._view_prefix) != self._mark:
+            yield "it was pushed during the verification, so differences are to be expected: verify again"
+
+    def _problems(self, schema: Schema) -> tuple[str, ...]:
+        """Say in what the schema that readers go by is not that of the definition."""
+        published = self._schemas.get(schema.id)
+        if published is None:
+            return ()  # then no row is of it, and each tells in what it differs
+        problems = []
+        if published.ttl != schema.ttl:
+            ttls = ("none" if ttl is None else format_duration(ttl) for ttl in (published.ttl, schema.ttl))
+            problems.append("readers go by a TTL of {}, the definition says {}".format(*ttls))
+        if published.defaults != schema.defaults:
+            problems.append("readers go by other defaults than the definition's")
+        return tuple(problems)
+
+    def _verified(self, findings: Findings, problems: tuple[str, ...], notes: list[str], seconds: float) -> Verified:
+        counts = findings.counts
+        is_wrong = counts[Kind.DIFFERENT] or counts[Kind.MISSING] or counts[Kind.EXTRA] or findings.overdue or problems
+        return Verified(
+            feature_view=self._view.reference,
+            as_of=self._now,
+            is_equal=not is_wrong,
+            problems=problems,
+            notes=tuple(notes),
+            sample=self._setting.sample,
+            matching=findings.matching,
+            different=counts[Kind.DIFFERENT],
+            missing=counts[Kind.MISSING],
+            extra=counts[Kind.EXTRA],
+            expired=counts[Kind.EXPIRED],
+            overdue=findings.overdue,
+            event_timestamps=findings.event_timestamps,
+            expiries=findings.expiries,
+            features=findings.features,
+            examples=tuple(findings.examples),
+            are_values_redacted=self._setting.redact,
+            seconds=round(seconds, 3),
+        )
+
+
+def _batches(keys: Iterator[bytes]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    for key in keys:
+        batch.append(key)
+        if len(batch) == _ROWS_PER_BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

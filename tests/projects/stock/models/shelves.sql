@@ -1,0 +1,1 @@
+select shop, item, counted_at, amount, pieces, label from {{ ref('counts') }}

@@ -1,0 +1,39 @@
+"""The stock project's one view, with any rows: its table is rewritten by plain SQL, no dbt run is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import psycopg
+
+from feature_sync import FeatureStore
+
+COLUMNS = ("shop", "item", "counted_at", "amount", "pieces", "label")
+
+
+def rewrite(store: FeatureStore, rows: list[tuple]) -> None:
+    """Let the table behind `shelves` hold these rows."""
+    run(store, "delete from {schema}.counts")
+    if rows:
+        run(store, "insert into {schema}.counts values ({marks})", rows)
+
+
+def fill(store: FeatureStore, rows: int) -> None:
+    """Let it hold many rows, all of noon."""
+    rewrite(store, [])
+    values = "'shop', i, timestamp '2024-01-01 12:00:00', 0.5, i, 'some text'"
+    run(store, f"insert into {{schema}}.counts select {values} from generate_series(1, {rows}) as g(i)")
+
+
+def run(store: FeatureStore, statement: str, rows: list[tuple] | None = None) -> None:
+    settings = store.target.settings
+    if store.target.adapter == "duckdb":
+        text = statement.format(schema="main", marks=", ".join("?" * len(COLUMNS)))
+        with duckdb.connect(str(Path(store.target.project_dir, settings["path"]))) as connection:
+            connection.executemany(text, rows) if rows else connection.execute(text)
+        return
+    text = statement.format(schema="stock", marks=", ".join(["%s"] * len(COLUMNS)))
+    login = {name: settings[name] for name in ("host", "port", "user", "password", "dbname")}
+    with psycopg.connect(**login) as connection, connection.cursor() as cursor:
+        cursor.executemany(text, rows) if rows else cursor.execute(text)
