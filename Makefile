@@ -7,13 +7,19 @@ PROJECT := pyproject.toml constraints.txt
 export DBT_PROFILES_DIR := $(CURDIR)/profiles
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: demo test lint format clean
+.PHONY: demo test proof bench lint format clean
 
 demo: .venv/.demo ## Build the example on DuckDB, push it to an embedded Redis, read a vector, write a training set
 	@$(BIN)/python scripts/demo.py
 
 test: .venv/.test ## Run all tests, against real servers that the tests start and stop
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
+
+proof: .venv/.test ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
+	@$(BIN)/python -m pytest -m slow --numprocesses 2 --dist worksteal
+
+bench: .venv/.test .venv-feast/.made ## Time the point-in-time join against SQL by hand and Feast, for half an hour
+	@$(BIN)/python -m bench
 
 lint: .venv/.test ## Check style, types, floors, SQL and dbt's YAML
 	@$(BIN)/ruff check
@@ -31,7 +37,7 @@ format: .venv/.test ## Put everything into the house's style
 
 clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@if [ -x $(BIN)/feature-sync ]; then $(BIN)/feature-sync redis stop; fi
-	@rm -rf .venv target logs .feature_sync *.duckdb .coverage*
+	@rm -rf .venv .venv-feast target logs .feature_sync *.duckdb .coverage*
 
 .venv/.made:
 	@echo "Making a virtual environment in .venv"
@@ -49,3 +55,9 @@ clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@echo "Installing what the tests need (a minute or two)"
 	@$(PIP) --editable '.[duckdb,postgres,pandas]' --group test --group lint
 	@touch $@ .venv/.demo
+
+.venv-feast/.made: bench/feast.txt
+	@echo "Installing Feast into an environment of its own (a minute)"
+	@$(PYTHON) -m venv .venv-feast
+	@.venv-feast/bin/python -m pip --disable-pip-version-check install --quiet --requirement bench/feast.txt
+	@touch $@

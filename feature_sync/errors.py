@@ -31,6 +31,10 @@ class WarehouseError(FeatureSyncError):
     """The warehouse could not be reached, or refused a query."""
 
 
+class WarehouseConflict(WarehouseError):
+    """Somebody else changed the same thing in the warehouse at the same time; ours is undone."""
+
+
 class OnlineStoreError(FeatureSyncError):
     """Redis could not be reached, or refused a command."""
 

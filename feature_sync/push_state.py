@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
 
-from feature_sync.errors import LeaseLost, WarehouseError
+from feature_sync.errors import LeaseLost, WarehouseConflict, WarehouseError
 from feature_sync.sql.pushes import STATE, PushTables
 from feature_sync.statements import Statements
+
+_OUT = "another push has changed the state in the warehouse meanwhile; this one does not count"
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
     """The newest push that came to its end: Redis holds the rows of `table`.
 
-    `definition` is the fingerprint of all that decides about rows. `candidates` and `digest` are those of the rows
-    that could answer then.
+    `definition` is the fingerprint of all that decides about rows, `columns` are those that tell which of them still
+    answer. `candidates` and `digest` are those of the rows that could answer then.
     """
 
     push: str
     table: str
     rows: int
     definition: str
+    columns: tuple[str, ...] = ()
     candidates: int
     digest: str | None
 
@@ -51,12 +55,18 @@ class LastPush(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it; `revision` counts the changes, and is 0 before the first."""
+    """All of it; `revision` counts the changes, and is 0 before the first. Nobody needs the tables in `dropped`."""
 
     revision: int = 0
     committed: Committed | None = None
     unfinished: Unfinished | None = None
     last: LastPush | None = None
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def tables(self) -> set[str]:
+        """The tables that are needed."""
+        return {each.table for each in (self.committed, self.unfinished) if each is not None}
 
 
 class StateStore:
@@ -86,31 +96,44 @@ class StateStore:
             raise WarehouseError(
                 f"{self._tables.schema}.{STATE} cannot be read ({unreadable}); drop that schema and push again"
             ) from unreadable
-        needed = [each.table for each in (state.committed, state.unfinished) if each is not None]
-        return state if names.issuperset(needed) else State(revision=revision, last=state.last)
+        dropped = names.intersection(state.dropped)
+        if not names.issuperset(state.tables):
+            dropped |= names & state.tables
+            state = State(revision=revision, last=state.last)
+        return msgspec.structs.replace(state, dropped=tuple(sorted(dropped)))
 
-    def write(self, state: State) -> State:
-        """Write the next revision.
+    def write(self, before: State, state: State) -> State:
+        """Write the revision that follows one that was read; tables that only that one needed count as dropped.
 
         Raises:
-            LeaseLost: Somebody else has written one since this one was read.
+            LeaseLost: Somebody else has written one since.
         """
+        dropped = {*before.dropped, *before.tables} - state.tables
+        state = msgspec.structs.replace(state, revision=before.revision, dropped=tuple(sorted(dropped)))
         content = msgspec.json.encode(state).decode()
         if state.revision == 0:
             statement = self._tables.insert_state(*self._row, content)
         else:
             statement = self._tables.update_state(*self._row, state.revision, content)
-        if self._statements.run(statement) != 1:
-            raise LeaseLost("another push has changed the state in the warehouse meanwhile; this one does not count")
+        try:
+            written = self._statements.run(statement)
+        except WarehouseConflict as conflict:
+            raise LeaseLost(_OUT) from conflict
+        if written != 1:
+            raise LeaseLost(_OUT)
         return msgspec.structs.replace(state, revision=state.revision + 1)
 
     def forget(self) -> None:
         """Drop the state, and the tables that it names."""
         state = self.read()
         if state.revision:
-            tables = {each.table for each in (state.committed, state.unfinished) if each is not None}
-            self._statements.run(*(self._tables.drop(table) for table in sorted(tables)))
-            self._statements.run(self._tables.delete_state(*self._row))
+            tables = sorted({*state.tables, *state.dropped})
+            self._statements.run(*map(self._tables.drop, tables), self._tables.delete_state(*self._row))
+
+    def clean(self, state: State) -> None:
+        """Drop the tables that nobody needs, but those that a pusher still reads which was left behind."""
+        for table in state.dropped:
+            self._statements.run_if_free(self._tables.drop(table))
 
     def _existing_tables(self) -> set[str]:
         return existing_tables(self._statements, self._tables)
@@ -118,7 +141,9 @@ class StateStore:
 
 def create_states(statements: Statements, tables: PushTables) -> None:
     """Create the place of all states, unless it is there: then no right to create a schema is needed."""
-    if STATE not in existing_tables(statements, tables):
+    if STATE in existing_tables(statements, tables):
+        return
+    with suppress(WarehouseConflict), statements.warehouse.transaction():  # then another push has just made it
         statements.run(*tables.create_state())
 
 

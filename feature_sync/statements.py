@@ -43,6 +43,10 @@ class Statements:
             touched = self.warehouse.execute(self.text(statement))
         return touched
 
+    def run_if_free(self, statement: Statement) -> None:
+        """Run a statement outside a transaction, unless somebody else holds what it needs."""
+        self.warehouse.execute_if_free(self.text(statement))
+
     def fetch(self, query: Query) -> list[tuple[Any, ...]]:
         """Read a short result."""
         batches = self.warehouse.rows(self.text(query), batch_size=_ROWS_PER_BATCH)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from feature_sync.lookup import FeatureVector, Reader
     from feature_sync.online.redis import OnlineStore
     from feature_sync.online.server import EmbeddedServer
-    from feature_sync.push import Progress, Pushed, Pusher
+    from feature_sync.push import Progress, Pushed, Setting
     from feature_sync.status import ViewStatus
     from feature_sync.training import SpineSource, TrainingSet
     from feature_sync.verify import Verified
@@ -175,23 +175,30 @@ class FeatureStore:
         exclude: Sequence[str] = (),
         as_of: str | datetime | None = None,
         gate: bool = True,
+        prune: bool = False,
         threads: int | None = None,
         progress: Progress = lambda view, rows: None,
         **options: Any,
     ) -> Iterator[Pushed]:
         """Make the online store equal to the newest rows, for the views named or all that are online.
 
-        The options are those of `PushOptions`. Without a `gate`, whatever dbt says of a view, it is pushed.
+        The options are those of `PushOptions`. Without a `gate`, whatever dbt says of a view, it is pushed. `prune`
+        removes views from Redis that the project no longer defines.
 
         Raises:
             FeatureSyncError: A view is unknown or wrong, or the warehouse or Redis failed; others are pushed first.
         """
+        from feature_sync.dbt.run_results import Gate
+        from feature_sync.push import Pusher
+
         done: set[str] = set()
         for last_try in (False, False, True):
             views = [each for each in self._online_views(names, select, exclude) if each.reference not in done]
-            pusher = self._pusher(as_of, gate=gate, threads=threads, progress=progress, options=options)
+            views = self._proven(views) if gate else views
+            setting = self._push_setting(as_of, progress, options)
+            guard = Gate(self.project.run_results, self.manifest) if gate else None
             try:
-                for pushed in pusher.push(views):
+                for pushed in Pusher(setting, gate=guard, threads=threads or self.target.threads).push(views):
                     done.add(pushed.feature_view)
                     yield pushed
             except ArtifactsChanged:
@@ -199,22 +206,34 @@ class FeatureStore:
                     raise
                 self._forget_artifacts()
             else:
+                yield from self._prune(setting, remove=prune)
                 return
 
-    def _pusher(
-        self,
-        as_of: str | datetime | None,
-        *,
-        gate: bool,
-        threads: int | None,
-        progress: Progress,
-        options: Mapping[str, Any],
-    ) -> Pusher:
-        from feature_sync.dbt.run_results import Gate
-        from feature_sync.push import Pusher, PushOptions, Setting
+    def _proven(self, views: Iterable[FeatureView]) -> list[FeatureView]:
+        """Say which views the tests of dbt's last build found unique: among their rows no tie needs to be sought."""
+        from feature_sync.dbt.run_results import UniquenessTests
 
-        setting = Setting(
-            open_warehouse=lambda: self._open_warehouse(writable=True),
+        tests = UniquenessTests(self.project.run_results, self.manifest)
+        return [replace(view, is_unique=view.is_unique or tests.prove(view)) for view in views]
+
+    def _prune(self, setting: Setting, *, remove: bool) -> Iterator[Pushed]:
+        """Tell which views Redis holds although the project no longer defines them, or remove them."""
+        from feature_sync.push import left_behind, prune
+
+        defined = [view.reference for view in self.registry.feature_views.values() if view.online]
+        names = left_behind(setting, defined)
+        if remove and not setting.options.dry_run:
+            yield from prune(setting, names)
+        elif names:
+            self._warn(f"Redis still holds {', '.join(names)}, which the project no longer pushes; remove with --prune")
+
+    def _push_setting(self, as_of: str | datetime | None, progress: Progress, options: Mapping[str, Any]) -> Setting:
+        from feature_sync.push import PushOptions, Setting
+
+        return Setting(
+            open_warehouse=partial(
+                self._open_warehouse, writable=not options.get("dry_run"), wait=bool(options.get("wait"))
+            ),
             online=self._open_online(),
             prefix=self.key_prefix,
             clock=self._clock(as_of),
@@ -222,8 +241,6 @@ class FeatureStore:
             invocation_id=self.manifest.metadata.invocation_id,
             progress=progress,
         )
-        guard = Gate(self.project.run_results, self.manifest) if gate else None
-        return Pusher(setting, gate=guard, threads=threads or self.target.threads)
 
     def verify(
         self,
@@ -378,7 +395,7 @@ class FeatureStore:
                 raise RequestError(f"{spoken_selection(select, exclude)} selects no feature view that is online")
         return views
 
-    def _open_warehouse(self, *, writable: bool = False) -> Warehouse:
+    def _open_warehouse(self, *, writable: bool = False, wait: bool = False) -> Warehouse:
         from feature_sync.warehouses import open_warehouse
 
         built_for = self.manifest.metadata.adapter_type
@@ -387,7 +404,7 @@ class FeatureStore:
                 f"{self.manifest.path} was written for {built_for}, but the target {self.target.name} is "
                 f"{self.target.adapter}; run dbt build --target {self.target.name}"
             )
-        return open_warehouse(self.target, writable=writable)
+        return open_warehouse(self.target, writable=writable, wait=wait)
 
     def _open_online(self, *, may_create: bool = True) -> OnlineStore:
         """Connect to Redis; who only looks does not make an embedded one."""

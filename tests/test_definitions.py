@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from feature_sync.dbt.manifest import read_manifest
 from feature_sync.dbt.registry import read_registry
-from feature_sync.definitions import History, format_duration, parse_duration, parse_features
+from feature_sync.definitions import History, fingerprint, format_duration, parse_duration, parse_features, service_of
 from feature_sync.errors import DefinitionError, RequestError, UnknownName
 
 COLUMNS = {
@@ -224,6 +224,30 @@ def test_an_unpinned_view_means_what_depends_on_resolved_and_warns(read):
         read(*versions, exposure(features, depends_on=["model.shop.orders.v1", "model.shop.orders.v2"]))
 
 
+def test_versions_of_one_view_stand_side_by_side_under_the_names_that_dbt_gives_their_tables(read):
+    versions = [model(version=version, feature_view=CUSTOMER) for version in (1, 2)]
+    depends_on = ["model.shop.orders.v1", "model.shop.orders.v2"]
+    features = {"orders.v1": ["spent"], "orders.v2": ["email"]}
+    service = read(*versions, exposure(features, depends_on=depends_on)).feature_services["churn"]
+    assert [(each.alias, each.view.version) for each in service.selections] == [("orders_v1", "1"), ("orders_v2", "2")]
+    both = {"orders.v1": ["spent"], "orders.v2": ["spent"]}
+    full = read(*versions, exposure(both, depends_on=depends_on, full_names=True)).feature_services["churn"]
+    assert full.feature_names == ("orders_v1__spent", "orders_v2__spent")
+    with pytest.raises(DefinitionError, match="orders_v1 and orders_v2 both have a feature 'spent'"):
+        read(*versions, exposure(both, depends_on=depends_on))
+
+
+def test_no_two_entries_of_a_service_carry_one_name(read):
+    views = [
+        *(model(version=version, feature_view=CUSTOMER) for version in (1, 2)),
+        model("refunds", feature_view=CUSTOMER),
+    ]
+    features = {"orders.v1": ["spent"], "orders.v2": ["email"], "orders_v1": {"view": "refunds", "features": ["spent"]}}
+    depends_on = ["model.shop.orders.v1", "model.shop.orders.v2", "model.shop.refunds"]
+    with pytest.raises(DefinitionError, match="two entries are called 'orders_v1'; call one of them otherwise"):
+        read(*views, exposure(features, depends_on=depends_on, full_names=True))
+
+
 def test_an_alias_has_keys_of_its_own_and_full_names_tell_the_roles_apart(read):
     view = model(feature_view={"entities": {"customer": ["customer_id", "email"]}})
     roles = {
@@ -238,6 +262,55 @@ def test_an_alias_has_keys_of_its_own_and_full_names_tell_the_roles_apart(read):
     roles["buyer"]["keys"] = {"customer": "buyer_id"}
     with pytest.raises(DefinitionError, match=r"customer has 2 join keys \(customer_id, email\), not 1"):
         read(view, exposure(roles, depends_on=["model.shop.orders"], full_names=True))
+
+
+@pytest.mark.parametrize(
+    ("config", "constraint", "is_unique", "is_indexed"),
+    [
+        pytest.param({}, None, False, False, id="nothing known"),
+        pytest.param({}, ["customer_id", "ordered_at"], True, True, id="a key on the join key and the time"),
+        pytest.param({}, ["customer_id"], True, False, id="a key on the join key alone"),
+        pytest.param({}, ["ordered_at", "customer_id"], True, False, id="a key that begins with the time"),
+        pytest.param({}, ["customer_id", "ordered_at", "email"], False, True, id="a key that needs more"),
+        pytest.param({"materialized": "view"}, ["customer_id", "ordered_at"], False, False, id="a key on a view"),
+        pytest.param({"contract": {}}, ["customer_id", "ordered_at"], False, False, id="a key without a contract"),
+        pytest.param({"indexes": [{"columns": ["customer_id", "ordered_at"]}]}, None, False, True, id="an index"),
+        pytest.param({"indexes": [{"columns": ["customer_id"]}]}, None, False, False, id="an index on the key alone"),
+        pytest.param(
+            {"indexes": [{"columns": ["customer_id", "ordered_at"], "type": "brin"}]}, None, False, False, id="a brin"
+        ),
+    ],
+)
+def test_what_the_warehouse_enforces_and_indexes_is_known(read, config, constraint, is_unique, is_indexed):
+    node = model(feature_view={**CUSTOMER, "features": ["spent"]})
+    node["config"] |= {"materialized": "table", **config}
+    node["constraints"] = [{"type": "primary_key", "columns": constraint}] if constraint else []
+    view = read(node, adapter_type="postgres").feature_view("orders")
+    assert (view.is_unique, view.is_indexed) == (is_unique, is_indexed)
+    elsewhere = read(node, adapter_type="bigquery").feature_view("orders")
+    assert not elsewhere.is_unique
+
+
+def test_wall_clocks_of_a_zone_that_turns_its_clocks_are_never_taken_for_unique_moments(read):
+    node = model(feature_view={**CUSTOMER, "timezone": "Europe/Paris"})
+    node["config"]["materialized"] = "table"
+    node["constraints"] = [{"type": "unique", "columns": ["customer_id", "ordered_at"]}]
+    assert not read(node, adapter_type="duckdb").feature_view("orders").is_unique
+
+
+def test_a_fingerprint_changes_with_what_can_change_an_answer_and_not_with_words(read):
+    features = {"orders": ["spent"]}
+
+    def of(**settings):
+        node = model(feature_view={**CUSTOMER, "ttl": "1d", **settings})
+        return fingerprint(read(node, exposure(features, depends_on=["model.shop.orders"])).feature_services["churn"])
+
+    described = model(feature_view={**CUSTOMER, "ttl": "1d", "online": False})
+    described["description"] = "Orders."
+    silent = read(described, exposure(features, depends_on=["model.shop.orders"])).feature_services["churn"]
+    assert fingerprint(silent) == of() == of(ttl="24h")
+    others = [of(ttl="2d"), of(lag="1h"), of(timezone="Europe/Paris"), of(created_timestamp="loaded_at")]
+    assert len({of(), *others}) == 5
 
 
 def test_every_field_of_the_manifest_may_be_null_or_left_out(read):
@@ -271,6 +344,8 @@ def test_features_to_explore_are_written_view_colon_feature(read):
     assert selection.features == ("spent", "email")
     with pytest.raises(RequestError, match="write view:feature"):
         parse_features(["spent"], registry)
+    with pytest.raises(RequestError, match="orders lists the feature 'spent' twice"):
+        service_of(parse_features(["orders:spent", "orders:spent"], registry), name="mine")
     with pytest.raises(UnknownName, match="did you mean 'spent'"):
         parse_features(["orders:spend"], registry)
 

@@ -17,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+import feature_sync
 from feature_sync import FeatureStore
 from feature_sync.errors import RequestError
 from tests.support.projects import own_copy
@@ -139,6 +140,26 @@ def test_a_sample_is_the_same_every_time_and_a_limit_takes_the_first(project, wh
     assert last == whole.sort_by([("flight_id", "descending")]).slice(0, 5)
 
 
+@pytest.mark.parametrize("strategy", [None, "carry"])
+def test_a_query_spine_that_is_different_every_time_is_answered_as_it_was_once(project, whole, tmp_path, strategy):
+    query = f"select * from {spine_table(project)} where random() < 0.5"
+    asked = ("--spine-sql", query, "--event-timestamp", "asked_at")
+    found, _ = extracted(project, tmp_path / "a.parquet", *asked, *(["--strategy", strategy] if strategy else []))
+    assert 0 < found.num_rows < whole.num_rows
+    chosen = pyarrow.compute.is_in(whole.column("flight_id"), value_set=found.column("flight_id").combine_chunks())
+    assert found == whole.filter(chosen)
+
+
+def test_a_query_spine_that_is_different_every_time_is_evaluated_once_by_the_printed_query_too(example, whole):
+    query = "select * from main.departures where random() < 0.5"
+    asked = ("--spine-sql", query, "--event-timestamp", "asked_at", "--strategy", "carry")
+    printed = example.feature_sync("sql", SERVICE, *asked).stdout
+    with duckdb.connect(str(example.folder / "flights.duckdb"), read_only=True) as connection:
+        found = connection.sql(printed).to_arrow_table().sort_by("flight_id")
+    chosen = pyarrow.compute.is_in(whole.column("flight_id"), value_set=found.column("flight_id").combine_chunks())
+    assert found == whole.filter(chosen)
+
+
 def test_a_query_spine_is_evaluated_once(example_on_postgres, postgres, tmp_path):
     with postgres.connect() as connection:
         connection.execute("drop sequence if exists evaluated; create sequence evaluated")
@@ -175,7 +196,20 @@ def test_the_same_inputs_give_the_same_sidecar_and_other_inputs_another(project,
     assert sidecar["sql_sha256"] == sha256(sidecar["sql"].encode()).hexdigest()
     manifest = json.loads((project.folder / "target" / "manifest.json").read_text())
     assert sidecar["dbt_invocation_id"] == manifest["metadata"]["invocation_id"]
-    assert sidecar["rows"] == 100
+    assert (sidecar["rows"], sidecar["feature_sync_version"]) == (100, feature_sync.__version__)
+    assert len(sidecar["definitions_sha256"]) == 64
+
+
+def test_a_parquet_file_is_compressed_and_comes_in_row_groups(project, departures, tmp_path):
+    pyarrow.parquet.write_table(pyarrow.concat_tables([departures] * 6), tmp_path / "spine.parquet")
+    asked = ("--spine", str(tmp_path / "spine.parquet"), "--event-timestamp", "asked_at")
+    extracted(project, tmp_path / "set.parquet", *asked)
+    written = pyarrow.parquet.ParquetFile(tmp_path / "set.parquet").metadata
+    groups = [written.row_group(number) for number in range(written.num_row_groups)]
+    assert written.num_rows == 6 * departures.num_rows
+    assert len(groups) > 1
+    assert max(group.num_rows for group in groups) <= 122_880
+    assert {group.column(0).compression for group in groups} == {"ZSTD"}
 
 
 def test_it_tells_from_when_each_view_can_answer_and_what_stayed_null(project, store, whole, tmp_path):
@@ -366,10 +400,11 @@ def test_options_that_make_no_sense_are_refused_in_one_line(project, tmp_path, a
 
 
 def test_a_strategy_that_a_dialect_cannot_do_is_refused(example):
-    asked = ("sql", SERVICE, "--spine", "departures", "--strategy", "asof", "--dialect", "postgres")
-    done = example.feature_sync(*asked)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "postgres has no asof join" in done.stderr
+    for dialect, strategy in {"postgres": "asof", "bigquery": "lateral", "redshift": "lateral"}.items():
+        asked = ("--spine", "departures", "--strategy", strategy, "--dialect", dialect)
+        done = example.feature_sync("sql", SERVICE, *asked)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"{dialect} has no {strategy} join; leave out --strategy, or take carry" in done.stderr
 
 
 def test_a_query_cannot_read_a_file_and_says_what_can(example, tmp_path):

@@ -130,6 +130,18 @@ def test_a_view_without_history_is_refused_for_training_with_the_snapshot_to_pas
         _ = store.get_training_set("batteries", "questions").sql
 
 
+def test_the_snapshot_that_is_offered_for_a_latest_only_view_can_be_pasted_and_trained_on(tmp_path):
+    project = build_project(PROJECTS / "histories", tmp_path / "histories", target="duckdb")
+    refused = project.feature_sync("sql", "batteries", "--spine", "questions")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    pasted = refused.stderr[refused.stderr.index("snapshots: [") :]
+    (project.folder / "snapshots" / "battery_history.yml").write_text(pasted)
+    project.dbt("--quiet", "--warn-error", "build", "--select", "+batteries_history", "questions")
+    answered = project.feature_sync("extract", "batteries_history", "--spine", "questions", "-o", "set.parquet")
+    assert answered.returncode == 0, answered.stderr
+    assert "battery" in answered.stdout
+
+
 def test_at_the_real_clock_a_row_expires_in_redis_when_its_ttl_ends(project, store, client):
     seed = project.folder / "seeds" / "readings.csv"
     before = seed.read_text()

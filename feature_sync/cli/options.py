@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import click
 
+from feature_sync.cli.logs import FORMATS, start_logging
+
 if TYPE_CHECKING:
     from feature_sync.store import FeatureStore
 
@@ -72,6 +74,15 @@ _PUSH_OPTIONS = (
     ),
     click.option("--allow-removals", is_flag=True, help="Let a push remove more than 30% of a view's entities."),
     click.option("--allow-eviction", is_flag=True, help="Push to a Redis that may evict keys."),
+    click.option("--prune", is_flag=True, help="Remove views from Redis that the project no longer defines."),
+    click.option(
+        "--log-format",
+        type=click.Choice(FORMATS),
+        expose_value=False,
+        callback=lambda context, parameter, log_format: start_logging(log_format),
+        help="Log each phase on stderr.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Tell what would be sent, and leave nothing anywhere."),
     click.option("--take-over", is_flag=True, help="Adopt keys that another warehouse or table pushed."),
 )
 _VERIFY_OPTIONS = (

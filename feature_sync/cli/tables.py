@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from feature_sync.training import Extract
 
 _WIDE = 200
+_KILO = 1_000
 _SMALLEST_SHOWN = 0.001
 _MOST_SHARES = 8
 
@@ -102,24 +103,44 @@ def printed_pushes(*, as_json: bool) -> Iterator[list[Pushed]]:
 def print_pushed(pushed: Sequence[Pushed], *, as_json: bool) -> None:
     """Print what a push did with each view."""
     if as_json:
-        print_json([asdict(each) for each in pushed])
+        print_json([{**asdict(each), "memory": each.memory} for each in pushed])
         return
-    columns: tuple[str, ...] = ("feature view", "written", "deleted", "kept", "time", "sent")
-    rows: list[tuple[str, ...]] = [
+    rows = [
         (
             each.feature_view,
             f"{each.written:,}",
             f"{each.deleted:,}",
             f"{each.kept:,}",
+            _size(each.bytes),
             f"{sum(each.seconds.values()):.2f} s",
-            "nothing" if each.held_back else f"all: {each.full}" if each.full else "changes",
+            _outcome(each),
         )
         for each in pushed
     ]
-    if any(each.held_back for each in pushed):
-        columns = (*columns, "held back because")
-        rows = [(*row, each.held_back or "") for row, each in zip(rows, pushed, strict=True)]
-    print_table(columns, rows, right=(1, 2, 3, 4))
+    columns = ("feature view", "written", "deleted", "kept", "sent", "time", "")
+    print_table(columns, rows, right=(1, 2, 3, 4, 5))
+
+
+def _outcome(pushed: Pushed) -> str:
+    if pushed.failed is not None:
+        return "failed, see below"
+    if pushed.held_back is not None:
+        return f"held back: {pushed.held_back}"
+    if pushed.is_pruned:
+        return "removed: the project does not push it any more"
+    if pushed.full is None and not pushed.written and not pushed.deleted:
+        return "unchanged"
+    what = "the changes" if pushed.full is None else f"all rows: {pushed.full}"
+    return f"would send {what}; about {_size(pushed.memory)} of Redis's memory" if pushed.is_dry_run else f"sent {what}"
+
+
+def _size(count: float) -> str:
+    """Write a number of bytes in a unit that a person reads."""
+    for unit in ("B", "kB", "MB"):
+        if count < _KILO:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= _KILO
+    return f"{count:.1f} GB"
 
 
 def print_vector(vector: FeatureVector, *, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from feature_sync.dbt.block import Block, name_list
 from feature_sync.dbt.manifest import Node
-from feature_sync.definitions import FeatureService, FeatureView, Selection
+from feature_sync.definitions import FeatureService, FeatureView, Selection, told_apart
 from feature_sync.errors import Location, did_you_mean
 
 
@@ -25,7 +25,7 @@ def read_feature_service(node: Node, views: Mapping[str, FeatureView], warnings:
     if not isinstance(chosen, Mapping) or not chosen:
         raise at.at("features").error("is missing: map each feature view to a list of its features")
     used = {view.relation.unique_id: view for view in views.values() if view.relation.unique_id in node.parents}
-    selections = tuple(
+    selections = told_apart(
         _selection(str(name), value, at.at(f"features.{name}"), views, used, warnings) for name, value in chosen.items()
     )
     selected = {each.view.relation.unique_id for each in selections}

@@ -98,6 +98,11 @@ class Node(msgspec.Struct):
         return isinstance(contract, dict) and contract.get("enforced") is True
 
     @property
+    def is_table(self) -> bool:
+        """Whether the warehouse stores the rows, as it does not those of a view."""
+        return (self.config or {}).get("materialized") in ("table", "incremental", "snapshot", "seed")
+
+    @property
     def enforced_keys(self) -> list[list[str]]:
         """The column lists that the warehouse keeps unique, each of which it also indexes."""
         if not self.has_contract or (self.config or {}).get("materialized") not in ("table", "incremental"):
@@ -107,10 +112,11 @@ class Node(msgspec.Struct):
 
     @property
     def indexes(self) -> list[list[str]]:
-        """The column lists of the indexes that the model's configuration asks for."""
+        """The column lists of the ordered indexes that the model's configuration asks for."""
         indexes = (self.config or {}).get("indexes")
-        found = [each.get("columns") for each in indexes if isinstance(each, dict)] if isinstance(indexes, list) else []
-        return [columns for columns in found if isinstance(columns, list)]
+        found = [each for each in indexes if isinstance(each, dict)] if isinstance(indexes, list) else []
+        ordered = [each.get("columns") for each in found if str(each.get("type") or "btree").lower() == "btree"]
+        return [columns for columns in ordered if isinstance(columns, list)]
 
     def relation(self, types: dict[str, str]) -> Relation:
         """Describe the table that dbt builds; declared types count only where a contract enforces them."""
@@ -132,6 +138,7 @@ class Node(msgspec.Struct):
             columns={column.name: column for column in declared.values()},
             description=self.description or "",
             columns_are_complete=self.has_contract and all(each.data_type for each in declared.values()),
+            is_table=self.is_table,
             event_time=str(event_time) if event_time else None,
         )
         return relation.with_types(types) if types and not relation.columns_are_complete else relation

@@ -1,7 +1,7 @@
 """What the project defines: entities, feature views, feature services, spines, and the registry that holds them."""
 
 from feature_sync.definitions.durations import format_duration, parse_duration
-from feature_sync.definitions.feature_service import FeatureService, Selection, selection_of, service_of
+from feature_sync.definitions.feature_service import FeatureService, Selection, selection_of, service_of, told_apart
 from feature_sync.definitions.feature_view import Entity, Feature, FeatureView, History
 from feature_sync.definitions.fingerprint import fingerprint, view_fingerprint
 from feature_sync.definitions.registry import Registry, parse_features
@@ -30,5 +30,6 @@ __all__ = [
     "parse_ordering",
     "selection_of",
     "service_of",
+    "told_apart",
     "view_fingerprint",
 ]

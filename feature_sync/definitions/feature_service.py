@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from feature_sync.definitions.feature_view import FeatureView
-from feature_sync.errors import Location, RequestError
+from feature_sync.errors import FeatureSyncError, Location, RequestError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,23 +56,48 @@ class FeatureService:
         return replace(self, selections=selections)
 
     def checked(self) -> FeatureService:
-        """Check that no two features carry the same name.
+        """Check that no two views and no two features carry the same name.
 
         Raises:
             DefinitionError: Two do, in a service that the project defines.
             RequestError: Two do, in a selection that was typed.
         """
+        aliases = [each.alias for each in self.selections]
+        for alias in aliases:
+            if aliases.count(alias) > 1:
+                raise self._error(
+                    f"two entries are called {alias!r}; call one of them otherwise: another_name: {{view: {alias}, "
+                    "features: [...]}"
+                )
         owners: dict[str, str] = {}
         for each in self.selections:
             for feature in each.features:
                 name = self.output_name(each, feature)
-                if (other := owners.setdefault(name.casefold(), each.alias)) != each.alias:
-                    message = (
+                other = owners.get(name.casefold())
+                if other == each.alias:
+                    raise self._error(f"{each.alias} lists the feature {name!r} twice")
+                if other is not None:
+                    raise self._error(
                         f"{other} and {each.alias} both have a feature {name!r}; "
                         "set full_names: true in the feature service, or leave one out"
                     )
-                    raise self.location.error(message) if self.location else RequestError(message)
+                owners[name.casefold()] = each.alias
         return self
+
+    def _error(self, message: str) -> FeatureSyncError:
+        return self.location.error(message) if self.location else RequestError(message)
+
+
+def told_apart(selections: Iterable[Selection]) -> tuple[Selection, ...]:
+    """Name versions of one view that stand side by side as dbt names their tables: with the version."""
+    listed = tuple(selections)
+    named = Counter(each.alias for each in listed)
+    return tuple(
+        replace(each, alias=f"{each.alias}_v{each.view.version}")
+        if named[each.alias] > 1 and each.view.version is not None
+        else each
+        for each in listed
+    )
 
 
 def selection_of(view: FeatureView, features: Iterable[str] | None = None) -> Selection:
@@ -84,4 +110,4 @@ def selection_of(view: FeatureView, features: Iterable[str] | None = None) -> Se
 
 def service_of(selections: Iterable[Selection], *, name: str) -> FeatureService:
     """Make a service that the project does not define, to explore with."""
-    return FeatureService(name=name, selections=tuple(selections)).checked()
+    return FeatureService(name=name, selections=told_apart(selections)).checked()

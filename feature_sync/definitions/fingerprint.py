@@ -10,7 +10,8 @@ from typing import Any
 from feature_sync.definitions.feature_service import FeatureService
 from feature_sync.definitions.feature_view import FeatureView
 
-_WORDS = {"location", "description", "owner", "is_label", "online", "latest_version", "is_unique", "is_indexed"}
+_WORDS = {"location", "description", "owner", "is_label", "online", "latest_version"}
+_WORDS |= {"is_unique", "is_indexed", "is_table"}
 
 
 def fingerprint(service: FeatureService) -> str:

@@ -25,7 +25,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
-    """A table or view that dbt builds: `name` is quoted as the warehouse wants it, as dbt wrote it."""
+    """A table or view that dbt builds: `name` is quoted as the warehouse wants it, as dbt wrote it.
+
+    `is_table`: its rows are stored, so that they are the same ones each time a query reads them.
+    """
 
     name: str
     unique_id: str
@@ -33,6 +36,7 @@ class Relation:
     columns: Mapping[str, Column]
     description: str = ""
     columns_are_complete: bool = False
+    is_table: bool = False
     event_time: str | None = None
 
     def with_types(self, types: Mapping[str, str]) -> Relation:

@@ -1,8 +1,9 @@
 """The lease of a feature view: one pusher at a time, and a fence that tells late ones that they are out.
 
-Both live in Redis and are timed by Redis. Whoever takes the lease raises the fence by one; each write of a push is made
-only while the fence stands where that push raised it. So a pusher that was suspended, and wakes up when its lease has
-gone to another, writes nothing more.
+Both live in Redis and are timed by Redis. Whoever takes the lease raises the fence, at least to the milliseconds of
+Redis's clock: so a number never comes back, even after Redis was emptied or restored. Each write of a push is made only
+while the fence stands where that push raised it. So a pusher that was suspended, and wakes up when its lease has gone
+to another, writes nothing more.
 """
 
 from __future__ import annotations
@@ -24,13 +25,19 @@ import redis
 
 from feature_sync.errors import LeaseHeld, OnlineStoreError
 
-_UNREACHABLE = (redis.ConnectionError, redis.TimeoutError)
 _RENEWALS_PER_LEASE = 3
 _SECONDS_BETWEEN_TRIES = 0.2
 _TAKE = """
-if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return {redis.call('INCR', KEYS[2]), ''} end
-return {0, redis.call('GET', KEYS[1])}
+if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
+  local holder = redis.call('GET', KEYS[1])
+  if holder ~= ARGV[1] then return {0, holder} end
+end
+local now = redis.call('TIME')
+local fence = math.max((redis.call('GET', KEYS[2]) or 0) + 1, now[1] * 1000 + math.floor(now[2] / 1000))
+redis.call('SET', KEYS[2], string.format('%.0f', fence))
+return {fence, ''}
 """
+"""Run again because the answer was lost, it finds the lease taken by the very one who asks."""
 _RENEW = """
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] or (not holder and redis.call('GET', KEYS[2]) == ARGV[3]) then
@@ -108,7 +115,7 @@ def hold_lease(
 
     def renew() -> None:
         while not ended.wait(duration.total_seconds() / _RENEWALS_PER_LEASE):
-            with suppress(*_UNREACHABLE):  # the next renewal, or the next write, will tell
+            with suppress(redis.RedisError):  # the next renewal, or the next write, will tell
                 client.eval(_RENEW, len(keys), *keys, mine, milliseconds, fence)
 
     renewing = Thread(target=renew, name=f"lease of {view_prefix}", daemon=True)
@@ -118,7 +125,7 @@ def hold_lease(
     finally:
         ended.set()
         renewing.join()
-        with suppress(*_UNREACHABLE):  # then the lease ends by itself
+        with suppress(redis.RedisError):  # then the lease ends by itself
             client.eval(_GIVE_BACK, 1, keys[0], mine)
 
 

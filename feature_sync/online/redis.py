@@ -17,6 +17,7 @@ from feature_sync.online.codec import Schema, read_schema
 from feature_sync.online.comparing import Comparer
 from feature_sync.online.lease import Holder, Lease, hold_lease, lease_key, read_holder
 from feature_sync.online.marks import Mark, read_mark
+from feature_sync.online.patience import PatientRedis
 from feature_sync.online.writer import CONNECTIONS, Writer
 
 _SECONDS_TO_CONNECT = 5
@@ -43,7 +44,7 @@ class OnlineStore:
             f"unix://{parts.path}" if parts.scheme == "unix" else f"{parts.scheme}://{_host(parts.netloc)}{parts.path}"
         )
         try:
-            self._client: Any = redis.Redis.from_url(
+            self._client: Any = PatientRedis.from_url(
                 url,
                 connection_class=CONNECTIONS[parts.scheme],
                 protocol=2,  # the writer compares replies byte for byte
@@ -169,18 +170,21 @@ def _translating(where: str) -> Iterator[None]:
     except redis.ConnectionError as lost:
         raise OnlineStoreError(f"Redis at {where} cannot be reached; is it running?") from lost
     except redis.ResponseError as refused:
-        raise OnlineStoreError(f"Redis at {where} {_refusal(str(refused))}") from refused
+        raise OnlineStoreError(f"Redis at {where} {_refusal(refused)}") from refused
 
 
-def _refusal(said: str) -> str:
-    """Say what to do about the refusals that operators meet."""
-    kind = said.partition(" ")[0]
-    if kind == "OOM" or "OOM" in said:
+def _refusal(refused: redis.ResponseError) -> str:
+    """Say what to do about the refusals that operators meet.
+
+    The client makes kinds of some and takes the first word away; scripts and our own writer leave it.
+    """
+    said = str(refused)
+    if isinstance(refused, redis.OutOfMemoryError) or "OOM" in said:
         return "is full: raise maxmemory or remove keys; nothing of this push is committed, push again"
-    if kind == "READONLY":
+    if isinstance(refused, redis.ReadOnlyError) or "READONLY" in said:
         return "is a read-only replica: push to its primary"
-    if kind == "NOPERM":
-        return f"does not allow it to this user: {said}"
+    if isinstance(refused, redis.exceptions.NoPermissionError) or "no permissions" in said:
+        return f"does not allow it to this user: {said.removeprefix('NOPERM ')}"
     return f"refused a command: {said}"
 
 

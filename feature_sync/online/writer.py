@@ -7,24 +7,23 @@ is encoded; never more than these two exist.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any
 
 import redis
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
 from feature_sync.errors import LeaseLost, OnlineStoreError
 from feature_sync.online.lease import Lease
+from feature_sync.online.patience import LOST, PUSHING, persistently
 
-_LOST = (redis.ConnectionError, redis.TimeoutError, OSError)
-_SECONDS_BEFORE_TRIES = (0.1, 0.2, 0.5, 1, 2, 4)
 _KEYS_PER_COMMAND = 500
 _BYTES_PER_READ = 65_536
 _OUT = "another push has taken over while this one was held up; nothing of it is committed, the other one counts"
+_EMPTIED = "Redis was emptied during the push; nothing of it is committed, push again"
 
-Answer = TypeVar("Answer")
 Row = tuple[bytes, bytes, int | None]
 """A key, its value, and the millisecond since 1970 at which Redis lets it expire."""
 
@@ -106,7 +105,7 @@ class Writer:
                 if on_the_wire is not None:
                     self._confirm(*on_the_wire)
                 on_the_wire = commands, replies
-                with suppress(*_LOST):  # then it is sent again when it is to be confirmed
+                with suppress(*LOST):  # then it is sent again when it is to be confirmed
                     self._send(commands)
             if on_the_wire is not None:
                 self._confirm(*on_the_wire)
@@ -116,36 +115,46 @@ class Writer:
     def delete(self, keys: Iterable[bytes]) -> int:
         """Delete keys; returns how many were there."""
         deleted = 0
-        batch: list[bytes] = []
-        for key in keys:
-            batch.append(key)
-            if len(batch) == _KEYS_PER_COMMAND:
-                deleted += self._unlink(batch)
-                batch = []
-        return deleted + (self._unlink(batch) if batch else 0)
-
-    def _unlink(self, keys: Sequence[bytes]) -> int:
-        return int(self.change(lambda pipeline: pipeline.unlink(*keys))[0])
+        rest = iter(keys)
+        try:
+            while batch := list(islice(rest, _KEYS_PER_COMMAND)):
+                deleted += int(self._run([("UNLINK", *batch)])[0])
+        finally:
+            self._disconnect()
+        return deleted
 
     def change(self, queue: Callable[[Any], object]) -> list[Any]:
         """Run commands in one transaction, only while this push holds the fence; returns their replies.
 
         They may run twice, should the connection be lost.
         """
-        return _persistently(lambda: self._change(queue))
+        pipeline = self._client.pipeline()  # which only collects: its own way to watch a key outlives connections
+        queue(pipeline)
+        try:
+            return self._run([arguments for arguments, _ in pipeline.command_stack])
+        finally:
+            self._disconnect()
 
-    def _change(self, queue: Callable[[Any], object]) -> list[Any]:
-        self._check_run()
-        with self._client.pipeline() as pipeline:
-            pipeline.watch(self._lease.fence_key)
-            if pipeline.get(self._lease.fence_key) != b"%d" % self._lease.fence:
-                raise LeaseLost(_OUT)
-            pipeline.multi()
-            queue(pipeline)
-            try:
-                return list(pipeline.execute())
-            except redis.WatchError as changed:
-                raise LeaseLost(_OUT) from changed
+    def _run(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        return persistently(lambda: self._transact(commands), PUSHING)
+
+    def _transact(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Run commands in one transaction, followed by the first step of the next."""
+        if self._connection is None:
+            self._connect()
+        connection = self._connection
+        try:
+            packed = connection.pack_commands([("MULTI",), *commands, ("EXEC",)])
+            connection.send_packed_command([*packed, self._watch], check_health=False)
+            _, *_, replies, _, fence = [connection.read_response() for _ in range(len(commands) + 4)]
+        except BaseException:
+            self._disconnect()
+            raise
+        if replies is None or fence != b"%d" % self._lease.fence:
+            raise self._refused()
+        if errors := [reply for reply in replies if isinstance(reply, Exception)]:
+            raise errors[0]
+        return list(replies)
 
     def _transaction(self, rows: Sequence[Row]) -> tuple[bytes, bytes]:
         """Pack a batch, followed by the first step of the next: watch the fence, and read it."""
@@ -172,31 +181,42 @@ class Writer:
                 self._send(commands)
             self._expect(replies)
 
-        _persistently(arrive)
+        persistently(arrive, PUSHING)
 
     def _expect(self, replies: bytes) -> None:
         try:
             self._connection.expect(replies)
         except redis.ResponseError as said:
-            self._disconnect()
             if not str(said)[:1].isupper():  # no error: the transaction was refused, or the fence is another
-                raise LeaseLost(_OUT) from said
+                raise self._refused() from said
+            self._disconnect()
             raise
         except BaseException:
             self._disconnect()
             raise
 
     def _connect(self) -> None:
-        """Watch the fence over a connection of its own."""
-        self._check_run()
+        """Watch the fence over a connection of its own, which ends with this run of Redis.
+
+        What Redis lost in a restart, nobody knows: only a push from the beginning puts it right.
+        """
         self._connection = self._client.connection_pool.get_connection()
+        try:
+            self._connection.send_command("INFO", "server")
+            about = self._connection.read_response()
+        except BaseException:
+            self._disconnect()
+            raise
+        if b"run_id:%b" % self._run_id.encode() not in about:
+            self._disconnect()
+            raise OnlineStoreError("Redis was restarted during the push; nothing of it is committed, push again")
         self._send(self._watch)
         self._expect(self._watched)
 
-    def _check_run(self) -> None:
-        """What Redis lost in a restart, nobody knows: only a push from the beginning puts it right."""
-        if self._client.info("server")["run_id"] != self._run_id:
-            raise OnlineStoreError("Redis was restarted during the push; nothing of it is committed, push again")
+    def _refused(self) -> OnlineStoreError:
+        """Tell why the fence is not where this push raised it."""
+        self._disconnect()
+        return OnlineStoreError(_EMPTIED) if self._client.get(self._lease.fence_key) is None else LeaseLost(_OUT)
 
     def _disconnect(self) -> None:
         """Close the connection rather than share it: replies may still be under way, and it watches a key."""
@@ -204,16 +224,6 @@ class Writer:
             self._connection.disconnect()
             self._client.connection_pool.release(self._connection)
             self._connection = None
-
-
-def _persistently(attempt: Callable[[], Answer]) -> Answer:
-    """Try what a lost connection makes fail, again and again but not for ever."""
-    for seconds in _SECONDS_BEFORE_TRIES:
-        try:
-            return attempt()
-        except _LOST:
-            time.sleep(seconds)
-    return attempt()
 
 
 def _set_command(key: bytes, value: bytes, expires_at: int | None) -> bytes:

@@ -1,7 +1,8 @@
 """The push: makes the online store equal to the newest rows in the warehouse, whatever happens."""
 
+from feature_sync.push.pruning import left_behind, prune
 from feature_sync.push.pusher import Pusher
 from feature_sync.push.report import Progress, Pushed, PushOptions
 from feature_sync.push.view_push import Setting
 
-__all__ = ["Progress", "PushOptions", "Pushed", "Pusher", "Setting"]
+__all__ = ["Progress", "PushOptions", "Pushed", "Pusher", "Setting", "left_behind", "prune"]

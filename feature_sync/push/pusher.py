@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Event
 
 from feature_sync.dbt.run_results import Gate
 from feature_sync.definitions import FeatureView
-from feature_sync.errors import FeatureSyncError
+from feature_sync.errors import ArtifactsChanged, FeatureSyncError
 from feature_sync.push.report import Pushed
 from feature_sync.push.view_push import Setting, ViewPush
 from feature_sync.push_state import create_states
@@ -31,21 +31,28 @@ class Pusher:
 
         Raises:
             DefinitionError: A view does not fit its table.
-            FeatureSyncError: Views failed; the first failure is raised when all others have ended.
+            ArtifactsChanged: dbt wrote its artifacts anew; the views of which nothing was yielded are not pushed.
+            FeatureSyncError: Views failed; one failure is raised when all others have ended.
         """
         reasons = {view.reference: self._gate and self._gate.reason_to_hold(view) for view in views}
         yield from (Pushed(feature_view=name, held_back=reason) for name, reason in reasons.items() if reason)
+        dry_run = self._setting.options.dry_run
         queries = self._prepare([view for view in views if not reasons[view.reference]])
         stop = Event()
         check = self._gate.check_unchanged if self._gate else lambda: None
         with ThreadPoolExecutor(self._threads, thread_name_prefix="push") as pool:
-            pushes = [
-                pool.submit(ViewPush(query, self._setting, check=check, stopped=stop.is_set).push) for query in queries
-            ]
+            pushes = [ViewPush(query, self._setting, check=check, stopped=stop.is_set) for query in queries]
+            running = {pool.submit(each.preview if dry_run else each.push): each for each in pushes}
             failures: list[FeatureSyncError] = []
             try:
-                for push in as_completed(pushes):
-                    yield from _outcome(push, failures)
+                for future in as_completed(running):
+                    try:
+                        yield future.result()
+                    except ArtifactsChanged as changed:
+                        failures.append(changed)
+                    except FeatureSyncError as failure:
+                        failures.insert(0, failure)
+                        yield Pushed(feature_view=running[future].reference, failed=str(failure))
             finally:
                 stop.set()
                 pool.shutdown(cancel_futures=True)
@@ -60,13 +67,6 @@ class Pusher:
             statements = Statements(warehouse)
             queries = [statements.query_of(view) for view in views]
             check_entity_types(queries)
-            with warehouse.transaction():
+            if not self._setting.options.dry_run:
                 create_states(statements, PushTables(self._setting.options.schema))
         return queries
-
-
-def _outcome(push: Future[Pushed], failures: list[FeatureSyncError]) -> Iterator[Pushed]:
-    try:
-        yield push.result()
-    except FeatureSyncError as failure:
-        failures.append(failure)

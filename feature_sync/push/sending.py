@@ -69,24 +69,18 @@ class Sender:
             if removed is None:
                 for keys in self._online.keys(self._view_prefix):
                     there.add(keys)
-            self._writer.write(self._encoded(rows, encoder, sent, ours if there.count else None))
+            encoded = _encoded(rows, encoder, sent, ours if there.count else None)
+            self._writer.write(self._watched(encoded, sent))
             gone = there.minus(ours) if removed is None else (key for batch in removed for key in encoder.keys(batch))
             sent.deleted = self._writer.delete(gone)
             self._writer.change(lambda pipeline: self._end(pipeline, mark, schema, is_full=removed is None))
         return sent
 
-    def _encoded(
-        self, rows: Batches, encoder: RowEncoder, sent: Sent, spill: KeySpill | None
-    ) -> Iterator[Sequence[Row]]:
-        for batch in rows:
+    def _watched(self, batches: Iterator[Sequence[Row]], sent: Sent) -> Iterator[Sequence[Row]]:
+        for batch in batches:
             if self._stopped():
                 raise OnlineStoreError("stopped; nothing of this push is committed, the next one puts it right")
-            encoded = list(encoder.encode(batch))
-            if spill is not None:
-                spill.add([key for key, _, _ in encoded])
-            sent.written += len(encoded)
-            sent.bytes += sum([len(key) + len(value) for key, value, _ in encoded])
-            yield encoded
+            yield batch
             self._progress(sent.written)
 
     def _begin(self, pipeline: Any, mark: Mark, schema: Schema) -> None:
@@ -102,3 +96,26 @@ class Sender:
 
     def _set_schema(self, pipeline: Any, schema: Schema) -> None:
         pipeline.hset(schema_key(self._view_prefix), schema.id, schema.to_json())
+
+
+def weigh(online: OnlineStore, view_prefix: str, encoder: RowEncoder, rows: Batches, *, is_full: bool) -> Sent:
+    """Count what `Sender.send` would send, and send nothing."""
+    sent = Sent()
+    with KeySpill() as there, KeySpill() as ours:
+        for keys in online.keys(view_prefix) if is_full else ():
+            there.add(keys)
+        for _ in _encoded(rows, encoder, sent, ours if there.count else None):
+            pass
+        sent.deleted = sum(1 for _ in there.minus(ours))
+    return sent
+
+
+def _encoded(rows: Batches, encoder: RowEncoder, sent: Sent, spill: KeySpill | None) -> Iterator[Sequence[Row]]:
+    """Encode rows, count them, and note their keys where some may have to be deleted."""
+    for batch in rows:
+        encoded = list(encoder.encode(batch))
+        if spill is not None:
+            spill.add([key for key, _, _ in encoded])
+        sent.written += len(encoded)
+        sent.bytes += sum([len(key) + len(value) for key, value, _ in encoded])
+        yield encoded

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,6 +18,7 @@ from feature_sync.push.report import PushOptions
 from feature_sync.push_state import Committed, LastPush, State, StateStore, Unfinished
 from feature_sync.sql.latest import candidates, latest_rows, newest_event
 from feature_sync.sql.pushes import PushTables, ViewTables
+from feature_sync.sql.render import Select
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import Statements
 
@@ -57,6 +59,24 @@ class Staged:
         return self.committed.rows
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a push would send: the rows of `query`. Where it would send all, how many it would delete is not known."""
+
+    query: str
+    full: str | None
+    deleted: int = 0
+    rows: int = 0
+
+
+class _Counts(NamedTuple):
+    """How many keys changes write and remove, and how many rows there are then."""
+
+    written: int
+    removed: int
+    rows: int
+
+
 class Staging:
     """Stages and commits pushes of one view, for one Redis."""
 
@@ -81,6 +101,7 @@ class Staging:
         self._states = StateStore(statements, self._tables, key, facts.store)
         self._now = to_microseconds(clock.now)
         self._definition = f"{_VERSION} {query.dialect.hash_version} {view_fingerprint(query.view)}"
+        self._after = State()
         self.place = f"{statements.warehouse.place} {query.view.relation.name}"
 
     def stage(self) -> Staged:
@@ -96,8 +117,14 @@ class Staging:
         push = secrets.token_hex(8)
         known = state.committed
         committed = Committed(
-            push=push, table="", rows=0, definition=self._definition, candidates=count, digest=digest
-        )  # fmt: skip
+            push=push,
+            table="",
+            rows=0,
+            definition=self._definition,
+            columns=self._view_tables.life,
+            candidates=count,
+            digest=digest,
+        )
         if reason is not None or known is None:
             return self._stage_all(state, committed, reason or "")
         if state.unfinished is None and (count, digest) == (known.candidates, known.digest):
@@ -107,10 +134,10 @@ class Staging:
     def _stage_all(self, state: State, committed: Committed, reason: str) -> Staged:
         table = self._table("rows", committed.push)
         fresh = latest_rows(self._query, now=self._clock.now)
-        self._statements.run(self._tables.create(table, fresh))
+        self._statements.run(*self._view_tables.create_rows(table, fresh))
         rows, _ = self._statements.fetch(self._view_tables.count_rows(table, now=self._now))[0]
         if state.committed is not None:
-            _, alive = self._statements.fetch(self._view_tables.count_rows(state.committed.table, now=self._now))[0]
+            alive = self._count_alive(state.committed)
             self._check_removals(alive - rows, alive)
         self._check_rows(rows, state)
         unfinished = Unfinished(pushes=(committed.push,), table=table, is_full=True)
@@ -125,19 +152,10 @@ class Staging:
 
     def _stage_changes(self, state: State, known: Committed, committed: Committed) -> Staged:
         table = self._table("changes", committed.push)
-        fresh = latest_rows(self._query, now=self._clock.now)
-        uncertain = state.unfinished.table if state.unfinished else None
-        changes = self._view_tables.changes(fresh, known.table, uncertain, now=self._now)
-        self._statements.run(self._tables.create(table, changes))
-        counts = self._statements.fetch(self._view_tables.count_changes(table))[0]
-        changed, removed, removed_known, removed_alive, new = counts
-        rows = known.rows - removed_known + new
-        if removed_alive:
-            _, alive = self._statements.fetch(self._view_tables.count_rows(known.table, now=self._now))[0]
-            self._check_removals(removed_alive, alive)
-        self._check_rows(rows, state)
-        committed = msgspec.structs.replace(committed, table=known.table, rows=rows)
-        if not changed:
+        self._statements.run(self._tables.create(table, self._changes(state, known)))
+        counts = self._count(table, state, known)
+        committed = msgspec.structs.replace(committed, table=known.table, rows=counts.rows)
+        if not counts.written and not counts.removed:
             self._statements.run(self._tables.drop(table))
             committed = msgspec.structs.replace(committed, push=known.push)
             return Staged(push=known.push, state=state, committed=committed, is_unchanged=True)
@@ -148,14 +166,53 @@ class Staging:
             state=self._begin(state, unfinished),
             committed=committed,
             table=table,
-            written=changed - removed,
+            written=counts.written,
         )
 
+    def _changes(self, state: State, known: Committed) -> Select:
+        uncertain = state.unfinished.table if state.unfinished else None
+        fresh = latest_rows(self._query, now=self._clock.now)
+        return self._view_tables.changes(fresh, known.table, uncertain, now=self._now)
+
+    def _count(self, changes: Select | str, state: State, known: Committed) -> _Counts:
+        """Count changes, and hold back those that look wrong."""
+        changed, removed, removed_known, removed_alive, new = self._statements.fetch(
+            self._view_tables.count_changes(changes)
+        )[0]
+        counts = _Counts(written=changed - removed, removed=removed, rows=known.rows - removed_known + new)
+        if removed_alive:
+            self._check_removals(removed_alive, self._count_alive(known))
+        self._check_rows(counts.rows, state)
+        return counts
+
+    def _count_alive(self, known: Committed) -> int:
+        """Count the entities that still answer; under a definition with other columns, all count."""
+        if known.columns != self._view_tables.life:
+            return known.rows
+        return int(self._statements.fetch(self._view_tables.count_rows(known.table, now=self._now))[0][1])
+
+    def preview(self) -> Preview:
+        """Tell what would be staged, and write nothing.
+
+        Raises:
+            HeldBack: It would be held back.
+            OnlineStoreError: The keys in Redis are another warehouse's.
+        """
+        state = self._states.read()
+        reason = self._why_full(state)
+        known = state.committed
+        if reason is not None or known is None:
+            fresh = latest_rows(self._query, now=self._clock.now)
+            rows = self._view_tables.rows_to_write(fresh, of_changes=False)
+            return Preview(query=self._statements.text(rows), full=reason or "")
+        changes = self._changes(state, known)
+        counts = self._count(changes, state, known)
+        rows = self._view_tables.rows_to_write(changes, of_changes=True)
+        return Preview(query=self._statements.text(rows), full=None, deleted=counts.removed, rows=counts.rows)
+
     def _begin(self, state: State, unfinished: Unfinished) -> State:
-        """Record a push before it touches Redis; its list holds all keys of the one before, whose table can go."""
-        old = [state.unfinished.table] if state.unfinished else []
-        self._statements.run(*(self._tables.drop(table) for table in old))
-        return self._states.write(msgspec.structs.replace(state, unfinished=unfinished))
+        """Record a push before it touches Redis; its list holds all keys of the one before."""
+        return self._states.write(state, msgspec.structs.replace(state, unfinished=unfinished))
 
     def commit(self, staged: Staged, last: LastPush) -> None:
         """Say that Redis now holds what was staged.
@@ -163,12 +220,13 @@ class Staging:
         Raises:
             LeaseLost: Another push has changed the state since this one was staged.
         """
-        old = staged.state.committed
-        if staged.table and staged.full is None:
+        self._after = self._states.write(staged.state, State(committed=staged.committed, last=last))
+        if staged.table and staged.full is None:  # only now it is sure that the tables are there
             self._statements.run(*self._view_tables.apply(staged.table, staged.committed.table))
-        self._states.write(State(revision=staged.state.revision, committed=staged.committed, last=last))
-        gone = {each.table for each in (old, staged.state.unfinished) if each is not None} - {staged.committed.table}
-        self._statements.run(*(self._tables.drop(table) for table in sorted(gone)))
+
+    def clean(self) -> None:
+        """Drop the tables that the commit has left."""
+        self._states.clean(self._after)
 
     def queries(self, staged: Staged) -> list[str]:
         """Write the queries for the rows to write, and for the keys to delete; a full push finds those in Redis."""
@@ -206,11 +264,11 @@ class Staging:
     def _is_followed(mark: Mark | None, state: State) -> bool:
         """Tell whether Redis holds what was committed, but for keys that an unfinished push has on its list."""
         known, unfinished = state.committed, state.unfinished
-        if mark is None or known is None:
+        if mark is None or known is None or (unfinished is not None and unfinished.is_full):
             return False
         if (mark.push, mark.status) == (known.push, DONE):
             return True
-        return unfinished is not None and not unfinished.is_full and mark.push in unfinished.pushes
+        return unfinished is not None and mark.push in unfinished.pushes
 
     def _check_removals(self, removed: int, alive: int) -> None:
         if removed > alive * _LARGEST_REMOVAL and not self._options.allow_removals:

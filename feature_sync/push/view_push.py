@@ -6,6 +6,7 @@ keys may be; Redis is marked with the push that touches it; and the commit is on
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,14 +15,14 @@ from time import perf_counter
 
 from feature_sync.clock import Clock
 from feature_sync.errors import HeldBack, OnlineStoreError
-from feature_sync.online.codec import schema_of
+from feature_sync.online.codec import Schema, schema_of
 from feature_sync.online.keys import view_prefix
 from feature_sync.online.lease import Lease
 from feature_sync.online.marks import SENDING, Mark
 from feature_sync.online.redis import OnlineStore
 from feature_sync.online.rows import RowEncoder
 from feature_sync.push.report import Progress, Pushed, PushOptions
-from feature_sync.push.sending import Sender, Sent
+from feature_sync.push.sending import Sender, Sent, weigh
 from feature_sync.push.staging import RedisFacts, Staged, Staging
 from feature_sync.push_state import LastPush
 from feature_sync.sql.pushes import microseconds
@@ -30,6 +31,7 @@ from feature_sync.statements import Statements
 from feature_sync.warehouses.base import Warehouse
 
 _ROWS_PER_BATCH = 1_024
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,8 @@ class ViewPush:
         self._setting = setting
         self._check = check
         self._stopped = stopped
-        self._view_prefix = view_prefix(setting.prefix, query.view.reference)
+        self.reference = query.view.reference
+        self._view_prefix = view_prefix(setting.prefix, self.reference)
         self._seconds: dict[str, float] = {}
 
     def push(self) -> Pushed:
@@ -68,7 +71,7 @@ class ViewPush:
             OnlineStoreError: Redis failed, or holds rows that were pushed at the other kind of clock.
             WarehouseError: The warehouse failed.
         """
-        setting, reference = self._setting, self._query.view.reference
+        setting = self._setting
         lease = setting.online.lease(
             self._view_prefix, duration=setting.options.lease, wait=setting.options.wait, stopped=self._stopped
         )
@@ -80,13 +83,18 @@ class ViewPush:
                     staged = staging.stage()
                     self._check()
             except HeldBack as reason:
-                return Pushed(feature_view=reference, held_back=str(reason), seconds=self._seconds)
+                self._log("held back", reason=str(reason))
+                return Pushed(feature_view=self.reference, held_back=str(reason), seconds=self._seconds)
+            self._log("staged", push=staged.push, full=staged.full, unchanged=staged.is_unchanged, rows=staged.rows)
             with self._timing("send"):
                 sent = self._send(warehouse, staging, staged, held_lease, facts)
+            self._log("sent", push=staged.push, written=sent.written, deleted=sent.deleted, bytes=sent.bytes)
             with self._timing("commit"), warehouse.transaction():
                 staging.commit(staged, self._last(sent))
+            staging.clean()
+            self._log("committed", push=staged.push, seconds=self._seconds)
         return Pushed(
-            feature_view=reference,
+            feature_view=self.reference,
             written=sent.written,
             deleted=sent.deleted,
             kept=staged.rows - sent.written,
@@ -94,6 +102,33 @@ class ViewPush:
             full=staged.full,
             push=staged.push,
             seconds=self._seconds,
+        )
+
+    def preview(self) -> Pushed:
+        """Tell what a push would do, and leave nothing anywhere.
+
+        Raises:
+            OnlineStoreError: Redis failed, or holds rows that were pushed at the other kind of clock.
+            WarehouseError: The warehouse failed.
+        """
+        setting = self._setting
+        with setting.open_warehouse() as warehouse, warehouse.snapshot(), self._timing("stage"):
+            try:
+                preview = self._staging(warehouse, self._redis_facts()).preview()
+            except HeldBack as reason:
+                return Pushed(feature_view=self.reference, held_back=str(reason), is_dry_run=True)
+            is_full = preview.full is not None
+            rows = warehouse.rows(preview.query, batch_size=_ROWS_PER_BATCH)
+            sent = weigh(setting.online, self._view_prefix, self._encoder(self._schema(0)), rows, is_full=is_full)
+        return Pushed(
+            feature_view=self.reference,
+            written=sent.written,
+            deleted=sent.deleted if is_full else preview.deleted,
+            kept=0 if is_full else preview.rows - sent.written,
+            bytes=sent.bytes,
+            full=preview.full,
+            seconds=self._seconds,
+            is_dry_run=True,
         )
 
     def _redis_facts(self) -> RedisFacts:
@@ -112,7 +147,7 @@ class ViewPush:
             )
         self._check_clock()
         return RedisFacts(
-            store=setting.online.store_id(setting.prefix),
+            store=setting.online.store_id(setting.prefix, create=not setting.options.dry_run),
             run_id=told["run_id"],
             mark=setting.online.mark(self._view_prefix),
             evicted_keys=told.get("evicted_keys", 0),
@@ -144,30 +179,32 @@ class ViewPush:
         )
 
     def _send(self, warehouse: Warehouse, staging: Staging, staged: Staged, lease: Lease, facts: RedisFacts) -> Sent:
-        setting, view = self._setting, self._query.view
-        schema = schema_of(
-            view,
-            self._query.key_types,
-            self._query.feature_types,
-            as_of=setting.clock.now if setting.clock.is_fixed else None,
-            fence=lease.fence,
-        )
+        setting = self._setting
+        schema = self._schema(lease.fence)
         sender = Sender(
             setting.online,
             lease,
             facts.run_id,
             prefix=setting.prefix,
-            reference=view.reference,
-            progress=lambda rows: setting.progress(view.reference, rows),
+            reference=self.reference,
+            progress=lambda rows: setting.progress(self.reference, rows),
             stopped=self._stopped,
         )
         if staged.is_unchanged:
             sender.publish(schema)
             return Sent()
         mark = Mark(push=staged.push, status=SENDING, warehouse=staging.place, evicted_keys=facts.evicted_keys)
-        encoder = RowEncoder(self._view_prefix, schema, lag=microseconds(view.lag), expires=not setting.clock.is_fixed)
         with warehouse.handed_over(staging.queries(staged), batch_size=_ROWS_PER_BATCH) as (rows, *removed):
-            return sender.send(mark, schema, encoder, rows, removed[0] if removed else None)
+            return sender.send(mark, schema, self._encoder(schema), rows, removed[0] if removed else None)
+
+    def _encoder(self, schema: Schema) -> RowEncoder:
+        lag = microseconds(self._query.view.lag)
+        return RowEncoder(self._view_prefix, schema, lag=lag, expires=not self._setting.clock.is_fixed)
+
+    def _schema(self, fence: int) -> Schema:
+        query, clock = self._query, self._setting.clock
+        as_of = clock.now if clock.is_fixed else None
+        return schema_of(query.view, query.key_types, query.feature_types, as_of=as_of, fence=fence)
 
     def _last(self, sent: Sent) -> LastPush:
         clock = self._setting.clock
@@ -180,6 +217,9 @@ class ViewPush:
             invocation_id=self._setting.invocation_id,
             as_of=clock.now if clock.is_fixed else None,
         )
+
+    def _log(self, event: str, **facts: object) -> None:
+        _LOG.info(event, extra={"feature_view": self.reference, "invocation_id": self._setting.invocation_id, **facts})
 
     @contextmanager
     def _timing(self, phase: str) -> Iterator[None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
@@ -18,6 +20,7 @@ from feature_sync.sql.view_query import ViewQuery, check_entity_types
 from feature_sync.value_types import ValueType, read_default
 
 _INTEGERS = ("int64", "wideint")
+_YAML_WORDS = ("true", "false", "null", "yes", "off")
 
 
 def training_query(
@@ -46,8 +49,10 @@ def training_query(
     }
     asking = SpineQuery(spine, adapter=adapter, dialect=written, keys=service.join_keys)
     _check(service, asking, queries)
+    _check_lengths(service, written)
     names = _names(service, spine)
-    steps = [Step(SPINE, asking.rows(names.asked_at), "The moments to answer.")]
+    once = True if spine.query is not None and written.materializes else None
+    steps = [Step(SPINE, asking.rows(names.asked_at), "The moments to answer.", is_kept=once)]
     joins: list[exp.Join] = []
     answers: dict[str, Answer] = {}
     asked_by = SPINE
@@ -67,8 +72,7 @@ def training_query(
     result.set("joins", joins)
     if spine.order_by:
         result = result.order_by(*asking.order(of=SPINE))
-    once = SPINE if spine.query is not None and written.materializes else None
-    return written.finished(_with_steps(result, steps, once=once))
+    return written.finished(_with_steps(result, steps))
 
 
 def _names(service: FeatureService, spine: Spine) -> Names:
@@ -102,14 +106,14 @@ def _group(questions: list[Question], names: Names, spine: str, taken: list[str]
     return Group(tuple(questions), names, spine, taken[-1])
 
 
-def _with_steps(result: exp.Select, steps: list[Step], *, once: str | None) -> exp.Select:
+def _with_steps(result: exp.Select, steps: list[Step]) -> exp.Select:
     for step in steps:
         first = step.query
         while isinstance(first, exp.Union):
             first = first.this
         first.add_comments([step.comment], prepend=True)
         name = exp.to_identifier(step.name, quoted=True)
-        result = result.with_(name, as_=step.query, materialized=step.name == once or None, copy=False)
+        result = result.with_(name, as_=step.query, materialized=step.is_kept, copy=False)
     return result
 
 
@@ -140,6 +144,7 @@ def check_question(service: FeatureService, spine: Spine, *, adapter: str) -> No
     """
     queries = {each.alias: ViewQuery(each.view, adapter=adapter) for each in service.selections}
     _check(service, SpineQuery(spine, adapter=adapter, dialect=dialect_named(adapter)), queries)
+    _check_lengths(service, dialect_named(adapter))
 
 
 def _check(service: FeatureService, asking: SpineQuery, queries: Mapping[str, ViewQuery]) -> None:
@@ -172,19 +177,42 @@ def _check(service: FeatureService, asking: SpineQuery, queries: Mapping[str, Vi
             )
 
 
+def _check_lengths(service: FeatureService, dialect: Dialect) -> None:
+    for name in service.feature_names:
+        size = len(name.encode())
+        if dialect.longest_name is not None and size > dialect.longest_name:
+            raise RequestError(
+                f"{service.name}: the name {name!r} is {size} bytes long, of which {dialect.name} keeps "
+                f"{dialect.longest_name}; give its view a shorter alias in the feature service: "
+                "short_name: {view: ..., features: [...]}"
+            )
+
+
 def _comparable(mine: ValueType, theirs: ValueType) -> bool:
     return mine.kind == theirs.kind or (mine.kind in _INTEGERS and theirs.kind in _INTEGERS)
 
 
 def _refuse_latest_only(selection: Selection) -> str:
     view = selection.view
-    key = view.join_keys[0] if len(view.join_keys) == 1 else f"[{', '.join(view.join_keys)}]"
+    version = f", v={view.version}" if view.version else ""
+    entities = ", ".join(f"{_yaml(each.name)}: {_yaml_list(each.join_keys)}" for each in view.entities)
+    settings = f"entities: {{{entities}}}, features: [{', '.join(map(_yaml, selection.features))}]"
     snapshot = (
-        f"snapshots: [{{name: {view.name}_history, relation: ref('{view.name}'), config: {{unique_key: {key}, "
-        "strategy: check, check_cols: all, meta: {feature_view: {entities: ..., features: ..., "
-        "valid_from: dbt_valid_from, valid_to: dbt_valid_to}}}}]"
+        f"snapshots: [{{name: {view.name}_history, relation: \"ref('{view.name}'{version})\", config: "
+        f"{{unique_key: {_yaml_list(view.join_keys)}, strategy: check, check_cols: all, "
+        f"meta: {{feature_view: {{{settings}}}}}}}}}]"
     )
     return (
-        f"{view.relation.location}: {view.reference} is latest_only, so it knows no past to train on; "
-        f"keep its history with a snapshot and make that the feature view: {snapshot}"
+        f"{view.relation.location}: {view.reference} is latest_only, so it knows no past to train on; keep its history "
+        f"from now on with a snapshot, and put {view.name}_history into the service; in a file below snapshots/: "
+        f"{snapshot}"
     )
+
+
+def _yaml(name: str) -> str:
+    """Write a name as YAML reads it back."""
+    return name if re.fullmatch(r"[a-z]\w{2,}", name) and name not in _YAML_WORDS else json.dumps(name)
+
+
+def _yaml_list(names: Sequence[str]) -> str:
+    return _yaml(names[0]) if len(names) == 1 else f"[{', '.join(map(_yaml, names))}]"

@@ -30,7 +30,7 @@ class PushTables:
         tables = exp.to_table("information_schema.tables", dialect=dialect)
         return exp.select("table_name").from_(tables).where(exp.column("table_schema").eq(self.schema))
 
-    def create_state(self) -> list[exp.Expression]:
+    def create_state(self) -> list[exp.Expr]:
         """Create the schema and the table of states."""
         columns = [
             exp.ColumnDef(
@@ -50,11 +50,11 @@ class PushTables:
         """Refer to a table."""
         return exp.Table(this=_name(name), db=_name(self.schema))
 
-    def create(self, name: str, rows: exp.Query) -> exp.Expression:
+    def create(self, name: str, rows: exp.Query) -> exp.Expr:
         """Create a table from a query."""
         return exp.Create(this=self.table(name), kind="TABLE", expression=rows)
 
-    def drop(self, name: str) -> exp.Expression:
+    def drop(self, name: str) -> exp.Expr:
         """Drop a table, should it be there."""
         return exp.Drop(tables=[self.table(name)], kind="TABLE", exists=True)
 
@@ -62,7 +62,7 @@ class PushTables:
         """Select revision and content of one state."""
         return exp.select(quoted("revision"), quoted("content")).from_(self.table(STATE)).where(*_is(view, store))
 
-    def insert_state(self, view: str, store: str, content: str) -> exp.Expression:
+    def insert_state(self, view: str, store: str, content: str) -> exp.Expr:
         """Insert the first revision of a state."""
         values = [
             exp.Literal.string(view),
@@ -73,7 +73,7 @@ class PushTables:
         first = exp.select(*(named(value, name) for name, value in zip(_STATE_COLUMNS, values, strict=True)))
         return exp.insert(first, self.table(STATE), columns=[_name(name) for name in _STATE_COLUMNS])
 
-    def update_state(self, view: str, store: str, revision: int, content: str) -> exp.Expression:
+    def update_state(self, view: str, store: str, revision: int, content: str) -> exp.Expr:
         """Replace a state by its next revision; no row is updated where somebody else has done so."""
         changed = {"revision": exp.Literal.number(revision + 1), "content": exp.Literal.string(content)}
         return exp.Update(
@@ -82,7 +82,7 @@ class PushTables:
             where=exp.Where(this=exp.and_(*_is(view, store), quoted("revision").eq(exp.Literal.number(revision)))),
         )
 
-    def delete_state(self, view: str, store: str) -> exp.Expression:
+    def delete_state(self, view: str, store: str) -> exp.Expr:
         """Forget a state."""
         return exp.Delete(this=self.table(STATE), where=exp.Where(this=exp.and_(*_is(view, store))))
 
@@ -98,6 +98,20 @@ class ViewTables:
         )
         self._keys = tuple(query.key_types)
         self._values = (query.event_timestamp_name, query.valid_until_name, *query.feature_types, query.row_hash_name)
+
+    @property
+    def life(self) -> tuple[str, ...]:
+        """The columns by which `alive` tells rows that still answer."""
+        return self._keys[0], self._query.event_timestamp_name, self._query.valid_until_name
+
+    def create_rows(self, name: str, fresh: exp.Select) -> list[exp.Expr]:
+        """Create a table of rows; indexed by key where that spares a sort whenever it is compared and changed."""
+        statements: list[exp.Expr] = [self._tables.create(name, fresh)]
+        if self._query.dialect.looks_up_by_index:
+            columns = [exp.Ordered(this=quoted(key), nulls_first=False) for key in self._keys]
+            index = exp.Index(table=self._tables.table(name), params=exp.IndexParameters(columns=columns))
+            statements.append(exp.Create(this=index, kind="INDEX", unique=True))
+        return statements
 
     def changes(self, fresh: exp.Select, known: str, uncertain: str | None, *, now: int) -> exp.Select:
         """Select the keys whose fresh row differs from the known one, with the fresh row.
@@ -154,20 +168,19 @@ class ViewTables:
         removed, known, alive = (quoted(name) for name in (self.is_removed, self.was_known, self.was_alive))
         new = exp.and_(exp.not_(removed.copy()), exp.not_(known.copy()))
         counts = (removed.copy(), exp.and_(removed.copy(), known), exp.and_(removed.copy(), alive), new)
-        rows = self._tables.table(changes) if isinstance(changes, str) else changes.subquery(_name("changes"))
-        return exp.select(exp.Count(this=exp.Star()), *map(_count, counts)).from_(rows)
+        return exp.select(exp.Count(this=exp.Star()), *map(_count, counts)).from_(self._source(changes))
 
-    def rows_to_write(self, name: str, *, of_changes: bool) -> exp.Select:
-        """Select the rows of a table, as they are to be sent."""
+    def rows_to_write(self, source: str | exp.Select, *, of_changes: bool) -> exp.Select:
+        """Select the rows of a table or a query, as they are to be sent."""
         columns = (*self._keys, *self._values[:-1])
-        rows = exp.select(*map(quoted, columns)).from_(self._tables.table(name))
+        rows = exp.select(*map(quoted, columns)).from_(self._source(source))
         return rows.where(exp.not_(quoted(self.is_removed))) if of_changes else rows
 
     def keys_to_delete(self, name: str) -> exp.Select:
         """Select the keys of a table of changes that have no row any more."""
         return exp.select(*map(quoted, self._keys)).from_(self._tables.table(name)).where(quoted(self.is_removed))
 
-    def apply(self, changes: str, rows: str) -> list[exp.Expression]:
+    def apply(self, changes: str, rows: str) -> list[exp.Expr]:
         """Bring a table of rows up to date with changes."""
         same = [quoted(key, of=changes).eq(quoted(key, of=rows)) for key in self._keys]
         changed = exp.select(exp.Literal.number(1)).from_(self._tables.table(changes)).where(*same)
@@ -177,6 +190,9 @@ class ViewTables:
             exp.Delete(this=self._tables.table(rows), where=exp.Where(this=exp.Exists(this=changed))),
             exp.insert(kept.where(exp.not_(quoted(self.is_removed))), self._tables.table(rows), columns=columns),
         ]
+
+    def _source(self, source: str | exp.Select) -> exp.Table | exp.Subquery:
+        return self._tables.table(source) if isinstance(source, str) else source.subquery(_name("source"))
 
     def alive(self, *, of: str, now: int) -> list[exp.Expr]:
         """The conditions by which a row still answers at a moment, in microseconds UTC."""

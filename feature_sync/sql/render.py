@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TypeAlias
 
-from sqlglot import exp
+from sqlglot import ErrorLevel, exp
 
 from feature_sync.sql.columns import VERBATIM
 from feature_sync.sql.dialects import dialect_named
 
 Statement: TypeAlias = exp.Expr
 Query: TypeAlias = exp.Query
+Select: TypeAlias = exp.Select
 _LINE = 100
 _JINJA = re.compile(r"\{(?=[{%#])")
 
@@ -33,7 +34,7 @@ def render(query: Statement, *, dialect: str, is_template: bool = False) -> str:
     for alias in list(copy.find_all(exp.Alias)):
         if isinstance(alias.this, exp.Column) and alias.this.name == alias.alias:
             alias.replace(alias.this)
-    text = copy.sql(dialect=dialect, pretty=True, max_text_width=_LINE) + "\n"
+    text = copy.sql(dialect=dialect, pretty=True, max_text_width=_LINE, unsupported_level=ErrorLevel.RAISE) + "\n"
     if is_template:
         text = _JINJA.sub("{{ '{' }}", text)
     for place in copy.find_all(exp.Var):

@@ -37,11 +37,16 @@ def names_for(taken: Iterable[str]) -> Names:
 
 
 class Step(NamedTuple):
-    """One named step of the query, and the comment that explains it."""
+    """One named step of the query, and the comment that explains it.
+
+    `is_kept` says whether it is evaluated once and kept, or anew for each step that reads it; None leaves that to the
+    warehouse.
+    """
 
     name: str
     query: exp.Query
     comment: str
+    is_kept: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,5 +221,8 @@ def step_table(name: str) -> exp.Table:
 
 
 def prefix_for(name: str, taken: Iterable[str]) -> str:
-    """Name steps after a view or an entity: short enough for every warehouse, and unlike the prefixes before."""
-    return unused(name.encode()[:_LONGEST_PREFIX].decode(errors="ignore"), taken)
+    """Name steps after a view or an entity: short enough for every warehouse, and unlike the prefixes before.
+
+    BigQuery takes a dot in the name of a table for the end of a data set's, quoted or not.
+    """
+    return unused(name.replace(".", "_").encode()[:_LONGEST_PREFIX].decode(errors="ignore"), taken)

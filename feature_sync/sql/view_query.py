@@ -137,7 +137,9 @@ class ViewQuery:
         features = [
             term for name, kind in self.feature_types.items() for term in self._orderable(quoted(name, of=of), kind)
         ]
-        return [exp.Ordered(this=term, desc=True, nulls_first=False) for term in (*created, *features)]
+        order = [exp.Ordered(this=term, desc=True, nulls_first=False) for term in (*created, *features)]
+        ends = [quoted(self.valid_until_name, of=of)] if self.has_end else []
+        return [*order, *(exp.Ordered(this=term, desc=True, nulls_first=True) for term in ends)]
 
     @property
     def has_times(self) -> bool:
@@ -234,7 +236,8 @@ class ViewQuery:
     def _order(self, *, newest_first: bool) -> list[exp.Ordered]:
         """Order by event timestamp, known at, created timestamp, then all features; null is the oldest.
 
-        Values alone decide, so the answer never depends on the physical order of rows.
+        Of a snapshot's rows that still tie, the one that ends last is the newest. Values alone decide, so the answer
+        never depends on the physical order of rows.
         """
         view = self.view
         times = dict.fromkeys((view.event_timestamp, view.known_at, view.created_timestamp))
@@ -244,7 +247,10 @@ class ViewQuery:
         else:
             for name, kind in self.feature_types.items():
                 terms += self._orderable(self._column(name), kind)
-        return [exp.Ordered(this=term, desc=newest_first, nulls_first=not newest_first) for term in terms]
+        order = [exp.Ordered(this=term, desc=newest_first, nulls_first=not newest_first) for term in terms]
+        if not view.is_unique and (valid_until := self._valid_until()) is not None:
+            order.append(exp.Ordered(this=valid_until, desc=newest_first, nulls_first=newest_first))
+        return order
 
     def _orderable(self, stored: exp.Expr, kind: ValueType) -> list[exp.Expr]:
         """Order text by code point, NaN above all numbers, and what has no order by its JSON text."""

@@ -16,11 +16,11 @@ _TEXTS = ("decimal", "wideint", "uuid", "interval", "json")
 def wire(value: exp.Expr, kind: ValueType, *, dialect: Dialect) -> exp.Expr:
     """Convert a value: a date to days and a timestamp to microseconds since 1970, what has no such form to text."""
     if kind.kind in _TEXTS:
-        return exp.cast(value, "text")
+        return dialect.stored_json(value) if kind.kind == "json" else exp.cast(value, "text")
     if kind.kind == "date":
-        return exp.cast(exp.Sub(this=value, expression=exp.cast(exp.Literal.string("1970-01-01"), "date")), "bigint")
+        return dialect.days(value)
     if kind.kind in ("timestamp", "timestamptz"):
-        return dialect.microseconds(value)
+        return dialect.microseconds(dialect.utc(value, kind, timezone="UTC"))
     if kind.element is not None:
         return _array(value, kind.element, dialect)
     if kind.kind == "struct":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ class Tally:
             self._nulls[name] += batch.column(name).null_count
         asked = _microseconds(batch.column(self._asked_at))
         for reference, first in self._earliest.items():
-            before = asked.is_valid() if first is None else pyarrow.compute.less(asked, first)
+            before = asked.is_valid() if first is None else pyarrow.compute.less(asked, _number(first))
             self._asked_earlier[reference] += pyarrow.compute.sum(before).as_py() or 0
 
     def views(self) -> tuple[ViewExtract, ...]:
@@ -131,6 +132,13 @@ def _microseconds(moments: pyarrow.Array) -> pyarrow.Array:
 
     zone = moments.type.tz if pyarrow.types.is_timestamp(moments.type) else None
     return moments.cast(pyarrow.timestamp("us", tz=zone)).cast(pyarrow.int64())
+
+
+def _number(value: int) -> pyarrow.Scalar:
+    """Give a number to Arrow as it holds numbers: looking at one of Python's, it would import pandas, 40 MB of it."""
+    import pyarrow
+
+    return pyarrow.Array.from_buffers(pyarrow.int64(), 1, [None, pyarrow.py_buffer(array("q", [value]))])[0]
 
 
 def _moment(microseconds: int | None) -> datetime | None:

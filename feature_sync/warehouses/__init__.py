@@ -14,8 +14,8 @@ _WAREHOUSES = {
 }
 
 
-def open_warehouse(target: Target, *, writable: bool = False) -> Warehouse:
-    """Connect to the warehouse of a target, to read from it or also to write.
+def open_warehouse(target: Target, *, writable: bool = False, wait: bool = False) -> Warehouse:
+    """Connect to the warehouse of a target, to read from it or also to write; `wait` while somebody else has it alone.
 
     Raises:
         ProfileError: The adapter is not supported, its driver is not installed, or a field is wrong.
@@ -32,4 +32,4 @@ def open_warehouse(target: Target, *, writable: bool = False) -> Warehouse:
     except ModuleNotFoundError as missing:
         extra = f"pip install 'feature-sync[{target.adapter}]'"
         raise ProfileError(f"target {target.name} needs the Python module {missing.name}; {extra}") from missing
-    return warehouse.connect(target, writable=writable)
+    return warehouse.connect(target, writable=writable, wait=wait)

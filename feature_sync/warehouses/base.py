@@ -32,8 +32,8 @@ class Warehouse(ABC):
 
     @classmethod
     @abstractmethod
-    def connect(cls, target: Target, *, writable: bool = False) -> Self:
-        """Connect to a target of `profiles.yml`."""
+    def connect(cls, target: Target, *, writable: bool = False, wait: bool = False) -> Self:
+        """Connect to a target of `profiles.yml`; where one process has the warehouse alone, `wait` for it to end."""
 
     @property
     @abstractmethod
@@ -75,6 +75,10 @@ class Warehouse(ABC):
     @abstractmethod
     def execute(self, statement: str) -> int:
         """Run a statement that gives no rows; returns how many it touched, where the warehouse says so."""
+
+    @abstractmethod
+    def execute_if_free(self, statement: str) -> None:
+        """Run a statement outside a transaction, unless somebody else holds what it needs."""
 
     @abstractmethod
     def handed_over(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ import duckdb
 import msgspec
 
 from feature_sync.definitions import Target
-from feature_sync.errors import ProfileError, WarehouseError
+from feature_sync.errors import ProfileError, WarehouseConflict, WarehouseError
 from feature_sync.warehouses.base import Warehouse, read_settings
 
 if TYPE_CHECKING:
@@ -43,11 +44,11 @@ class DuckDBWarehouse(Warehouse):
 
     dialect = "duckdb"
 
-    def __init__(self, path: Path, settings: DuckDBSettings, *, writable: bool) -> None:
+    def __init__(self, path: Path, settings: DuckDBSettings, *, writable: bool, patience: float = 0) -> None:
         self._path = path
         self._settings = settings
         self._writable = writable
-        self._opened: duckdb.DuckDBPyConnection | None = self._open()
+        self._opened: duckdb.DuckDBPyConnection | None = self._open(patience)
 
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:
@@ -57,7 +58,7 @@ class DuckDBWarehouse(Warehouse):
         return self._opened
 
     @classmethod
-    def connect(cls, target: Target, *, writable: bool = False) -> Self:
+    def connect(cls, target: Target, *, writable: bool = False, wait: bool = False) -> Self:
         """Open the file; as in dbt, a relative path starts at the project.
 
         Raises:
@@ -72,7 +73,7 @@ class DuckDBWarehouse(Warehouse):
         path = Path(target.project_dir, settings.path)
         if not path.exists():
             raise WarehouseError(f"{path} does not exist; run dbt build")
-        return cls(path, settings, writable=writable)
+        return cls(path, settings, writable=writable, patience=math.inf if wait else 0)
 
     def _open(self, patience: float = 0) -> duckdb.DuckDBPyConnection:
         """Open the file, within some seconds of patience for another process that has it."""
@@ -85,7 +86,7 @@ class DuckDBWarehouse(Warehouse):
                 for extension in self._settings.extensions or []:
                     connection.load_extension(extension if isinstance(extension, str) else extension["name"])
             except duckdb.Error as refused:
-                if not isinstance(refused, duckdb.IOException) or time.monotonic() >= deadline:
+                if not _is_locked(refused) or time.monotonic() >= deadline:
                     raise _translated(refused, str(self._path)) from refused
                 time.sleep(_SECONDS_BETWEEN_TRIES)
             else:
@@ -170,6 +171,11 @@ class DuckDBWarehouse(Warehouse):
             answer = self._connection.execute(statement).fetchone()
         return int(answer[0]) if answer else 0
 
+    def execute_if_free(self, statement: str) -> None:
+        """Run a statement; what another thread of this process holds leads to a conflict."""
+        with suppress(WarehouseConflict):
+            self.execute(statement)
+
     @contextmanager
     def handed_over(
         self, queries: Sequence[str], *, batch_size: int
@@ -199,6 +205,10 @@ class DuckDBWarehouse(Warehouse):
             with _OPENING:
                 self._opened.close()
             self._opened = None
+
+
+def _is_locked(refused: duckdb.Error) -> bool:
+    return isinstance(refused, duckdb.IOException) and "lock" in str(refused)
 
 
 def _rows_of(file: IO[bytes]) -> Iterator[list[tuple[Any, ...]]]:
@@ -233,4 +243,6 @@ def _translated(refused: Exception, where: str) -> WarehouseError:
         )
     if isinstance(refused, duckdb.CatalogException):
         return WarehouseError(f"{text.partition(' LINE ')[0]}; run dbt build")
+    if isinstance(refused, (duckdb.TransactionException, duckdb.ConstraintException)):
+        return WarehouseConflict(f"{where}: {text}")
     return WarehouseError(f"{where}: {text}")

@@ -6,7 +6,7 @@ import io
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
@@ -18,13 +18,25 @@ from psycopg.sql import SQL, Composed, Identifier
 from psycopg.types.json import set_json_loads
 
 from feature_sync.definitions import Target
-from feature_sync.errors import RequestError, WarehouseError
+from feature_sync.errors import RequestError, WarehouseConflict, WarehouseError
 from feature_sync.warehouses.base import Warehouse, read_settings
 
 if TYPE_CHECKING:
     import pyarrow
 
 _SECONDS_TO_CONNECT = 10
+_MORE_MEMORY_TO_SORT = SQL(
+    "select set_config('work_mem', '64MB', false) "
+    "where pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')"
+)
+_CONFLICTS = (
+    psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable,
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.DuplicateSchema, psycopg.errors.DuplicateTable,
+)  # fmt: skip
+_MILLISECONDS_TO_LOCK = 500
+_SECONDS_TO_IDLE = 60
+"""A pusher that is suspended in a transaction loses its session then, and with it all locks."""
 _DECIMAL128_DIGITS = 38
 _COLUMN_TYPES = {
     "bool": "boolean", "int8": "smallint", "int16": "smallint", "int32": "integer", "int64": "bigint",
@@ -52,13 +64,21 @@ class PostgresSettings(msgspec.Struct):
     sslkey: str | None = None
     sslrootcert: str | None = None
 
-    def connection(self) -> dict[str, Any]:
-        """The arguments of libpq."""
+    def connection(self, *, writable: bool) -> dict[str, Any]:
+        """The arguments of libpq.
+
+        A push compares a view with as many rows as it has: the planner takes the newest rows for a few, and would
+        hash them; and it would spend longer on compiling than that saves. Should its process be suspended in a
+        transaction, the server ends it, so that it stands in nobody's way.
+        """
         same = ("host", "user", "port", "connect_timeout", "sslmode", "sslcert", "sslkey", "sslrootcert")
         arguments = {name: getattr(self, name) for name in same}
         arguments |= {"password": self.password or self.pass_, "dbname": self.dbname or self.database}
         arguments |= {"keepalives_idle": self.keepalives_idle or None, "application_name": "feature-sync"}
         options = ["-c cursor_tuple_fraction=1"]  # a cursor's result is read whole, so plan for all of it
+        if writable:
+            options += ["-c enable_hashjoin=off", "-c jit=off"]
+            options.append(f"-c idle_in_transaction_session_timeout={_SECONDS_TO_IDLE}s")
         if self.search_path:
             options.append("-c search_path=" + re.sub(r"([\\ ])", r"\\\1", self.search_path))
         arguments["options"] = " ".join(options)
@@ -76,7 +96,7 @@ class PostgresWarehouse(Warehouse):
         self._cursors = itertools.count()
 
     @classmethod
-    def connect(cls, target: Target, *, writable: bool = False) -> Self:
+    def connect(cls, target: Target, *, writable: bool = False, wait: bool = False) -> Self:  # noqa: ARG003 - nobody has it alone
         """Connect with dbt's own fields.
 
         Raises:
@@ -85,9 +105,12 @@ class PostgresWarehouse(Warehouse):
         """
         settings = read_settings(target, PostgresSettings)
         try:
-            connection = psycopg.connect(**settings.connection())
+            connection = psycopg.connect(**settings.connection(writable=writable))
             if settings.role:
                 connection.execute(SQL("set role {}").format(Identifier(settings.role)))
+                connection.commit()
+            if writable:
+                connection.execute(_MORE_MEMORY_TO_SORT)
                 connection.commit()
             connection.read_only = not writable
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -169,6 +192,12 @@ class PostgresWarehouse(Warehouse):
         """Run a statement."""
         with _translating():
             return max(self._connection.execute(statement.encode(), binary=True).rowcount, 0)
+
+    def execute_if_free(self, statement: str) -> None:
+        """Wait for a lock for a moment only: who holds it may be suspended."""
+        with suppress(WarehouseConflict), self.transaction():
+            self.execute(f"set local lock_timeout = {_MILLISECONDS_TO_LOCK}")
+            self.execute(statement)
 
     @contextmanager
     def handed_over(
@@ -270,6 +299,8 @@ def _translating() -> Iterator[None]:
         yield
     except psycopg.errors.UndefinedTable as missing:
         raise WarehouseError(f"PostgreSQL: {_one_line(missing)}; run dbt build") from missing
+    except _CONFLICTS as conflict:
+        raise WarehouseConflict(f"PostgreSQL: {_one_line(conflict)}") from conflict
     except psycopg.Error as refused:
         raise WarehouseError(f"PostgreSQL: {_one_line(refused)}") from refused
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as unfit:

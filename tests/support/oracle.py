@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from feature_sync.definitions import FeatureView
-from feature_sync.value_types import as_utc
+
+FOREVER = datetime(2100, 1, 1)
 
 
 def answer(view: FeatureView, rows: list[dict], keys: tuple, asked_at: datetime | None) -> dict | None:
@@ -26,11 +28,8 @@ def is_available(view: FeatureView, row: dict, asked_at: datetime) -> bool:
     began = instant(row[view.event_timestamp], view.timezone)
     if began is None or began + (view.lag or timedelta(0)) > asked_at:
         return False
-    if (
-        view.valid_to is not None
-        and row[view.valid_to] is not None
-        and instant(row[view.valid_to], view.timezone) <= began
-    ):
+    ended = end(view, row)
+    if ended is not None and ended <= began:
         return False
     if view.known_at is None:
         return True
@@ -43,24 +42,37 @@ def is_alive(view: FeatureView, row: dict, asked_at: datetime) -> bool:
         return False
     if view.is_deleted is not None and str(row[view.is_deleted]).lower() == "true":
         return False
-    if view.valid_to is None or row[view.valid_to] is None:
-        return True
-    return asked_at - (view.lag or timedelta(0)) < instant(row[view.valid_to], view.timezone)
+    ended = end(view, row)
+    return ended is None or asked_at - (view.lag or timedelta(0)) < ended
+
+
+def end(view: FeatureView, row: dict) -> datetime | None:
+    """When a snapshot's row ended; None while it is current, which dbt may write as a moment far away."""
+    if view.valid_to is None:
+        return None
+    ended = instant(row[view.valid_to], view.timezone)
+    is_current = view.valid_to_current is not None and ended is not None
+    return None if is_current and row[view.valid_to].replace(tzinfo=None) == FOREVER else ended
 
 
 def newness(view: FeatureView, row: dict) -> tuple:
-    """Event timestamp, known at, created timestamp, then the features in declared order; null comes last."""
+    """Event timestamp, known at, created timestamp, the features in declared order (null comes last), then the end."""
     times = [name for name in (view.event_timestamp, view.known_at, view.created_timestamp) if name is not None]
     moments = [orderable(instant(row[name], view.timezone)) for name in times]
-    return (*moments, *(orderable(row[feature.name]) for feature in view.features))
+    is_deleted = view.is_deleted is not None and str(row[view.is_deleted]).lower() == "true"
+    ended = instant(row[view.event_timestamp], view.timezone) if is_deleted else end(view, row)
+    is_last = (2,) if ended is None else (1, ended)
+    return (*moments, *(orderable(row[feature.name]) for feature in view.features), is_last)
 
 
 def orderable(value) -> tuple:
-    """Null below everything, NaN above everything, text by code point."""
+    """Null below everything, NaN above everything, text by code point, arrays by their JSON text."""
     if value is None:
         return (0,)
     if isinstance(value, float) and math.isnan(value):
         return (2,)
+    if isinstance(value, list):
+        value = json.dumps(value, separators=(",", ":"))
     return (1, value)
 
 
@@ -78,7 +90,7 @@ def instant(moment: datetime | date | None, timezone: str) -> datetime | None:
 
 def training_row(service, tables: dict[str, list[dict]], spine_row: dict, spine_time: str, defaults: dict) -> dict:
     """The spine row and its features, as a training set shows them."""
-    asked_at = None if spine_row[spine_time] is None else as_utc(spine_row[spine_time])
+    asked_at = instant(spine_row[spine_time], "UTC")
     result = dict(spine_row)
     for selection in service.selections:
         view = selection.view

@@ -33,6 +33,10 @@ class Dialect:
     moment_type: ClassVar[str] = "timestamp"
     naive_type: ClassVar[str] = "timestamp"
     """A wall clock without a zone, to the microsecond."""
+    longest_name: ClassVar[int | None] = None
+    """How many bytes of a name it keeps, where it cuts longer ones off in silence."""
+    number_type: ClassVar[str] = "bigint"
+    """The type of a row's number."""
     numbers_across_entities: ClassVar[bool] = False
     """Whether the carry strategy should find a row by its number alone, because the planner misjudges the keys."""
     puts_nan_highest: ClassVar[bool] = True
@@ -84,8 +88,13 @@ class Dialect:
         seconds = exp.Extract(this=exp.var("EPOCH"), expression=moment)
         return exp.cast(exp.Mul(this=seconds, expression=exp.Literal.number(1_000_000)), "bigint")
 
+    def days(self, date: exp.Expr) -> exp.Expr:
+        """Count the days of a date since 1970."""
+        epoch = exp.cast(exp.Literal.string("1970-01-01"), "date")
+        return exp.cast(exp.Sub(this=date, expression=epoch), "bigint")
+
     def json_text(self, value: exp.Expr) -> exp.Expr:
-        """Write a value without an order of its own as JSON text, to order rows by."""
+        """Write a value as JSON text; null stays null."""
         return exp.cast(exp.Anonymous(this="TO_JSON", expressions=[value]), "text")
 
     def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
@@ -101,6 +110,10 @@ class Dialect:
     def hash_version(self) -> str:
         """What the hashes depend on beside the row: those of another version cannot be compared."""
         return self.name
+
+    def stored_json(self, value: exp.Expr) -> exp.Expr:
+        """Write a JSON value as the text that the warehouse keeps."""
+        return exp.cast(value, "text")
 
     def md5(self, text: exp.Expr) -> exp.Expr:
         """Hash text to 32 hexadecimal digits, in lower case."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlglot import exp
 
+from feature_sync.sql.columns import is_not_null
 from feature_sync.sql.dialects.base import Dialect, call, in_units, wall_clock
 from feature_sync.value_types import ValueType
 
@@ -16,6 +17,7 @@ class ClickHouse(Dialect):
     """Moments are DateTime64(6, 'UTC'); a row that a join did not find is null, which ClickHouse must be told."""
 
     name = "clickhouse"
+    number_type = "uint64"
     puts_nan_highest = False
 
     def utc(self, moment: exp.Expr, kind: ValueType, *, timezone: str) -> exp.Expr:
@@ -35,10 +37,13 @@ class ClickHouse(Dialect):
         return call("toUnixTimestamp64Micro", moment)
 
     def json_text(self, value: exp.Expr) -> exp.Expr:
-        return call("toJSONString", value)
+        # Of no value it makes the text "null", which would win ties.
+        return exp.Case(ifs=[exp.If(this=is_not_null(value), true=call("toJSONString", value.copy()))])
 
     def finished(self, query: exp.Select) -> exp.Select:
-        query.set("settings", [exp.EQ(this=exp.var("join_use_nulls"), expression=exp.Literal.number(1))])
+        # Elsewhere a name in a query means a column first, and what the query calls so second.
+        settings = ("join_use_nulls", "prefer_column_name_to_alias")
+        query.set("settings", [exp.var(name).eq(1) for name in settings])
         return query
 
     def _interval(self, duration: timedelta) -> exp.Interval:

@@ -16,6 +16,7 @@ class Postgres(Dialect):
     name = "postgres"
     is_executed = True
     strategies = ("carry", "lateral")
+    longest_name = 63
     looks_up_by_index = True
     # PostgreSQL misjudges how many rows the steps leave, and then merges on the keys alone: every moment asked would
     # meet every row of its entity.
@@ -51,9 +52,14 @@ class Redshift(Dialect):
     """Redshift orders text by code point already, and keeps JSON and arrays in SUPER."""
 
     name = "redshift"
+    longest_name = 127
 
     def fold(self, name: str) -> str:
         return name.lower()
+
+    def microseconds(self, moment: exp.Expr) -> exp.Expr:
+        epoch = self._cast(exp.Literal.string("1970-01-01"))
+        return exp.Anonymous(this="DATEDIFF", expressions=[exp.var("MICROSECOND"), epoch, moment])
 
     def json_text(self, value: exp.Expr) -> exp.Expr:
         return call("JSON_SERIALIZE", value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlglot import exp
 
 from feature_sync.sql.dialects.base import Dialect, call
@@ -24,11 +26,22 @@ class Spark(Dialect):
         midnight = " 00:00:00" if kind.kind == "date" else ""
         return self._cast(call("CONCAT", exp.cast(moment, "text"), f"{midnight} {timezone}"))
 
+    def later(self, moment: exp.Expr, duration: timedelta | None) -> exp.Expr:
+        return self._moved(exp.Add, moment, duration) if duration else moment
+
+    def earlier(self, moment: exp.Expr, duration: timedelta | None) -> exp.Expr:
+        return self._moved(exp.Sub, moment, duration) if duration else moment
+
     def microseconds(self, moment: exp.Expr) -> exp.Expr:
         return call("UNIX_MICROS", moment)
 
     def json_text(self, value: exp.Expr) -> exp.Expr:
         return call("TO_JSON", value)
+
+    def _moved(self, how: type[exp.Binary], moment: exp.Expr, duration: timedelta) -> exp.Expr:
+        """Count in microseconds: an interval of a day is as long as the day is in the session's zone."""
+        distance = exp.Literal.number(duration // timedelta(microseconds=1))
+        return call("TIMESTAMP_MICROS", how(this=self.microseconds(moment), expression=distance))
 
 
 class Databricks(Spark):

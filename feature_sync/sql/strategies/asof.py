@@ -32,10 +32,15 @@ def asof(group: Group) -> Plan:
 
 
 def _rows(question: Question) -> Step:
-    is_unique = question.selection.view.is_unique
-    rows = question.query.plain_rows(question.selection.features if is_unique else None)
-    proven = "; one for each entity and event timestamp" if is_unique else ""
-    return Step(question.step("rows"), rows, f"{question.reference}: rows that can answer{proven}.")
+    """Select the rows; ties read them twice, which a table lets us do faster than keeping a copy of it.
+
+    A view is kept: read twice, it may choose among its own ties in another way.
+    """
+    view = question.selection.view
+    rows = question.query.plain_rows(question.selection.features if view.is_unique else None)
+    proven = "; one for each entity and event timestamp" if view.is_unique else ""
+    is_kept = False if view.relation.is_table and not view.is_unique else None
+    return Step(question.step("rows"), rows, f"{question.reference}: rows that can answer{proven}.", is_kept)
 
 
 def _joined(group: Group, question: Question) -> tuple[exp.Join, Answer]:

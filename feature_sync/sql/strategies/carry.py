@@ -44,9 +44,13 @@ def _number(group: Group, question: Question) -> str:
     return group.names.own(f"{question.prefix}_row")
 
 
+def _no_number(question: Question) -> exp.Expr:
+    return exp.cast(exp.null(), question.query.dialect.number_type, dialect=question.query.dialect.name)
+
+
 def _line(group: Group) -> exp.Query:
     parts = [_available(group, question) for question in group.questions]
-    nothing = [named(exp.cast(exp.null(), "bigint"), _number(group, each)) for each in group.questions]
+    nothing = [named(_no_number(each), _number(group, each)) for each in group.questions]
     asked = group.moments_asked().select(named(exp.true(), group.names.is_asked), *nothing)
     return exp.union(*parts, asked, distinct=False)
 
@@ -60,9 +64,7 @@ def _available(group: Group, question: Question) -> exp.Select:
         for key, join_key in question.key_pairs()
         if keys.setdefault(key, join_key) != join_key  # one column of the spine stands for two keys
     ]
-    numbers = [
-        quoted(query.newness_name) if each is question else exp.cast(exp.null(), "bigint") for each in group.questions
-    ]
+    numbers = [quoted(query.newness_name) if each is question else _no_number(each) for each in group.questions]
     available = exp.select(
         *(named(quoted(join_key), key) for key, join_key in keys.items()),
         named(quoted(query.available_at_name), names.moment),
@@ -76,7 +78,7 @@ def _carried(group: Group) -> exp.Select:
     """Carry the highest numbers along; rows that became available at the very moment asked come before it."""
     names = group.names
     keys = [quoted(key) for key in dict.fromkeys(group.spine_keys)]
-    order = [exp.Ordered(this=quoted(names.moment)), exp.Ordered(this=quoted(names.is_asked))]
+    order = [quoted(names.moment), quoted(names.is_asked)]  # neither is ever null, so nothing is said of nulls
     so_far = exp.WindowSpec(kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW")
     carried = exp.select(*keys, quoted(names.moment), quoted(names.is_asked)).from_(step_table(group.step("line")))
     for question in group.questions:

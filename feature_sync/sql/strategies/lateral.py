@@ -13,10 +13,16 @@ def lateral(group: Group) -> Plan:
     ages = "; ".join(f"{each.reference}: the newest row available, {each.age()}" for each in group.questions)
     return group.join_answers(
         [
-            Step(group.step("asked"), group.moments_asked(), f"{group.references}: the moments asked."),
+            Step(group.step("asked"), _asked(group), f"{group.references}: the moments asked, key by key."),
             Step(group.step("answers"), _answers(group), f"{ages}."),
         ]
     )
+
+
+def _asked(group: Group) -> exp.Select:
+    """Order the moments as an index does, so that one lookup finds the pages of the one before in memory."""
+    keys = dict.fromkeys(group.spine_keys)
+    return group.moments_asked().order_by(*(quoted(name) for name in (*keys, group.names.moment)))
 
 
 def _answers(group: Group) -> exp.Select:

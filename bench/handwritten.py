@@ -1,0 +1,48 @@
+"""What people write by hand: the peers that are plain SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bench.product import FEATURES
+
+
+def asof(views: Iterable[int]) -> str:
+    """Join ASOF, as one does on DuckDB; right only where no two rows of an entity share a timestamp."""
+    return _asof({number: f"view_{number}" for number in views})
+
+
+def asof_of_distinct(views: Iterable[int]) -> str:
+    """Join ASOF the rows that remain when of each entity and timestamp one is kept, the same every time."""
+    kept = (
+        "(select * from view_{0} qualify row_number() over "
+        "(partition by entity_id, happened_at order by amount_{0} desc nulls last, count_{0} desc nulls last) = 1)"
+    )
+    return _asof({number: kept.format(number) for number in views})
+
+
+def inequality(views: Iterable[int]) -> str:
+    """Join every row of the spine with every earlier row of its entity, number them, and keep the first."""
+    views = tuple(views)
+    answers = (
+        f"v{number} as (select * from (select s.row_id, f.amount_{number}, f.count_{number}, row_number() over "
+        f"(partition by s.row_id order by f.happened_at desc, f.amount_{number} desc, f.count_{number} desc) as place "
+        f"from spine s join view_{number} f on s.entity_id = f.entity_id and f.happened_at <= s.asked_at) ranked "
+        "where place = 1)"
+        for number in views
+    )
+    joins = (f"left join v{number} on s.row_id = v{number}.row_id" for number in views)
+    return f"with {', '.join(answers)} select {_columns(views)} from spine s {' '.join(joins)}"
+
+
+def _asof(tables: dict[int, str]) -> str:
+    joins = (
+        f"asof left join {table} v{number} on s.entity_id = v{number}.entity_id and s.asked_at >= v{number}.happened_at"
+        for number, table in tables.items()
+    )
+    return f"select {_columns(tables)} from spine s {' '.join(joins)}"
+
+
+def _columns(views: Iterable[int]) -> str:
+    features = [f"v{number}.{name}_{number}" for number in views for name in FEATURES]
+    return ", ".join(["s.row_id", "s.entity_id", "s.asked_at", "s.label", *features])

@@ -1,0 +1,113 @@
+"""Every call into feature-sync stands here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from feature_sync.definitions import (
+    Column,
+    Entity,
+    Feature,
+    FeatureService,
+    FeatureView,
+    Relation,
+    Spine,
+    Target,
+    selection_of,
+    service_of,
+)
+from feature_sync.errors import Location
+from feature_sync.files import read_frame
+from feature_sync.sql.point_in_time import training_query
+from feature_sync.sql.render import render
+from feature_sync.training import Rows, TrainingSet
+from feature_sync.warehouses import open_warehouse
+
+FEATURES = {"amount": "double precision", "count": "bigint"}
+_SCHEMA = "bench."
+_SPINE = {"row_id": "bigint", "entity_id": "bigint", "asked_at": "timestamp", "label": "boolean"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked of feature-sync: how many of the bench's views, and what is known of them."""
+
+    adapter: str
+    views: int
+    is_unique: bool = False
+    is_indexed: bool = False
+    is_table: bool = True
+    ttl_days: int | None = None
+
+    def sql(self) -> str:
+        """Write the query."""
+        return render(training_query(self._service(), _spine(), adapter=self.adapter), dialect=self.adapter)
+
+    def training_set(self, where: str, frame: Any = None) -> TrainingSet:
+        """Ask a DuckDB file or a PostgreSQL server, with the bench's own spine or with one in memory."""
+        target = Target(
+            profile="bench", name="bench", adapter=self.adapter, settings=_settings(self.adapter, where), project_dir=""
+        )
+        spine = _spine(_SCHEMA)
+        if frame is not None:
+            outside = replace(spine.relation, name="", columns={}, columns_are_complete=False)
+            spine = replace(spine, relation=outside)
+        return TrainingSet(
+            service=self._service(_SCHEMA),
+            spine=spine,
+            rows=None if frame is None else Rows(read=lambda types: read_frame(frame), origin={"frame": True}),
+            adapter=self.adapter,
+            open_warehouse=lambda: open_warehouse(target),
+            reference_to=lambda relation: relation.name,
+        )
+
+    def _service(self, schema: str = "") -> FeatureService:
+        return service_of([selection_of(self._view(schema, number)) for number in range(self.views)], name="bench")
+
+    def _view(self, schema: str, number: int) -> FeatureView:
+        features = {f"{name}_{number}": kind for name, kind in FEATURES.items()}
+        relation = _relation(f"{schema}view_{number}", {"entity_id": "bigint", "happened_at": "timestamp", **features})
+        return FeatureView(
+            name=f"view_{number}",
+            relation=replace(relation, is_table=self.is_table),
+            entities=(Entity(name="thing", join_keys=("entity_id",)),),
+            features=tuple(Feature(name=name) for name in features),
+            event_timestamp="happened_at",
+            ttl=None if self.ttl_days is None else timedelta(days=self.ttl_days),
+            is_unique=self.is_unique,
+            is_indexed=self.is_indexed,
+        )
+
+
+def place(uri: str) -> dict[str, str]:
+    """Read where a PostgreSQL server is: the words of its profile."""
+    parts = urlsplit(uri)
+    host = parse_qs(parts.query).get("host", [parts.hostname or ""])[0]
+    return {"host": host, "port": str(parts.port or 5432), "user": parts.username or "", "password": "unused"}
+
+
+def _settings(adapter: str, where: str) -> dict[str, Any]:
+    if adapter == "duckdb":
+        return {"path": str(Path(where).resolve())}
+    return {**place(where), "dbname": "postgres"}
+
+
+def _spine(schema: str = "") -> Spine:
+    return Spine(relation=_relation(f"{schema}spine", _SPINE, event_time="asked_at"))
+
+
+def _relation(name: str, types: dict[str, str], event_time: str | None = None) -> Relation:
+    columns: Iterable[Column] = (Column(name=each, data_type=kind, stored_as=each) for each, kind in types.items())
+    return Relation(
+        name=name,
+        unique_id=f"model.bench.{name}",
+        location=Location("bench", name),
+        columns={column.name: column for column in columns},
+        columns_are_complete=True,
+        event_time=event_time,
+    )

@@ -1,0 +1,20 @@
+"""The sections of the bench, one file each: they make their data, race the contenders, and return their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bench.report import Table
+from bench.sections import depth, extract, feast, floor, inequality
+
+Section = Callable[[Path, float], Iterator[Table]]
+
+SECTIONS: dict[str, Section] = {
+    "floor": floor.tables,
+    "depth": depth.tables,
+    "inequality": inequality.tables,
+    "extract": extract.tables,
+    "feast": feast.tables,
+}
+"""Each is given a folder to work in, and a scale for its numbers of rows."""

@@ -1,0 +1,45 @@
+"""Logs on stderr: a line for each event, for people or as JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+
+FORMATS = ("text", "json")
+_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+def start_logging(log_format: str | None) -> None:
+    """Write the package's log to stderr in one of the `FORMATS`; without a format, nothing."""
+    if log_format is None:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Json() if log_format == "json" else _Text())
+    logger = logging.getLogger("feature_sync")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
+class _Json(logging.Formatter):
+    """One JSON object a line: time, level, event, and what the event is about."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = {"time": _time(record), "level": record.levelname.lower(), "event": record.getMessage()}
+        return json.dumps(facts | _extra(record), default=str, ensure_ascii=False)
+
+
+class _Text(logging.Formatter):
+    """The same for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = " ".join(f"{name}={value}" for name, value in _extra(record).items())
+        return f"{_time(record)} {record.levelname.lower()} {record.getMessage()} {facts}".rstrip()
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _extra(record: logging.LogRecord) -> dict[str, object]:
+    return {name: value for name, value in vars(record).items() if name not in _USUAL}

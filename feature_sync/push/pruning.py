@@ -1,0 +1,58 @@
+"""Finds the views that Redis holds and the project no longer defines, and removes them when told to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from functools import partial
+from typing import Any
+
+from feature_sync.errors import OnlineStoreError
+from feature_sync.online.keys import view_prefix
+from feature_sync.online.redis import mark_key, schema_key, views_key
+from feature_sync.push.report import Pushed
+from feature_sync.push.view_push import Setting
+from feature_sync.push_state import StateStore
+from feature_sync.sql.pushes import PushTables
+from feature_sync.statements import Statements
+
+
+def left_behind(setting: Setting, defined: Collection[str]) -> list[str]:
+    """The references of views that were pushed, and are not among those that are defined."""
+    return sorted(setting.online.views(setting.prefix) - set(defined))
+
+
+def prune(setting: Setting, references: Collection[str]) -> Iterator[Pushed]:
+    """Remove views from Redis, with their state in the warehouse.
+
+    Raises:
+        LeaseHeld: Somebody is pushing such a view.
+        OnlineStoreError: Redis failed, or the view is another warehouse's.
+        WarehouseError: The warehouse failed.
+    """
+    for reference in references:
+        prefix = view_prefix(setting.prefix, reference)
+        options = setting.options
+        with (
+            setting.online.lease(prefix, duration=options.lease, wait=options.wait, stopped=lambda: False) as lease,
+            setting.open_warehouse() as warehouse,
+        ):
+            mark = setting.online.mark(prefix)
+            if mark is not None and not mark.warehouse.startswith(f"{warehouse.place} ") and not options.take_over:
+                raise OnlineStoreError(
+                    f"{reference} in Redis was pushed from {mark.warehouse}, not from {warehouse.place}; "
+                    "remove it all the same with --take-over"
+                )
+            writer = setting.online.writer(lease, setting.online.facts("server")["run_id"])
+            with setting.online.translating():
+                deleted = sum(writer.delete(keys) for keys in setting.online.keys(prefix))
+                writer.change(partial(_forget, views=views_key(setting.prefix), reference=reference, prefix=prefix))
+            store = setting.online.store_id(setting.prefix)
+            with warehouse.transaction():
+                tables = PushTables(options.schema)
+                StateStore(Statements(warehouse), tables, prefix.removesuffix(":"), store).forget()
+        yield Pushed(feature_view=reference, deleted=deleted, is_pruned=True)
+
+
+def _forget(pipeline: Any, *, views: str, reference: str, prefix: str) -> None:
+    pipeline.delete(schema_key(prefix), mark_key(prefix))
+    pipeline.srem(views, reference)

@@ -1,0 +1,127 @@
+"""A project of electricity meters, whose table tests change by SQL: its feature views are views over one table."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import duckdb
+import psycopg
+import redis
+
+from feature_sync import FeatureStore
+from feature_sync.push import Pushed
+from tests.support.naive import differences
+from tests.support.projects import PROJECTS, BuiltProject, build_project
+
+NOON = datetime(2024, 1, 1, 12)
+
+
+@dataclass
+class Meters:
+    """The project in one warehouse, and one Redis."""
+
+    project: BuiltProject
+    redis_url: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._opened = ExitStack()
+        self.store = self.open()
+
+    def open(self, **options) -> FeatureStore:
+        """Open the feature store; it is closed when the test ends."""
+        options = {
+            "profiles_dir": str(self.project.folder),
+            "target": self.project.target,
+            "redis_url": self.redis_url,
+            **self.options,
+            **options,
+        }
+        store = self._opened.enter_context(FeatureStore.open(self.project.folder, **options))
+        assert store.target  # read while the environment is this project's
+        return store
+
+    def reopen(self, **options) -> FeatureStore:
+        """Open the feature store anew, which reads what dbt has written since."""
+        self.store = self.open(**options)
+        return self.store
+
+    def close(self) -> None:
+        self._opened.close()
+
+    @property
+    def client(self) -> redis.Redis:
+        return self._opened.enter_context(redis.Redis.from_url(self.redis_url))
+
+    @property
+    def schema(self) -> str:
+        return "main" if self.project.target == "duckdb" else self.project.environment.get("METERS_SCHEMA", "meters")
+
+    @property
+    def sync_schema(self) -> str:
+        return f"{self.schema}_feature_sync"
+
+    def run(self, *statements: str) -> list[tuple]:
+        """Run statements in the warehouse, `{t}` standing for the table and `{s}` for its schema; returns the last
+        result.
+        """
+        texts = [each.format(t=f"{self.schema}.readings", s=self.schema) for each in statements]
+        if self.project.target == "duckdb":
+            with closing(duckdb.connect(str(self.project.folder / "meters.duckdb"))) as connection:
+                for text in texts:
+                    result = connection.execute(text)
+                return result.fetchall()
+        environment = self.project.environment
+        login = {name: environment[f"PG{name.upper()}"] for name in ("host", "port", "user", "password")}
+        with psycopg.connect(**login, dbname=environment["PGDATABASE"]) as connection:
+            for text in texts:
+                result = connection.execute(text)
+            return result.fetchall() if result.description else []
+
+    def reset(self) -> None:
+        """Let no push have been, and no reading."""
+        self.run("delete from {t}", f"drop schema if exists {self.sync_schema} cascade")
+
+    def read(self, *readings: tuple) -> None:
+        """Insert readings: meter, minutes after noon, kWh, and where others, the minutes at which it was loaded."""
+        self.run(f"insert into {{t}} values {', '.join(map(row, readings))}")
+
+    def many(self, count: int) -> None:
+        """Insert a reading of each of many meters."""
+        source = f"range({count})" if self.project.target == "duckdb" else f"generate_series(0, {count - 1})"
+        moment = f"timestamp '{NOON}'"
+        self.run(f"insert into {{t}} select 'm' || i, {moment}, {moment}, i, 'note' from {source} as numbers(i)")
+
+    def push(self, *names: str, **options) -> Pushed:
+        """Push one view, `latest_readings` unless named, which must not be held back; Redis is right afterwards."""
+        name = (names or ("latest_readings",))[0]
+        (pushed,) = list(self.store.push([name], **options))
+        assert pushed.held_back is None, pushed
+        assert self.differences(name) == []
+        return pushed
+
+    def differences(self, name: str = "latest_readings") -> list[str]:
+        return differences(self.store, name)
+
+    def value(self, meter: str, view: str = "latest_readings", feature: str = "kwh", **options) -> tuple:
+        vector = self.store.get_feature_vector(view, {"meter": meter}, **options)
+        (found,) = [each for each in vector.values if each.name == feature]
+        return found.value, str(found.status)
+
+
+def row(reading: tuple) -> str:
+    meter, minutes, kwh, *loaded = reading
+    moment, loaded_at = (NOON + timedelta(minutes=each) for each in (minutes, loaded[0] if loaded else minutes))
+    return f"('{meter}', timestamp '{moment}', timestamp '{loaded_at}', {kwh}, 'note')"
+
+
+def minutes_ago(minutes: float) -> float:
+    """A moment of the real clock, as minutes after the noon of the readings."""
+    return (datetime.now(UTC).replace(tzinfo=None) - NOON) / timedelta(minutes=1) - minutes
+
+
+def build_meters(folder, target: str, environment: dict[str, str]) -> BuiltProject:
+    return build_project(PROJECTS / "meters", folder, target=target, environment=environment)

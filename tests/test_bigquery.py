@@ -1,0 +1,230 @@
+"""BigQuery's queries, read by Google's own analyzer against typed tables: what it refuses fails the test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_sync import FeatureStore
+from feature_sync.definitions import (
+    Column,
+    Entity,
+    Feature,
+    FeatureView,
+    History,
+    Period,
+    Relation,
+    Spine,
+    selection_of,
+    service_of,
+)
+from feature_sync.errors import Location
+from feature_sync.sql.latest import latest_rows, newest_event
+from feature_sync.sql.point_in_time import training_query
+from feature_sync.sql.reach import earliest_answerable, moments_asked
+from feature_sync.sql.render import render
+from feature_sync.sql.view_query import ViewQuery
+from tests.support.bigquery import GoogleSql, Refused
+from tests.support.cases import cases
+from tests.support.projects import EXAMPLE, BuiltProject, copy_project
+
+SERVICE = "departure_delay_model"
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+EVERY_TYPE = {
+    "whole": "INT64",
+    "real": "FLOAT64",
+    "words": "STRING",
+    "flag": "BOOL",
+    "exact": "NUMERIC(10, 2)",
+    "exacter": "BIGNUMERIC",
+    "day": "DATE",
+    "instant": "TIMESTAMP",
+    "clock": "DATETIME",
+    "raw": "BYTES",
+    "document": "JSON",
+    "numbers": "ARRAY<INT64>",
+    "moments": "ARRAY<TIMESTAMP>",
+    "pair": "STRUCT<day DATE, amount NUMERIC>",
+    "pairs": "ARRAY<STRUCT<at TIMESTAMP, name STRING>>",
+}
+KEYS = {"shop": "STRING", "item": "INT64", "price": "NUMERIC", "since": "DATETIME", "born": "DATE", "is_open": "BOOL"}
+
+
+@pytest.fixture(scope="module")
+def google():
+    return GoogleSql()
+
+
+def relation(name: str, types: dict[str, str], **settings) -> Relation:
+    columns = {each: Column(name=each, data_type=kind) for each, kind in types.items()}
+    return Relation(
+        name=f"`a-project`.`shop`.`{name}`",
+        unique_id=f"model.shop.{name}",
+        location=Location("shop.yml", name),
+        columns=columns,
+        columns_are_complete=True,
+        **settings,
+    )
+
+
+def view_of(event_time: str = "TIMESTAMP", **settings) -> FeatureView:
+    """A view with a feature of every type."""
+    times = {"event_timestamp": "seen_at", "created_timestamp": "loaded_at", **settings}
+    types = {**KEYS, **EVERY_TYPE, "seen_at": event_time, "loaded_at": "DATETIME", "ended_at": "TIMESTAMP"}
+    return FeatureView(
+        name="everything",
+        relation=relation("everything", types),
+        entities=(Entity(name="thing", join_keys=tuple(KEYS)),),
+        features=tuple(Feature(name=name) for name in EVERY_TYPE),
+        **times,
+    )
+
+
+ASKS = Spine(relation=relation("asks", {**KEYS, "label": "JSON", "asked_at": "DATETIME"}, event_time="asked_at"))
+VIEWS = {
+    "instants": view_of(),
+    "clocks": view_of("DATETIME", timezone="Europe/Paris", lag=timedelta(hours=1), ttl=timedelta(days=30)),
+    "days": view_of("DATE", timezone="America/New_York", lag=timedelta(days=1)),
+    "bitemporal": view_of(known_at="loaded_at", lag=timedelta(minutes=5)),
+    "snapshot": view_of("DATETIME", history=History.SNAPSHOT, valid_to="ended_at", ttl=timedelta(days=30)),
+    "current": view_of(history=History.SNAPSHOT, valid_to="ended_at", valid_to_current="timestamp('9999-12-31')"),
+    "timeless": view_of(history=History.TIMELESS, event_timestamp=None, created_timestamp=None),
+    "unique": view_of(is_unique=True),
+}
+
+
+@pytest.fixture(params=VIEWS)
+def view(request):
+    return VIEWS[request.param]
+
+
+def training(view: FeatureView, spine: Spine, **options) -> str:
+    query = training_query(service_of([selection_of(view)], name="all"), spine, adapter="bigquery", **options)
+    return render(query, dialect="bigquery")
+
+
+# What the analyzer takes
+
+
+def test_a_training_set_may_hold_every_type(google, view):
+    google.load(view.relation, [])
+    google.load(ASKS.relation, [])
+    spine = replace(ASKS, period=Period(NOW, NOW), sample=0.5, limit=10)
+    for query in (training(view, ASKS), training(view, spine), training(view, ASKS, asked=Period(NOW, NOW))):
+        found = google.analyse(query)
+        assert list(found) == [*ASKS.relation.columns, *EVERY_TYPE]
+        assert (found["exacter"], found["pairs"], found["clock"]) == ("BIGNUMERIC", "ARRAY", "DATETIME")
+
+
+@pytest.mark.parametrize("order_by", ["asked_at desc, shop", "item", "price desc"])
+def test_a_spine_may_be_ordered_either_way(google, order_by):
+    from feature_sync.definitions.spine import parse_ordering
+
+    google.load(VIEWS["instants"].relation, [])
+    google.load(ASKS.relation, [])
+    for limit in (None, 3):
+        google.analyse(training(VIEWS["instants"], replace(ASKS, order_by=parse_ordering(order_by), limit=limit)))
+
+
+def test_what_a_push_and_an_extract_ask_beforehand_is_taken_too(google, view):
+    google.load(view.relation, [])
+    google.load(ASKS.relation, [])
+    query = ViewQuery(view, adapter="bigquery")
+    newest = google.analyse(render(latest_rows(query, now=NOW), dialect="bigquery"))
+    assert {newest[name] for name in ("whole", "day", "instant", "clock", "born", "since")} == {"INT64"}
+    assert {newest[name] for name in ("exact", "exacter", "words", "document", "price")} == {"STRING"}
+    service = service_of([selection_of(view)], name="all")
+    asked = google.analyse(render(moments_asked(service, ASKS, adapter="bigquery"), dialect="bigquery"))
+    assert asked == {"first_asked": "INT64", "last_asked": "INT64"}
+    if view.event_timestamp is not None:
+        last = google.analyse(render(newest_event(query), dialect="bigquery"))
+        assert last == {"newest": "INT64"}
+        first = google.analyse(render(earliest_answerable(service, adapter="bigquery"), dialect="bigquery"))
+        assert first == {"view": "STRING", "first_available": "INT64"}
+
+
+@given(data=st.data())
+def test_the_newest_rows_of_generated_views_are_taken(google, data):
+    case = data.draw(cases("bigquery"))
+    for selection in case.service.selections:
+        google.load(selection.view.relation, case.tables[selection.view.reference])
+        query = ViewQuery(selection.view, adapter="bigquery")
+        assert len(google.fetch(render(latest_rows(query, now=NOW), dialect="bigquery"))) <= len(
+            case.tables[selection.view.reference]
+        )
+
+
+def test_the_example_is_written_for_bigquery(google, tmp_path, monkeypatch):
+    folder = copy_project(EXAMPLE, tmp_path / "example")
+    BuiltProject(folder, "bigquery").dbt("--quiet", "parse")
+    options = {"profiles_dir": str(folder / "profiles"), "target": "bigquery"}
+    with FeatureStore.open(folder, **options) as store:
+        service = store.registry.feature_services[SERVICE]
+        training_set = store.get_training_set(SERVICE, "departures", since="2013-01-05", sample=0.1)
+        for selection in service.selections:
+            google.load(selection.view.relation, [])
+        google.load(training_set.spine.relation, [])
+        found = google.analyse(training_set.sql)
+    assert list(found) == [*training_set.spine.relation.columns, *service.feature_names]
+
+
+def test_the_range_asked_is_a_literal_on_the_raw_column_so_that_partitions_are_pruned():
+    asked = Period(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC))
+    instants = training(view_of(ttl=timedelta(days=1), lag=timedelta(hours=1)), ASKS, asked=asked)
+    assert "`seen_at` >= CAST('2024-02-29 00:00:00.000000+00:00' AS TIMESTAMP)" in instants
+    assert "`seen_at` <= CAST('2024-03-01 23:00:00.000000+00:00' AS TIMESTAMP)" in instants
+    days = training(view_of("DATE", lag=timedelta(days=1)), ASKS, asked=asked)
+    assert "`seen_at` <= CAST('2024-03-02' AS DATE)" in days
+
+
+def test_no_step_has_a_dot_in_its_name_which_bigquery_would_take_for_a_data_set():
+    selection = replace(selection_of(VIEWS["instants"]), alias="a.role")
+    query = training_query(service_of([selection], name="all"), ASKS, adapter="bigquery")
+    assert all("." not in step.alias for step in query.ctes)
+
+
+# What the analyzer refuses
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        pytest.param("select wholes from things", "Unrecognized name: wholes", id="a column that is not there"),
+        pytest.param("select 1 from thing", "Table not found", id="a table that is not there"),
+        pytest.param("select epoch_us(instant) from things", "Function not found", id="another warehouse's function"),
+        pytest.param("select instant > clock from things", "TIMESTAMP, DATETIME", id="an instant against a clock"),
+        pytest.param("select greatest(instant, clock) from things", "No matching signature", id="both in greatest"),
+        pytest.param("select words = whole from things", "No matching signature", id="text against a number"),
+        pytest.param("select day - day + 1 from things", "No matching signature", id="days as a number"),
+        pytest.param("select clock at time zone 'UTC' from things", "Syntax error", id="another warehouse's zones"),
+        pytest.param("select whole::string from things", "Syntax error", id="another warehouse's casts"),
+        pytest.param("select cast(document as string) from things", "Invalid cast", id="JSON cast to text"),
+        pytest.param("select document = document from things", "not defined for arguments of type JSON", id="JSON =="),
+        pytest.param("select numbers = numbers from things", "of type ARRAY", id="arrays compared"),
+        pytest.param("select 1 from things order by document", "JSON", id="ordering by JSON"),
+        pytest.param("select 1 from things order by numbers", "ARRAY", id="ordering by an array"),
+        pytest.param("select 1 from things order by pair", "STRUCT", id="ordering by a struct"),
+        pytest.param("select row_number() over (order by document) from things", "JSON", id="numbering by JSON"),
+        pytest.param("select row_number() over (order by numbers) from things", "ARRAY", id="numbering by an array"),
+        pytest.param("select distinct document from things", "JSON", id="distinct JSON"),
+        pytest.param("select distinct numbers from things", "ARRAY", id="distinct arrays"),
+        pytest.param("select document from things group by document", "JSON", id="grouping by JSON"),
+        pytest.param("select 1 from things group by numbers", "ARRAY", id="grouping by an array"),
+        pytest.param("select max(whole) over (partition by real) from things", "FLOAT64", id="a float as a partition"),
+        pytest.param("select max(whole) over (partition by document) from things", "JSON", id="JSON as a partition"),
+        pytest.param("select least(numbers, numbers) from things", "LEAST is not defined", id="the least array"),
+        pytest.param(
+            "select * from things t asof join things u on t.whole >= u.whole", "Syntax error", id="an ASOF join"
+        ),
+        pytest.param("select * from things, lateral (select 1)", "LATERAL join is not supported", id="a LATERAL join"),
+    ],
+)
+def test_the_analyzer_refuses_what_bigquery_does_not_know(google, query, reason):
+    things = relation("things", EVERY_TYPE)
+    google.load(replace(things, name="things"), [])
+    with pytest.raises(Refused, match=reason):
+        google.analyse(query)

@@ -1,0 +1,620 @@
+"""The push's protocol: whatever happens between pushes to the table, Redis or the warehouse, the next puts it right."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from feature_sync.errors import ArtifactsChanged, OnlineStoreError
+from feature_sync.online.redis import OnlineStore
+from tests.support.meters import Meters, build_meters, minutes_ago
+from tests.support.projects import BuiltProject, copy_project
+from tests.support.redis_server import RedisServer
+
+KEYS = "meters:latest_readings:"
+ROW_COMMANDS = ("set", "unlink", "del")
+_schemas = count()
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def built(request, tmp_path_factory) -> BuiltProject:
+    environment = request.getfixturevalue("postgres").environment if request.param == "postgres" else {}
+    return build_meters(tmp_path_factory.mktemp(f"meters_on_{request.param}"), request.param, environment)
+
+
+@pytest.fixture
+def environment(built, monkeypatch):
+    for name, value in built.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def meters(built, environment, redis_url):
+    """No reading, no push, an empty Redis."""
+    opened = Meters(built, redis_url)
+    opened.reset()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def own(built, environment, redis_url, tmp_path, monkeypatch):
+    """The same in a project of its own, whose files a test may change."""
+    if built.target == "duckdb":
+        shutil.copytree(built.folder, folder := tmp_path / "meters")
+        project = BuiltProject(folder, built.target)
+    else:
+        schema = f"meters_{next(_schemas)}"
+        monkeypatch.setenv("METERS_SCHEMA", schema)
+        folder = copy_project(built.folder, tmp_path / "meters")
+        project = build_meters(folder, built.target, {**built.environment, "METERS_SCHEMA": schema})
+    opened = Meters(project, redis_url)
+    opened.reset()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def own_redis():
+    """A Redis that tests may kill, fill and restore."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def on_own_redis(built, environment, own_redis):
+    with own_redis.client() as client:
+        client.flushall()
+    opened = Meters(built, own_redis.url)
+    opened.reset()
+    yield opened
+    opened.close()
+
+
+def calls(meters) -> dict[str, int]:
+    """How often Redis has run each command that touches rows."""
+    told = meters.client.info("commandstats")
+    return {name: told.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ROW_COMMANDS}
+
+
+def edit(own, *replacements: tuple[str, str], file: str = "models/models.yml") -> None:
+    """Change a file of the project."""
+    path = own.project.folder / file
+    text = path.read_text()
+    for old, new in replacements:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path.write_text(text)
+
+
+# Rows
+
+
+def test_a_late_row_below_every_earlier_timestamp_changes_nothing_and_answers_once_the_newer_ones_are_gone(meters):
+    meters.read(("m1", 10, 1.0), ("m2", 10, 2.0))
+    meters.push()
+    meters.read(("m1", -60, 9.0))
+    assert (meters.push().written, meters.value("m1")) == (0, (1.0, "present"))
+    meters.run("delete from {t} where meter = 'm1' and kwh = 1.0")
+    assert (meters.push().written, meters.value("m1")) == (1, (9.0, "present"))
+
+
+def test_a_late_row_of_a_new_entity_is_sent_however_old_it_is(meters):
+    meters.read(("m1", 10, 1.0))
+    meters.push()
+    meters.read(("m2", -99999, 2.0))
+    assert (meters.push().written, meters.value("m2")) == (1, (2.0, "present"))
+
+
+def test_a_correction_with_the_same_timestamp_wins_by_its_created_timestamp(meters):
+    meters.read(("m1", 10, 1.0, 10))
+    meters.push()
+    meters.read(("m1", 10, 2.0, 11))
+    assert (meters.push().written, meters.value("m1")) == (1, (2.0, "present"))
+    meters.read(("m1", 10, 3.0, 9))
+    assert (meters.push().written, meters.value("m1")) == (0, (2.0, "present"))
+
+
+def test_a_correction_in_place_is_sent_although_no_timestamp_grew(meters):
+    meters.read(("m1", 10, 1.0), ("m2", 10, 2.0))
+    meters.push()
+    meters.run("update {t} set kwh = 5.0 where meter = 'm1'")
+    assert (meters.push().written, meters.value("m1")) == (1, (5.0, "present"))
+
+
+def test_a_correction_with_an_older_timestamp_replaces_a_newer_row_that_was_wrong(meters):
+    meters.read(("m1", 10, 1.0))
+    meters.push()
+    meters.run("delete from {t} where meter = 'm1'")
+    meters.read(("m1", 5, 4.0))
+    assert (meters.push().written, meters.value("m1")) == (1, (4.0, "present"))
+
+
+def test_a_deleted_entity_goes_and_comes_back_with_the_same_row(meters):
+    meters.many(10)
+    meters.push()
+    meters.run("delete from {t} where meter = 'm1'")
+    pushed = meters.push()
+    assert (pushed.written, pushed.deleted, pushed.kept) == (0, 1, 9)
+    assert meters.value("m1") == (None, "missing")
+    meters.read(("m1", 0, 1.0))
+    pushed = meters.push()
+    assert (pushed.written, pushed.deleted, meters.value("m1")) == (1, 0, (1.0, "present"))
+
+
+def test_one_percent_changed_sends_exactly_those_rows(meters):
+    meters.many(1000)
+    assert meters.push().written == 1000
+    meters.run("update {t} set kwh = -1 where meter in ('m1', 'm2', 'm3', 'm4', 'm5', 'm6', 'm7')")
+    meters.run("delete from {t} where meter in ('m8', 'm9')")
+    meters.read(("new", 0, 1.0))
+    before = calls(meters)
+    pushed = meters.push()
+    assert (pushed.written, pushed.deleted, pushed.kept, pushed.full) == (8, 2, 991, None)
+    after = calls(meters)
+    assert after["set"] - before["set"] == 8 + len(["lease", "fence", "this Redis's name", "sending", "done"])
+    assert after["unlink"] - before["unlink"] == 1  # of both keys
+
+
+def test_an_unchanged_view_sends_no_row(meters):
+    meters.many(100)
+    meters.push()
+    mark = meters.client.get(f"{KEYS}push")
+    before = calls(meters)
+    pushed = meters.push()
+    assert (pushed.written, pushed.deleted, pushed.kept) == (0, 0, 100)
+    after = calls(meters)
+    assert after["set"] - before["set"] == len(["lease", "fence", "this Redis's name"])
+    assert after["unlink"] - before["unlink"] == 0
+    assert after["del"] - before["del"] == len(["lease"])
+    assert meters.client.get(f"{KEYS}push") == mark
+
+
+def test_rows_that_are_written_anew_unchanged_and_in_another_order_send_no_row(meters):
+    meters.many(100)
+    meters.push()
+    meters.run(
+        "create table {s}.shuffled as select * from {t} order by meter desc", "delete from {t}",
+        "insert into {t} select * from {s}.shuffled", "drop table {s}.shuffled",
+    )  # fmt: skip
+    assert meters.push().written == 0
+
+
+def test_a_full_refresh_sends_every_row_and_removes_what_nobody_pushed(meters):
+    meters.many(10)
+    meters.push()
+    meters.client.set(f"{KEYS}{{stranger}}", b"x")
+    pushed = meters.push(full_refresh=True)
+    assert (pushed.written, pushed.deleted, pushed.full) == (10, 1, "--full-refresh")
+
+
+# Time
+
+
+def test_a_row_whose_ttl_ends_between_two_pushes_is_gone_whether_or_not_redis_saw_it_end(meters):
+    minutes = minutes_ago(0)
+    meters.read(("m1", minutes, 1.0), ("m2", minutes + 60, 2.0))
+    meters.push("brief_readings", allow_removals=True)
+    while meters.client.exists("meters:brief_readings:{m1}"):
+        time.sleep(0.1)
+    meters.read(("m3", minutes_ago(0), 3.0))
+    pushed = meters.push("brief_readings")  # what has expired is no removal
+    assert (pushed.written, pushed.deleted) == (1, 0)
+
+
+def test_at_fixed_clocks_rows_end_with_their_ttl_and_come_back_when_the_clock_goes_back(meters):
+    meters.read(("m1", 0, 1.0), ("m2", 30, 2.0))
+    keys = lambda: sorted(meters.client.keys("meters:hourly_readings:{*"))  # noqa: E731
+    one, two = (f"meters:hourly_readings:{{m{number}}}".encode() for number in (1, 2))
+    meters.push("hourly_readings", as_of="2024-01-01T13:00:00Z")
+    assert keys() == [one, two]
+    meters.push("hourly_readings", as_of="2024-01-01T13:00:00.000001Z")
+    assert keys() == [two]
+    meters.push("hourly_readings", as_of="2024-01-01T12:00:00Z", allow_removals=True)
+    assert keys() == [one]
+
+
+def test_nothing_but_the_clock_moved_and_no_row_is_sent(meters):
+    meters.read(("m1", 0, 1.0), ("m2", 30, 2.0))
+    meters.push("hourly_readings", as_of="2024-01-01T12:40:00Z")
+    assert meters.push("hourly_readings", as_of="2024-01-01T12:50:00Z").written == 0
+    assert meters.value("m1", "hourly_readings", as_of="2024-01-01T12:50:00Z") == (1.0, "present")
+
+
+# Definitions
+
+
+def test_a_changed_ttl_gives_every_row_another_expiry(own):
+    own.read(("m1", minutes_ago(10), 1.0), ("m2", minutes_ago(90), 2.0))
+    own.push("hourly_readings")
+    edit(own, ("ttl: 1h", "ttl: 2h"))
+    own.project.dbt("--quiet", "parse")
+    own.reopen()
+    pushed = own.push("hourly_readings")
+    assert (pushed.written, pushed.full) == (2, "its definition has changed")
+    edit(own, ("ttl: 2h", "ttl: 20m"))
+    own.project.dbt("--quiet", "parse")
+    own.reopen()
+    pushed = own.push("hourly_readings")
+    assert (pushed.written, pushed.deleted) == (1, 1)
+
+
+def test_a_changed_definition_gets_a_schema_of_its_own_and_readers_of_the_old_one_go_on(own):
+    own.read(("m1", 0, 1.0), ("m2", 0, 2.0))
+    own.push()
+    (old_id,) = own.client.hkeys(f"{KEYS}schema")
+    reader = own.open()
+    assert reader.get_feature_vector("latest_readings", {"meter": "m1"}).to_dict() == {"kwh": 1.0, "note": "note"}
+    # kwh becomes text, note is dropped, volts is new
+    edit(own, ("kwh, note", "cast(kwh as decimal(9, 2)) as kwh, 230 as volts"), file="models/latest_readings.sql")
+    edit(own, ("features: [kwh, note]", "features: [kwh, volts]"))
+    own.project.dbt("--quiet", "build", "-s", "latest_readings")
+    assert reader.get_feature_vector("latest_readings", {"meter": "m1"}).to_dict() == {"kwh": 1.0, "note": "note"}
+    own.reopen()
+    own.client.hset(f"{KEYS}schema", b"left", own.client.hget(f"{KEYS}schema", old_id))
+    pushed = own.push()
+    assert (pushed.written, pushed.full) == (2, "its definition has changed")
+    (new_id,) = own.client.hkeys(f"{KEYS}schema")
+    assert new_id != old_id
+    found = reader.get_feature_vector("latest_readings", {"meter": "m1"})
+    assert [(str(each.value), str(each.status)) for each in found.values] == [("1.00", "present"), ("None", "missing")]
+
+
+def test_old_and_new_rows_stand_side_by_side_while_a_changed_view_is_pushed(own):
+    """What a reader meets when the push of a changed definition was cut off: rows of two schemas."""
+    own.read(("m1", 0, 1.0), ("m2", 0, 2.0))
+    own.push()
+    old = own.client.get(f"{KEYS}{{m1}}")
+    (old_id,) = own.client.hkeys(f"{KEYS}schema")
+    old_schema = own.client.hget(f"{KEYS}schema", old_id)
+    edit(own, ("kwh, note", "kwh, note, 230 as volts"), file="models/latest_readings.sql")
+    edit(own, ("features: [kwh, note]", "features: [volts, kwh, note]"))
+    own.project.dbt("--quiet", "build", "-s", "latest_readings")
+    own.reopen()
+    own.push()
+    own.client.set(f"{KEYS}{{m1}}", old)
+    own.client.hset(f"{KEYS}schema", old_id, old_schema)
+    assert own.value("m1") == (1.0, "present")
+    assert own.value("m1", feature="volts") == (None, "missing")
+    assert own.value("m2", feature="volts") == (230, "present")
+
+
+def test_a_renamed_join_key_sends_the_view_anew_and_leaves_no_old_key(own):
+    own.read(("m1", 0, 1.0), ("m2", 0, 2.0))
+    own.push()
+    edit(own, ("select meter,", "select meter || '!' as device,"), file="models/latest_readings.sql")
+    edit(own, ("entities: {meter: meter}", "entities: {meter: device}"))
+    own.project.dbt("--quiet", "build", "-s", "latest_readings")
+    own.reopen()
+    pushed = own.push()
+    assert (pushed.written, pushed.deleted, pushed.full) == (2, 2, "its definition has changed")
+    assert sorted(own.client.keys(f"{KEYS}{{*")) == [f"{KEYS}{{m1!}}".encode(), f"{KEYS}{{m2!}}".encode()]
+
+
+def test_a_definition_that_went_back_after_a_push_of_the_other_was_cut_off_is_pushed_in_full(own):
+    own.read(("m1", 0, 1.0), ("m2", 0, 2.0))
+    own.push()
+    before = (own.project.folder / "models" / "models.yml").read_text()
+    edit(own, ("entities: {meter: meter}, features: [kwh, note]", "entities: {note: note}, features: [kwh]"))
+    own.project.dbt("--quiet", "parse")
+    own.reopen()
+    own.client.execute_command("ACL", "SETUSER", "default", "-sadd")  # so that the push ends where it would mark Redis
+    try:
+        with pytest.raises(OnlineStoreError, match="does not allow it to this user"):
+            list(own.store.push(["latest_readings"], allow_removals=True))
+    finally:
+        own.client.execute_command("ACL", "SETUSER", "default", "+@all")
+    (own.project.folder / "models" / "models.yml").write_text(before)
+    own.project.dbt("--quiet", "parse")
+    own.reopen()
+    assert own.push().written == 2
+
+
+# Redis
+
+
+def test_an_emptied_redis_is_filled_again(meters):
+    meters.many(10)
+    meters.push()
+    meters.client.flushall()
+    assert meters.push().written == 10
+    meters.client.delete(*meters.client.keys(f"{KEYS}*"))
+    assert meters.push().full == "Redis has lost what was pushed before"
+
+
+def test_a_redis_restored_from_an_older_copy_is_brought_up_to_date(on_own_redis, own_redis, tmp_path):
+    meters = on_own_redis
+    meters.many(10)
+    meters.push()
+    backup = own_redis.backup(tmp_path.name)
+    meters.run("delete from {t} where meter = 'm1'", "update {t} set kwh = 7 where meter = 'm2'")
+    meters.push()
+    own_redis.restore(backup)
+    assert meters.differences() != []
+    pushed = meters.push()
+    assert pushed.full == "Redis or the warehouse was restored, or a full push did not end"
+    assert (pushed.written, pushed.deleted) == (9, 1)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.75, 0.99])
+def test_a_redis_that_lost_its_unsaved_tail_is_brought_up_to_date(on_own_redis, own_redis, share):
+    meters, again = on_own_redis, {"lease": timedelta(seconds=0.5), "wait": True}  # the lease may be back
+    meters.many(10)
+    meters.push(**again)
+    before = own_redis.bytes_written
+    meters.run("delete from {t} where meter = 'm1'", "update {t} set kwh = 7 where meter < 'm5'")
+    meters.push(**again)
+    own_redis.lose_tail(keep=before + int(share * (own_redis.bytes_written - before)))
+    meters.run("update {t} set kwh = 8 where meter = 'm7'")
+    meters.push(**again)
+
+
+def test_two_projects_in_one_redis_whose_names_contain_each_other_leave_each_other_alone(meters):
+    meters.many(10)
+    stores = {prefix: meters.open(key_prefix=prefix) for prefix in ("meters", "meters:latest_readings", "met?rs", "m")}
+    for store in stores.values():
+        list(store.push(["latest_readings"]))
+    meters.run("delete from {t} where meter = 'm1'", "update {t} set kwh = 7 where meter = 'm2'")
+    for prefix in ("meters", "met?rs"):
+        list(stores[prefix].push(["latest_readings"], full_refresh=True))
+    held = {prefix: meters.client.exists(f"{prefix}:latest_readings:{{m1}}") for prefix in stores}
+    assert held == {"meters": 0, "meters:latest_readings": 1, "met?rs": 0, "m": 1}
+    for prefix in ("meters:latest_readings", "m"):
+        (pushed,) = stores[prefix].push(["latest_readings"])
+        assert (pushed.written, pushed.deleted, pushed.full) == (1, 1, None)
+
+
+def test_keys_that_another_warehouse_pushed_are_an_error_until_they_are_taken_over(meters, own):
+    meters.many(10)
+    meters.push()
+    own.many(5)
+    with pytest.raises(OnlineStoreError, match=r"latest_readings in Redis was pushed from .*--take-over"):
+        list(own.store.push(["latest_readings"]))
+    assert meters.differences() == []
+    pushed = own.push(take_over=True)
+    assert (pushed.written, pushed.deleted, pushed.full) == (5, 5, "taken over from another warehouse")
+    with pytest.raises(OnlineStoreError, match="--take-over"):
+        list(meters.store.push(["latest_readings"]))
+    assert meters.push(take_over=True).written == 10
+    assert meters.push().written == 0
+
+
+def test_a_redis_that_may_evict_keys_is_refused_until_that_is_accepted(on_own_redis, own_redis):
+    meters = on_own_redis
+    meters.many(10)
+    with own_redis.client() as client:
+        client.config_set("maxmemory", "200mb")
+        client.config_set("maxmemory-policy", "volatile-ttl")
+        try:
+            with pytest.raises(OnlineStoreError, match=r"may evict keys \(maxmemory-policy volatile-ttl\).*--allow-ev"):
+                list(meters.store.push(["latest_readings"]))
+            assert meters.push(allow_eviction=True).written == 10
+            assert meters.push(allow_eviction=True).written == 0
+            evict_ballast(client)
+            pushed = meters.push(allow_eviction=True)
+            assert (pushed.written, pushed.full) == (10, "Redis has evicted keys")
+        finally:
+            client.config_set("maxmemory", "0")
+            client.config_set("maxmemory-policy", "noeviction")
+
+
+def evict_ballast(client) -> None:
+    """Make Redis evict a key of somebody else's, the only one with an end."""
+    client.set("ballast", b"x" * 100_000, ex=1000)
+    client.config_set("maxmemory", str(client.info("memory")["used_memory"] - 1000))
+    while client.info("stats")["evicted_keys"] == 0:
+        client.ping()
+    client.config_set("maxmemory", "200mb")
+
+
+# The warehouse
+
+
+def test_a_warehouse_restored_from_an_older_copy_sends_everything_that_it_cannot_vouch_for(own):
+    own.many(10)
+    own.push()
+    restore = backup(own)
+    own.run("delete from {t} where meter = 'm1'", "update {t} set kwh = 7 where meter = 'm2'")
+    own.read(("new", 0, 1.0))
+    own.push()
+    restore()
+    pushed = own.push()
+    assert pushed.full == "Redis or the warehouse was restored, or a full push did not end"
+    assert (pushed.written, pushed.deleted) == (10, 1)
+
+
+def backup(own):
+    """Copy the whole warehouse; returns what restores it."""
+    if own.project.target == "duckdb":
+        file = own.project.folder / "meters.duckdb"
+        copy = shutil.copy(file, file.with_suffix(".copy"))
+        return lambda: shutil.copy(copy, file)
+    names = [name for (name,) in own.run(
+        f"select table_name from information_schema.tables where table_schema = '{own.sync_schema}'"
+    )]  # fmt: skip
+    originals = {f"{own.sync_schema}.{name}": f"{{s}}.copy_{at}" for at, name in enumerate(names)}
+    originals["{t}"] = "{s}.copy_of_readings"
+    own.run(*(f"create table {copy} as select * from {name}" for name, copy in originals.items()))
+
+    def restore() -> None:
+        for name, copy in originals.items():
+            own.run(f"create table if not exists {name} (like {copy})", f"delete from {name}")
+            own.run(f"insert into {name} select * from {copy}")
+
+    return restore
+
+
+def test_without_its_schema_in_the_warehouse_a_push_sends_everything(meters):
+    meters.many(10)
+    meters.push()
+    meters.run(f"drop schema {meters.sync_schema} cascade", "delete from {t} where meter = 'm1'")
+    pushed = meters.push()
+    assert (pushed.written, pushed.deleted) == (9, 1)
+    assert pushed.full == "the warehouse has no record of what Redis holds"
+    assert meters.push().written == 0
+
+
+def test_without_the_table_of_rows_a_push_sends_everything(meters):
+    meters.many(10)
+    meters.push()
+    ((name,),) = meters.run(
+        f"select table_name from information_schema.tables where table_schema = '{meters.sync_schema}' "
+        "and table_name <> 'state'"
+    )
+    meters.run(f"drop table {meters.sync_schema}.{name}")
+    assert meters.push().written == 10
+
+
+def test_pushes_leave_no_table_behind_but_the_newest_rows(meters):
+    meters.many(10)
+    for change in (1, 2, 3):
+        meters.run(f"update {{t}} set kwh = -{change} where meter = 'm{change}'")
+        meters.push(full_refresh=change == 2)
+    names = meters.run(f"select table_name from information_schema.tables where table_schema = '{meters.sync_schema}'")
+    assert len(names) == 2
+
+
+# What holds a push back
+
+
+def test_a_push_that_would_remove_many_entities_is_held_back_until_that_is_allowed(meters):
+    meters.many(10)
+    meters.push()
+    meters.run("delete from {t} where meter in ('m1', 'm2', 'm3')")
+    assert meters.push().deleted == 3  # 30% pass
+    meters.run("delete from {t} where meter in ('m4', 'm5', 'm6')")
+    for options in ({}, {"full_refresh": True}):
+        (held,) = meters.store.push(["latest_readings"], **options)
+        assert held.held_back == "it would remove 3 of 7 entities; if they are gone on purpose, add --allow-removals"
+    assert meters.value("m4") == (4.0, "present")
+    done = meters.project.feature_sync("push", "latest_readings", "--redis-url", meters.redis_url)
+    assert (done.returncode, "3 of 7 entities" in done.stdout + done.stderr) == (3, True)
+    assert meters.push(allow_removals=True).deleted == 3
+
+
+def test_a_view_without_a_row_is_held_back_and_emptied_only_when_that_is_allowed(meters):
+    (held,) = meters.store.push(["latest_readings"], allow_removals=True)
+    assert held.held_back == "the table holds no row with a key and an event timestamp"
+    meters.many(3)
+    meters.push()
+    meters.run("delete from {t}")
+    (held,) = meters.store.push(["latest_readings"])
+    assert "3 of 3 entities" in held.held_back
+    assert meters.value("m1") == (1.0, "present")
+    assert meters.push(allow_removals=True).deleted == 3
+    meters.many(3)
+    assert meters.push().written == 3
+
+
+def test_an_empty_build_holds_everything_back(own):
+    own.many(3)
+    own.push()
+    own.project.dbt("--quiet", "build", "--empty", "--exclude", "readings")
+    own.reopen()
+    done = own.project.feature_sync("push", "latest_readings", "hourly_readings", "--redis-url", own.redis_url)
+    assert (done.returncode, done.stdout.count("ran with --empty")) == (3, 2)
+    assert own.client.exists(f"{KEYS}{{m1}}")
+
+
+def test_a_stale_source_holds_back_the_views_that_read_it_and_no_others(own):
+    own.many(3)  # of 2024
+    assert source_freshness(own) == 1
+    done = {each.feature_view: each.held_back for each in own.store.push(["latest_readings", "sourced_readings"])}
+    assert done == {
+        "latest_readings": None,
+        "sourced_readings": "the source raw.readings is stale; load it, and run dbt source freshness and dbt build -s "
+        "sourced_readings",
+    }
+    assert own.push("sourced_readings", gate=False).written == 3
+    own.run(f"update {{t}} set loaded_at = timestamp '{datetime.now(UTC).replace(tzinfo=None)}'")
+    assert source_freshness(own) == 0
+    assert own.push("sourced_readings").held_back is None
+
+
+def source_freshness(own) -> int:
+    return own.project.run(str(Path(sys.executable).with_name("dbt")), "--quiet", "source", "freshness").returncode
+
+
+def test_artifacts_that_dbt_writes_while_a_view_is_staged_are_read_again(meters):
+    meters.many(3)
+    path = meters.project.folder / "target" / "run_results.json"
+    content = path.read_text()
+    other = OnlineStore(meters.redis_url)
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            with other.lease(KEYS, duration=timedelta(minutes=1), wait=False, stopped=lambda: False):
+                push = pool.submit(lambda: list(meters.store.push(["latest_readings"], wait=True)))
+                tries = meters.client.info("commandstats")["cmdstat_eval"]["calls"]
+                while meters.client.info("commandstats")["cmdstat_eval"]["calls"] == tries:
+                    time.sleep(0.01)  # once it waits for the lease, it has read the artifacts
+                path.write_text(content.replace('"status": "success"', '"status": "error"'))
+            (held,) = push.result()
+            assert held.held_back.startswith("its model ended with error")
+        finally:
+            path.write_text(content)
+            other.close()
+
+
+def test_artifacts_that_change_all_the_time_end_a_push_that_has_sent_nothing(meters):
+    meters.many(3)
+    path = meters.project.folder / "target" / "run_results.json"
+    ended = Event()
+
+    def touch() -> None:
+        for moment in count(1_700_000_000):
+            if ended.is_set():
+                return
+            os.utime(path, (moment, moment))
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(touch)
+        try:
+            with pytest.raises(ArtifactsChanged, match="was written anew by dbt during the push"):
+                list(meters.store.push(["latest_readings"]))
+        finally:
+            ended.set()
+    assert meters.client.keys(f"{KEYS}{{*") == []
+    assert meters.push().written == 3
+
+
+# Many views, and which
+
+
+def test_views_are_pushed_side_by_side(meters):
+    meters.many(500)
+    minutes = minutes_ago(0)
+    meters.read(("now", minutes, 1.0))
+    names = ["latest_readings", "hourly_readings", "sourced_readings"]
+    for change in range(5):
+        meters.run(f"update {{t}} set kwh = kwh + 1 where meter < 'm{change}'")
+        done = {each.feature_view: each for each in meters.store.push(names, threads=3)}
+        assert sorted(done) == sorted(names)
+        assert [(each.held_back, each.failed) for each in done.values()] == [(None, None)] * 3
+        assert [meters.differences(name) for name in names] == [[], [], []]
+
+
+def test_a_view_that_fails_leaves_the_others_pushed_and_exits_with_an_error(meters):
+    meters.many(5)
+    meters.client.hset("meters:sourced_readings:schema", b"1234", b"no json")
+    done = meters.project.feature_sync(
+        "push", "latest_readings", "sourced_readings", "hourly_readings", "--redis-url", meters.redis_url
+    )
+    assert done.returncode == 1
+    assert "a schema in Redis cannot be read" in done.stderr
+    assert meters.differences() == []
+    assert meters.client.keys("meters:sourced_readings:{*") == []
+
+
+def test_views_can_be_left_out(meters):
+    meters.many(5)
+    done = meters.store.push(exclude=["hourly_readings", "brief_readings"])
+    assert sorted(each.feature_view for each in done) == ["latest_readings", "sourced_readings"]

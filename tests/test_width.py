@@ -1,0 +1,136 @@
+"""Wide services: 50 views and 500 features in one query, of one entity and of fifty."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from feature_sync.definitions import (
+    Column,
+    Entity,
+    Feature,
+    FeatureService,
+    FeatureView,
+    History,
+    Relation,
+    Selection,
+    Spine,
+)
+from feature_sync.errors import Location, RequestError
+from feature_sync.sql.point_in_time import training_query
+from feature_sync.sql.render import render
+from tests.support.cases import Case
+from tests.support.engines import OnDuckDB, OnPostgres, ask, canonical, load
+
+VIEWS, FEATURES, ENTITIES = 50, 10, 4
+NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def warehouse(request):
+    engine = OnDuckDB() if request.param == "duckdb" else OnPostgres(request.getfixturevalue("postgres"))
+    yield engine
+    engine.connection.close()
+
+
+def relation(name: str, types: dict[str, str], event_time: str | None = None) -> Relation:
+    columns = {each: Column(name=each, data_type=kind, stored_as=each) for each, kind in types.items()}
+    location = Location("wide.yml", name)
+    return Relation(
+        name=f'"{name}"',
+        unique_id=name,
+        location=location,
+        columns=columns,
+        columns_are_complete=True,
+        event_time=event_time,
+    )
+
+
+def view_of(number: int, **settings) -> FeatureView:
+    names = [f"feature_{number}_{each}" for each in range(FEATURES)]
+    types = {"entity": "bigint", "seen_at": "timestamp with time zone"} | dict.fromkeys(names, "bigint")
+    return FeatureView(
+        name=f"view_{number}",
+        relation=relation(f"view_{number}", types),
+        entities=(Entity(name="entity", join_keys=("entity",)),),
+        features=tuple(Feature(name=name, default=-1 if number % 2 else None) for name in names),
+        event_timestamp="seen_at",
+        ttl=timedelta(hours=number) if number % 3 else None,
+        lag=number % 5 * HOUR,
+        **settings,
+    )
+
+
+def case_of(views: list[FeatureView], *, keys: list[str]) -> Case:
+    """Rows within two days, and a spine that asks each view by one of its columns."""
+    drawn = random.Random(7)
+    selections = [
+        Selection(view=view, alias=view.name, features=tuple(each.name for each in view.features), spine_keys=(key,))
+        for view, key in zip(views, keys, strict=True)
+    ]
+    tables = {
+        view.reference: [
+            {"entity": drawn.randrange(ENTITIES), "seen_at": NOON + drawn.randrange(-24, 24) * HOUR}
+            | {each.name: drawn.randrange(3) for each in view.features}
+            for _ in range(12)
+        ]
+        for view in views
+    }
+    spine = Spine(
+        relation=relation(
+            "wide_spine",
+            dict.fromkeys(keys, "bigint") | {"asked_at": "timestamp with time zone"},
+            event_time="asked_at",
+        )
+    )
+    spine_rows = [
+        {key: drawn.randrange(ENTITIES) for key in spine.relation.columns if key != "asked_at"}
+        | {"asked_at": NOON + drawn.randrange(-24, 24) * HOUR}
+        for _ in range(20)
+    ]
+    defaults = {(view.reference, each.name): each.default for view in views for each in view.features}
+    return Case(
+        FeatureService(name="wide", selections=tuple(selections)).checked(), tables, spine, spine_rows, defaults
+    )
+
+
+@pytest.mark.parametrize("is_indexed", [False, True], ids=["", "indexed"])
+@pytest.mark.parametrize(
+    "keys", [["one"] * VIEWS, [f"key_{number}" for number in range(VIEWS)]], ids=["of one entity", "of fifty"]
+)
+def test_fifty_views_and_five_hundred_features_are_answered_by_one_query(warehouse, keys, is_indexed):
+    case = case_of([view_of(number, is_indexed=is_indexed) for number in range(VIEWS)], keys=keys)
+    load(warehouse, case)
+    wanted = canonical(case.expected())
+    assert len(case.service.feature_names) == VIEWS * FEATURES
+    for strategy in (None, "carry"):
+        assert canonical(ask(warehouse, case, strategy, asked=case.asked)) == wanted, strategy
+
+
+def test_a_hundred_views_of_every_kind_still_fit(warehouse):
+    kinds = [{}, {"is_unique": True}, {"known_at": "seen_at"}, {"history": History.TIMELESS}]
+    views = [view_of(number, **kinds[number % 4]) for number in range(2 * VIEWS)]
+    case = case_of(views, keys=[f"key_{number % 7}" for number in range(2 * VIEWS)])
+    load(warehouse, case)
+    assert len(ask(warehouse, case)) == len(case.spine_rows)
+
+
+def test_views_of_one_entity_share_one_pass():
+    case = case_of([view_of(number) for number in range(VIEWS)], keys=["one"] * VIEWS)
+    query = render(training_query(case.service, case.spine, adapter="duckdb", strategy="carry"), dialect="duckdb")
+    assert query.count("UNION ALL") == VIEWS
+    assert query.count('AS "_is_asked"') == VIEWS + 1
+    assert query.count("SELECT DISTINCT") == 1
+
+
+def test_a_name_that_a_warehouse_would_cut_off_is_refused():
+    case = case_of([view_of(0)], keys=["one"])
+    (selection,) = case.service.selections
+    long = replace(case.service, selections=(replace(selection, alias="v" * 51),), full_names=True)
+    training_query(long, case.spine, adapter="duckdb")
+    with pytest.raises(RequestError, match="bytes long, of which postgres keeps 63; give its view a shorter alias"):
+        training_query(long, case.spine, adapter="postgres")
