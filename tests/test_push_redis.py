@@ -111,6 +111,7 @@ def test_a_user_with_a_password_needs_few_rights_and_one_that_lacks_them_is_told
             use_everything(meters, url)
         assert "s3cr3t" not in str(refused.value)
         meters.client.execute_command("ACL", "SETUSER", "pusher", f"+{command}")
+        meters.client.delete(f"{KEYS}lease")  # without DEL it stays
     with pytest.raises(OnlineStoreError, match="does not allow it to this user"):
         push(meters.open(redis_url=url, key_prefix="another"))
     with pytest.raises(OnlineStoreError, match="refused the user or the password"):
@@ -342,20 +343,52 @@ def mark(meters) -> dict:
 
 
 def test_a_suspended_pusher_finds_no_fence_of_its_number_in_a_redis_that_was_emptied(meters, proxy, pushes):
-    meters.many(3000)
-    proxy.hold(SENT, 100_000)
+    meters.many(10)
+    proxy.hold_answer(b"INFO\r\n$6\r\nserver", nth=2)  # the first is asked before staging, the second before sending
     process = pushes.start(proxy.url, ["latest_readings"])
     proxy.wait_until_reached()
     os.kill(process, signal.SIGSTOP)
     meters.client.flushall()
     meters.run("update {t} set kwh = 3")
     meters.push()
-    newest = meters.client.get(f"{KEYS}push")
+    newest = mark(meters)
     proxy.release()
     os.kill(process, signal.SIGCONT)
-    assert pushes.wait().startswith("LeaseLost")
-    assert meters.client.get(f"{KEYS}push") == newest
+    assert pushes.wait().startswith("LeaseLost: another push has taken over while this one was held up")
+    assert mark(meters) == newest
     assert meters.differences() == []
+
+
+def test_a_lease_is_not_taken_for_another_pushers_when_the_answer_was_lost(meters, proxy):
+    meters.many(10)
+    store = meters.open(redis_url=proxy.url)
+    proxy.cut_answer(b"EVAL")
+    assert push(store).written == 10
+    assert proxy.was_reached
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_what_a_killed_push_had_sent_is_put_right_although_the_table_went_back(meters, proxy, pushes, share):
+    meters.many(4000)
+    push(meters.open(redis_url=proxy.url))
+    meters.run("update {t} set kwh = kwh + 1")
+    proxy.counted()
+    push(meters.open(redis_url=proxy.url))
+    total = proxy.counted()[SENT]
+    meters.run("create table {s}.before as select * from {t}")
+    meters.run("update {t} set kwh = -1", "delete from {t} where meter in ('m1', 'm2')")
+    meters.read(("new", 0, 1.0))
+    proxy.hold(SENT, int(total * share))
+    process = pushes.start(proxy.url, ["latest_readings"], lease=0.5)
+    proxy.wait_until_reached()
+    os.kill(process, signal.SIGKILL)
+    assert pushes.wait() == "killed"
+    proxy.release()
+    assert meters.differences() != []
+    meters.run("delete from {t}", "insert into {t} select * from {s}.before", "drop table {s}.before")
+    pushed = meters.push(wait=True)
+    assert (pushed.written, pushed.full) == (4000, None)
+    assert meters.push().written == 0
 
 
 def test_the_first_two_pushers_of_a_project_do_not_stumble_over_each_other(meters, pushes):

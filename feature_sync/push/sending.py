@@ -51,6 +51,15 @@ class Sender:
         self._progress = progress
         self._stopped = stopped
 
+    def check(self) -> None:
+        """Check that no other push has taken over.
+
+        Raises:
+            LeaseLost: One has.
+        """
+        with self._online.translating():
+            self._writer.change(lambda pipeline: None)
+
     def publish(self, schema: Schema) -> None:
         """Publish the schema alone: rows stay as they are, but their clock may move on."""
         with self._online.translating():

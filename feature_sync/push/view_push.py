@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 
 from feature_sync.clock import Clock
-from feature_sync.errors import HeldBack, OnlineStoreError
+from feature_sync.errors import HeldBack, OnlineStoreError, WarehouseError
 from feature_sync.online.codec import Schema, schema_of
 from feature_sync.online.keys import view_prefix
 from feature_sync.online.lease import Lease
@@ -194,8 +194,12 @@ class ViewPush:
             sender.publish(schema)
             return Sent()
         mark = Mark(push=staged.push, status=SENDING, warehouse=staging.place, evicted_keys=facts.evicted_keys)
-        with warehouse.handed_over(staging.queries(staged), batch_size=_ROWS_PER_BATCH) as (rows, *removed):
-            return sender.send(mark, schema, self._encoder(schema), rows, removed[0] if removed else None)
+        try:
+            with warehouse.handed_over(staging.queries(staged), batch_size=_ROWS_PER_BATCH) as (rows, *removed):
+                return sender.send(mark, schema, self._encoder(schema), rows, removed[0] if removed else None)
+        except WarehouseError:
+            sender.check()  # who has taken over has dropped our tables
+            raise
 
     def _encoder(self, schema: Schema) -> RowEncoder:
         lag = microseconds(self._query.view.lag)

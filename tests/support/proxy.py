@@ -16,7 +16,8 @@ class Proxy:
     """Forwards connections from a port to a unix socket.
 
     `cut` ends the connection over which the chosen byte would go; others and later ones live on. `hold` lets nothing
-    through from the chosen byte on, until `release`; `hold_answer` no answer to what contains certain bytes.
+    through from the chosen byte on, until `release`. `cut_answer` and `hold_answer` do so with what Redis answers once
+    certain bytes were sent.
     """
 
     def __init__(self, target: str, tls: ssl.SSLContext | None = None) -> None:
@@ -57,10 +58,11 @@ class Proxy:
     def hold(self, direction: str, after: int) -> None:
         self._limit(direction, after, cuts=False)
 
-    def hold_answer(self, question: bytes) -> None:
-        with self._changed:
-            self._limits.update({SENT: None, RECEIVED: None})
-            self._cuts, self.was_reached, self._question = False, False, question
+    def hold_answer(self, question: bytes, *, nth: int = 1) -> None:
+        self._limit_answer(question, nth, cuts=False)
+
+    def cut_answer(self, question: bytes) -> None:
+        self._limit_answer(question, 1, cuts=True)
 
     def release(self) -> None:
         with self._changed:
@@ -77,6 +79,12 @@ class Proxy:
             self._counts.update({SENT: 0, RECEIVED: 0})
             self._limits.update({SENT: None, RECEIVED: None, direction: after})
             self._cuts, self.was_reached = cuts, False
+
+    def _limit_answer(self, question: bytes, nth: int, *, cuts: bool) -> None:
+        with self._changed:
+            self._limits.update({SENT: None, RECEIVED: None})
+            self._cuts, self.was_reached = cuts, False
+            self._question, self._times = question, nth
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -116,7 +124,9 @@ class Proxy:
         count = len(data)
         with self._changed:
             if direction == SENT and self._question is not None and self._question in data:
-                self._limits[RECEIVED], self._question = self._counts[RECEIVED], None
+                self._times -= 1
+                if not self._times:
+                    self._limits[RECEIVED], self._question = self._counts[RECEIVED], None
             limit = self._limits[direction]
             if limit is None or self._counts[direction] + count <= limit:
                 self._counts[direction] += count
