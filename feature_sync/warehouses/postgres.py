@@ -144,14 +144,17 @@ class PostgresWarehouse(Warehouse):
         with self._cursor(query) as cursor:
             schema = pyarrow.schema([(column.name, _arrow_type(column)) for column in cursor.description or []])
 
+            def fetch() -> pyarrow.RecordBatch:
+                """Let go of the rows, many times as large as their batch, before the next ones come."""
+                rows = cursor.fetchmany(batch_size)
+                columns = zip(*rows, strict=True) if rows else ((),) * len(schema)
+                arrays = [pyarrow.array(each, type=kind) for each, kind in zip(columns, schema.types, strict=True)]
+                return pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
+
             def batches() -> Iterator[pyarrow.RecordBatch]:
                 with _translating():
-                    while rows := cursor.fetchmany(batch_size):
-                        columns = zip(*rows, strict=True)
-                        arrays = [
-                            pyarrow.array(each, type=kind) for each, kind in zip(columns, schema.types, strict=True)
-                        ]
-                        yield pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
+                    while (batch := fetch()).num_rows:
+                        yield batch
 
             yield pyarrow.RecordBatchReader.from_batches(schema, batches())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -27,13 +28,26 @@ def fill(store: FeatureStore, rows: int) -> None:
 
 
 def run(store: FeatureStore, statement: str, rows: list[tuple] | None = None) -> None:
+    """Run a statement, for each of some rows if there are any."""
+    with connected(store) as (cursor, names):
+        text = statement.format(**names)
+        cursor.executemany(text, rows) if rows else cursor.execute(text)
+
+
+def fetch(store: FeatureStore, query: str) -> list[tuple]:
+    with connected(store) as (cursor, names):
+        cursor.execute(query.format(**names))
+        return cursor.fetchall()
+
+
+@contextmanager
+def connected(store: FeatureStore):
+    """A cursor of our own, and what differs in the words of the warehouse."""
     settings = store.target.settings
     if store.target.adapter == "duckdb":
-        text = statement.format(schema="main", marks=", ".join("?" * len(COLUMNS)))
         with duckdb.connect(str(Path(store.target.project_dir, settings["path"]))) as connection:
-            connection.executemany(text, rows) if rows else connection.execute(text)
+            yield connection, {"schema": "main", "marks": ", ".join("?" * len(COLUMNS))}
         return
-    text = statement.format(schema="stock", marks=", ".join(["%s"] * len(COLUMNS)))
     login = {name: settings[name] for name in ("host", "port", "user", "password", "dbname")}
     with psycopg.connect(**login) as connection, connection.cursor() as cursor:
-        cursor.executemany(text, rows) if rows else cursor.execute(text)
+        yield cursor, {"schema": "stock", "marks": ", ".join(["%s"] * len(COLUMNS))}

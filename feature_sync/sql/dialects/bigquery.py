@@ -15,6 +15,7 @@ class BigQuery(Dialect):
     """Moments are TIMESTAMPs; a DATETIME becomes one on purpose, and never meets one otherwise."""
 
     name = "bigquery"
+    caveat = "are tested with Google's own analyzer and reference engine, but not executed by us on BigQuery"
     moment_type = "timestamptz"
     puts_nan_highest = False
 

@@ -14,7 +14,7 @@ class DuckDB(Dialect):
     """The embedded warehouse: it has an ASOF join of its own."""
 
     name = "duckdb"
-    is_executed = True
+    caveat = None
     strategies = ("asof", "carry", "lateral")
     materializes = True
 

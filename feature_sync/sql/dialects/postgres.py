@@ -14,7 +14,7 @@ class Postgres(Dialect):
     """PostgreSQL: an index lets it look rows up one by one."""
 
     name = "postgres"
-    is_executed = True
+    caveat = None
     strategies = ("carry", "lateral")
     longest_name = 63
     looks_up_by_index = True
