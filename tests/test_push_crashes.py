@@ -61,20 +61,34 @@ class Chance:
     def change_table(self) -> None:
         """A few changes, or changes of a few shares of all rows, of every kind."""
         for _ in range(self._random.randint(1, 4)):
-            change = self._random.choice([self._insert, self._correct, self._late, self._older, self._delete])
+            changes = [self._insert, self._correct, self._late, self._older, self._delete, self._arrive]
+            change = self._random.choice(changes)
             change(self._random.choice([1, 20, METERS // 10, METERS]), self._random.randrange(METERS))
         if self._meters.run("select count(*) from {t}")[0][0] > 4 * METERS:
             self._meters.run("delete from {t} where kwh < 0.7")
 
-    def _some(self, count: int, first: int, minutes: str, loaded: str) -> None:
+    def _some(self, count: int, first: int, minutes: str, loaded: str, *, name: str = "m") -> None:
         """Insert readings of a row of meters, which wraps around."""
         self._loads += 1
         numbers = f"range({count})" if self._meters.project.target == "duckdb" else f"generate_series(0, {count - 1})"
         moment = f"timestamp '{NOON}' + interval '1 minute'"
         self._meters.run(
-            f"insert into {{t}} select 'm' || ((i + {first}) % {METERS}), {moment} * {minutes}, {moment} * {loaded}, "
-            f"{self._random.random()}, 'load {self._loads}' from {numbers} as numbers(i)"
+            f"insert into {{t}} select '{name}' || ((i + {first}) % {METERS}), {moment} * {minutes}, "
+            f"{moment} * {loaded}, {self._random.random()}, 'load {self._loads}' from {numbers} as numbers(i)"
         )
+
+    def remember_table(self) -> None:
+        """Keep the table that a complete push has sent."""
+        self._meters.run("drop table if exists {s}.sent", "create table {s}.sent as select * from {t}")
+
+    def take_back(self) -> None:
+        """Undo, for some or all meters, whatever has changed since: what a killed push has sent is wrong then."""
+        some = f"length(meter) + ascii(right(meter, 1)) > {self._random.choice([0, 50, 54, 57])}"
+        self._meters.run(f"delete from {{t}} where {some}", f"insert into {{t}} select * from {{s}}.sent where {some}")
+
+    def _arrive(self, count: int, first: int) -> None:
+        """Meters that were never seen before."""
+        self._some(count // 4 + 1, first, str(self._loads), str(self._loads), name=f"new {self._loads} ")
 
     def _insert(self, count: int, first: int) -> None:
         self._some(count, first, str(self._loads), str(self._loads))
@@ -93,14 +107,12 @@ class Chance:
         self._meters.run(f"delete from {{t}} where note = 'load {below}'")
 
     def _delete(self, count: int, first: int) -> None:
-        self._meters.run(
-            f"delete from {{t}} where cast(substr(meter, 2) as integer) between {first} and {first + count // 4}"
-        )
+        self._meters.run(f"delete from {{t}} where kwh < 0.8 and meter between 'm{first}' and 'm{first + count // 4}'")
 
     def moment(self, seconds: float) -> tuple[str | None, float]:
         """When to kill within a push that takes so long: after seconds from its beginning, or from a mark in Redis."""
         mark = self._random.choices([None, "sending", "done"], [5, 4, 1])[0]
-        return mark, self._random.uniform(0, seconds * 1.05 if mark is None else 0.05)
+        return mark, self._random.uniform(0, seconds * 1.05 if mark is None else 0.02)
 
     def happens(self, chance: float) -> bool:
         return self._random.random() < chance
@@ -159,9 +171,19 @@ def phase(before: dict, after: dict) -> str:
 
 
 def until_killed(meters, pushes, mark: str | None, seconds: float) -> str:
-    """Push, and kill the pusher after so many seconds; returns how far it came."""
-    before, client = footprint(meters), meters.client
+    """Push, and kill the pusher at a moment; returns how far it came."""
+    before = footprint(meters)
     process = pushes.start(meters.redis_url, ["latest_readings"], **PATIENT)
+    wait_for(meters, process, before, mark, seconds)
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+    assert pushes.wait() in ("killed", "ok")
+    return phase(before, footprint(meters))
+
+
+def wait_for(meters, process: int, before: dict, mark: str | None, seconds: float) -> None:
+    """Wait for a moment of a push, or until it has ended."""
+    client = meters.client
     with suppress(ProcessLookupError):
         while mark is not None:
             os.kill(process, 0)
@@ -169,14 +191,12 @@ def until_killed(meters, pushes, mark: str | None, seconds: float) -> str:
             if found.get("push") != before["mark"][0] and found.get("status") == mark:
                 break
         time.sleep(seconds)
-        os.kill(process, signal.SIGKILL)
-    assert pushes.wait() in ("killed", "ok")
-    return phase(before, footprint(meters))
 
 
 def test_a_push_after_any_number_of_killed_ones_makes_redis_equal_to_the_warehouse(meters, pushes):
     chance, phases, fates = Chance(meters), Counter(), Counter()
     meters.many(METERS)
+    chance.remember_table()
     assert pushes.push(meters.redis_url, ["latest_readings"], **PATIENT) == "ok"
     duration, kills = 0.5, 0
     while kills < TIMES:
@@ -185,16 +205,18 @@ def test_a_push_after_any_number_of_killed_ones_makes_redis_equal_to_the_warehou
             phases[until_killed(meters, pushes, *chance.moment(duration))] += 1
             kills += 1
             fates[chance.befall_redis()] += 1
-            if not chance.happens(0.4):
+            if chance.happens(0.4):
+                chance.take_back()
+            elif chance.happens(0.6):
+                chance.change_table()
+            if chance.happens(0.6):
                 break
-            chance.change_table()
-        if chance.happens(0.5):
-            chance.change_table()
         free_lease(meters)
         began = time.monotonic()
         assert pushes.push(meters.redis_url, ["latest_readings"], **PATIENT) == "ok", (SEED, kills)
         duration = 0.8 * duration + 0.2 * (time.monotonic() - began)
         assert is_right(meters), (SEED, kills)
+        chance.remember_table()
     said = ", ".join(f"{name}: {count}" for name, count in sorted(phases.items()))
     tell(f"{meters.project.target}, seed {SEED}: {kills} pushers were killed at {said}. Redis: {dict(fates)}")
     assert {"2 staging", "4 sending"} <= phases.keys()
@@ -222,13 +244,15 @@ def free_lease(meters) -> None:
 def test_a_push_after_redis_was_killed_under_another_makes_redis_equal_to_the_warehouse(meters, pushes):
     chance, outcomes = Chance(meters), Counter()
     meters.many(METERS)
+    chance.remember_table()
     assert pushes.push(meters.redis_url, ["latest_readings"], **PATIENT) == "ok"
     duration = 0.4
     for turn in range(max(TIMES // 4, 1)):
         chance.change_table()
         written = meters.server.bytes_written
-        pushes.start(meters.redis_url, ["latest_readings"], **PATIENT)
-        time.sleep(chance.moment(duration)[1])
+        before, moment = footprint(meters), chance.moment(duration)
+        process = pushes.start(meters.redis_url, ["latest_readings"], **PATIENT)
+        wait_for(meters, process, before, *moment)
         if chance.happens(0.5):
             meters.server.lose_tail(keep=max(written, meters.server.bytes_written - 2_000))
         else:
@@ -237,10 +261,13 @@ def test_a_push_after_redis_was_killed_under_another_makes_redis_equal_to_the_wa
         outcomes[outcome.partition(";")[0]] += 1
         assert outcome == "ok" or "restarted" in outcome or "cannot be reached" in outcome or "LeaseLost" in outcome
         free_lease(meters)
+        if chance.happens(0.5):
+            chance.take_back()
         began = time.monotonic()
         assert pushes.push(meters.redis_url, ["latest_readings"], **PATIENT) == "ok", (SEED, turn)
         duration = 0.8 * duration + 0.2 * (time.monotonic() - began)
         assert is_right(meters), (SEED, turn)
+        chance.remember_table()
     tell(f"{meters.project.target}, seed {SEED}: {dict(outcomes)}")
 
 
