@@ -16,7 +16,7 @@ test: .venv/.test ## Run all tests, against real servers that the tests start an
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
 
 proof: .venv/.test ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
-	@$(BIN)/python -m pytest -m slow --numprocesses 2 --dist worksteal
+	@$(BIN)/python -m pytest -m slow -rP --numprocesses 2 --dist worksteal
 
 bench: .venv/.test .venv-feast/.made ## Time the point-in-time join against SQL by hand and Feast, for half an hour
 	@$(BIN)/python -m bench

@@ -249,7 +249,7 @@ def test_a_redis_that_lost_its_memory_during_a_push_ends_it_uncommitted(meters, 
     meters.run("update {t} set kwh = kwh + 1")
     with ThreadPoolExecutor(1) as pool:
         proxy.hold(SENT, int(total * share))
-        going = pool.submit(push, store)
+        going = pool.submit(push, store, lease=timedelta(seconds=2))
         proxy.wait_until_reached()
         happens(server)
         proxy.release()

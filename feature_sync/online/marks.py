@@ -12,12 +12,13 @@ SENDING, DONE = "sending", "done"
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """The newest push of a view that touched its rows.
 
-    `warehouse` names the table that it pushed. `evicted_keys` is how many keys this Redis had evicted by then.
+    `warehouse` names the table that it pushed. `evicted_keys` is how many keys this run of Redis had evicted by then.
     """
 
     push: str
     status: str
     warehouse: str
+    run_id: str = ""
     evicted_keys: int = 0
 
     def to_json(self) -> bytes:

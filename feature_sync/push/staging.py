@@ -30,12 +30,17 @@ _LONGEST_NAME = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisFacts:
-    """What Redis tells before a push: its id, its run, its mark for the view, and the keys that it has evicted."""
+    """What Redis tells before a push: its id, its run, its mark for the view, and whether this run has evicted keys."""
 
     store: str
     run_id: str
     mark: Mark | None
     evicted_keys: int
+    may_evict: bool
+
+    def has_evicted(self, mark: Mark) -> bool:
+        """Tell whether keys may be gone since a mark; of an earlier run nobody knows."""
+        return self.evicted_keys != mark.evicted_keys or (self.may_evict and self.run_id != mark.run_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +260,7 @@ class Staging:
             "Redis has lost what was pushed before": mark is None,
             "the warehouse has no record of what Redis holds": known is None,
             "its definition has changed": known is not None and known.definition != self._definition,
-            "Redis has evicted keys": mark is not None and mark.evicted_keys != self._facts.evicted_keys,
+            "Redis has evicted keys, or may have": mark is not None and self._facts.has_evicted(mark),
             "Redis or the warehouse was restored, or a full push did not end": not self._is_followed(mark, state),
         }
         return next((reason for reason, holds in reasons.items() if holds), None)

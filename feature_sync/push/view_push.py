@@ -140,7 +140,8 @@ class ViewPush:
         setting = self._setting
         told = setting.online.facts("server", "memory", "stats")
         policy = told.get("maxmemory_policy", "noeviction")
-        if told.get("maxmemory") and policy != "noeviction" and not setting.options.allow_eviction:
+        may_evict = bool(told.get("maxmemory")) and policy != "noeviction"
+        if may_evict and not setting.options.allow_eviction:
             raise OnlineStoreError(
                 f"Redis may evict keys (maxmemory-policy {policy}), which no push would notice in time; "
                 "set noeviction, or accept it with --allow-eviction"
@@ -151,6 +152,7 @@ class ViewPush:
             run_id=told["run_id"],
             mark=setting.online.mark(self._view_prefix),
             evicted_keys=told.get("evicted_keys", 0),
+            may_evict=may_evict,
         )
 
     def _check_clock(self) -> None:
@@ -193,7 +195,13 @@ class ViewPush:
         if staged.is_unchanged:
             sender.publish(schema)
             return Sent()
-        mark = Mark(push=staged.push, status=SENDING, warehouse=staging.place, evicted_keys=facts.evicted_keys)
+        mark = Mark(
+            push=staged.push,
+            status=SENDING,
+            warehouse=staging.place,
+            run_id=facts.run_id,
+            evicted_keys=facts.evicted_keys,
+        )
         try:
             with warehouse.handed_over(staging.queries(staged), batch_size=_ROWS_PER_BATCH) as (rows, *removed):
                 return sender.send(mark, schema, self._encoder(schema), rows, removed[0] if removed else None)
