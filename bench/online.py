@@ -37,6 +37,21 @@ def empty_redis() -> Iterator[tuple[str, Any]]:
         yield url, client
 
 
+def listen(client: Any) -> str:
+    """Let the Redis listen on a free port too; returns its address. Feast knows no unix sockets."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    client.config_set("bind", "127.0.0.1")
+    client.config_set("port", port)
+    return f"127.0.0.1:{port}"
+
+
+def empty(client: Any) -> None:
+    """Remove all keys, and wait until their memory is free: left to itself, Redis frees it in the background."""
+    client.execute_command("FLUSHALL", "SYNC")
+
+
 def ready_made(client: Any) -> list[bytes]:
     """Read all rows back, as the commands that would write them."""
     found = client.scan_iter(match=f"{KEYS}*", count=_KEYS_PER_READ)

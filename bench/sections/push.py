@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.data import short
 from bench.engines import DuckDBEngine, Engine, PostgresEngine, WrongAnswer, duckdb_file, postgres_server
-from bench.online import calls, check_spots, empty_redis, ready_made, send_ready_made
+from bench.online import calls, check_spots, empty, empty_redis, ready_made, send_ready_made
 from bench.product import ENTITY_FEATURES, STATES, OnlineView
 from bench.report import Table, Target, number, seconds, times
 from bench.timing import Run, clock, race
@@ -74,7 +74,7 @@ class _Rivals:
         }
 
     def _cold(self) -> Run:
-        self._client.flushall()
+        empty(self._client)
         with closing(self._open_engine()) as engine:
             engine.execute(f"drop schema if exists {STATES} cascade")
             engine.settle()
@@ -111,7 +111,7 @@ class _Rivals:
         if not self._ready:
             self._ready = ready_made(self._client)
             self.ready_bytes = sum(map(len, self._ready))
-        self._client.flushall()
+        empty(self._client)
         run = clock(lambda: send_ready_made(self._view.redis, self._ready, self.entities))
         if self._client.dbsize() != self.entities:
             raise WrongAnswer("the bare socket's rows did not arrive")
