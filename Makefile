@@ -18,7 +18,7 @@ test: .venv/.test ## Run all tests, against real servers that the tests start an
 proof: .venv/.test ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
 	@$(BIN)/python -m pytest -m slow -rP --numprocesses 2 --dist worksteal
 
-bench: .venv/.test .venv-feast/.made ## Time the point-in-time join against SQL by hand and Feast, for half an hour
+bench: .venv/.test .venv-feast/.made ## Time the point-in-time join and the push against SQL by hand, a bare socket and Feast, for an hour
 	@$(BIN)/python -m bench
 
 lint: .venv/.test ## Check style, types, floors, SQL and dbt's YAML

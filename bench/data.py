@@ -72,6 +72,29 @@ class Numbers:
             f"(i * {number + 3}) % 77 as count_{number} from {self.counted.format(sizes.rows)} order by happened_at"
         )
 
+    def entities(self, count: int) -> str:
+        """Select one row for each of so many entities: when, and ten features."""
+        return (
+            "select i as entity_id, "
+            "timestamp '2024-01-01 00:00:00' + interval '1 second' * (i * 104729 % 2592000) as happened_at, "
+            "cast(i * 7919 % 1000 as double precision) / 10 as amount_day, "
+            "cast(i * 7907 % 100000 as double precision) / 100 as amount_month, "
+            "cast(i * 31 % 997 as double precision) / 7 as score, "
+            "cast(i * 29 % 1000 as double precision) / 3 as ratio, "
+            "i * 17 % 1000 as orders, i * 19 % 100000 as visits, i * 23 % 7 as rank, "
+            "'segment ' || (i % 50) as segment, 'city ' || (i * 13 % 5000) as city, "
+            "timestamp '2023-01-01 00:00:00' + interval '1 second' * (i * 31 % 31536000) as joined_at "
+            f"from {self.counted.format(count)}"
+        )
+
+    def newer(self, place: int) -> str:
+        """Select a newer row for every hundredth entity: each place has entities of its own."""
+        return (
+            f"select entity_id, happened_at + interval '{place + 1} hour', amount_day + 1, amount_month, score, ratio, "
+            "orders + 1, visits, rank, segment, city, joined_at from entities "
+            f"where entity_id % 100 = {place} and happened_at < timestamp '2024-01-31 00:00:00'"
+        )
+
 
 DUCKDB = Numbers("(select range as i from range({})) numbers", "//")
 POSTGRES = Numbers("(select generate_series(0::bigint, {} - 1) as i) numbers", "/")

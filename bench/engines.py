@@ -13,7 +13,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from threading import Timer
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 import psycopg
@@ -55,6 +55,20 @@ class Engine(ABC):
             self.execute(f"create table view_{number} as {rows}")
         self.settle()
 
+    def make_entities(self, count: int, *, schema: str = "bench") -> None:
+        """Make a table of entities with ten features, in a schema of its own."""
+        self.execute(f"drop schema if exists {schema} cascade")
+        self.execute(f"create schema {schema}")
+        self.use(schema)
+        self.execute(f"create table entities as {self.numbers.entities(count)}")
+        self.settle()
+
+    def change_entities(self, place: int, *, schema: str = "bench") -> None:
+        """Add a newer row for every hundredth entity; each place has entities of its own."""
+        self.use(schema)
+        self.execute(f"insert into entities {self.numbers.newer(place)}")
+        self.settle()
+
     def race(self, contenders: Mapping[Key, Contender]) -> dict[Key, Run]:
         """Time queries against each other; those of one schema must agree.
 
@@ -79,6 +93,10 @@ class Engine(ABC):
     @abstractmethod
     def count(self, rows: str) -> int:
         """Count rows."""
+
+    @abstractmethod
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """Read a short result."""
 
     @abstractmethod
     def use(self, schema: str) -> None:
@@ -126,6 +144,9 @@ class DuckDBEngine(Engine):
     def execute(self, statement: str) -> object:
         return self._connection.execute(statement)
 
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query).fetchall()
+
     def count(self, rows: str) -> int:
         return int(self._connection.execute(f"select count(*) from ({rows})").fetchall()[0][0])
 
@@ -163,8 +184,17 @@ class PostgresEngine(Engine):
             self.execute(f"create index on view_{number} (entity_id, happened_at)")
         self.settle()
 
+    def make_entities(self, count: int, *, schema: str = "bench") -> None:
+        """Make it with a primary key."""
+        super().make_entities(count, schema=schema)
+        self.execute("alter table entities add primary key (entity_id, happened_at)")
+        self.settle()
+
     def execute(self, statement: str) -> object:
         return self._connection.execute(statement.encode())
+
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query.encode()).fetchall()
 
     def count(self, rows: str) -> int:
         row = self._connection.execute(f"select count(*) from ({rows}) rows".encode()).fetchone()

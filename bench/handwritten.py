@@ -35,6 +35,12 @@ def inequality(views: Iterable[int]) -> str:
     return f"with {', '.join(answers)} select {_columns(views)} from spine s {' '.join(joins)}"
 
 
+def newest_entities() -> str:
+    """Select the newest row of each entity."""
+    newest_first = "row_number() over (partition by entity_id order by happened_at desc)"
+    return f"select * from bench.entities qualify {newest_first} = 1"
+
+
 def _asof(tables: dict[int, str]) -> str:
     joins = (
         f"asof left join {table} v{number} on s.entity_id = v{number}.entity_id and s.asked_at >= v{number}.happened_at"

@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from bench.product import Question
+from bench.product import OnlineView, Question
 from bench.timing import Run, given_task, measured, report
 
 
@@ -36,6 +36,31 @@ def answer(task: dict[str, Any]) -> Run:
     return run
 
 
+def push(task: dict[str, Any]) -> Run:
+    """Let feature-sync push all entities."""
+    view = OnlineView(**task["view"])
+    pushed, run = measured(view.push)
+    if pushed.written != task["rows"]:
+        raise RuntimeError(f"{pushed} instead of {task['rows']:,} rows")
+    return run
+
+
+def read(task: dict[str, Any]) -> Run:
+    """Let DuckDB alone write down the newest row of each entity, and read all of them in batches."""
+    connection = duckdb.connect(task["where"], config={"memory_limit": task["memory_limit"]})
+
+    def stage() -> int:
+        connection.execute(f"create or replace table bench.newest as {task['query']}")
+        return sum(batch.num_rows for batch in connection.sql("from bench.newest").to_arrow_reader(task["batch_size"]))
+
+    rows, run = measured(stage)
+    if rows != task["rows"]:
+        raise RuntimeError(f"{rows:,} instead of {task['rows']:,} rows")
+    connection.execute("drop table bench.newest")
+    return run
+
+
 if __name__ == "__main__":
     given = given_task()
-    report({"copy": copy, "extract": extract, "answer": answer}[given["job"]](given))
+    jobs = {"copy": copy, "extract": extract, "answer": answer, "push": push, "read": read}
+    report(jobs[given["job"]](given))

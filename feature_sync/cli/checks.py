@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from feature_sync.cli.tables import print_json, print_table, show
+from feature_sync.cli.tables import print_json, print_table, show, size
 
 if TYPE_CHECKING:
     from feature_sync.status import ViewStatus
@@ -25,7 +25,6 @@ _UNITS = (
     ("min", timedelta(minutes=1)),
     ("s", timedelta(seconds=1)),
 )
-_KIBIBYTE = 1024
 
 
 def print_verified(verified: Sequence[Verified], *, as_json: bool) -> None:
@@ -69,7 +68,7 @@ def print_statuses(statuses: Sequence[ViewStatus], *, as_json: bool) -> None:
             each.feature_view,
             each.state,
             "" if each.rows is None else f"{each.rows:,}",
-            "" if each.memory_bytes is None else f"~{_size(each.memory_bytes)}",
+            "" if each.memory_bytes is None else f"~{size(each.memory_bytes)}",
             _second(each.oldest),
             _second(each.newest),
             _age(each),
@@ -194,12 +193,3 @@ def _duration(duration: timedelta) -> str:
     """Write a duration as a person says it, to two digits or so."""
     name, unit = next(((name, unit) for name, unit in _UNITS if duration >= 2 * unit), _UNITS[-1])
     return f"{duration / unit:.0f} {name}"
-
-
-def _size(size: int) -> str:
-    amount = float(size)
-    for unit in ("B", "KiB", "MiB"):
-        if amount < _KIBIBYTE:
-            return f"{amount:.0f} {unit}"
-        amount /= _KIBIBYTE
-    return f"{amount:.1f} GiB"

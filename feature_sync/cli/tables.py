@@ -111,7 +111,7 @@ def print_pushed(pushed: Sequence[Pushed], *, as_json: bool) -> None:
             f"{each.written:,}",
             f"{each.deleted:,}",
             f"{each.kept:,}",
-            _size(each.bytes),
+            size(each.bytes),
             f"{sum(each.seconds.values()):.2f} s",
             _outcome(each),
         )
@@ -131,10 +131,10 @@ def _outcome(pushed: Pushed) -> str:
     if pushed.full is None and not pushed.written and not pushed.deleted:
         return "unchanged"
     what = "the changes" if pushed.full is None else f"all rows: {pushed.full}"
-    return f"would send {what}; about {_size(pushed.memory)} of Redis's memory" if pushed.is_dry_run else f"sent {what}"
+    return f"would send {what}; about {size(pushed.memory)} of Redis's memory" if pushed.is_dry_run else f"sent {what}"
 
 
-def _size(count: float) -> str:
+def size(count: float) -> str:
     """Write a number of bytes in a unit that a person reads."""
     for unit in ("B", "kB", "MB"):
         if count < _KILO:

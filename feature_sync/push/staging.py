@@ -16,7 +16,7 @@ from feature_sync.online.codec import from_microseconds, to_microseconds
 from feature_sync.online.marks import DONE, Mark
 from feature_sync.push.report import PushOptions
 from feature_sync.push_state import Committed, LastPush, State, StateStore, Unfinished
-from feature_sync.sql.latest import candidates, latest_rows, newest_event
+from feature_sync.sql.latest import candidates, latest_rows, newest_event, stored_rows
 from feature_sync.sql.pushes import PushTables, ViewTables
 from feature_sync.sql.render import Select
 from feature_sync.sql.view_query import ViewQuery
@@ -176,7 +176,7 @@ class Staging:
 
     def _changes(self, state: State, known: Committed) -> Select:
         uncertain = state.unfinished.table if state.unfinished else None
-        fresh = latest_rows(self._query, now=self._clock.now)
+        fresh = stored_rows(self._query, now=self._clock.now)
         return self._view_tables.changes(fresh, known.table, uncertain, now=self._now)
 
     def _count(self, changes: Select | str, state: State, known: Committed) -> _Counts:

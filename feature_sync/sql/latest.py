@@ -21,21 +21,39 @@ def latest_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
     The columns are the join keys, then `event_timestamp` and `valid_until` in microseconds UTC (null in views
     that lack them), then the features, then the row's hash.
     """
+    selected = [*map(quoted, query.key_types), *values_to_hold(query), quoted(query.row_hash_name)]
+    return exp.select(*selected).from_(stored_rows(query, now=now).subquery(_ROWS.copy()))
+
+
+def stored_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
+    """Select the rows of `latest_rows`, but all save their keys and hashes as it is stored.
+
+    Who needs few of them converts those alone: see `values_to_hold`.
+    """
     view, dialect = query.view, query.dialect
-    nothing = exp.cast(exp.null(), "bigint")
-    event_timestamp, valid_until = quoted(query.event_timestamp_name), quoted(query.valid_until_name)
     selected = [named(wire(quoted(key), kind, dialect=dialect), key) for key, kind in query.key_types.items()]
-    begun = dialect.microseconds(event_timestamp) if query.has_times else nothing
-    ended = dialect.microseconds(valid_until) if query.has_end else nothing
-    selected += [named(begun, query.event_timestamp_name), named(ended, query.valid_until_name)]
-    selected += [named(wire(quoted(name), kind, dialect=dialect), name) for name, kind in query.feature_types.items()]
+    times = [name for name in (query.event_timestamp_name, query.valid_until_name) if name in query.times]
+    selected += [quoted(name) for name in (*times, *query.feature_types)]
     selected.append(named(dialect.row_hash(_values(query)), query.row_hash_name))
     conditions: list[exp.Expr] = [quoted(query.newness_name).eq(1), *_young_enough(query, now)]
     if query.has_end:
+        valid_until = quoted(query.valid_until_name)
         alive = exp.LT(this=dialect.earlier(dialect.moment(now), view.lag), expression=valid_until)
         conditions.append(exp.or_(valid_until.is_(exp.null()), alive))
     newest = query.rows(newest_first=True, until=dialect.moment(now)).subquery(exp.to_identifier("newest", quoted=True))
     return exp.select(*selected).from_(newest).where(*conditions)
+
+
+def values_to_hold(query: ViewQuery, *, of: str | None = None) -> list[exp.Expr]:
+    """Convert the times and features of `stored_rows` to the form that Redis holds."""
+    dialect = query.dialect
+    times = [
+        dialect.microseconds(quoted(name, of=of)) if name in query.times else exp.cast(exp.null(), "bigint")
+        for name in (query.event_timestamp_name, query.valid_until_name)
+    ]
+    values = [wire(quoted(name, of=of), kind, dialect=dialect) for name, kind in query.feature_types.items()]
+    names = (query.event_timestamp_name, query.valid_until_name, *query.feature_types)
+    return [named(value, name) for value, name in zip([*times, *values], names, strict=True)]
 
 
 def rows_to_hold(query: ViewQuery, *, now: datetime, sample: int | None = None) -> exp.Select:

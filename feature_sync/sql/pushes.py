@@ -12,6 +12,7 @@ from datetime import timedelta
 from sqlglot import exp
 
 from feature_sync.sql.columns import is_not_null, named, quoted
+from feature_sync.sql.latest import values_to_hold
 from feature_sync.sql.view_query import ViewQuery
 
 STATE = "state"
@@ -116,8 +117,9 @@ class ViewTables:
     def changes(self, fresh: exp.Select, known: str, uncertain: str | None, *, now: int) -> exp.Select:
         """Select the keys whose fresh row differs from the known one, with the fresh row.
 
-        `known` is a table of rows, `uncertain` one of changes of which nobody knows whether they arrived: their keys
-        are always selected. A key without a fresh row is marked as removed. `now` is in microseconds UTC.
+        `fresh` are the `stored_rows`: most of them are the same, and need not be converted. `known` is a table of rows,
+        `uncertain` one of changes of which nobody knows whether they arrived: their keys are always selected. A key
+        without a fresh row is marked as removed. `now` is in microseconds UTC.
         """
         known_row, fresh_row = quoted(self._keys[0], of=_KNOWN), quoted(self._keys[0], of=_FRESH)
         fresh_hash, known_hash = (quoted(self._query.row_hash_name, of=side) for side in (_FRESH, _KNOWN))
@@ -129,7 +131,7 @@ class ViewTables:
             differs.append(is_not_null(quoted(self._keys[0], of=_UNCERTAIN)))
         sides = [_FRESH, *joins]
         selected: list[exp.Expr] = [named(_first_of(key, sides), key) for key in self._keys]
-        selected += [quoted(name, of=_FRESH) for name in self._values]
+        selected += [*values_to_hold(self._query, of=_FRESH), fresh_hash.copy()]
         selected += [
             named(exp.paren(fresh_row.is_(exp.null())), self.is_removed),
             named(exp.paren(is_not_null(known_row)), self.was_known),

@@ -72,7 +72,7 @@ def orderable(value) -> tuple:
     if isinstance(value, float) and math.isnan(value):
         return (2,)
     if isinstance(value, list):
-        value = json.dumps(value, separators=(",", ":"))
+        value = json.dumps(value, separators=(",", ":"), default=str)
     return (1, value)
 
 

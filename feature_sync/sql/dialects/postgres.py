@@ -9,6 +9,13 @@ from sqlglot import exp
 from feature_sync.sql.dialects.base import Dialect, call
 from feature_sync.value_types import ValueType
 
+_SENT = {
+    "float64": ("FLOAT8SEND", "double"),
+    "int64": ("INT8SEND", "bigint"),
+    "timestamp": ("TIMESTAMP_SEND", "timestamp"),
+    "timestamptz": ("TIMESTAMPTZ_SEND", "timestamptz"),
+}
+
 
 class Postgres(Dialect):
     """PostgreSQL: an index lets it look rows up one by one."""
@@ -39,9 +46,14 @@ class Postgres(Dialect):
         return call("HASH_RECORD_EXTENDED", call("ROW", *parts), exp.Literal.number(0))
 
     def _exact(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
-        """As numbers, 0.0 and -0.0 are equal; as the bytes that PostgreSQL sends, they are not."""
-        if kind.kind == "float64":
-            return [call("FLOAT8SEND", exp.cast(value, "double"))]
+        """Write numbers and times as the bytes that PostgreSQL sends.
+
+        As numbers, 0.0 and -0.0 are equal. Of 64 bits PostgreSQL hashes 32: the halves of an integer or a time, folded,
+        so that 0 and 4294967297 would have the same hash.
+        """
+        if kind.kind in _SENT:
+            sends, data_type = _SENT[kind.kind]
+            return [call(sends, exp.cast(value, data_type))]
         return super()._exact(value, kind)
 
     def by_code_point(self, text: exp.Expr) -> exp.Expr:
