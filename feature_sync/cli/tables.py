@@ -97,7 +97,8 @@ def printed_pushes(*, as_json: bool) -> Iterator[list[Pushed]]:
     try:
         yield done
     finally:
-        print_pushed(sorted(done, key=lambda each: each.feature_view), as_json=as_json)
+        if as_json or any(each.failed is None for each in done):
+            print_pushed(sorted(done, key=lambda each: each.feature_view), as_json=as_json)
 
 
 def print_pushed(pushed: Sequence[Pushed], *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from sqlglot import exp
@@ -37,6 +38,11 @@ class BigQuery(Dialect):
 
     def days(self, date: exp.Expr) -> exp.Expr:
         return call("UNIX_DATE", date)
+
+    def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
+        """Hash the row's JSON text, as a number whose sum does not overflow."""
+        row = call("STRUCT", *(value for value, _ in values))
+        return exp.cast(call("FARM_FINGERPRINT", call("TO_JSON_STRING", row)), "decimal")
 
     def json_text(self, value: exp.Expr) -> exp.Expr:
         # Of no value it makes the text "null", which would win ties.
