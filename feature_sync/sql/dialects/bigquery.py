@@ -60,7 +60,7 @@ def _last_reading(wall_clock: exp.Expr, timezone: str) -> exp.Expr:
     """
     a_day = exp.Interval(this=exp.Literal.number(1), unit=exp.var("DAY"))
     next_day = call("TIMESTAMP", call("SAFE.DATETIME_ADD", wall_clock, a_day), timezone)
-    last = call("TIMESTAMP_SUB", next_day, a_day.copy())
+    last = _moved(exp.TimestampSub, next_day, timedelta(days=1))
     shows_the_same = call("DATETIME", last.copy(), timezone).eq(wall_clock.copy())
     return exp.Case(
         ifs=[exp.If(this=shows_the_same, true=last)], default=call("TIMESTAMP", wall_clock.copy(), timezone)
