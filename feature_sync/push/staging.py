@@ -55,7 +55,6 @@ class Staged:
     committed: Committed
     full: str | None = None
     table: str = ""
-    written: int = 0
     is_unchanged: bool = False
 
     @property
@@ -152,7 +151,6 @@ class Staging:
             committed=msgspec.structs.replace(committed, table=table, rows=rows),
             full=reason,
             table=table,
-            written=rows,
         )
 
     def _stage_changes(self, state: State, known: Committed, committed: Committed) -> Staged:
@@ -171,7 +169,6 @@ class Staging:
             state=self._begin(state, unfinished),
             committed=committed,
             table=table,
-            written=counts.written,
         )
 
     def _changes(self, state: State, known: Committed) -> Select:

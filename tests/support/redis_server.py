@@ -37,10 +37,6 @@ class RedisServer:
     def url(self) -> str:
         return f"unix://{self.settings['unixsocket']}"
 
-    @property
-    def tcp_url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
     def client(self) -> redis.Redis:
         return redis.Redis.from_url(self.url)
 
