@@ -52,7 +52,9 @@ _TRAINING_OPTIONS = (
         help="Features to explore with, in place of a feature service.",
     ),
     click.option(
-        "--strategy", metavar="STRATEGY", help="How to join: asof, lateral or carry; each view's best unless named."
+        "--strategy",
+        metavar="STRATEGY",
+        help="How to join: asof, lateral, bucket or carry; each view's best unless named.",
     ),
 )
 _VIEW_OPTIONS = (

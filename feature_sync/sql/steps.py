@@ -68,6 +68,18 @@ class Question:
         """Name one of the view's steps."""
         return f"{self.prefix}_{role}"
 
+    def rows_step(self, *, are_read_twice: bool) -> Step:
+        """Select the rows that can answer, with all that sets ties apart unless there are none.
+
+        A table is read twice as it is, which is faster than keeping a copy of it. A view is kept: read twice, it may
+        choose among its own ties in another way.
+        """
+        view = self.selection.view
+        rows = self.query.plain_rows(self.selection.features if view.is_unique else None)
+        proven = "; one for each entity and event timestamp" if view.is_unique else ""
+        is_kept = False if view.relation.is_table and are_read_twice else None
+        return Step(self.step("rows"), rows, f"{self.reference}: rows that can answer{proven}.", is_kept)
+
     def key_pairs(self) -> list[tuple[str, str]]:
         """The spine's column and the view's join key, for each key."""
         return list(zip(self.selection.spine_keys, self.selection.view.join_keys, strict=True))

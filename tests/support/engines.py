@@ -77,7 +77,7 @@ def strategies(warehouse, case: Case) -> list[str | None]:
     """All ways in which the warehouse can be asked; None leaves the choice to the product."""
     bitemporal = any(selection.view.known_at for selection in case.service.selections)
     known = dialect_named(warehouse.dialect).strategies
-    return [None, *(each for each in known if each != "asof" or not bitemporal)]
+    return [None, *(each for each in known if each not in ("asof", "bucket") or not bitemporal)]
 
 
 def ask(warehouse, case: Case, strategy: str | None = None, asked: Period | None = None) -> list[dict]:

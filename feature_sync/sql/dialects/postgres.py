@@ -18,11 +18,11 @@ _SENT = {
 
 
 class Postgres(Dialect):
-    """PostgreSQL: an index lets it look rows up one by one."""
+    """PostgreSQL: an index lets it look rows up one by one; without it, it counts where they belong among moments."""
 
     name = "postgres"
     caveat = None
-    strategies = ("carry", "lateral")
+    strategies = ("bucket", "carry", "lateral")
     longest_name = 63
     looks_up_by_index = True
     # PostgreSQL misjudges how many rows the steps leave, and then merges on the keys alone: every moment asked would

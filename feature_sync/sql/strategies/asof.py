@@ -16,7 +16,8 @@ from feature_sync.sql.steps import SPINE, Answer, Group, Plan, Question, Step, a
 def asof(group: Group) -> Plan:
     """Join the last row available; where timestamps may be tied, choose among the rows that share the answer's."""
     tied = [each for each in group.questions if not each.selection.view.is_unique]
-    steps, joins, answers = [_rows(each) for each in group.questions], [], []
+    joins, answers = [], []
+    steps = [each.rows_step(are_read_twice=each in tied) for each in group.questions]
     spine = group.spine
     if tied:
         spine = group.step("asked")
@@ -29,18 +30,6 @@ def asof(group: Group) -> Plan:
         joins.append(join)
         answers.append(answer)
     return Plan(steps=steps, spine=spine, joins=joins, answers=answers)
-
-
-def _rows(question: Question) -> Step:
-    """Select the rows; ties read them twice, which a table lets us do faster than keeping a copy of it.
-
-    A view is kept: read twice, it may choose among its own ties in another way.
-    """
-    view = question.selection.view
-    rows = question.query.plain_rows(question.selection.features if view.is_unique else None)
-    proven = "; one for each entity and event timestamp" if view.is_unique else ""
-    is_kept = False if view.relation.is_table and not view.is_unique else None
-    return Step(question.step("rows"), rows, f"{question.reference}: rows that can answer{proven}.", is_kept)
 
 
 def _joined(group: Group, question: Question) -> tuple[exp.Join, Answer]:

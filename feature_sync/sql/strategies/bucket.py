@@ -1,0 +1,144 @@
+"""Bucket: PostgreSQL's own way without an index, which never sorts a view's rows.
+
+The moments asked of an entity are put into one sorted array, in which each row of the entity finds, by halving, the
+first moment at which it was available. Rows that find the same moment share a bucket, and of each bucket only the
+newest event timestamp is kept: no more values than moments asked, to be carried on to the moments whose buckets are
+empty. Where rows become available in the order of their event timestamps, the newest row is always in the last bucket.
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from feature_sync.sql.columns import named, quoted
+from feature_sync.sql.dialects.base import call
+from feature_sync.sql.steps import Group, Plan, Question, Step, step_table
+
+_ONE = exp.Literal.number(1)
+
+
+def bucket(group: Group) -> Plan:
+    """Put each view's rows into the moments asked, carry the newest timestamps along, look up the rows behind them."""
+    references, questions = group.references, group.questions
+    steps = [
+        Step(group.step("asked"), _asked(group), f"{references}: the moments asked, key by key, each with its place."),
+        Step(group.step("moments"), _moments(group), "The moments of one entity side by side, the earliest first."),
+    ]
+    for each in questions:
+        comment = f"{each.reference}: the newest rows of those that first count at the same moment asked."
+        steps += [each.rows_step(are_read_twice=True), Step(each.step("buckets"), _buckets(group, each), comment)]
+    steps.append(Step(group.step("carried"), _carried(group), "For each moment asked, the last place that has a row."))
+    for each in questions:
+        comment = f"{each.reference}: the rows of those timestamps, the newest of each."
+        steps.append(Step(each.step("newest"), _newest(group, each), comment))
+    ages = "; ".join(f"{each.reference}: {each.age()}" for each in questions)
+    return group.join_answers([*steps, Step(group.step("answers"), _answers(group), ages)])
+
+
+def _place(group: Group) -> str:
+    """Name the number of a moment asked: those of one entity follow each other."""
+    return group.names.own("_place")
+
+
+def _last_place(group: Group, question: Question) -> str:
+    return group.names.own(f"{question.prefix}_place")
+
+
+def _timestamp(group: Group, question: Question) -> str:
+    return group.names.own(f"{question.prefix}_event_timestamp")
+
+
+def _keys(group: Group, *, of: str | None = None) -> list[exp.Expr]:
+    return [quoted(key, of=of) for key in dict.fromkeys(group.spine_keys)]
+
+
+def _asked(group: Group) -> exp.Select:
+    columns = [*_keys(group), quoted(group.names.moment)]
+    in_order = exp.Order(expressions=[each.copy() for each in columns])
+    place = exp.Window(this=exp.RowNumber(), order=in_order)
+    asked = group.moments_asked().subquery(exp.to_identifier("asked", quoted=True))
+    return exp.select(*columns, named(place, _place(group))).from_(asked)
+
+
+def _moments(group: Group) -> exp.Select:
+    names, moment = group.names, quoted(group.names.moment)
+    in_order = exp.Order(this=moment, expressions=[exp.Ordered(this=moment.copy())])
+    return (
+        exp.select(
+            *_keys(group),
+            named(exp.Min(this=quoted(_place(group))), names.own("_first_place")),
+            named(exp.Max(this=moment.copy()), names.own("_last_moment")),
+            named(exp.ArrayAgg(this=in_order), names.own("_moments")),
+        )
+        .from_(step_table(group.step("asked")))
+        .group_by(*_keys(group))
+    )
+
+
+def _buckets(group: Group, question: Question) -> exp.Select:
+    """Find each row's place: that of the first moment not before its availability.
+
+    `WIDTH_BUCKET` counts the moments up to a value, the value included; a microsecond earlier, it counts those before
+    it. The last place is the most, for a row available at infinity can only be asked for there.
+    """
+    names, rows, moments = group.names, question.step("rows"), group.step("moments")
+    available_at = quoted(question.query.available_at_name, of=rows)
+    array = quoted(names.own("_moments"), of=moments)
+    a_microsecond = exp.Interval(this=exp.Literal.string("1"), unit=exp.var("MICROSECOND"))
+    before = call("WIDTH_BUCKET", exp.Sub(this=available_at, expression=a_microsecond), array)
+    at_most = exp.Sub(this=call("CARDINALITY", array.copy()), expression=_ONE.copy())
+    first = quoted(names.own("_first_place"), of=moments)
+    place = exp.Add(this=first, expression=exp.Least(this=before, expressions=[at_most], ignore_nulls=True))
+    is_asked = exp.LTE(this=available_at.copy(), expression=quoted(names.own("_last_moment"), of=moments))
+    newest = exp.Max(this=quoted(question.query.event_timestamp_name, of=rows))
+    return (
+        exp.select(named(place, _place(group)), named(newest, _timestamp(group, question)))
+        .from_(step_table(rows))
+        .join(step_table(moments), on=exp.and_(*question.same_keys(moments, rows), is_asked))
+        .group_by(_ONE.copy())
+    )
+
+
+def _carried(group: Group) -> exp.Select:
+    """Carry the last place that is not empty along the moments of an entity, view by view."""
+    asked, place = group.step("asked"), quoted(_place(group), of=group.step("asked"))
+    so_far = exp.WindowSpec(kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW")
+    carried = exp.select(*_keys(group, of=asked), quoted(group.names.moment, of=asked), place).from_(step_table(asked))
+    for question in group.questions:
+        buckets = question.step("buckets")
+        last = exp.Window(
+            this=exp.Max(this=quoted(_place(group), of=buckets)),
+            partition_by=_keys(group, of=asked),
+            order=exp.Order(expressions=[place.copy()]),
+            spec=so_far.copy(),
+        )
+        carried = carried.select(
+            quoted(_timestamp(group, question), of=buckets), named(last, _last_place(group, question))
+        ).join(step_table(buckets), on=quoted(_place(group), of=buckets).eq(place.copy()), join_type="left")
+    return carried
+
+
+def _newest(group: Group, question: Question) -> exp.Select:
+    """Select one row for each bucket that is not empty; the definition's order decides between tied ones."""
+    query, rows, carried = question.query, question.step("rows"), group.step("carried")
+    place = quoted(_place(group), of=carried)
+    event_timestamp = quoted(query.event_timestamp_name, of=rows)
+    same = [*question.same_keys(carried, rows), event_timestamp.eq(quoted(_timestamp(group, question), of=carried))]
+    ends = [quoted(query.valid_until_name, of=rows)] if query.has_end else []
+    features = [quoted(name, of=rows) for name in question.selection.features]
+    newest = exp.select(place, event_timestamp.copy(), *ends, *features).from_(step_table(carried))
+    ties = [] if question.selection.view.is_unique else query.tie_order(of=rows)
+    return newest.join(step_table(rows), on=exp.and_(*same)).distinct(place.copy()).order_by(place.copy(), *ties)
+
+
+def _answers(group: Group) -> exp.Select:
+    carried = group.step("carried")
+    answers = group.begin_answers(carried)
+    for question in group.questions:
+        newest = question.step("newest")
+        same = quoted(_place(group), of=newest).eq(quoted(_last_place(group, question), of=carried))
+        alive = question.alive(quoted(group.names.moment, of=carried), newest)
+        answers = group.select_answer(answers, question, newest).join(
+            step_table(newest), on=exp.and_(same, *alive), join_type="left"
+        )
+    return answers
