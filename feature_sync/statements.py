@@ -10,8 +10,6 @@ from feature_sync.sql.render import Query, Statement, render
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.warehouses.base import Warehouse
 
-_ROWS_PER_BATCH = 10_000
-
 
 class Statements:
     """One warehouse, asked in expressions."""
@@ -49,5 +47,4 @@ class Statements:
 
     def fetch(self, query: Query) -> list[tuple[Any, ...]]:
         """Read a short result."""
-        batches = self.warehouse.rows(self.text(query), batch_size=_ROWS_PER_BATCH)
-        return [row for batch in batches for row in batch]
+        return self.warehouse.fetch(self.text(query))

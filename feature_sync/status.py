@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from feature_sync.definitions import FeatureView
 from feature_sync.errors import DefinitionError, WarehouseError
-from feature_sync.online.codec import Schema, from_microseconds, to_microseconds
+from feature_sync.online.codec import Schema, from_microseconds
 from feature_sync.online.keys import key_writer, view_prefix
 from feature_sync.online.lease import Holder
 from feature_sync.online.marks import DONE, Mark
@@ -146,7 +146,9 @@ def _with_rows(
 ) -> ViewStatus:
     """Add what the rows of the last push tell."""
     tables = ViewTables(PushTables(places.schema), query)
-    now = to_microseconds(status.as_of)
+    if committed.columns != tables.life:
+        return replace(status, rows=committed.rows)
+    now = status.as_of
     rows, first, last = statements.fetch(tables.summary(committed.table, now=now))[0]
     some = statements.fetch(tables.some_keys(committed.table, now=now, size=_SAMPLED_KEYS))
     write_keys = key_writer(view_prefix(places.prefix, status.feature_view), [kind for _, kind in newest.keys])

@@ -142,6 +142,16 @@ def test_a_correction_is_sent_although_the_halves_of_its_bits_cancel_out(meters)
     assert meters.push().written == 1
 
 
+def test_values_that_entities_exchange_are_sent(meters):
+    """A sum of what each column contributes would not notice."""
+    meters.read(*((f"m{number}", 10, float(number)) for number in range(20)))
+    meters.push()
+    for number in range(0, 20, 2):
+        meters.run(f"update {{t}} set kwh = {2 * number + 1} - kwh where kwh in ({number}, {number + 1})")
+        assert meters.push().written == 2
+        assert meters.value(f"m{number}") == (number + 1, "present")
+
+
 def test_a_correction_with_an_older_timestamp_replaces_a_newer_row_that_was_wrong(meters):
     meters.read(("m1", 10, 1.0))
     meters.push()

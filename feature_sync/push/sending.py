@@ -17,7 +17,8 @@ from feature_sync.online.rows import RowEncoder
 from feature_sync.online.writer import Row
 from feature_sync.spill import KeySpill
 
-Batches = Iterator[list[tuple[Any, ...]]]
+Batches = Iterator[Sequence[Sequence[Any]]]
+"""Batches of rows, column by column."""
 
 
 @dataclass(slots=True)

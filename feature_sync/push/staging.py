@@ -12,17 +12,17 @@ import msgspec
 from feature_sync.clock import Clock
 from feature_sync.definitions import view_fingerprint
 from feature_sync.errors import HeldBack, OnlineStoreError
-from feature_sync.online.codec import from_microseconds, to_microseconds
+from feature_sync.online.codec import from_microseconds
 from feature_sync.online.marks import DONE, Mark
 from feature_sync.push.report import PushOptions
 from feature_sync.push_state import Committed, LastPush, State, StateStore, Unfinished
-from feature_sync.sql.latest import candidates, latest_rows, newest_event, stored_rows
+from feature_sync.sql.latest import candidates, newest_event
 from feature_sync.sql.pushes import PushTables, ViewTables
 from feature_sync.sql.render import Select
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import Statements
 
-_VERSION = 1
+_VERSION = 2
 """Of the rows that pushes keep in the warehouse: raise it when rows of before can no longer be compared."""
 _LARGEST_REMOVAL = 0.3
 _LONGEST_NAME = 30
@@ -98,12 +98,11 @@ class Staging:
         self._statements = statements
         self._query = query
         self._facts = facts
-        self._clock = clock
         self._options = options
         self._tables = PushTables(options.schema)
         self._view_tables = ViewTables(self._tables, query)
         self._states = StateStore(statements, self._tables, key, facts.store)
-        self._now = to_microseconds(clock.now)
+        self._now = clock.now
         self._definition = f"{_VERSION} {query.dialect.hash_version} {view_fingerprint(query.view)}"
         self._after = State()
         self.place = f"{statements.warehouse.place} {query.view.relation.name}"
@@ -117,7 +116,7 @@ class Staging:
         """
         state = self._states.read()
         reason = self._why_full(state)
-        count, digest = self._statements.fetch(candidates(self._query, now=self._clock.now))[0]
+        count, digest = self._statements.fetch(candidates(self._query, now=self._now))[0]
         push = secrets.token_hex(8)
         known = state.committed
         committed = Committed(
@@ -137,8 +136,7 @@ class Staging:
 
     def _stage_all(self, state: State, committed: Committed, reason: str) -> Staged:
         table = self._table("rows", committed.push)
-        fresh = latest_rows(self._query, now=self._clock.now)
-        self._statements.run(*self._view_tables.create_rows(table, fresh))
+        self._statements.run(*self._view_tables.create_rows(table, now=self._now))
         rows, _ = self._statements.fetch(self._view_tables.count_rows(table, now=self._now))[0]
         if state.committed is not None:
             alive = self._count_alive(state.committed)
@@ -173,8 +171,7 @@ class Staging:
 
     def _changes(self, state: State, known: Committed) -> Select:
         uncertain = state.unfinished.table if state.unfinished else None
-        fresh = stored_rows(self._query, now=self._clock.now)
-        return self._view_tables.changes(fresh, known.table, uncertain, now=self._now)
+        return self._view_tables.changes(known.table, uncertain, now=self._now)
 
     def _count(self, changes: Select | str, state: State, known: Committed) -> _Counts:
         """Count changes, and hold back those that look wrong."""
@@ -204,8 +201,7 @@ class Staging:
         reason = self._why_full(state)
         known = state.committed
         if reason is not None or known is None:
-            fresh = latest_rows(self._query, now=self._clock.now)
-            rows = self._view_tables.rows_to_write(fresh, of_changes=False)
+            rows = self._view_tables.rows_to_write(self._view_tables.fresh(now=self._now), of_changes=False)
             return Preview(query=self._statements.text(rows), full=reason or "")
         changes = self._changes(state, known)
         counts = self._count(changes, state, known)
@@ -282,7 +278,7 @@ class Staging:
         """Hold back a push without a row: it is nearly always a clock, or a pipeline that stopped."""
         if rows or (state.committed is not None and self._options.allow_removals):
             return
-        now = f"{self._clock.now:%Y-%m-%d %H:%M:%S}Z"
+        now = f"{self._now:%Y-%m-%d %H:%M:%S}Z"
         if not self._query.has_times:
             raise HeldBack("the table holds no row with a key")
         newest = self._statements.fetch(newest_event(self._query))[0][0]

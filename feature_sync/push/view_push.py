@@ -118,7 +118,7 @@ class ViewPush:
             except HeldBack as reason:
                 return Pushed(feature_view=self.reference, held_back=str(reason), is_dry_run=True)
             is_full = preview.full is not None
-            rows = warehouse.rows(preview.query, batch_size=_ROWS_PER_BATCH)
+            rows = warehouse.columns(preview.query, batch_size=_ROWS_PER_BATCH)
             sent = weigh(setting.online, self._view_prefix, self._encoder(self._schema(0)), rows, is_full=is_full)
         return Pushed(
             feature_view=self.reference,

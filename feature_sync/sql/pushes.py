@@ -1,18 +1,18 @@
 """The statements of a push: its tables in the warehouse, how two answers differ, and the state that names them.
 
 All tables stand in one schema. `state` has a row for each feature view and online store, which holds a revision that
-grows with every change, and its content as text. A table of rows holds what `latest_rows` selected once, a table of
-changes what differed from that later.
+grows with every change, and its content as text. A table of rows holds what `stored_rows` selected once, a table of
+changes what differed from that later; values are converted to what Redis holds only when they are sent.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlglot import exp
 
 from feature_sync.sql.columns import is_not_null, named, quoted
-from feature_sync.sql.latest import values_to_hold
+from feature_sync.sql.latest import life_of, row_values, still_answers, stored_rows, values_to_hold
 from feature_sync.sql.view_query import ViewQuery
 
 STATE = "state"
@@ -98,40 +98,48 @@ class ViewTables:
             query.own_name(name) for name in ("_is_removed", "_was_known", "_was_alive")
         )
         self._keys = tuple(query.key_types)
-        self._values = (query.event_timestamp_name, query.valid_until_name, *query.feature_types, query.row_hash_name)
+        self._hash = (query.row_hash_name,) if query.dialect.hashes_rows else ()
+        self._values = (*life_of(query), *query.feature_types, *self._hash)
 
     @property
     def life(self) -> tuple[str, ...]:
-        """The columns by which `alive` tells rows that still answer."""
-        return self._keys[0], self._query.event_timestamp_name, self._query.valid_until_name
+        """The columns by which `alive` tells rows that still answer, and the type of those that are times."""
+        return self._keys[0], *life_of(self._query), self._query.dialect.moment_type
 
-    def create_rows(self, name: str, fresh: exp.Select) -> list[exp.Expr]:
+    def fresh(self, *, now: datetime) -> exp.Select:
+        """Select the `stored_rows`, each with its hash where that is kept."""
+        rows = stored_rows(self._query, now=now)
+        if not self._hash:
+            return rows
+        columns = [*map(quoted, self._keys), *(value for value, _ in row_values(self._query))]
+        keys = [(quoted(key), kind) for key, kind in self._query.key_types.items()]
+        row_hash = self._query.dialect.row_hash([*keys, *row_values(self._query)])
+        return exp.select(*columns, named(row_hash, self._query.row_hash_name)).from_(rows.subquery(_name("rows")))
+
+    def create_rows(self, name: str, *, now: datetime) -> list[exp.Expr]:
         """Create a table of rows; indexed by key where that spares a sort whenever it is compared and changed."""
-        statements: list[exp.Expr] = [self._tables.create(name, fresh)]
+        statements: list[exp.Expr] = [self._tables.create(name, self.fresh(now=now))]
         if self._query.dialect.looks_up_by_index:
             columns = [exp.Ordered(this=quoted(key), nulls_first=False) for key in self._keys]
             index = exp.Index(table=self._tables.table(name), params=exp.IndexParameters(columns=columns))
             statements.append(exp.Create(this=index, kind="INDEX", unique=True))
         return statements
 
-    def changes(self, fresh: exp.Select, known: str, uncertain: str | None, *, now: int) -> exp.Select:
+    def changes(self, known: str, uncertain: str | None, *, now: datetime) -> exp.Select:
         """Select the keys whose fresh row differs from the known one, with the fresh row.
 
-        `fresh` are the `stored_rows`: most of them are the same, and need not be converted. `known` is a table of rows,
-        `uncertain` one of changes of which nobody knows whether they arrived: their keys are always selected. A key
-        without a fresh row is marked as removed. `now` is in microseconds UTC.
+        `known` is a table of rows, `uncertain` one of changes of which nobody knows whether they arrived: their keys
+        are always selected. A key without a fresh row is marked as removed.
         """
         known_row, fresh_row = quoted(self._keys[0], of=_KNOWN), quoted(self._keys[0], of=_FRESH)
-        fresh_hash, known_hash = (quoted(self._query.row_hash_name, of=side) for side in (_FRESH, _KNOWN))
-        differs: list[exp.Expr] = [fresh_row.is_(exp.null()), known_row.is_(exp.null())]
-        differs.append(exp.NEQ(this=fresh_hash, expression=known_hash))
+        differs = [fresh_row.is_(exp.null()), known_row.is_(exp.null()), *self._differences()]
         joins: dict[str, exp.Query | exp.Table] = {_KNOWN: self._tables.table(known)}
         if uncertain is not None:
             joins[_UNCERTAIN] = exp.select(*map(quoted, self._keys)).from_(self._tables.table(uncertain))
             differs.append(is_not_null(quoted(self._keys[0], of=_UNCERTAIN)))
         sides = [_FRESH, *joins]
         selected: list[exp.Expr] = [named(_first_of(key, sides), key) for key in self._keys]
-        selected += [*values_to_hold(self._query, of=_FRESH), fresh_hash.copy()]
+        selected += [quoted(name, of=_FRESH) for name in self._values]
         selected += [
             named(exp.paren(fresh_row.is_(exp.null())), self.is_removed),
             named(exp.paren(is_not_null(known_row)), self.was_known),
@@ -140,7 +148,7 @@ class ViewTables:
                 self.was_alive,
             ),
         ]
-        changes = exp.select(*selected).from_(fresh.subquery(_name(_FRESH)))
+        changes = exp.select(*selected).from_(self.fresh(now=now).subquery(_name(_FRESH)))
         for at, (side, rows) in enumerate(joins.items(), 1):
             same = [_first_of(key, sides[:at]).eq(quoted(key, of=side)) for key in self._keys]
             aliased = (
@@ -149,18 +157,31 @@ class ViewTables:
             changes = changes.join(aliased, on=exp.and_(*same), join_type="full")
         return changes.where(exp.or_(*differs))
 
-    def count_rows(self, name: str, *, now: int) -> exp.Select:
+    def _differences(self) -> list[exp.Expr]:
+        """What tells that a fresh row is not as the known one."""
+        if self._hash:
+            mine, theirs = (quoted(self._query.row_hash_name, of=side) for side in (_FRESH, _KNOWN))
+            return [exp.NEQ(this=mine, expression=theirs)]
+        sides = zip(row_values(self._query, of=_FRESH), row_values(self._query, of=_KNOWN), strict=True)
+        return [self._query.dialect.differ(mine, theirs, kind) for (mine, kind), (theirs, _) in sides]
+
+    def count_rows(self, name: str, *, now: datetime) -> exp.Select:
         """Select how many rows a table of rows has, and how many of them are alive."""
         alive = _count(exp.and_(*self.alive(of=name, now=now)))
         return exp.select(exp.Count(this=exp.Star()), alive).from_(self._tables.table(name))
 
-    def summary(self, name: str, *, now: int) -> exp.Select:
-        """Select how many rows of a table of rows are alive, and the oldest and newest event timestamp of all."""
-        moment = quoted(self._query.event_timestamp_name)
-        alive = _count(exp.and_(*self.alive(of=name, now=now)))
-        return exp.select(alive, exp.Min(this=moment), exp.Max(this=moment.copy())).from_(self._tables.table(name))
+    def summary(self, name: str, *, now: datetime) -> exp.Select:
+        """Select how many rows of a table of rows are alive, and the oldest and newest event timestamp of all.
 
-    def some_keys(self, name: str, *, now: int, size: int) -> exp.Select:
+        These are in microseconds UTC, and null in a view without.
+        """
+        query, alive = self._query, _count(exp.and_(*self.alive(of=name, now=now)))
+        moment = quoted(query.event_timestamp_name)
+        ends = [query.dialect.microseconds(end(this=moment.copy())) for end in (exp.Min, exp.Max)]
+        shown = ends if query.has_times else [exp.null(), exp.null()]
+        return exp.select(alive, *shown).from_(self._tables.table(name))
+
+    def some_keys(self, name: str, *, now: datetime, size: int) -> exp.Select:
         """Select the keys of some rows that are alive."""
         rows = exp.select(*map(quoted, self._keys)).from_(self._tables.table(name))
         return rows.where(*self.alive(of=name, now=now)).limit(size)
@@ -174,8 +195,8 @@ class ViewTables:
 
     def rows_to_write(self, source: str | exp.Select, *, of_changes: bool) -> exp.Select:
         """Select the rows of a table or a query, as they are to be sent."""
-        columns = (*self._keys, *self._values[:-1])
-        rows = exp.select(*map(quoted, columns)).from_(self._source(source))
+        columns = [*map(quoted, self._keys), *values_to_hold(self._query)]
+        rows = exp.select(*columns).from_(self._source(source))
         return rows.where(exp.not_(quoted(self.is_removed))) if of_changes else rows
 
     def keys_to_delete(self, name: str) -> exp.Select:
@@ -196,18 +217,9 @@ class ViewTables:
     def _source(self, source: str | exp.Select) -> exp.Table | exp.Subquery:
         return self._tables.table(source) if isinstance(source, str) else source.subquery(_name("source"))
 
-    def alive(self, *, of: str, now: int) -> list[exp.Expr]:
-        """The conditions by which a row still answers at a moment, in microseconds UTC."""
-        view = self._query.view
-        conditions: list[exp.Expr] = [is_not_null(quoted(self._keys[0], of=of))]
-        if view.ttl is not None:
-            oldest = exp.Literal.number(now - microseconds(view.ttl))
-            conditions.append(exp.GTE(this=quoted(self._query.event_timestamp_name, of=of), expression=oldest))
-        if self._query.has_end:
-            ended = quoted(self._query.valid_until_name, of=of)
-            begun = exp.Literal.number(now - microseconds(view.lag))
-            conditions.append(exp.or_(ended.is_(exp.null()), exp.GT(this=ended.copy(), expression=begun)))
-        return conditions
+    def alive(self, *, of: str, now: datetime) -> list[exp.Expr]:
+        """The conditions by which a row is there and still answers at a moment."""
+        return [is_not_null(quoted(self._keys[0], of=of)), *still_answers(self._query, now=now, of=of)]
 
 
 def _name(name: str) -> exp.Identifier:

@@ -117,6 +117,17 @@ class ViewQuery:
         numbered = exp.Window(this=exp.RowNumber(), partition_by=keys, order=exp.Order(expressions=order))
         return self.plain_rows(features, until=until).select(named(numbered, self.newness_name))
 
+    def newest_rows(self, *, until: exp.Expr) -> exp.Select:
+        """Select the newest of the rows of each entity that are available at a moment."""
+        keys = [self._column(key) for key in self.view.join_keys]
+        if self.dialect.has_distinct_on:
+            in_order = [*(exp.Ordered(this=key.copy()) for key in keys), *self._order(newest_first=True)]
+            return self.plain_rows(until=until).distinct(*keys).order_by(*in_order)
+        rows = self.rows(newest_first=True, until=until).subquery(exp.to_identifier("numbered", quoted=True))
+        columns = (*self.view.join_keys, *self.feature_types, *self.times)
+        shown = [quoted(name) for name in columns if name != self.known_at_name]
+        return exp.select(*shown).from_(rows).where(quoted(self.newness_name).eq(1))
+
     def newest_row(self, keys: dict[str, exp.Expr], moment: exp.Expr, *, features: Iterable[str]) -> exp.Select:
         """Select the one newest row of the given keys that is available at a moment, so that an index leads to it."""
         view = self.view

@@ -241,16 +241,12 @@ class _Answering:
         query = earliest_answerable(self.service, adapter=dialect)
         if query is None:
             return {}
-        return dict(_fetch(self.warehouse, render(query, dialect=dialect)))
+        return dict(self.warehouse.fetch(render(query, dialect=dialect)))
 
 
 def _period(warehouse: Warehouse, bounds: str) -> Period | None:
     """Read the first and last moment asked; None where nothing is asked."""
-    (first, last), *_ = _fetch(warehouse, bounds)
+    (first, last), *_ = warehouse.fetch(bounds)
     if first is None:
         return None
     return Period(*(EPOCH + timedelta(microseconds=each) for each in (first, last)))
-
-
-def _fetch(warehouse: Warehouse, query: str) -> list[tuple[Any, ...]]:
-    return [row for batch in warehouse.rows(query, batch_size=_MOST_ROWS_PER_BATCH) for row in batch]

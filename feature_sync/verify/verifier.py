@@ -16,7 +16,7 @@ from feature_sync.online.redis import OnlineStore
 from feature_sync.online.rows import RowEncoder
 from feature_sync.online.writer import Row
 from feature_sync.spill import KeySpill
-from feature_sync.sql.latest import rows_to_hold
+from feature_sync.sql.latest import latest_rows
 from feature_sync.sql.pushes import microseconds
 from feature_sync.statements import Statements
 from feature_sync.verify.checksums import Checksums
@@ -93,7 +93,7 @@ class _ViewVerification:
             query = statements.query_of(self._view)
             schema = schema_of(self._view, query.key_types, query.feature_types, as_of=self._pushed_as_of)
             findings = Findings(schema, self._schemas, redact=self._setting.redact)
-            text = statements.text(rows_to_hold(query, now=self._now, sample=self._setting.sample))
+            text = statements.text(latest_rows(query, now=self._now, sample=self._setting.sample))
             with warehouse.handed_over([text], batch_size=_ROWS_PER_BATCH) as (rows,), KeySpill() as ours:
                 is_expiry_told, checksums = self._compare(self._encoded(rows, schema), findings, ours)
                 if self._setting.sample is None:
@@ -103,7 +103,7 @@ class _ViewVerification:
             notes.append("Redis does not tell this user when keys expire, so that was not compared")
         return self._verified(findings, self._problems(schema), notes, perf_counter() - started)
 
-    def _encoded(self, rows: Iterator[list[tuple[Any, ...]]], schema: Schema) -> Iterator[list[Row]]:
+    def _encoded(self, rows: Iterator[Sequence[Sequence[Any]]], schema: Schema) -> Iterator[list[Row]]:
         encoder = RowEncoder(
             self._view_prefix, schema, lag=microseconds(self._view.lag), expires=self._pushed_as_of is None
         )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 Settings = TypeVar("Settings")
+Columns = Sequence[Sequence[Any]]
+"""Some rows of a result, column by column."""
 
 
 class Warehouse(ABC):
@@ -45,8 +47,12 @@ class Warehouse(ABC):
         """Return the types of a query's columns by name, in the warehouse's own words, without running it whole."""
 
     @abstractmethod
-    def rows(self, query: str, *, batch_size: int) -> Iterator[list[tuple[Any, ...]]]:
-        """Stream a result as batches of tuples; memory is bounded by the batch."""
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """Read a short result."""
+
+    @abstractmethod
+    def columns(self, query: str, *, batch_size: int) -> Iterator[Columns]:
+        """Stream a result as batches, each a sequence of values for each column; memory is bounded by the batch."""
 
     @abstractmethod
     def arrow(self, query: str, *, batch_size: int) -> AbstractContextManager[pyarrow.RecordBatchReader]:
@@ -83,7 +89,7 @@ class Warehouse(ABC):
     @abstractmethod
     def handed_over(
         self, queries: Sequence[str], *, batch_size: int
-    ) -> AbstractContextManager[Sequence[Iterator[list[tuple[Any, ...]]]]]:
+    ) -> AbstractContextManager[Sequence[Iterator[Columns]]]:
         """Stream the results of queries, one after the other, while others may use the warehouse.
 
         Memory is bounded by the batch. Inside, nothing else can be asked of this connection.

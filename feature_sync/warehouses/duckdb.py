@@ -17,7 +17,7 @@ import msgspec
 
 from feature_sync.definitions import Target
 from feature_sync.errors import ProfileError, WarehouseConflict, WarehouseError
-from feature_sync.warehouses.base import Warehouse, read_settings
+from feature_sync.warehouses.base import Columns, Warehouse, read_settings
 
 if TYPE_CHECKING:
     import pyarrow
@@ -103,11 +103,16 @@ class DuckDBWarehouse(Warehouse):
             relation = self._connection.sql(query)
             return {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
 
-    def rows(self, query: str, *, batch_size: int) -> Iterator[list[tuple[Any, ...]]]:
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """Run the query."""
+        with _translating():
+            return self._connection.execute(query).fetchall()
+
+    def columns(self, query: str, *, batch_size: int) -> Iterator[Columns]:
         """Stream through Arrow, whose columns become Python values faster than rows do."""
         with self.arrow(query, batch_size=batch_size) as reader:
             for batch in reader:
-                yield _tuples(batch)
+                yield _columns(batch)
 
     @contextmanager
     def arrow(self, query: str, *, batch_size: int) -> Iterator[pyarrow.RecordBatchReader]:
@@ -177,9 +182,7 @@ class DuckDBWarehouse(Warehouse):
             self.execute(statement)
 
     @contextmanager
-    def handed_over(
-        self, queries: Sequence[str], *, batch_size: int
-    ) -> Iterator[Sequence[Iterator[list[tuple[Any, ...]]]]]:
+    def handed_over(self, queries: Sequence[str], *, batch_size: int) -> Iterator[Sequence[Iterator[Columns]]]:
         """Spool the results beside the file and close it meanwhile: while it is open, nobody else can write to it.
 
         The spools have no names, so that nothing is left of them however this process ends.
@@ -189,7 +192,7 @@ class DuckDBWarehouse(Warehouse):
             for query, file in zip(queries, files, strict=True):
                 self._spool(query, file, batch_size)
             self.close()
-            yield [_rows_of(file) for file in files]
+            yield [_columns_of(file) for file in files]
 
     def _spool(self, query: str, file: IO[bytes], batch_size: int) -> None:
         import pyarrow
@@ -211,16 +214,16 @@ def _is_locked(refused: duckdb.Error) -> bool:
     return isinstance(refused, duckdb.IOException) and "lock" in str(refused)
 
 
-def _rows_of(file: IO[bytes]) -> Iterator[list[tuple[Any, ...]]]:
+def _columns_of(file: IO[bytes]) -> Iterator[Columns]:
     import pyarrow
 
     with pyarrow.ipc.open_stream(file) as reader:
         for batch in reader:
-            yield _tuples(batch)
+            yield _columns(batch)
 
 
-def _tuples(batch: pyarrow.RecordBatch) -> list[tuple[Any, ...]]:
-    return list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+def _columns(batch: pyarrow.RecordBatch) -> Columns:
+    return [column.to_pylist() for column in batch.columns]
 
 
 def _quoted(name: str) -> str:

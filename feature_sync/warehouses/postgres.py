@@ -1,13 +1,14 @@
-"""PostgreSQL through psycopg 3: results stream through a server-side cursor."""
+"""PostgreSQL through psycopg 3: results stream in the binary protocol, in chunks that the server sends ahead."""
 
 from __future__ import annotations
 
 import io
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self, cast
 from uuid import UUID
 
 import msgspec
@@ -19,12 +20,13 @@ from psycopg.types.json import set_json_loads
 
 from feature_sync.definitions import Target
 from feature_sync.errors import RequestError, WarehouseConflict, WarehouseError
-from feature_sync.warehouses.base import Warehouse, read_settings
+from feature_sync.warehouses.base import Columns, Warehouse, read_settings
 
 if TYPE_CHECKING:
     import pyarrow
 
 _SECONDS_TO_CONNECT = 10
+_ROWS_PER_CHUNK = 1_024
 _MORE_MEMORY_TO_SORT = SQL(
     "select set_config('work_mem', '64MB', false) "
     "where pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')"
@@ -75,7 +77,7 @@ class PostgresSettings(msgspec.Struct):
         arguments = {name: getattr(self, name) for name in same}
         arguments |= {"password": self.password or self.pass_, "dbname": self.dbname or self.database}
         arguments |= {"keepalives_idle": self.keepalives_idle or None, "application_name": "feature-sync"}
-        options = ["-c cursor_tuple_fraction=1"]  # a cursor's result is read whole, so plan for all of it
+        options = []
         if writable:
             options += ["-c enable_hashjoin=off", "-c jit=off"]
             options.append(f"-c idle_in_transaction_session_timeout={_SECONDS_TO_IDLE}s")
@@ -126,37 +128,38 @@ class PostgresWarehouse(Warehouse):
         return self._place
 
     def describe(self, query: str) -> Mapping[str, str]:
-        """Let the server plan the query behind a cursor from which nothing is fetched."""
-        with self._cursor(query) as cursor:
-            return {column.name: column.type_display for column in cursor.description or []}
+        """Ask for the query's columns, without running it whole."""
+        return {column.name: column.type_display for column in self._described(query)}
 
-    def rows(self, query: str, *, batch_size: int) -> Iterator[list[tuple[Any, ...]]]:
-        """Fetch batch after batch from a server-side cursor, in PostgreSQL's binary format."""
-        with self._cursor(query) as cursor, _translating():
-            while batch := cursor.fetchmany(batch_size):
-                yield batch
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """Run the query in a transaction of its own, unless there is one."""
+        with _translating(), self._connection.transaction():
+            return self._connection.execute(query.encode(), binary=True).fetchall()
+
+    def columns(self, query: str, *, batch_size: int) -> Generator[Columns]:
+        """Stream the rows, and turn every batch."""
+        with self._connection.transaction(), closing(self._batches(query, batch_size)) as batches:
+            for rows in batches:
+                yield list(zip(*rows, strict=True))
 
     @contextmanager
     def arrow(self, query: str, *, batch_size: int) -> Iterator[pyarrow.RecordBatchReader]:
         """Build record batches, with the types that the server reports."""
         import pyarrow
 
-        with self._cursor(query) as cursor:
-            schema = pyarrow.schema([(column.name, _arrow_type(column)) for column in cursor.description or []])
+        with self._connection.transaction():
+            schema = pyarrow.schema([(column.name, _arrow_type(column)) for column in self._described(query)])
 
-            def fetch() -> pyarrow.RecordBatch:
-                """Let go of the rows, many times as large as their batch, before the next ones come."""
-                rows = cursor.fetchmany(batch_size)
-                columns = zip(*rows, strict=True) if rows else ((),) * len(schema)
-                arrays = [pyarrow.array(each, type=kind) for each, kind in zip(columns, schema.types, strict=True)]
-                return pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
-
-            def batches() -> Iterator[pyarrow.RecordBatch]:
+            def batches() -> Generator[pyarrow.RecordBatch]:
                 with _translating():
-                    while (batch := fetch()).num_rows:
-                        yield batch
+                    for rows in self._batches(query, batch_size):
+                        columns = zip(zip(*rows, strict=True), schema.types, strict=True)
+                        arrays = [pyarrow.array(values, type=kind) for values, kind in columns]
+                        rows.clear()  # many times as large as their batch
+                        yield pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
 
-            yield pyarrow.RecordBatchReader.from_batches(schema, batches())
+            with closing(batches()) as rows:
+                yield pyarrow.RecordBatchReader.from_batches(schema, rows)
 
     def keep(self, name: str, query: str) -> None:
         """Create a temporary table, and let the planner know what is in it."""
@@ -203,11 +206,10 @@ class PostgresWarehouse(Warehouse):
             self.execute(statement)
 
     @contextmanager
-    def handed_over(
-        self, queries: Sequence[str], *, batch_size: int
-    ) -> Iterator[Sequence[Iterator[list[tuple[Any, ...]]]]]:
+    def handed_over(self, queries: Sequence[str], *, batch_size: int) -> Iterator[Sequence[Iterator[Columns]]]:
         """Stream from the server, which others can use at any time."""
-        yield [self.rows(query, batch_size=batch_size) for query in queries]
+        with ExitStack() as streams:
+            yield [streams.enter_context(closing(self.columns(each, batch_size=batch_size))) for each in queries]
 
     def close(self) -> None:
         """Close the connection."""
@@ -228,15 +230,27 @@ class PostgresWarehouse(Warehouse):
         with _translating():
             self._connection.execute(statement, binary=True)
 
-    @contextmanager
-    def _cursor(self, query: str) -> Iterator[psycopg.ServerCursor[Any]]:
-        """Open a server-side cursor in a transaction of its own."""
+    def _described(self, query: str) -> Sequence[psycopg.Column]:
+        """Let the server plan the query behind a cursor from which nothing is fetched."""
         cursor: psycopg.ServerCursor[Any]
         with _translating(), self._connection.transaction():
             cursor = psycopg.ServerCursor(self._connection, f"feature_sync_{next(self._cursors)}")
             with cursor:
                 cursor.execute(query, binary=True)
-                yield cursor
+                return cursor.description or []
+
+    def _batches(self, query: str, size: int) -> Generator[list[tuple[Any, ...]]]:
+        """Stream the rows of a query, which the server sends ahead; a cursor's it sends only when it is asked for them.
+
+        It may also work in parallel, which for a cursor it never does.
+        """
+        chunk = _ROWS_PER_CHUNK if psycopg.capabilities.has_stream_chunked() else 1
+        with _translating(), self._connection.cursor() as cursor:
+            stream = cast("Generator[tuple[Any, ...]]", cursor.stream(query, binary=True, size=chunk))
+            with closing(stream) as rows:
+                while batch := list(islice(rows, size)):
+                    yield batch
+                    del batch
 
 
 class _UuidAsText(Loader):

@@ -11,7 +11,8 @@ from sqlglot import exp
 from feature_sync.errors import RequestError
 from feature_sync.value_types import ValueType
 
-_HASHED_AS_THEY_ARE = ("bool", "int64", "bytes", "date", "timestamp", "timestamptz", "uuid")
+SAME_IF_EQUAL = ("bool", "int64", "bytes", "date", "timestamp", "timestamptz", "uuid")
+"""Of these types, and no others, every warehouse calls values equal only if Redis would hold the same."""
 _UNITS = (("DAY", timedelta(days=1)), ("HOUR", timedelta(hours=1)), ("MINUTE", timedelta(minutes=1)))
 
 
@@ -41,6 +42,10 @@ class Dialect:
     """Whether the carry strategy should find a row by its number alone, because the planner misjudges the keys."""
     puts_nan_highest: ClassVar[bool] = True
     """Whether it orders NaN above all numbers; else the order must say so."""
+    has_distinct_on: ClassVar[bool] = False
+    """Whether DISTINCT ON picks the first row of each key, cheaper than numbering all rows does."""
+    hashes_rows: ClassVar[bool] = True
+    """Whether the hash of a pushed row is kept to tell later that it has changed; else all its values are compared."""
     materializes: ClassVar[bool] = False
     """Whether a step can be marked as one to evaluate once."""
 
@@ -100,11 +105,17 @@ class Dialect:
     def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
         """Hash a row to a number of 64 bits; rows that Redis would hold differently have different hashes.
 
+        Sums of such hashes tell tables apart as well: they are not sums of what the columns contribute.
+
         Raises:
             RequestError: Nothing can be pushed from this warehouse.
         """
         del values
         raise RequestError(f"nothing can be pushed from {self.name}")
+
+    def differ(self, one: exp.Expr, other: exp.Expr, kind: ValueType) -> exp.Expr:
+        """Tell two values apart that Redis would hold differently; null is like null. For rows without a hash."""
+        raise NotImplementedError
 
     @property
     def hash_version(self) -> str:
@@ -140,7 +151,7 @@ class Dialect:
 
     def _exact(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
         """Write a value so that it is told from all others: as text where the warehouse calls different ones equal."""
-        return [value] if kind.kind in _HASHED_AS_THEY_ARE else [exp.cast(value, "text")]
+        return [value] if kind.kind in SAME_IF_EQUAL else [exp.cast(value, "text")]
 
     def _without_zone(self, instant: exp.Expr) -> exp.Expr:
         return exp.AtTimeZone(this=instant, zone=exp.Literal.string("UTC"))

@@ -22,7 +22,9 @@ class DuckDB(Dialect):
         return call("EPOCH_US", moment)
 
     def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
-        return call("HASH", *(part for value, kind in values for part in self._exact(value, kind)))
+        """Hash all values, and a constant: DuckDB mixes what it has before the next value comes, but not the last one."""
+        parts = [part for value, kind in values for part in self._exact(value, kind)]
+        return call("HASH", *parts, exp.Literal.number(0))
 
     @property
     def hash_version(self) -> str:
