@@ -114,4 +114,19 @@ def test_a_wall_clock_that_comes_twice_or_never_means_its_later_reading(warehous
     assert [moment.replace(tzinfo=None) for moment in found.values()] == expected
 
 
+def test_a_time_at_infinity_has_no_count(warehouse):
+    dialect = dialect_named(warehouse.dialect)
+    if warehouse.dialect == "bigquery":
+        pytest.skip("its times are all finite")
+    counts = [
+        count(exp.cast(exp.Literal.string(text), kind))
+        for kind, count in (("timestamp", dialect.microseconds), ("date", dialect.days))
+        for text in ("infinity", "-infinity", "2000-01-01", "1969-12-31")
+    ]
+    query = exp.select(*(count.as_(f"count_{at}") for at, count in enumerate(counts)))
+    (found,) = warehouse.fetch(render(query, dialect=warehouse.dialect))
+    a_day = 86_400_000_000
+    assert list(found.values()) == [None, None, 10_957 * a_day, -a_day, None, None, 10_957, -1]
+
+
 NAIVE = ValueType("timestamp")

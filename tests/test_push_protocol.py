@@ -116,6 +116,17 @@ def test_a_late_row_of_a_new_entity_is_sent_however_old_it_is(meters):
     assert (meters.push().written, meters.value("m2")) == (1, (2.0, "present"))
 
 
+def test_a_row_that_is_true_since_ever_answers_until_another_comes(meters):
+    meters.run("insert into {t} values ('m1', timestamp '-infinity', timestamp '2024-01-01', 3, 'note')")
+    (pushed,) = meters.store.push(["latest_readings"])
+    assert (pushed.written, meters.value("m1")) == (1, (3.0, "present"))
+    (verified,) = meters.store.verify(["latest_readings"])
+    assert verified.is_equal
+    meters.read(("m1", 10, 1.0))
+    meters.run("delete from {t} where read_at = timestamp '-infinity'")
+    assert (meters.push().written, meters.value("m1")) == (1, (1.0, "present"))
+
+
 def test_a_correction_with_the_same_timestamp_wins_by_its_created_timestamp(meters):
     meters.read(("m1", 10, 1.0, 10))
     meters.push()

@@ -89,12 +89,12 @@ class Dialect:
         return exp.Sub(this=moment, expression=self._interval(duration)) if duration else moment
 
     def microseconds(self, moment: exp.Expr) -> exp.Expr:
-        """Count the microseconds of a moment since 1970."""
+        """Count the microseconds of a moment since 1970; null at infinity, where the warehouse knows such times."""
         seconds = exp.Extract(this=exp.var("EPOCH"), expression=moment)
         return exp.cast(exp.Mul(this=seconds, expression=exp.Literal.number(1_000_000)), "bigint")
 
     def days(self, date: exp.Expr) -> exp.Expr:
-        """Count the days of a date since 1970."""
+        """Count the days of a date since 1970; null at infinity, where the warehouse knows such dates."""
         epoch = exp.cast(exp.Literal.string("1970-01-01"), "date")
         return exp.cast(exp.Sub(this=date, expression=epoch), "bigint")
 
@@ -180,6 +180,11 @@ def call(name: str, *arguments: exp.Expr | str) -> exp.Anonymous:
     """Call a function by the warehouse's own name; text becomes a literal."""
     given = [exp.Literal.string(each) if isinstance(each, str) else each for each in arguments]
     return exp.Anonymous(this=name, expressions=given)
+
+
+def if_finite(time: exp.Expr, count: exp.Expr) -> exp.Expr:
+    """Count where a time is finite; else null."""
+    return exp.Case(ifs=[exp.If(this=call("ISFINITE", time.copy()), true=count)])
 
 
 def wall_clock(moment: datetime) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sqlglot import exp
 
-from feature_sync.sql.dialects.base import Dialect, call
+from feature_sync.sql.dialects.base import Dialect, call, if_finite
 from feature_sync.value_types import ValueType
 
 
@@ -21,8 +21,11 @@ class DuckDB(Dialect):
     def microseconds(self, moment: exp.Expr) -> exp.Expr:
         return call("EPOCH_US", moment)
 
+    def days(self, date: exp.Expr) -> exp.Expr:
+        return if_finite(date, super().days(date))
+
     def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
-        """Hash all values, and a constant: DuckDB mixes what it has before the next value comes, but not the last one."""
+        """Hash all values, and a constant: DuckDB mixes what it has when the next value comes, so not the last."""
         parts = [part for value, kind in values for part in self._exact(value, kind)]
         return call("HASH", *parts, exp.Literal.number(0))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sqlglot import exp
 
-from feature_sync.sql.dialects.base import SAME_IF_EQUAL, Dialect, call
+from feature_sync.sql.dialects.base import SAME_IF_EQUAL, Dialect, call, if_finite
 from feature_sync.value_types import ValueType
 
 _SENT = {
@@ -38,11 +38,14 @@ class Postgres(Dialect):
     def microseconds(self, moment: exp.Expr) -> exp.Expr:
         """Count days and the seconds of the day apart: these are exact as a double, and much faster than a numeric."""
         days = exp.Mul(
-            this=exp.paren(self.days(exp.cast(moment, "date"))), expression=exp.Literal.number(86_400_000_000)
+            this=exp.paren(super().days(exp.cast(moment, "date"))), expression=exp.Literal.number(86_400_000_000)
         )
         seconds = call("DATE_PART", "epoch", exp.cast(moment.copy(), "time"))
         rest = exp.cast(exp.Mul(this=seconds, expression=exp.Literal.number(1_000_000)), "bigint")
-        return exp.paren(exp.Add(this=days, expression=rest))
+        return if_finite(moment, exp.Add(this=days, expression=rest))
+
+    def days(self, date: exp.Expr) -> exp.Expr:
+        return if_finite(date, super().days(date))
 
     def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
         """Hash the row's hash once more.
