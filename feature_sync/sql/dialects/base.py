@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -41,6 +41,8 @@ class Dialect:
     """Whether the carry strategy should find a row by its number alone, because the planner misjudges the keys."""
     puts_nan_highest: ClassVar[bool] = True
     """Whether it orders NaN above all numbers; else the order must say so."""
+    has_transactions: ClassVar[bool] = True
+    """Whether several statements can take effect together, and keys can be kept unique."""
     materializes: ClassVar[bool] = False
     """Whether a step can be marked as one to evaluate once."""
 
@@ -133,6 +135,16 @@ class Dialect:
         )
         array = exp.Array(expressions=[exp.select(converted).from_(items).order_by(exp.column(place))])
         return exp.Case(ifs=[exp.If(this=value.copy().is_(exp.null()).not_(), true=array)])
+
+    def layout(self, keys: Sequence[str]) -> exp.Properties | None:
+        """Say how a table of a push is stored: found by its join keys, and gone some day should nobody drop it."""
+        del keys
+        return None
+
+    def kept(self, table: exp.Table) -> exp.Expr | None:
+        """Write the statement that lets a table stay until it is dropped, where its layout lets it go by itself."""
+        del table
+        return None
 
     def finished(self, query: exp.Select) -> exp.Select:
         """Add what a whole query needs for its joins to mean what they mean elsewhere."""
