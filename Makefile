@@ -12,10 +12,10 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 demo: .venv/.demo ## Build the example on DuckDB, push it to an embedded Redis, read a vector, write a training set
 	@$(BIN)/python scripts/demo.py
 
-test: .venv/.test ## Run all tests, against real servers that the tests start and stop
+test: .venv/.test .venv-bigquery/.made ## Run all tests, against real servers that the tests start and stop
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
 
-proof: .venv/.test ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
+proof: .venv/.test .venv-bigquery/.made ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
 	@$(BIN)/python -m pytest -m slow -rP --numprocesses 2 --dist worksteal
 
 bench: .venv/.test .venv-feast/.made ## Time the point-in-time join and the push against SQL by hand, a bare socket and Feast, for an hour
@@ -37,7 +37,7 @@ format: .venv/.test ## Put everything into the house's style
 
 clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@if [ -x $(BIN)/feature-sync ]; then $(BIN)/feature-sync redis stop; fi
-	@rm -rf .venv .venv-feast target logs .feature_sync *.duckdb .coverage*
+	@rm -rf .venv .venv-bigquery .venv-feast target logs .feature_sync *.duckdb .coverage*
 
 .venv/.made:
 	@echo "Making a virtual environment in .venv"
@@ -53,8 +53,14 @@ clean: ## Remove whatever the targets above made; stops the embedded Redis
 
 .venv/.test: .venv/.made $(PROJECT)
 	@echo "Installing what the tests need (a minute or two)"
-	@$(PIP) --editable '.[duckdb,postgres,pandas]' --group test --group lint
+	@$(PIP) --editable '.[duckdb,postgres,bigquery,pandas]' --group test --group lint
 	@touch $@ .venv/.demo
+
+.venv-bigquery/.made: tests/bigquery.txt
+	@echo "Installing a BigQuery emulator into an environment of its own (half a minute)"
+	@$(PYTHON) -m venv .venv-bigquery
+	@.venv-bigquery/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/bigquery.txt
+	@touch $@
 
 .venv-feast/.made: bench/feast.txt
 	@echo "Installing Feast into an environment of its own (a minute)"

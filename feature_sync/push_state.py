@@ -8,7 +8,9 @@ from datetime import datetime
 import msgspec
 
 from feature_sync.errors import LeaseLost, WarehouseConflict, WarehouseError
+from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.pushes import STATE, PushTables
+from feature_sync.sql.states import forget_state, merge_state
 from feature_sync.statements import Statements
 
 _OUT = "another push has changed the state in the warehouse meanwhile; this one does not count"
@@ -76,6 +78,7 @@ class StateStore:
         self._statements = statements
         self._tables = tables
         self._row = (view, store)
+        self._has_transactions = dialect_named(statements.dialect).has_transactions
 
     def read(self) -> State:
         """Read the state; an empty one where there is none, or where the rows that it names are gone.
@@ -89,6 +92,10 @@ class StateStore:
         found = self._statements.fetch(self._tables.read_state(*self._row))
         if not found:
             return State()
+        if len(found) > 1:
+            raise WarehouseError(
+                f"{self._tables.schema}.{STATE} holds {self._row[0]} twice; drop that schema and push again"
+            )
         revision, content = found[0]
         try:
             state = msgspec.structs.replace(msgspec.json.decode(content, type=State), revision=revision)
@@ -111,7 +118,9 @@ class StateStore:
         dropped = {*before.dropped, *before.tables} - state.tables
         state = msgspec.structs.replace(state, revision=before.revision, dropped=tuple(sorted(dropped)))
         content = msgspec.json.encode(state).decode()
-        if state.revision == 0:
+        if not self._has_transactions:
+            statement = merge_state(self._tables.table(STATE), *self._row, state.revision + 1, content)
+        elif state.revision == 0:
             statement = self._tables.insert_state(*self._row, content)
         else:
             statement = self._tables.update_state(*self._row, state.revision, content)
@@ -128,7 +137,12 @@ class StateStore:
         state = self.read()
         if state.revision:
             tables = sorted({*state.tables, *state.dropped})
-            self._statements.run(*map(self._tables.drop, tables), self._tables.delete_state(*self._row))
+            forgotten = (
+                self._tables.delete_state(*self._row)
+                if self._has_transactions
+                else forget_state(self._tables.table(STATE), *self._row)
+            )
+            self._statements.run(*map(self._tables.drop, tables), forgotten)
 
     def clean(self, state: State) -> None:
         """Drop the tables that nobody needs, but those that a pusher still reads which was left behind."""
@@ -144,9 +158,10 @@ def create_states(statements: Statements, tables: PushTables) -> None:
     if STATE in existing_tables(statements, tables):
         return
     with suppress(WarehouseConflict), statements.warehouse.transaction():  # then another push has just made it
-        statements.run(*tables.create_state())
+        is_keyed = dialect_named(statements.dialect).has_transactions
+        statements.run(*tables.create_state(is_keyed=is_keyed))
 
 
 def existing_tables(statements: Statements, tables: PushTables) -> set[str]:
     """The names of the tables that pushes have made."""
-    return {name for (name,) in statements.fetch(tables.exist(dialect=statements.dialect))}
+    return statements.warehouse.tables(tables.schema)

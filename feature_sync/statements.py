@@ -32,7 +32,7 @@ class Statements:
 
     def text(self, expression: Statement) -> str:
         """Write an expression in the warehouse's dialect."""
-        return render(expression, dialect=self.dialect)
+        return render(expression, dialect=self.dialect, database=self.warehouse.database)
 
     def run(self, *statements: Statement) -> int:
         """Run statements one after the other; returns how many rows the last one touched."""

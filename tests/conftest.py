@@ -12,6 +12,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from feature_sync.online.server import EmbeddedServer
+from tests.support.emulator import BigQueryServer
 from tests.support.postgres import PostgresServer
 from tests.support.projects import EXAMPLE, BuiltProject, build_project
 
@@ -33,6 +34,13 @@ def _nothing_from_outside():
 def postgres():
     """A PostgreSQL server of this test run's own."""
     with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bigquery():
+    """A BigQuery emulator of this test run's own."""
+    with BigQueryServer() as server:
         yield server
 
 
@@ -80,4 +88,12 @@ def example_on_postgres(tmp_path_factory, postgres) -> BuiltProject:
     """The repository's own project, built on PostgreSQL."""
     return build_project(
         EXAMPLE, tmp_path_factory.mktemp("example_on_postgres"), target="postgres", environment=postgres.environment
+    )
+
+
+@pytest.fixture(scope="session")
+def example_on_bigquery(tmp_path_factory, bigquery) -> BuiltProject:
+    """The repository's own project, built on a BigQuery emulator."""
+    return build_project(
+        EXAMPLE, tmp_path_factory.mktemp("example_on_bigquery"), target="emulator", environment=bigquery.environment
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import msgspec
@@ -26,6 +27,8 @@ _VERSION = 2
 """Of the rows that pushes keep in the warehouse: raise it when rows of before can no longer be compared."""
 _LARGEST_REMOVAL = 0.3
 _LONGEST_NAME = 30
+_UNKNOWN = -1
+"""A number of candidates that no table has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +110,11 @@ class Staging:
         self._after = State()
         self.place = f"{statements.warehouse.place} {query.view.relation.name}"
 
-    def stage(self) -> Staged:
+    def stage(self, check: Callable[[], None]) -> Staged:
         """Write down what is to be sent, all in one transaction; from then on, the push counts as unfinished.
+
+        `check` raises if what dbt wrote is no longer what this push goes by; it is asked when the rows are there, and
+        before anything says so.
 
         Raises:
             HeldBack: The rows look so wrong that they should not be sent.
@@ -128,50 +134,62 @@ class Staging:
             candidates=count,
             digest=digest,
         )
+        self._statements.warehouse.label(push=push)
         if reason is not None or known is None:
-            return self._stage_all(state, committed, reason or "")
-        if state.unfinished is None and (count, digest) == (known.candidates, known.digest):
-            return Staged(push=known.push, state=state, committed=known, is_unchanged=True)
-        return self._stage_changes(state, known, committed)
+            staged = self._stage_all(state, committed, reason or "")
+        elif state.unfinished is None and (count, digest) == (known.candidates, known.digest):
+            staged = Staged(push=known.push, state=state, committed=known, is_unchanged=True)
+        else:
+            staged = self._stage_changes(state, known, committed)
+        check()
+        return self._begun(staged)
 
     def _stage_all(self, state: State, committed: Committed, reason: str) -> Staged:
         table = self._table("rows", committed.push)
-        self._statements.run(*self._view_tables.create_rows(table, now=self._now))
+        committed = self._create_rows(table, committed)
         rows, _ = self._statements.fetch(self._view_tables.count_rows(table, now=self._now))[0]
         if state.committed is not None:
             alive = self._count_alive(state.committed)
             self._check_removals(alive - rows, alive)
         self._check_rows(rows, state)
-        unfinished = Unfinished(pushes=(committed.push,), table=table, is_full=True)
         return Staged(
             push=committed.push,
-            state=self._begin(state, unfinished),
-            committed=msgspec.structs.replace(committed, table=table, rows=rows),
+            state=state,
+            committed=msgspec.structs.replace(committed, rows=rows),
             full=reason,
             table=table,
         )
 
+    def _create_rows(self, table: str, committed: Committed) -> Committed:
+        """Create a table of all rows, to be committed; its digest is forgotten if it may be that of other rows."""
+        self._statements.run(*self._view_tables.create_rows(table, now=self._now))
+        if not self._query.dialect.has_transactions:
+            seen = self._statements.fetch(candidates(self._query, now=self._now))[0]
+            if seen != (committed.candidates, committed.digest):
+                committed = msgspec.structs.replace(committed, candidates=_UNKNOWN, digest=None)
+        return msgspec.structs.replace(committed, table=table)
+
     def _stage_changes(self, state: State, known: Committed, committed: Committed) -> Staged:
         table = self._table("changes", committed.push)
-        self._statements.run(self._tables.create(table, self._changes(state, known)))
+        committed = msgspec.structs.replace(committed, table=known.table)
+        if not self._query.dialect.has_transactions:  # the commit changes no rows then, it points at others
+            committed = self._create_rows(self._table("rows", committed.push), committed)
+        changes = self._changes(state, known, committed.table)
+        self._statements.run(self._view_tables.create_changes(table, changes))
         counts = self._count(table, state, known)
-        committed = msgspec.structs.replace(committed, table=known.table, rows=counts.rows)
+        committed = msgspec.structs.replace(committed, rows=counts.rows)
         if not counts.written and not counts.removed:
-            self._statements.run(self._tables.drop(table))
-            committed = msgspec.structs.replace(committed, push=known.push)
+            needless = {table, committed.table} - {known.table}
+            self._statements.run(*map(self._tables.drop, sorted(needless)))
+            committed = msgspec.structs.replace(committed, push=known.push, table=known.table)
             return Staged(push=known.push, state=state, committed=committed, is_unchanged=True)
-        before = state.unfinished.pushes if state.unfinished else ()
-        unfinished = Unfinished(pushes=(*before, committed.push), table=table, is_full=False)
-        return Staged(
-            push=committed.push,
-            state=self._begin(state, unfinished),
-            committed=committed,
-            table=table,
-        )
+        return Staged(push=committed.push, state=state, committed=committed, table=table)
 
-    def _changes(self, state: State, known: Committed) -> Select:
+    def _changes(self, state: State, known: Committed, table: str) -> Select:
+        """Select how rows differ from the known ones: those of another table, or those that answer now."""
         uncertain = state.unfinished.table if state.unfinished else None
-        return self._view_tables.changes(known.table, uncertain, now=self._now)
+        fresh = self._view_tables.fresh(now=self._now) if table == known.table else self._view_tables.rows(table)
+        return self._view_tables.changes(fresh, known.table, uncertain, now=self._now)
 
     def _count(self, changes: Select | str, state: State, known: Committed) -> _Counts:
         """Count changes, and hold back those that look wrong."""
@@ -203,14 +221,20 @@ class Staging:
         if reason is not None or known is None:
             rows = self._view_tables.rows_to_write(self._view_tables.fresh(now=self._now), of_changes=False)
             return Preview(query=self._statements.text(rows), full=reason or "")
-        changes = self._changes(state, known)
+        changes = self._changes(state, known, known.table)
         counts = self._count(changes, state, known)
         rows = self._view_tables.rows_to_write(changes, of_changes=True)
         return Preview(query=self._statements.text(rows), full=None, deleted=counts.removed, rows=counts.rows)
 
-    def _begin(self, state: State, unfinished: Unfinished) -> State:
+    def _begun(self, staged: Staged) -> Staged:
         """Record a push before it touches Redis; its list holds all keys of the one before."""
-        return self._states.write(state, msgspec.structs.replace(state, unfinished=unfinished))
+        if staged.is_unchanged:
+            return staged
+        is_full, before = staged.full is not None, staged.state.unfinished
+        pushes = before.pushes if before is not None and not is_full else ()
+        unfinished = Unfinished(pushes=(*pushes, staged.push), table=staged.table, is_full=is_full)
+        state = self._states.write(staged.state, msgspec.structs.replace(staged.state, unfinished=unfinished))
+        return replace(staged, state=state)
 
     def commit(self, staged: Staged, last: LastPush) -> None:
         """Say that Redis now holds what was staged.
@@ -219,11 +243,15 @@ class Staging:
             LeaseLost: Another push has changed the state since this one was staged.
         """
         self._after = self._states.write(staged.state, State(committed=staged.committed, last=last))
-        if staged.table and staged.full is None:  # only now it is sure that the tables are there
+        if (
+            staged.table and staged.full is None and self._query.dialect.has_transactions
+        ):  # now the tables are surely there
             self._statements.run(*self._view_tables.apply(staged.table, staged.committed.table))
 
     def clean(self) -> None:
-        """Drop the tables that the commit has left."""
+        """Keep the rows that the commit names, and drop the tables that it has left."""
+        if self._after.committed is not None:
+            self._statements.run(*self._view_tables.keep(self._after.committed.table))
         self._states.clean(self._after)
 
     def queries(self, staged: Staged) -> list[str]:

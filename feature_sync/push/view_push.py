@@ -76,12 +76,12 @@ class ViewPush:
             self._view_prefix, duration=setting.options.lease, wait=setting.options.wait, stopped=self._stopped
         )
         with lease as held_lease, setting.open_warehouse() as warehouse:
+            warehouse.label(feature_view=self.reference)
             facts = self._redis_facts()
             staging = self._staging(warehouse, facts)
             try:
                 with self._timing("stage"), warehouse.transaction():
-                    staged = staging.stage()
-                    self._check()
+                    staged = staging.stage(self._check)
             except HeldBack as reason:
                 self._log("held back", reason=str(reason))
                 return Pushed(feature_view=self.reference, held_back=str(reason), seconds=self._seconds)

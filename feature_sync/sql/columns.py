@@ -24,11 +24,11 @@ def every_column(relation: Relation, *, dialect: str) -> exp.Select:
     return exp.select("*").from_(table(relation, dialect=dialect))
 
 
-def typed_rows(query: str) -> exp.Subquery:
+def typed_rows(query: str) -> exp.Table:
     """Read from a query as somebody typed it, in the warehouse's own words."""
     text = query.strip().rstrip(";").rstrip()
     alias = exp.TableAlias(this=exp.to_identifier("rows", quoted=True))
-    return exp.Subquery(this=verbatim(f"{text}\n"), alias=alias)
+    return exp.Table(this=verbatim(f"(\n{text}\n)"), alias=alias)
 
 
 def verbatim(text: str) -> exp.Var:

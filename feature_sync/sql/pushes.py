@@ -26,13 +26,8 @@ class PushTables:
     def __init__(self, schema: str) -> None:
         self.schema = schema
 
-    def exist(self, *, dialect: str) -> exp.Select:
-        """Select the names of the tables that are there."""
-        tables = exp.to_table("information_schema.tables", dialect=dialect)
-        return exp.select("table_name").from_(tables).where(exp.column("table_schema").eq(self.schema))
-
-    def create_state(self) -> list[exp.Expr]:
-        """Create the schema and the table of states."""
+    def create_state(self, *, is_keyed: bool) -> list[exp.Expr]:
+        """Create the schema and the table of states; with a key, where the warehouse keeps one unique."""
         columns = [
             exp.ColumnDef(
                 this=_name(column),
@@ -41,19 +36,20 @@ class PushTables:
             )
             for column, kind in _STATE_COLUMNS.items()
         ]
-        key = exp.PrimaryKey(expressions=[_name("feature_view"), _name("online_store")])
+        keys = [exp.PrimaryKey(expressions=[_name("feature_view"), _name("online_store")])] if is_keyed else []
+        declared = exp.Schema(this=self.table(STATE), expressions=[*columns, *keys])
         return [
             exp.Create(this=exp.Table(db=_name(self.schema)), kind="SCHEMA", exists=True),
-            exp.Create(this=exp.Schema(this=self.table(STATE), expressions=[*columns, key]), kind="TABLE", exists=True),
+            exp.Create(this=declared, kind="TABLE", exists=True),
         ]
 
     def table(self, name: str) -> exp.Table:
         """Refer to a table."""
         return exp.Table(this=_name(name), db=_name(self.schema))
 
-    def create(self, name: str, rows: exp.Query) -> exp.Expr:
+    def create(self, name: str, rows: exp.Query, layout: exp.Properties | None = None) -> exp.Expr:
         """Create a table from a query."""
-        return exp.Create(this=self.table(name), kind="TABLE", expression=rows)
+        return exp.Create(this=self.table(name), kind="TABLE", expression=rows, properties=layout)
 
     def drop(self, name: str) -> exp.Expr:
         """Drop a table, should it be there."""
@@ -118,18 +114,33 @@ class ViewTables:
 
     def create_rows(self, name: str, *, now: datetime) -> list[exp.Expr]:
         """Create a table of rows; indexed by key where that spares a sort whenever it is compared and changed."""
-        statements: list[exp.Expr] = [self._tables.create(name, self.fresh(now=now))]
+        fresh = self.fresh(now=now)
+        statements: list[exp.Expr] = [self._tables.create(name, fresh, self._query.dialect.layout(self._keys))]
         if self._query.dialect.looks_up_by_index:
             columns = [exp.Ordered(this=quoted(key), nulls_first=False) for key in self._keys]
             index = exp.Index(table=self._tables.table(name), params=exp.IndexParameters(columns=columns))
             statements.append(exp.Create(this=index, kind="INDEX", unique=True))
         return statements
 
-    def changes(self, known: str, uncertain: str | None, *, now: datetime) -> exp.Select:
+    def create_changes(self, name: str, changes: exp.Select) -> exp.Expr:
+        """Create a table of changes."""
+        return self._tables.create(name, changes, self._query.dialect.layout(self._keys))
+
+    def rows(self, name: str) -> exp.Select:
+        """Select a table of rows, for `changes` to compare with another."""
+        return exp.select(*map(quoted, (*self._keys, *self._values))).from_(self._tables.table(name))
+
+    def keep(self, name: str) -> list[exp.Expr]:
+        """Let a table of rows stay until it is dropped."""
+        kept = self._query.dialect.kept(self._tables.table(name))
+        return [] if kept is None else [kept]
+
+    def changes(self, fresh: exp.Select, known: str, uncertain: str | None, *, now: datetime) -> exp.Select:
         """Select the keys whose fresh row differs from the known one, with the fresh row.
 
-        `known` is a table of rows, `uncertain` one of changes of which nobody knows whether they arrived: their keys
-        are always selected. A key without a fresh row is marked as removed.
+        `fresh` selects the rows that answer now, or a table of them; `known` is a table of rows, `uncertain` one of
+        changes of which nobody knows whether they arrived: their keys are always selected. A key without a fresh row is
+        marked as removed.
         """
         known_row, fresh_row = quoted(self._keys[0], of=_KNOWN), quoted(self._keys[0], of=_FRESH)
         differs = [fresh_row.is_(exp.null()), known_row.is_(exp.null()), *self._differences()]
@@ -148,7 +159,7 @@ class ViewTables:
                 self.was_alive,
             ),
         ]
-        changes = exp.select(*selected).from_(self.fresh(now=now).subquery(_name(_FRESH)))
+        changes = exp.select(*selected).from_(fresh.subquery(_name(_FRESH)))
         for at, (side, rows) in enumerate(joins.items(), 1):
             same = [_first_of(key, sides[:at]).eq(quoted(key, of=side)) for key in self._keys]
             aliased = (

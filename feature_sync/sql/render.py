@@ -17,16 +17,20 @@ _LINE = 100
 _JINJA = re.compile(r"\{(?=[{%#])")
 
 
-def render(query: Statement, *, dialect: str, is_template: bool = False) -> str:
+def render(query: Statement, *, dialect: str, is_template: bool = False, database: str | None = None) -> str:
     """Write a query or a statement as text that ends in a newline; the same one always gives the same bytes.
 
-    A template is a dbt model: whatever its literals hold, dbt's Jinja must leave it alone.
+    A table that names its schema alone stands in the `database`. A template is a dbt model: whatever its literals hold,
+    dbt's Jinja must leave it alone.
 
     Raises:
         RequestError: There is no such dialect here.
     """
     written = dialect_named(dialect)
     copy = query.copy()
+    for table in copy.find_all(exp.Table) if database else ():
+        if table.db and not table.catalog:
+            table.set("catalog", exp.to_identifier(database, quoted=True))
     for identifier in copy.find_all(exp.Identifier):
         if not identifier.quoted:
             identifier.set("this", written.fold(identifier.this))

@@ -181,14 +181,14 @@ class TrainingSet:
         if self.rows is not None:
             keys = spine_keys(service, adapter=self.adapter)
             uuids = {name: data_type for name, (kind, data_type) in keys.items() if kind.kind == "uuid"}
-            warehouse.load(_SPINE_TABLE, self.rows.read({name: kind for name, (kind, _) in keys.items()}), uuids)
+            name = warehouse.load(_SPINE_TABLE, self.rows.read({name: kind for name, (kind, _) in keys.items()}), uuids)
         elif self.spine.query is not None:
             spine = self._typed_spine(warehouse.describe)
             check_question(service, spine, adapter=self.adapter)
-            warehouse.keep(_SPINE_TABLE, render(every_row(spine, adapter=self.adapter), dialect=self.adapter))
+            name = warehouse.keep(_SPINE_TABLE, render(every_row(spine, adapter=self.adapter), dialect=self.adapter))
         else:
             return self._typed_spine(warehouse.describe)
-        table = replace(self.spine.relation, name=f'"{_SPINE_TABLE}"', columns={}, columns_are_complete=False)
+        table = replace(self.spine.relation, name=name, columns={}, columns_are_complete=False)
         return self._typed_spine(warehouse.describe, replace(self.spine, relation=table, query=None))
 
     def _typed_service(self, describe: Describe) -> FeatureService:

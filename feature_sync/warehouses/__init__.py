@@ -10,6 +10,7 @@ from feature_sync.warehouses.base import Warehouse
 
 _WAREHOUSES = {
     "duckdb": ("feature_sync.warehouses.duckdb", "DuckDBWarehouse"),
+    "bigquery": ("feature_sync.warehouses.bigquery", "BigQueryWarehouse"),
     "postgres": ("feature_sync.warehouses.postgres", "PostgresWarehouse"),
 }
 

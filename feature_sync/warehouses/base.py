@@ -42,6 +42,22 @@ class Warehouse(ABC):
     def place(self) -> str:
         """Name the database, unlike all others, without secrets: by host and name, or by path."""
 
+    @property
+    def database(self) -> str | None:
+        """What a schema's name needs before it, where the connection does not imply it."""
+        return None
+
+    def label(self, **labels: str) -> None:  # noqa: B027 - most warehouses keep no such notes
+        """Say what is asked from now on is for, so that whoever pays can tell; only where the warehouse notes it."""
+
+    def bytes_to_scan(self, query: str) -> int | None:  # noqa: ARG002 - most warehouses do not charge by it
+        """Ask how many bytes a query would read, without running it; None where the warehouse does not say."""
+        return None
+
+    @abstractmethod
+    def tables(self, schema: str) -> set[str]:
+        """Return the names of the tables in a schema; none where there is no such schema."""
+
     @abstractmethod
     def describe(self, query: str) -> Mapping[str, str]:
         """Return the types of a query's columns by name, in the warehouse's own words, without running it whole."""
@@ -59,12 +75,14 @@ class Warehouse(ABC):
         """Stream a result as Arrow batches with exact types; memory is bounded by the batch."""
 
     @abstractmethod
-    def keep(self, name: str, query: str) -> None:
-        """Evaluate a query once, into a temporary table that is gone when the connection is."""
+    def keep(self, name: str, query: str) -> str:
+        """Evaluate a query once, into a temporary table that is gone when the connection is; returns how to name it."""
 
     @abstractmethod
-    def load(self, name: str, rows: pyarrow.RecordBatchReader, types: Mapping[str, str]) -> None:
+    def load(self, name: str, rows: pyarrow.RecordBatchReader, types: Mapping[str, str]) -> str:
         """Fill a temporary table that is gone when the connection is; memory is bounded by the batch.
+
+        Returns how to name the table.
 
         `types` holds, in the warehouse's own words, those of columns whose values come as text. What reading the rows
         raises comes through unchanged.
@@ -76,7 +94,11 @@ class Warehouse(ABC):
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:
-        """Let all statements inside see one snapshot, and take effect together or not at all."""
+        """Let all statements inside see one snapshot, and take effect together or not at all.
+
+        Where the warehouse has no such transactions (its dialect says so), each statement takes effect by itself, and
+        what goes wrong drops the tables that were made inside.
+        """
 
     @abstractmethod
     def execute(self, statement: str) -> int:

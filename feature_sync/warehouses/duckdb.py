@@ -97,6 +97,12 @@ class DuckDBWarehouse(Warehouse):
         """The file's path."""
         return f"duckdb {self._path.resolve()}"
 
+    def tables(self, schema: str) -> set[str]:
+        """Look them up in the catalog."""
+        query = "select table_name from information_schema.tables where table_schema = ?"
+        with _translating():
+            return {name for (name,) in self._connection.execute(query, [schema]).fetchall()}
+
     def describe(self, query: str) -> Mapping[str, str]:
         """Ask DuckDB to bind the query, without running it."""
         with _translating():
@@ -128,12 +134,13 @@ class DuckDBWarehouse(Warehouse):
 
         yield pyarrow.RecordBatchReader.from_batches(reader.schema, batches())
 
-    def keep(self, name: str, query: str) -> None:
+    def keep(self, name: str, query: str) -> str:
         """Create a temporary table, which a file opened for reading allows too: it is no part of the file."""
         with _translating():
             self._connection.execute(f"create temp table {_quoted(name)} as {query}")
+        return _quoted(name)
 
-    def load(self, name: str, rows: pyarrow.RecordBatchReader, types: Mapping[str, str]) -> None:
+    def load(self, name: str, rows: pyarrow.RecordBatchReader, types: Mapping[str, str]) -> str:
         """Insert batch after batch, straight from Arrow."""
         self._insert(f"create temp table {_quoted(name)} as", rows.schema.empty_table())
         for column, data_type in types.items():
@@ -142,6 +149,7 @@ class DuckDBWarehouse(Warehouse):
                     self._connection.execute(f"alter table {_quoted(name)} alter {_quoted(column)} type {data_type}")
         for batch in rows:
             self._insert(f"insert into {_quoted(name)}", batch)
+        return _quoted(name)
 
     def _insert(self, into: str, rows: pyarrow.Table | pyarrow.RecordBatch) -> None:
         with _translating():

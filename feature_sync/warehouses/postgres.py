@@ -127,6 +127,12 @@ class PostgresWarehouse(Warehouse):
         """Host, port and database."""
         return self._place
 
+    def tables(self, schema: str) -> set[str]:
+        """Look them up in the catalog."""
+        query = "select table_name from information_schema.tables where table_schema = %s"
+        with _translating(), self._connection.transaction():
+            return {name for (name,) in self._connection.execute(query, [schema]).fetchall()}
+
     def describe(self, query: str) -> Mapping[str, str]:
         """Ask for the query's columns, without running it whole."""
         return {column.name: column.type_display for column in self._described(query)}
@@ -161,13 +167,14 @@ class PostgresWarehouse(Warehouse):
             with closing(batches()) as rows:
                 yield pyarrow.RecordBatchReader.from_batches(schema, rows)
 
-    def keep(self, name: str, query: str) -> None:
+    def keep(self, name: str, query: str) -> str:
         """Create a temporary table, and let the planner know what is in it."""
         with self._writing_temporarily():
             self._execute(SQL("create temp table {} as {}").format(Identifier(name), SQL(query)))
             self._execute(SQL("analyze {}").format(Identifier(name)))
+        return Identifier(name).as_string()
 
-    def load(self, name: str, rows: pyarrow.RecordBatchReader, types: Mapping[str, str]) -> None:
+    def load(self, name: str, rows: pyarrow.RecordBatchReader, types: Mapping[str, str]) -> str:
         """Copy batch after batch in as CSV, which Arrow writes much faster than Python writes rows."""
         import pyarrow.csv
 
@@ -183,6 +190,7 @@ class PostgresWarehouse(Warehouse):
                 with _translating(), self._connection.cursor() as cursor, cursor.copy(into) as copy:
                     copy.write(text.getbuffer())
             self._execute(SQL("analyze {}").format(Identifier(name)))
+        return Identifier(name).as_string()
 
     def snapshot(self) -> AbstractContextManager[None]:
         """Read in one transaction."""

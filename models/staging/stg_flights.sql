@@ -33,7 +33,7 @@ with_arrival_date as (
         case
             when {{ at_clock('cast(departure_clock as date)', 'sched_arr_time') }} > departure_clock
                 then cast(departure_clock as date)
-            else cast(departure_clock as date) + 1
+            else {{ next_day('cast(departure_clock as date)') }}
         end as arrival_date
     from seen_from_destination
 ),

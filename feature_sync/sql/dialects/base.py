@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -46,6 +46,8 @@ class Dialect:
     """Whether DISTINCT ON picks the first row of each key, cheaper than numbering all rows does."""
     hashes_rows: ClassVar[bool] = True
     """Whether the hash of a pushed row is kept to tell later that it has changed; else all its values are compared."""
+    has_transactions: ClassVar[bool] = True
+    """Whether several statements can take effect together, and keys can be kept unique."""
     materializes: ClassVar[bool] = False
     """Whether a step can be marked as one to evaluate once."""
 
@@ -144,6 +146,16 @@ class Dialect:
         )
         array = exp.Array(expressions=[exp.select(converted).from_(items).order_by(exp.column(place))])
         return exp.Case(ifs=[exp.If(this=value.copy().is_(exp.null()).not_(), true=array)])
+
+    def layout(self, keys: Sequence[str]) -> exp.Properties | None:
+        """Say how a table of a push is stored: found by its join keys, and gone some day should nobody drop it."""
+        del keys
+        return None
+
+    def kept(self, table: exp.Table) -> exp.Expr | None:
+        """Write the statement that lets a table stay until it is dropped, where its layout lets it go by itself."""
+        del table
+        return None
 
     def finished(self, query: exp.Select) -> exp.Select:
         """Add what a whole query needs for its joins to mean what they mean elsewhere."""
