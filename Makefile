@@ -13,7 +13,7 @@ demo: .venv/.demo ## Build the example on DuckDB, push it to an embedded Redis, 
 	@$(BIN)/python scripts/demo.py
 
 test: .venv/.test .venv-bigquery/.made ## Run all tests, against real servers that the tests start and stop
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 proof: .venv/.test .venv-bigquery/.made ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
 	@$(BIN)/python -m pytest -m slow -rP --numprocesses 2 --dist worksteal

@@ -21,6 +21,12 @@ settings.register_profile(
 )
 settings.load_profile("databases")
 _FROM_OUTSIDE = ("DBT_", "FEATURE_SYNC_", "PG")
+_LONGEST_FILES = ("test_point_in_time.py", "test_push_protocol.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest: of two processes, none should be left alone with them in the end."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST_FILES)
 
 
 @pytest.fixture(scope="session", autouse=True)
