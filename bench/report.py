@@ -85,6 +85,8 @@ def write_json(tables: list[Table], path: Path) -> None:
 def write_docs(tables: Mapping[str, list[Table]], path: Path, *, order: Iterable[str]) -> None:
     """Put the tables of each section in the place of those in the docs; those of other sections stay."""
     text, mark, figures = path.read_text(encoding="utf-8").partition(_FIGURES_BEGIN)
+    if not mark:
+        raise ValueError(f"{path} has no line {_FIGURES_BEGIN}")
     _, *known = re.split(r"<!-- section: (\w+) -->\n", figures)
     sections = dict(zip(known[::2], known[1::2], strict=True))
     sections |= {name: "".join(["\n", *(each.markdown() for each in some)]) for name, some in tables.items()}
