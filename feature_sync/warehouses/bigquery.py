@@ -305,7 +305,7 @@ class BigQueryWarehouse(Warehouse):
                 self._run(f"drop table if exists {table}")
         self._temporary.clear()
         if self._storage is not None:
-            self._storage.transport.close()
+            self._storage.transport.close()  # type: ignore[no-untyped-call]
         self._client.close()  # type: ignore[no-untyped-call]
 
     def _run(self, statement: str, *, page_size: int | None = None) -> bigquery.table.RowIterator:
@@ -336,7 +336,7 @@ class BigQueryWarehouse(Warehouse):
         if self._storage is None and not self._settings.api_endpoint:
             from google.cloud.bigquery_storage import BigQueryReadClient
 
-            self._storage = BigQueryReadClient(credentials=self._credentials)
+            self._storage = BigQueryReadClient(credentials=self._credentials)  # type: ignore[no-untyped-call]
         return self._storage
 
     def _temporary_table(self, name: str) -> str:
