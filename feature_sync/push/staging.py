@@ -213,6 +213,16 @@ class Staging:
             return known.rows
         return int(self._statements.fetch(self._view_tables.count_rows(known.table, now=self._now))[0][1])
 
+    def bytes_to_scan(self) -> int | None:
+        """Ask how many bytes of the view staging all rows would read; None where the warehouse does not say."""
+        count = candidates(self._query, now=self._clock.now)
+        reads = [latest_rows(self._query, now=self._clock.now), count]
+        if not self._query.dialect.has_transactions:  # they are counted again, after the rows are written
+            reads.append(count)
+        found = [self._statements.warehouse.bytes_to_scan(self._statements.text(query)) for query in reads]
+        known = [each for each in found if each is not None]
+        return sum(known) if len(known) == len(found) else None
+
     def preview(self) -> Preview:
         """Tell what would be staged, and write nothing.
 
