@@ -14,10 +14,10 @@ from tests.support.projects import PROJECTS, build_project
 NOW = "2024-01-01T12:30:00Z"
 
 
-@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+@pytest.fixture(scope="module", params=["duckdb", "postgres", "bigquery"])
 def project(request, tmp_path_factory):
     """A project with a view of every kind; its snapshot has seen one change and one deletion."""
-    environment = request.getfixturevalue("postgres").environment if request.param == "postgres" else {}
+    environment = {} if request.param == "duckdb" else request.getfixturevalue(request.param).environment
     folder = tmp_path_factory.mktemp(f"histories_on_{request.param}")
     built = build_project(PROJECTS / "histories", folder, target=request.param, environment=environment)
     (folder / "seeds" / "owners.csv").write_text("sensor,changed_at,owner\nattic,2024-01-01 12:00:00,Eve\n")

@@ -31,7 +31,7 @@ PATIENT = {"lease": 0.3, "wait": True, "allow_removals": True}  # a killed pushe
 
 @pytest.fixture(params=["duckdb", "postgres"])
 def meters(request, tmp_path, monkeypatch):
-    environment = request.getfixturevalue("postgres").environment if request.param == "postgres" else {}
+    environment = {} if request.param == "duckdb" else request.getfixturevalue(request.param).environment
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     built = build_meters(tmp_path / "meters", request.param, environment)

@@ -31,7 +31,7 @@ NEEDED = (
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def built(request, tmp_path_factory) -> BuiltProject:
-    environment = request.getfixturevalue("postgres").environment if request.param == "postgres" else {}
+    environment = {} if request.param == "duckdb" else request.getfixturevalue(request.param).environment
     return build_meters(tmp_path_factory.mktemp(f"meters_on_{request.param}"), request.param, environment)
 
 

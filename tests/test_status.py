@@ -23,7 +23,7 @@ ROWS = [("a", 1, NOON, 1.5, 3, "red"), ("b", 2, NOON - timedelta(hours=1), None,
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def stock(request, tmp_path_factory):
-    environment = request.getfixturevalue("postgres").environment if request.param == "postgres" else {}
+    environment = {} if request.param == "duckdb" else request.getfixturevalue(request.param).environment
     folder = tmp_path_factory.mktemp(f"status_of_stock_on_{request.param}")
     return build_project(PROJECTS / "stock", folder, target=request.param, environment=environment)
 

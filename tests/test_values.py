@@ -30,7 +30,7 @@ MOMENT = datetime(2024, 1, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def project(request, tmp_path_factory):
-    environment = request.getfixturevalue("postgres").environment if request.param == "postgres" else {}
+    environment = {} if request.param == "duckdb" else request.getfixturevalue(request.param).environment
     folder = tmp_path_factory.mktemp(f"types_on_{request.param}")
     return build_project(PROJECTS / "types", folder, target=request.param, environment=environment)
 

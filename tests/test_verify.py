@@ -39,7 +39,7 @@ COUNTS = ("matching", "different", "missing", "extra", "expired")
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def target(request):
-    environment = request.getfixturevalue("postgres").environment if request.param == "postgres" else {}
+    environment = {} if request.param == "duckdb" else request.getfixturevalue(request.param).environment
     return request.param, environment
 
 

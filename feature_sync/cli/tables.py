@@ -132,7 +132,10 @@ def _outcome(pushed: Pushed) -> str:
     if pushed.full is None and not pushed.written and not pushed.deleted:
         return "unchanged"
     what = "the changes" if pushed.full is None else f"all rows: {pushed.full}"
-    return f"would send {what}; about {size(pushed.memory)} of Redis's memory" if pushed.is_dry_run else f"sent {what}"
+    if not pushed.is_dry_run:
+        return f"sent {what}"
+    scanned = "" if pushed.bytes_to_scan is None else f"; {size(pushed.bytes_to_scan)} scanned"
+    return f"would send {what}; about {size(pushed.memory)} of Redis's memory{scanned}"
 
 
 def size(count: float) -> str:

@@ -39,7 +39,8 @@ class Pushed:
 
     `held_back` says why nothing was written, `failed` what went wrong. `full` says why every row was sent; None where
     only changes were. `kept` counts the rows that Redis held already. `bytes` are those of the keys and values written.
-    `push` is the id of the push. `seconds` holds the duration of each phase: stage, send and commit.
+    `bytes_to_scan` are those that the warehouse would read, where it says so beforehand. `push` is the id
+    of the push. `seconds` holds the duration of each phase: stage, send and commit.
     """
 
     feature_view: str
@@ -47,6 +48,7 @@ class Pushed:
     deleted: int = 0
     kept: int = 0
     bytes: int = 0
+    bytes_to_scan: int | None = None
     held_back: str | None = None
     failed: str | None = None
     full: str | None = None

@@ -208,6 +208,16 @@ class Staging:
             return known.rows
         return int(self._statements.fetch(self._view_tables.count_rows(known.table, now=self._now))[0][1])
 
+    def bytes_to_scan(self) -> int | None:
+        """Ask how many bytes of the view staging all rows would read; None where the warehouse does not say."""
+        count = candidates(self._query, now=self._clock.now)
+        reads = [latest_rows(self._query, now=self._clock.now), count]
+        if not self._query.dialect.has_transactions:  # they are counted again, after the rows are written
+            reads.append(count)
+        found = [self._statements.warehouse.bytes_to_scan(self._statements.text(query)) for query in reads]
+        known = [each for each in found if each is not None]
+        return sum(known) if len(known) == len(found) else None
+
     def preview(self) -> Preview:
         """Tell what would be staged, and write nothing.
 
@@ -309,7 +319,8 @@ class Staging:
         now = f"{self._now:%Y-%m-%d %H:%M:%S}Z"
         if not self._query.has_times:
             raise HeldBack("the table holds no row with a key")
-        newest = self._statements.fetch(newest_event(self._query))[0][0]
+        every_row = self._statements.query_of(self._query.view)
+        newest = self._statements.fetch(newest_event(every_row))[0][0]
         if newest is None:
             raise HeldBack("the table holds no row with a key and an event timestamp")
         raise HeldBack(f"no row answers at {now}; the newest is of {from_microseconds(newest):%Y-%m-%d %H:%M:%S}Z")

@@ -114,7 +114,10 @@ class ViewPush:
         setting = self._setting
         with setting.open_warehouse() as warehouse, warehouse.snapshot(), self._timing("stage"):
             try:
-                preview = self._staging(warehouse, self._redis_facts()).preview()
+                warehouse.label(feature_view=self.reference)
+                staging = self._staging(warehouse, self._redis_facts())
+                to_scan = staging.bytes_to_scan()
+                preview = staging.preview()
             except HeldBack as reason:
                 return Pushed(feature_view=self.reference, held_back=str(reason), is_dry_run=True)
             is_full = preview.full is not None
@@ -126,6 +129,7 @@ class ViewPush:
             deleted=sent.deleted if is_full else preview.deleted,
             kept=0 if is_full else preview.rows - sent.written,
             bytes=sent.bytes,
+            bytes_to_scan=to_scan,
             full=preview.full,
             seconds=self._seconds,
             is_dry_run=True,

@@ -144,7 +144,7 @@ class BigQueryWarehouse(Warehouse):
         )
         seconds = settings.job_retry_deadline_seconds
         self._retry = DEFAULT_RETRY.with_timeout(seconds) if seconds else DEFAULT_RETRY
-        self._job_retry = DEFAULT_JOB_RETRY.with_timeout(seconds) if seconds else DEFAULT_JOB_RETRY
+        self._job_retry = None if seconds else DEFAULT_JOB_RETRY  # Google's client bounds it by ten minutes at least
         self._storage: BigQueryReadClient | None = None
         self._labels = {"feature_sync": _label(version("feature-sync"))}
         self._temporary: list[str] = []

@@ -5,14 +5,22 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
+from contextlib import closing
 from urllib.error import URLError
 from urllib.request import urlopen
+
+import sqlglot
+from google.api_core.client_options import ClientOptions
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+from sqlglot import exp
 
 from feature_sync.online.server import _free_port
 from tests.support.projects import EXAMPLE
 
 _PROGRAM = EXAMPLE / ".venv-bigquery" / "bin" / "crucible"
 _SECONDS_TO_START = 60
+PROJECT = "feature-sync-example"
 
 
 class BigQueryServer:
@@ -43,20 +51,50 @@ class BigQueryServer:
         """The variables that the projects' profiles read."""
         return {"FEATURE_SYNC_BIGQUERY_ENDPOINT": self.endpoint}
 
-    def client(self):
-        """Google's own client, for a test that looks or changes by hand."""
-        from google.auth.credentials import AnonymousCredentials
-        from google.cloud import bigquery
-
-        return bigquery.Client(
-            project="feature-sync-example",
-            credentials=AnonymousCredentials(),
-            client_options={"api_endpoint": self.endpoint},
-        )
-
     def _is_up(self) -> bool:
         try:
             with urlopen(f"{self.endpoint}/_crucible/health"):
                 return True
         except URLError:
             return False
+
+
+def connect(endpoint: str) -> bigquery.Client:
+    """Google's own client, for a test that looks or changes by hand."""
+    options = ClientOptions(api_endpoint=endpoint)
+    return bigquery.Client(project=PROJECT, credentials=AnonymousCredentials(), client_options=options)
+
+
+def run(endpoint: str, *statements: str) -> list[tuple]:
+    """Run statements; returns the last result."""
+    rows = []
+    with closing(connect(endpoint)) as client:
+        for statement in statements:
+            if statement.startswith("drop schema"):
+                client.delete_dataset(statement.split()[-2], delete_contents=True, not_found_ok=True)
+            else:
+                rows = [row.values() for row in client.query(as_merge(statement), job_retry=None).result()]
+    return rows
+
+
+def tables(endpoint: str, dataset: str) -> list[str]:
+    """The names of a dataset's tables."""
+    with closing(connect(endpoint)) as client:
+        return [each.table_id for each in client.list_tables(dataset)]
+
+
+def as_merge(statement: str) -> str:
+    """Write a DELETE or an UPDATE as the MERGE that does the same: the emulator takes no other."""
+    parsed = sqlglot.parse_one(statement, read="bigquery")
+    if not isinstance(parsed, (exp.Delete, exp.Update)):
+        return statement
+    where = parsed.args.get("where")
+    found = where.this if where is not None else exp.true()
+    changed = exp.Update(expressions=parsed.expressions) if isinstance(parsed, exp.Update) else exp.var("DELETE")
+    merge = exp.Merge(
+        this=parsed.this,
+        using=exp.select(exp.alias_(exp.Literal.number(1), "one")).subquery("here"),
+        on=found,
+        whens=exp.Whens(expressions=[exp.When(matched=True, then=changed)]),
+    )
+    return merge.sql(dialect="bigquery")

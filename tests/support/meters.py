@@ -13,6 +13,7 @@ import redis
 
 from feature_sync import FeatureStore
 from feature_sync.push import Pushed
+from tests.support import emulator
 from tests.support.naive import differences
 from tests.support.projects import PROJECTS, BuiltProject, build_project
 
@@ -61,6 +62,10 @@ class Meters:
         return "main" if self.project.target == "duckdb" else self.project.environment.get("METERS_SCHEMA", "meters")
 
     @property
+    def text_type(self) -> str:
+        return "string" if self.project.target == "bigquery" else "text"
+
+    @property
     def sync_schema(self) -> str:
         return f"{self.schema}_feature_sync"
 
@@ -75,11 +80,20 @@ class Meters:
                     result = connection.execute(text)
                 return result.fetchall()
         environment = self.project.environment
+        if self.project.target == "bigquery":
+            return emulator.run(environment["FEATURE_SYNC_BIGQUERY_ENDPOINT"], *texts)
         login = {name: environment[f"PG{name.upper()}"] for name in ("host", "port", "user", "password")}
         with psycopg.connect(**login, dbname=environment["PGDATABASE"]) as connection:
             for text in texts:
                 result = connection.execute(text)
             return result.fetchall() if result.description else []
+
+    def sync_tables(self) -> list[str]:
+        """The names of the tables that pushes have made."""
+        if self.project.target == "bigquery":
+            return emulator.tables(self.project.environment["FEATURE_SYNC_BIGQUERY_ENDPOINT"], self.sync_schema)
+        query = f"select table_name from information_schema.tables where table_schema = '{self.sync_schema}'"
+        return [name for (name,) in self.run(query)]
 
     def reset(self) -> None:
         """Let no push have been, and no reading."""
@@ -91,9 +105,14 @@ class Meters:
 
     def many(self, count: int) -> None:
         """Insert a reading of each of many meters."""
-        source = f"range({count})" if self.project.target == "duckdb" else f"generate_series(0, {count - 1})"
-        moment = f"timestamp '{NOON}'"
-        self.run(f"insert into {{t}} select 'm' || i, {moment}, {moment}, i, 'note' from {source} as numbers(i)")
+        sources = {
+            "duckdb": f"range({count}) as numbers(i)",
+            "postgres": f"generate_series(0, {count - 1}) as numbers(i)",
+            "bigquery": f"unnest(generate_array(0, {count - 1})) as i",
+        }
+        source, moment = sources[self.project.target], f"timestamp '{NOON}'"
+        meter = f"concat('m', cast(i as {self.text_type}))"
+        self.run(f"insert into {{t}} select {meter}, {moment}, {moment}, i, 'note' from {source}")
 
     def push(self, *names: str, **options) -> Pushed:
         """Push one view, `latest_readings` unless named, which must not be held back; Redis is right afterwards."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +22,7 @@ import redis
 
 from feature_sync import FeatureStore
 from feature_sync.definitions import FeatureView
+from tests.support.emulator import connect
 from tests.support.oracle import answer, instant
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -74,6 +76,10 @@ def read_table(store: FeatureStore, view: FeatureView) -> list[dict]:
             connection.execute("set TimeZone = 'UTC'")
             cursor = connection.execute(f"select * from {view.relation.name}")
             names, rows = [column[0] for column in cursor.description], cursor.fetchall()
+    elif store.target.adapter == "bigquery":
+        with closing(connect(settings["api_endpoint"])) as client:
+            result = client.query(f"select * from {view.relation.name}").result()
+            names, rows = [field.name for field in result.schema], [row.values() for row in result]
     else:
         login = {name: settings[name] for name in ("host", "port", "user", "password", "dbname")}
         with psycopg.connect(**login) as connection, connection.cursor(binary=True) as cursor:

@@ -1,0 +1,134 @@
+"""BigQuery as a service: what it refuses is said in one line with the cure, jobs are labelled, nothing is half done."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from feature_sync.errors import WarehouseError
+from tests.support import emulator
+from tests.support.gateway import Gateway
+from tests.support.meters import Meters, build_meters
+
+NOON = datetime(2024, 1, 1, 12)
+
+
+@pytest.fixture(scope="module")
+def gateway(bigquery):
+    with Gateway(bigquery) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def built(gateway, tmp_path_factory):
+    environment = {**gateway.environment, "METERS_SCHEMA": "watched_meters"}
+    return build_meters(tmp_path_factory.mktemp("watched_meters"), "bigquery", environment)
+
+
+@pytest.fixture
+def meters(built, gateway, redis_url, monkeypatch):
+    for name, value in built.environment.items():
+        monkeypatch.setenv(name, value)
+    gateway.heal()
+    opened = Meters(built, redis_url)
+    opened.reset()
+    opened.many(10)
+    gateway.jobs.clear()
+    yield opened
+    gateway.heal()
+    opened.close()
+
+
+REFUSALS = [
+    pytest.param("quotaExceeded", 403, "Quota exceeded: your project", "wait until the quota is free", id="quota"),
+    pytest.param("rateLimitExceeded", 429, "Exceeded rate limits", "fewer --threads", id="too many requests"),
+    pytest.param("accessDenied", 403, "Access Denied: Dataset p:d", "grant the account", id="no permission"),
+    pytest.param("notFound", 404, "Not found: Dataset p:d in location US", "set location", id="elsewhere"),
+    pytest.param("backendError", 503, "Error encountered during execution", "run this again", id="backend error"),
+    pytest.param("stopped", None, "Job execution was cancelled", "nothing of it counts", id="cancelled"),
+    pytest.param("bytesBilledLimitExceeded", None, "Query exceeded limit", "maximum_bytes", id="cost"),
+]
+
+
+@pytest.mark.parametrize(("reason", "status", "message", "cure"), REFUSALS)
+def test_what_bigquery_refuses_is_one_line_that_says_what_to_do(meters, gateway, reason, status, message, cure):
+    gateway.fail(reason, message, status=status)
+    with pytest.raises(WarehouseError) as refused:
+        list(meters.store.push(["latest_readings"]))
+    assert message in str(refused.value)
+    assert cure in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("statement", ["CREATE TABLE", "MERGE", "_changes_", "SELECT"])
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_job_that_is_cancelled_midway_leaves_nothing_half_committed(meters, gateway, statement, times):
+    meters.push()
+    meters.run("update {t} set kwh = 7 where meter = 'm1'", "delete from {t} where meter = 'm2'")
+    passed = 0
+
+    def nth(job):
+        nonlocal passed
+        passed += statement in job["configuration"].get("query", {}).get("query", "")
+        return passed == times
+
+    gateway.fail_if(nth, "stopped", "Job execution was cancelled")
+    with suppress(WarehouseError):  # what only tidies up may not be reached
+        list(meters.store.push(["latest_readings"]))
+    gateway.heal()
+    meters.push()
+    assert meters.value("m1") == (7.0, "present")
+    assert meters.value("m2") == (None, "missing")
+    assert meters.push().written == 0
+    assert len(meters.sync_tables()) <= 4
+
+
+def test_what_fails_in_passing_is_asked_again(meters, gateway):
+    gateway.fail("backendError", "Error encountered during execution. Retrying may solve it", status=503, times=2)
+    assert meters.push().written == 10
+
+
+def test_every_job_says_what_it_is_for(meters, gateway):
+    (pushed,) = meters.store.push(["latest_readings"])
+    labels = [job["configuration"]["labels"] for job in gateway.jobs]
+    assert {each["feature_sync"] for each in labels} == {"0_1_0"}
+    assert {each.get("feature_view") for each in labels} == {None, "latest_readings"}
+    assert {each.get("push") for each in labels} == {None, pushed.push}
+
+
+def test_a_spine_from_a_file_is_loaded_as_parquet_and_gone_afterwards(meters, gateway, bigquery, tmp_path):
+    path = tmp_path / "spine.parquet"
+    moments = [NOON + timedelta(hours=1), NOON - timedelta(hours=1), None]
+    spine = {"meter": ["m1", "m2", None], "event_timestamp": pyarrow.array(moments, pyarrow.timestamp("us"))}
+    pyarrow.parquet.write_table(pyarrow.table({**spine, "label": [1.5, None, 2.5]}), path)
+    answered = meters.store.get_training_set("latest_readings", path).to_arrow().to_pylist()
+    assert sorted((row["meter"], row["label"], row["kwh"]) for row in answered if row["meter"]) == [
+        ("m1", 1.5, 1.0), ("m2", None, None),
+    ]  # fmt: skip
+    assert len(answered) == 3
+    (load,) = [job["configuration"] for job in gateway.jobs if "load" in job["configuration"]]
+    assert load["labels"]["feature_sync"] == "0_1_0"
+    assert not [each for each in emulator.tables(bigquery.endpoint, "watched_meters") if "spine" in each]
+
+
+def test_a_dry_run_shows_the_bytes_that_bigquery_would_scan(meters, gateway, built, redis_url):
+    gateway.bytes_to_scan = 12_345_678
+    done = built.feature_sync("push", "latest_readings", "--dry-run", "--redis-url", redis_url)
+    assert "37.0 MB scanned" in done.stdout, done.stdout + done.stderr
+    told = built.feature_sync("push", "latest_readings", "--dry-run", "--redis-url", redis_url, "--json")
+    assert json.loads(told.stdout)[0]["bytes_to_scan"] == 3 * 12_345_678
+
+
+def test_staging_reads_only_the_partitions_in_which_a_row_may_answer(meters, gateway):
+    list(meters.store.push(["hourly_readings"], as_of="2024-01-01T12:30:00Z"))
+    statements = [job["configuration"]["query"]["query"] for job in gateway.jobs if "query" in job["configuration"]]
+    reads = [each for each in statements if "`hourly_readings`" in each and not each.startswith(("MERGE", "select"))]
+    assert len(reads) == 3  # the rows, and their count before and after
+    for read in reads:
+        assert "`read_at` >= CAST('2024-01-01 11:30:00.000000+00:00' AS TIMESTAMP)" in read
+        assert "`read_at` <= CAST('2024-01-01 12:30:00.000000+00:00' AS TIMESTAMP)" in read
