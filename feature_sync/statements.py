@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from feature_sync.definitions import FeatureView
+from feature_sync.definitions import FeatureView, Period
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.render import Query, Statement, render
 from feature_sync.sql.view_query import ViewQuery
@@ -20,8 +20,10 @@ class Statements:
         self.warehouse = warehouse
         self.dialect = warehouse.dialect
 
-    def query_of(self, view: FeatureView) -> ViewQuery:
+    def query_of(self, view: FeatureView, *, asked: Period | None = None) -> ViewQuery:
         """Make the expressions of a view, and ask for the types that the project does not declare.
+
+        Rows that cannot answer any moment `asked` need not be read.
 
         Raises:
             DefinitionError: The view does not fit its table.
@@ -30,7 +32,7 @@ class Statements:
             view = view.with_types(
                 self.warehouse.describe(self.text(every_column(view.relation, dialect=self.dialect)))
             )
-        return ViewQuery(view, adapter=self.dialect)
+        return ViewQuery(view, adapter=self.dialect, asked=asked)
 
     def text(self, expression: Statement) -> str:
         """Write an expression in the warehouse's dialect."""

@@ -122,3 +122,13 @@ def test_a_dry_run_shows_the_bytes_that_bigquery_would_scan(meters, gateway, bui
     assert "37.0 MB scanned" in done.stdout, done.stdout + done.stderr
     told = built.feature_sync("push", "latest_readings", "--dry-run", "--redis-url", redis_url, "--json")
     assert json.loads(told.stdout)[0]["bytes_to_scan"] == 3 * 12_345_678
+
+
+def test_staging_reads_only_the_partitions_in_which_a_row_may_answer(meters, gateway):
+    list(meters.store.push(["hourly_readings"], as_of="2024-01-01T12:30:00Z"))
+    statements = [job["configuration"]["query"]["query"] for job in gateway.jobs if "query" in job["configuration"]]
+    reads = [each for each in statements if "`hourly_readings`" in each and not each.startswith(("MERGE", "select"))]
+    assert len(reads) == 3  # the rows, and their count before and after
+    for read in reads:
+        assert "`read_at` >= CAST('2024-01-01 11:30:00.000000+00:00' AS TIMESTAMP)" in read
+        assert "`read_at` <= CAST('2024-01-01 12:30:00.000000+00:00' AS TIMESTAMP)" in read

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Event
 
 from feature_sync.dbt.run_results import Gate
-from feature_sync.definitions import FeatureView
+from feature_sync.definitions import FeatureView, Period
 from feature_sync.errors import ArtifactsChanged, FeatureSyncError
 from feature_sync.push.report import Pushed
 from feature_sync.push.view_push import Setting, ViewPush
@@ -65,7 +65,8 @@ class Pusher:
             return []
         with self._setting.open_warehouse() as warehouse:
             statements = Statements(warehouse)
-            queries = [statements.query_of(view) for view in views]
+            now = self._setting.clock.now
+            queries = [statements.query_of(view, asked=Period(now, now)) for view in views]
             check_entity_types(queries)
             if not self._setting.options.dry_run:
                 create_states(statements, PushTables(self._setting.options.schema))

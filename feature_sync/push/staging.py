@@ -325,7 +325,8 @@ class Staging:
         now = f"{self._clock.now:%Y-%m-%d %H:%M:%S}Z"
         if not self._query.has_times:
             raise HeldBack("the table holds no row with a key")
-        newest = self._statements.fetch(newest_event(self._query))[0][0]
+        every_row = self._statements.query_of(self._query.view)
+        newest = self._statements.fetch(newest_event(every_row))[0][0]
         if newest is None:
             raise HeldBack("the table holds no row with a key and an event timestamp")
         raise HeldBack(f"no row answers at {now}; the newest is of {from_microseconds(newest):%Y-%m-%d %H:%M:%S}Z")
