@@ -34,6 +34,8 @@ def finish(name: str, dataset: str) -> None:
     for each in (dataset, f"{dataset}_feature_sync"):
         client.delete_dataset(f"{settings.project}.{each}", delete_contents=True, not_found_ok=True)
         print(f"removed {each}")
+    if settings.api_endpoint:
+        return  # an emulator bills nothing
     jobs = [job for job in client.list_jobs(max_results=1000) if dataset in (getattr(job, "query", None) or "")]
     print(f"{len(jobs)} jobs, {sum(job.total_bytes_billed or 0 for job in jobs):,} bytes billed")
 

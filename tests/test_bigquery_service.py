@@ -65,6 +65,7 @@ def test_what_bigquery_refuses_is_one_line_that_says_what_to_do(meters, gateway,
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statement", ["CREATE TABLE", "MERGE", "_changes_", "SELECT"])
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_a_job_that_is_cancelled_midway_leaves_nothing_half_committed(meters, gateway, statement, times):

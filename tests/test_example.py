@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import closing
 from datetime import datetime
 
 import duckdb
@@ -12,6 +13,7 @@ import pytest
 
 from feature_sync import FeatureStore
 from tests.support import oracle
+from tests.support.emulator import connect
 
 SERVICE = "departure_delay_model"
 FLIGHT = "2013-01-31_B6_1006_JFK"
@@ -174,6 +176,13 @@ def test_each_view_is_asked_in_the_way_that_suits_it(project):
     assert "_carried" in carried
     assert "ASOF" not in carried
     assert "LATERAL" not in carried
+
+
+def test_on_bigquery_feature_views_are_partitioned_by_day_and_clustered_by_their_keys(example_on_bigquery):
+    with closing(connect(example_on_bigquery.environment["FEATURE_SYNC_BIGQUERY_ENDPOINT"])) as client:
+        tables = [client.get_table(f"features.{name}") for name in ("carrier_delays_v1", "aircraft_profile")]
+    assert (tables[0].time_partitioning.field, tables[0].time_partitioning.type_) == ("hour_end", "DAY")
+    assert [table.clustering_fields for table in tables] == [["carrier"], ["tailnum"]]
 
 
 def test_features_can_be_tried_without_a_pull_request(example, tmp_path):

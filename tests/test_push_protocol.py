@@ -118,6 +118,8 @@ def test_a_late_row_of_a_new_entity_is_sent_however_old_it_is(meters):
 
 
 def test_a_row_that_is_true_since_ever_answers_until_another_comes(meters):
+    if meters.project.target == "bigquery":
+        pytest.skip("its times are all finite")
     meters.run("insert into {t} values ('m1', timestamp '-infinity', timestamp '2024-01-01', 3, 'note')")
     (pushed,) = meters.store.push(["latest_readings"])
     assert (pushed.written, meters.value("m1")) == (1, (3.0, "present"))

@@ -210,8 +210,8 @@ class Staging:
 
     def bytes_to_scan(self) -> int | None:
         """Ask how many bytes of the view staging all rows would read; None where the warehouse does not say."""
-        count = candidates(self._query, now=self._clock.now)
-        reads = [latest_rows(self._query, now=self._clock.now), count]
+        count = candidates(self._query, now=self._now)
+        reads = [self._view_tables.fresh(now=self._now), count]
         if not self._query.dialect.has_transactions:  # they are counted again, after the rows are written
             reads.append(count)
         found = [self._statements.warehouse.bytes_to_scan(self._statements.text(query)) for query in reads]

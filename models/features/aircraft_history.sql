@@ -1,3 +1,5 @@
+{{ config(partition_by=partitioned_by_day('landed_at'), cluster_by=clustered_by(['tailnum'])) -}}
+
 with landings as (
     select
         tailnum,

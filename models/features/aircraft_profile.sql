@@ -1,3 +1,5 @@
+{{ config(cluster_by=clustered_by(['tailnum'])) -}}
+
 select
     tailnum,
     cast(year as integer) as year,

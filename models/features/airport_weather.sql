@@ -1,3 +1,5 @@
+{{ config(partition_by=partitioned_by_day('observed_at'), cluster_by=clustered_by(['airport'])) -}}
+
 select
     airport,
     observed_at,

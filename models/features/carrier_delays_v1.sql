@@ -1,3 +1,5 @@
+{{ config(partition_by=partitioned_by_day('hour_end'), cluster_by=clustered_by(['carrier'])) -}}
+
 with departures as (
     select
         carrier,
