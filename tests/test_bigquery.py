@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlglot import exp
 
 from feature_sync import FeatureStore
 from feature_sync.definitions import (
@@ -23,10 +24,12 @@ from feature_sync.definitions import (
     service_of,
 )
 from feature_sync.errors import Location
-from feature_sync.sql.latest import latest_rows, newest_event
+from feature_sync.sql.latest import candidates, latest_rows, newest_event
 from feature_sync.sql.point_in_time import training_query
+from feature_sync.sql.pushes import PushTables, ViewTables
 from feature_sync.sql.reach import earliest_answerable, moments_asked
 from feature_sync.sql.render import render
+from feature_sync.sql.states import forget_state, merge_state
 from feature_sync.sql.view_query import ViewQuery
 from tests.support.bigquery import GoogleSql, Refused
 from tests.support.cases import cases
@@ -145,6 +148,65 @@ def test_what_a_push_and_an_extract_ask_beforehand_is_taken_too(google, view):
         assert last == {"newest": "INT64"}
         first = google.analyse(render(earliest_answerable(service, adapter="bigquery"), dialect="bigquery"))
         assert first == {"view": "STRING", "first_available": "INT64"}
+
+
+STATE = PushTables("shop_feature_sync")
+
+
+def written(statement) -> str:
+    return render(statement, dialect="bigquery", database="a-project")
+
+
+def keep_state(google) -> None:
+    create_schema, create_state = STATE.create_state(is_keyed=False)
+    google.analyse_statement(written(create_schema))
+    google.analyse_statement(written(create_state))
+    columns = ("feature_view", "online_store", "content")
+    state = exp.select(*(exp.cast(exp.null(), "text").as_(name) for name in columns))
+    google.keep(
+        "`a-project`.shop_feature_sync.state", written(state.select(exp.cast(exp.null(), "bigint").as_("revision")))
+    )
+
+
+def test_a_state_is_written_and_forgotten_by_statements_that_are_taken(google):
+    keep_state(google)
+    state = STATE.table("state")
+    google.analyse_statement(written(merge_state(state, "shop:everything", "a-redis", 1, "{}")))
+    google.analyse_statement(written(merge_state(state, "it's", "a-redis", 2, '{"at": "\\n"}')))
+    google.analyse_statement(written(forget_state(state, "shop:everything", "a-redis")))
+    google.analyse(written(STATE.read_state("shop:everything", "a-redis")))
+    google.analyse_statement(written(STATE.drop("everything_rows_1")))
+    with pytest.raises(Refused, match="content"):
+        google.analyse_statement(written(merge_state(state, "v", "r", 1, "{}")).replace("`content`", "`contents`"))
+
+
+def test_every_statement_of_a_push_is_taken(google, view):
+    google.load(view.relation, [])
+    asked = ViewQuery(view, adapter="bigquery", asked=Period(NOW, NOW))
+    tables = ViewTables(STATE, asked)
+    google.analyse(written(candidates(asked, now=NOW)))
+    (create,) = tables.create_rows("rows_1", now=NOW)
+    google.analyse_statement(written(create))
+    for name in ("rows_1", "rows_2"):
+        google.keep(f"`a-project`.shop_feature_sync.{name}", written(tables.fresh(now=NOW)))
+    changes = tables.changes(tables.rows("rows_2"), "rows_1", None, now=NOW)
+    google.analyse_statement(written(tables.create_changes("changes_2", changes)))
+    google.keep("`a-project`.shop_feature_sync.changes_2", written(changes))
+    after_a_crash = tables.changes(tables.rows("rows_2"), "rows_1", "changes_2", now=NOW)
+    google.analyse_statement(written(tables.create_changes("changes_3", after_a_crash)))
+    for preview in (changes, tables.changes(tables.fresh(now=NOW), "rows_1", "changes_2", now=NOW)):
+        google.analyse(written(tables.rows_to_write(preview, of_changes=True)))
+        google.analyse(written(tables.count_changes(preview)))
+    sent = google.analyse(written(tables.rows_to_write("changes_2", of_changes=True)))
+    assert {sent[name] for name in ("whole", "day", "instant", "clock", "born", "since")} == {"INT64"}
+    google.analyse(written(tables.rows_to_write("rows_2", of_changes=False)))
+    google.analyse(written(tables.keys_to_delete("changes_2")))
+    google.analyse(written(tables.count_rows("rows_1", now=NOW)))
+    google.analyse(written(tables.summary("rows_1", now=NOW)))
+    google.analyse(written(tables.some_keys("rows_1", now=NOW, size=10)))
+    google.analyse(written(latest_rows(asked, now=NOW, sample=10)))
+    (keep,) = tables.keep("rows_1")
+    google.analyse_statement(written(keep))
 
 
 @given(data=st.data())

@@ -18,6 +18,7 @@ from zetasql.types import (
     NameResolutionMode,
     PrepareQueryRequest,
     ProductMode,
+    ResolvedNodeKind,
     SimpleCatalog,
     TableContent,
     TableData,
@@ -47,6 +48,19 @@ _LANGUAGE = LanguageOptions(
     product_mode=ProductMode.PRODUCT_EXTERNAL,
     enabled_language_features=FEATURES,
 )
+# Beside queries, the statements by which a push keeps its tables.
+_STATEMENTS = [
+    ResolvedNodeKind.RESOLVED_ALTER_TABLE_STMT,
+    ResolvedNodeKind.RESOLVED_CREATE_SCHEMA_STMT,
+    ResolvedNodeKind.RESOLVED_CREATE_TABLE_AS_SELECT_STMT,
+    ResolvedNodeKind.RESOLVED_CREATE_TABLE_STMT,
+    ResolvedNodeKind.RESOLVED_DROP_STMT,
+    ResolvedNodeKind.RESOLVED_MERGE_STMT,
+]
+_FOR_STATEMENTS = [
+    LanguageFeature.FEATURE_CREATE_TABLE_CLUSTER_BY,
+    LanguageFeature.FEATURE_CREATE_TABLE_NOT_NULL,
+]
 _FUNCTIONS = ZetaSQLBuiltinFunctionOptions(language_options=_LANGUAGE)
 # Types by sqlglot's names for them.
 _KINDS = {
@@ -101,22 +115,42 @@ class GoogleSql:
 
     def analyse(self, sql: str) -> dict[str, str]:
         """Let the analyzer read a query: the names and types of its columns."""
-        request = AnalyzeRequest(sql_statement=sql, options=self._options, simple_catalog=self._catalog)
+        return {each.name: _kind(each.column.type) for each in self._columns(sql)}
+
+    def keep(self, name: str, sql: str) -> None:
+        """Make an empty table with the columns of a query."""
+        path = tuple(part.name for part in exp.to_table(name, dialect="bigquery").parts)
+        table = TableBuilder(path[-1])
+        for each in self._columns(sql):
+            table.add_column(each.name, each.column.type)
+        self._tables[path] = table.build()
+
+    def analyse_statement(self, sql: str) -> None:
+        """Let the analyzer read a statement that changes something."""
+        request = AnalyzeRequest(sql_statement=sql, options=self._options, simple_catalog=self._catalog).to_proto()
+        language = request.options.language_options
+        language.supported_statement_kinds.extend(map(int, _STATEMENTS))
+        language.enabled_language_features.extend(map(int, _FOR_STATEMENTS))
+        self._call("Analyze", request, local_service_pb2.AnalyzeResponse)
+
+    def _columns(self, sql: str):
+        request = AnalyzeRequest(sql_statement=sql, options=self._options, simple_catalog=self._catalog).to_proto()
         found = self._call("Analyze", request, local_service_pb2.AnalyzeResponse)
-        columns = found.resolved_statement.resolved_query_stmt_node.output_column_list
-        return {each.name: _kind(each.column.type) for each in columns}
+        return found.resolved_statement.resolved_query_stmt_node.output_column_list
 
     def fetch(self, sql: str) -> list[dict]:
         """Run a query."""
         request = PrepareQueryRequest(
             sql=sql, options=self._options, simple_catalog=self._catalog, table_content=self._rows
         )
-        prepared = self._call("PrepareQuery", request, local_service_pb2.PrepareQueryResponse).prepared
+        prepared = self._call("PrepareQuery", request.to_proto(), local_service_pb2.PrepareQueryResponse).prepared
         kinds = {each.name: _kind(each.type) for each in prepared.columns}
         number = prepared.prepared_query_id
         try:
             answer = self._call(
-                "EvaluateQuery", EvaluateQueryRequest(prepared_query_id=number), local_service_pb2.EvaluateQueryResponse
+                "EvaluateQuery",
+                EvaluateQueryRequest(prepared_query_id=number).to_proto(),
+                local_service_pb2.EvaluateQueryResponse,
             )
         finally:
             self._service.unprepare_query(prepared_query_id=number)
@@ -128,9 +162,7 @@ class GoogleSql:
     def _call(self, function: str, request, answer_type):
         """Call the analyzer's service; the wheel's own wrappers of its answers are slow, and lose timestamps."""
         try:
-            return self._service.wasm_client.call_grpc_func(
-                f"ZetaSqlLocalService_{function}", request.to_proto(), answer_type
-            )
+            return self._service.wasm_client.call_grpc_func(f"ZetaSqlLocalService_{function}", request, answer_type)
         except ServerError as refused:
             raise Refused(str(refused)) from refused
 
