@@ -21,6 +21,9 @@ from feature_sync.online.patience import LOST, PUSHING, persistently
 
 _KEYS_PER_COMMAND = 500
 _BYTES_PER_READ = 65_536
+# Redis's protocol, packed by hand: several times faster than argument by argument.
+_SET = b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
+_SET_UNTIL = b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$4\r\nPXAT\r\n$%d\r\n%b\r\n"
 _OUT = "another push has taken over while this one was held up; nothing of it is committed, the other one counts"
 _EMPTIED = "Redis was emptied during the push; nothing of it is committed, push again"
 
@@ -159,7 +162,12 @@ class Writer:
     def _transaction(self, rows: Sequence[Row]) -> tuple[bytes, bytes]:
         """Pack a batch, followed by the first step of the next: watch the fence, and read it."""
         count = len(rows)
-        sets = [_set_command(*row) for row in rows]
+        sets = [
+            _SET % (len(key), key, len(value), value)
+            if expires_at is None
+            else _SET_UNTIL % (len(key), key, len(value), value, len(moment := b"%d" % expires_at), moment)
+            for key, value, expires_at in rows
+        ]
         commands = b"".join([b"*1\r\n$5\r\nMULTI\r\n", *sets, b"*1\r\n$4\r\nEXEC\r\n", self._watch])
         replies = b"+OK\r\n" + b"+QUEUED\r\n" * count + b"*%d\r\n" % count + b"+OK\r\n" * count + self._watched
         return commands, replies
@@ -224,13 +232,3 @@ class Writer:
             self._connection.disconnect()
             self._client.connection_pool.release(self._connection)
             self._connection = None
-
-
-def _set_command(key: bytes, value: bytes, expires_at: int | None) -> bytes:
-    """Pack one SET in Redis's protocol: several times faster than packing argument by argument."""
-    if expires_at is None:
-        return b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(key), key, len(value), value)
-    moment = b"%d" % expires_at
-    return b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$4\r\nPXAT\r\n$%d\r\n%b\r\n" % (
-        len(key), key, len(value), value, len(moment), moment,
-    )  # fmt: skip

@@ -30,7 +30,7 @@ from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import Statements
 from feature_sync.warehouses.base import Warehouse
 
-_ROWS_PER_BATCH = 1_024
+_ROWS_PER_BATCH = 512
 _LOG = logging.getLogger(__name__)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 _SECONDS_TO_CONNECT = 10
-_ROWS_PER_CHUNK = 1_024
+_ROWS_PER_CHUNK = 512
 _MORE_MEMORY_TO_SORT = SQL(
     "select set_config('work_mem', '64MB', false) "
     "where pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')"
