@@ -253,9 +253,8 @@ class Staging:
             LeaseLost: Another push has changed the state since this one was staged.
         """
         self._after = self._states.write(staged.state, State(committed=staged.committed, last=last))
-        if (
-            staged.table and staged.full is None and self._query.dialect.has_transactions
-        ):  # now the tables are surely there
+        if staged.table and staged.full is None and self._query.dialect.has_transactions:
+            # only now it is sure that the tables are there
             self._statements.run(*self._view_tables.apply(staged.table, staged.committed.table))
 
     def clean(self) -> None:
