@@ -1,0 +1,86 @@
+"""Values on BigQuery: what the warehouse holds is what `get` returns and a training set shows, type for type."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pyarrow.parquet
+import pytest
+
+from feature_sync import FeatureStore
+from tests.support.projects import PROJECTS, build_project
+
+
+@pytest.fixture(scope="module")
+def project(bigquery, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bigquery_types")
+    return build_project(PROJECTS / "bigquery_types", folder, target="bigquery", environment=bigquery.environment)
+
+
+@pytest.fixture
+def store(project, redis_url, monkeypatch):
+    for name, value in project.environment.items():
+        monkeypatch.setenv(name, value)
+    with FeatureStore.open(
+        project.folder, profiles_dir=str(project.folder), target=project.target, redis_url=redis_url
+    ) as opened:
+        assert [each.held_back for each in opened.push()] == [None]
+        yield opened
+
+
+def test_every_type_comes_back_exactly_as_bigquery_holds_it(store):
+    vector = store.get_feature_vector("everything", {"id": 1}).to_dict()
+    assert math.isnan(vector.pop("real_number"))
+    assert json.loads(vector.pop("document")) == {"a": [1, None]}
+    assert vector == {
+        "whole": -(2**63),
+        "exact": Decimal("-1234567890123456789.012345678"),
+        "flag": True,
+        "words": "",
+        "raw": b"\x00\xff}",
+        "day": date(1969, 12, 31),
+        "wall_clock": datetime(1969, 12, 31, 23, 59, 59, 999999),
+        "instant": datetime(2024, 3, 31, 0, 30, 0, 1, tzinfo=UTC),
+        "numbers": [1, 2, 3],
+        "moments": [datetime(2024, 1, 1, 0, 0, 0, 1)],
+        "pair": {"day": date(2024, 2, 29), "word": "é"},
+    }
+
+
+def test_the_largest_integer_and_nulls_survive(store):
+    vector = store.get_feature_vector("everything", {"id": 2}).to_dict()
+    assert (vector["whole"], vector["words"], vector["exact"]) == (2**63 - 1, "a|{é}%", Decimal("1.5"))
+    assert vector["real_number"] == 0.1
+    nulls = {each.name: each for each in store.get_feature_vector("everything", {"id": 3}).values}
+    assert (nulls["words"].value, str(nulls["words"].status)) == (None, "null")
+    assert (nulls["real_number"].value, nulls["pair"].value, nulls["numbers"].value) == (-math.inf, None, [])
+    absent = {each.name: each.value for each in store.get_feature_vector("everything", {"id": 4}).values}
+    assert (absent["words"], absent["exact"], absent["whole"]) == ("unknown", Decimal("0.5"), None)
+
+
+def test_a_training_set_holds_the_same_values_with_their_exact_types(store, tmp_path):
+    path = tmp_path / "set.parquet"
+    store.get_training_set("everything", "asks").write(path)
+    table = pyarrow.parquet.read_table(path)
+    types = {field.name: str(field.type) for field in table.schema}
+    assert (types["exact"], types["wall_clock"]) == ("decimal128(38, 9)", "timestamp[us]")
+    assert types["instant"].startswith("timestamp[us, tz=")
+    assert (types["day"], types["raw"], types["flag"], types["whole"]) == ("date32[day]", "binary", "bool", "int64")
+    rows = table.to_pylist()
+    assert sorted(row["id"] for row in rows) == [1, 2, 3, 4]
+    for row in rows[:3]:
+        served = store.get_feature_vector("everything", {"id": row["id"]}).to_dict()
+        assert repr(served.pop("real_number")) == repr(row["real_number"])
+        assert {name: value for name, value in served.items() if value != []} == {
+            name: row[name] for name, value in served.items() if value != []
+        }
+
+
+def test_verify_finds_every_value_the_same_and_a_second_push_sends_nothing(store):
+    (found,) = store.verify()
+    assert (found.is_equal, found.matching) == (True, 3)
+    (pushed,) = store.push()
+    assert (pushed.written, pushed.kept) == (0, 3)
