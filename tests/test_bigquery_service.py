@@ -9,8 +9,13 @@ from datetime import datetime, timedelta
 import pyarrow
 import pyarrow.parquet
 import pytest
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
-from feature_sync.errors import WarehouseError
+from feature_sync import FeatureStore
+from feature_sync.errors import ProfileError, WarehouseError
+from feature_sync.warehouses.bigquery import BigQuerySettings
 from tests.support import emulator
 from tests.support.gateway import Gateway
 from tests.support.meters import Meters, build_meters
@@ -125,9 +130,68 @@ def test_a_dry_run_shows_the_bytes_that_bigquery_would_scan(meters, gateway, bui
     assert json.loads(told.stdout)[0]["bytes_to_scan"] == 3 * 12_345_678
 
 
+def test_the_types_of_a_view_are_asked_for_without_running_anything(meters, gateway):
+    list(meters.store.push(["latest_readings"], dry_run=True))
+    described = [job["configuration"] for job in gateway.jobs if "where false" in str(job)]
+    assert described == []
+
+
+def test_what_the_profile_says_of_jobs_is_said_to_bigquery(built, gateway, redis_url, tmp_path, monkeypatch):
+    for name, value in built.environment.items():
+        monkeypatch.setenv(name, value)
+    said = {
+        "priority": "batch", "maximum_bytes_billed": 1_000_000, "job_execution_timeout_seconds": 77,
+        "location": "EU", "execution_project": "who-pays", "threads": 1,
+    }  # fmt: skip
+    profile = yaml.safe_load((built.folder / "profiles.yml").read_text())
+    profile["meters"]["outputs"]["bigquery"] |= said
+    (tmp_path / "profiles.yml").write_text(yaml.safe_dump(profile))
+    gateway.heal()
+    gateway.jobs.clear()
+    options = {"profiles_dir": str(tmp_path), "target": "bigquery", "redis_url": redis_url}
+    with FeatureStore.open(built.folder, **options) as store, suppress(WarehouseError):  # the emulator has one project
+        list(store.push(["latest_readings"]))
+    job = next(job for job in gateway.jobs if not job["configuration"].get("dryRun"))
+    assert job["configuration"]["query"]["priority"] == "BATCH"
+    assert job["configuration"]["query"]["maximumBytesBilled"] == "1000000"
+    assert job["configuration"]["jobTimeoutMs"] == "77000"
+    assert (job["jobReference"]["location"], job["jobReference"]["projectId"]) == ("EU", "who-pays")
+
+
+@pytest.fixture(scope="module")
+def key():
+    """A service account's key, as Google writes it, of nobody."""
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    words = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return {
+        "type": "service_account",
+        "client_email": "nobody@example.com",
+        "token_uri": "https://oauth2.googleapis.com/token",
+        "private_key": private.private_bytes(*words).decode(),
+    }
+
+
+def test_every_method_of_dbt_finds_its_credentials(key, tmp_path):
+    file = tmp_path / "key.json"
+    file.write_text(json.dumps(key))
+    by_file, _ = BigQuerySettings(method="service-account", keyfile=str(file)).credentials()
+    escaped = {**key, "private_key": key["private_key"].replace("\n", "\\n")}  # as in an environment variable
+    by_json, _ = BigQuerySettings(method="service-account-json", keyfile_json=escaped).credentials()
+    assert by_file.service_account_email == by_json.service_account_email == "nobody@example.com"
+    by_token, _ = BigQuerySettings(method="oauth-secrets", token="given").credentials()
+    assert by_token.token == "given"
+    acting, _ = BigQuerySettings(
+        method="oauth-secrets", token="given", impersonate_service_account="other@example.com"
+    ).credentials()
+    assert acting.service_account_email == "other@example.com"
+    with pytest.raises(ProfileError, match=r"method 'service-account' is not supported, or its key is missing"):
+        BigQuerySettings(method="service-account").credentials()
+
+
 def test_staging_reads_only_the_partitions_in_which_a_row_may_answer(meters, gateway):
     list(meters.store.push(["hourly_readings"], as_of="2024-01-01T12:30:00Z"))
-    statements = [job["configuration"]["query"]["query"] for job in gateway.jobs if "query" in job["configuration"]]
+    jobs = [job["configuration"] for job in gateway.jobs]
+    statements = [job["query"]["query"] for job in jobs if "query" in job and not job.get("dryRun")]
     reads = [each for each in statements if "`hourly_readings`" in each and not each.startswith(("MERGE", "select"))]
     assert len(reads) == 3  # the rows, and their count before and after
     for read in reads:

@@ -186,15 +186,9 @@ class BigQueryWarehouse(Warehouse):
         self._labels |= {name: _label(value) for name, value in labels.items()}
 
     def bytes_to_scan(self, query: str) -> int | None:
-        """Let BigQuery plan the query; a service that is not Google's may be unable to."""
-        with _translating():
-            try:
-                job = self._client.query(query, self._config(dry_run=True), retry=self._retry, job_retry=None)
-            except GoogleAPICallError:
-                if self._settings.api_endpoint:
-                    return None
-                raise
-        return int(job.total_bytes_processed)
+        """Let BigQuery plan the query."""
+        job = self._planned(query)
+        return None if job is None else int(job.total_bytes_processed)
 
     def tables(self, schema: str) -> set[str]:
         """List them, which costs nothing, whereas a query of the catalog does."""
@@ -206,9 +200,12 @@ class BigQueryWarehouse(Warehouse):
         return set()
 
     def describe(self, query: str) -> Mapping[str, str]:
-        """Select none of its rows, for which BigQuery reads nothing."""
-        result = self._run(f"select * from (\n{query}) where false")  # noqa: S608 - the query is `render`'s
-        return {field.name: _sql_type(field) for field in result.schema}
+        """Let BigQuery plan the query; who cannot plan selects none of its rows."""
+        job = self._planned(query)
+        fields = job.schema if job is not None else None
+        if fields is None:
+            fields = self._run(f"select * from (\n{query}) where false").schema  # noqa: S608 - the query is `render`'s
+        return {field.name: _sql_type(field) for field in fields}
 
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
         """Read the pages of a job."""
@@ -310,6 +307,16 @@ class BigQueryWarehouse(Warehouse):
         if self._storage is not None:
             self._storage.transport.close()  # type: ignore[no-untyped-call]
         self._client.close()  # type: ignore[no-untyped-call]
+
+    def _planned(self, query: str) -> bigquery.QueryJob | None:
+        """Plan a query, which costs nothing; None where a service that is not Google's is unable to."""
+        with _translating():
+            try:
+                return self._client.query(query, self._config(dry_run=True), retry=self._retry, job_retry=None)
+            except GoogleAPICallError:
+                if self._settings.api_endpoint:
+                    return None
+                raise
 
     def _run(self, statement: str, *, page_size: int | None = None) -> bigquery.table.RowIterator:
         """Run a job to its end; one that is given up is cancelled, for it would go on and cost."""

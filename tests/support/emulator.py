@@ -118,6 +118,12 @@ def run(endpoint: str, *statements: str) -> list[tuple]:
     return rows
 
 
+def schema(endpoint: str, query: str) -> list[dict]:
+    """The columns of a query, as the REST API tells them."""
+    with closing(connect(endpoint)) as client:
+        return [field.to_api_repr() for field in client.query(f"select * from ({query}) where false").result().schema]
+
+
 def tables(endpoint: str, dataset: str) -> list[str]:
     """The names of a dataset's tables."""
     with closing(connect(endpoint)) as client:

@@ -126,7 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
             gateway.uploads[number] = (job, bytearray())
             self._answer(200, {}, location=f"{gateway.endpoint}/upload?upload_id={number}")
         elif job["configuration"].get("dryRun"):
-            figures = {"query": {"totalBytesProcessed": str(gateway.bytes_to_scan)}}
+            schema = emulator.schema(gateway.target, job["configuration"]["query"]["query"])
+            figures = {"query": {"totalBytesProcessed": str(gateway.bytes_to_scan), "schema": {"fields": schema}}}
             self._answer(200, {**job, "id": "dry", "status": {"state": "DONE"}, "statistics": figures})
         else:
             self._forward(body)
