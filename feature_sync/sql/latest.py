@@ -6,7 +6,8 @@ from datetime import datetime
 
 from sqlglot import exp
 
-from feature_sync.sql.columns import named, quoted
+from feature_sync.sql.columns import is_not_null, named, quoted
+from feature_sync.sql.types import TIMES
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.sql.wire import wire
 from feature_sync.value_types import ValueType
@@ -17,16 +18,18 @@ _ROWS = exp.to_identifier("rows", quoted=True)
 
 
 def stored_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
-    """Select what a point-in-time join at `now` would answer, for every entity.
+    """Select what a point-in-time join at `now` would answer, for every entity whose keys are finite.
 
     The columns are the join keys in the form that Redis holds, then, as the warehouse stores them, the event timestamp
     and the end of validity, if the view has them, and the features.
     """
     dialect = query.dialect
-    selected = [named(wire(quoted(key), kind, dialect=dialect), key) for key, kind in query.key_types.items()]
+    keys = {key: wire(quoted(key), kind, dialect=dialect) for key, kind in query.key_types.items()}
+    finite = [is_not_null(keys[key].copy()) for key, kind in query.key_types.items() if kind.kind in TIMES]
+    selected = [named(value, key) for key, value in keys.items()]
     selected += [quoted(name) for name in (*life_of(query), *query.feature_types)]
     newest = query.newest_rows(until=dialect.moment(now)).subquery(_ROWS.copy())
-    return exp.select(*selected).from_(newest).where(*still_answers(query, now=now))
+    return exp.select(*selected).from_(newest).where(*still_answers(query, now=now), *finite)
 
 
 def latest_rows(query: ViewQuery, *, now: datetime, sample: int | None = None) -> exp.Select:
