@@ -113,13 +113,6 @@ def test_composite_keys_of_every_allowed_type_find_their_row(store):
     assert [each.to_dict()["answer"] for each in vectors] == [42, 42, 43, None]
 
 
-def test_rows_whose_keys_are_null_or_at_infinity_are_not_pushed(store):
-    (pushed,) = store.push(["keys"], full_refresh=True)
-    assert (pushed.written, pushed.deleted) == (2, 0)
-    (verified,) = store.verify(["keys"])
-    assert (verified.is_equal, verified.matching) == (True, 2)
-
-
 def test_an_empty_text_and_the_text_that_stands_for_it_are_different_entities(store):
     vectors = store.get_online_features("names", [{"name": ""}, {"name": "{%}"}])
     assert [each.to_dict()["length"] for each in vectors] == [1, 3]

@@ -21,8 +21,10 @@ from feature_sync.definitions import (
 )
 from feature_sync.errors import Location, RequestError
 from feature_sync.sql.dialects import dialect_named
+from feature_sync.sql.latest import latest_rows
 from feature_sync.sql.point_in_time import training_query
 from feature_sync.sql.render import render
+from feature_sync.sql.view_query import ViewQuery
 from tests.support.cases import Case
 from tests.support.engines import OnDuckDB, OnPostgres, ask, canonical, load, strategies
 
@@ -144,6 +146,18 @@ def test_a_time_at_infinity_is_before_or_after_all_others(warehouse):
         answers = f"({render(query, dialect=warehouse.dialect)}) answers"
         found = warehouse.fetch(f"select one, cast(asked_at as text) as asked, feature_0_3 from {answers}")
         assert {(row["one"], row["asked"].split()[0]): row["feature_0_3"] for row in found} == asked, strategy
+
+
+def test_a_row_whose_key_is_a_time_at_infinity_is_not_pushed(warehouse):
+    view = view_of(0)
+    keyed = replace(view.relation, columns=view.relation.columns | {"entity": Column(name="entity", data_type="date")})
+    view = replace(view, relation=keyed)
+    warehouse.load(view.relation, [])
+    for key in ("infinity", "-infinity", "2024-01-01"):
+        features = ", ".join(["1"] * FEATURES)
+        warehouse.connection.execute(f"insert into view_0 values ('{key}', '2024-01-01', {features})")
+    query = latest_rows(ViewQuery(view, adapter=warehouse.dialect), now=NOON)
+    assert [row["entity"] for row in warehouse.fetch(render(query, dialect=warehouse.dialect))] == [19723]
 
 
 def test_rows_that_only_seem_unique_never_multiply_those_of_the_spine(warehouse):

@@ -14,7 +14,3 @@ union all
 select
     null, cast('2024-02-29' as date), cast('0.000' as decimal(10, 3)),
     cast('00000000-0000-0000-0000-000000000000' as uuid), false, cast('1970-01-01' as timestamp), 44
-union all
-select
-    cast('a|b' as text), cast('infinity' as date), cast('0.000' as decimal(10, 3)),
-    cast('00000000-0000-0000-0000-000000000000' as uuid), false, cast('-infinity' as timestamp), 45
