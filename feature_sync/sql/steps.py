@@ -213,6 +213,16 @@ class Plan:
     answers: list[Answer]
 
 
+def highest_so_far(value: exp.Expr, *, keys: Iterable[exp.Expr], order: Iterable[exp.Expr]) -> exp.Window:
+    """Carry the highest value so far along the rows of the same keys. What orders them is never null."""
+    return exp.Window(
+        this=exp.Max(this=value),
+        partition_by=[key.copy() for key in keys],
+        order=exp.Order(expressions=[each.copy() for each in order]),
+        spec=exp.WindowSpec(kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW"),
+    )
+
+
 def answer_of(question: Question, rows: str, found: exp.Expr, holds: exp.Expr | None = None) -> Answer:
     """Find a view's features in a step that calls them as the view does."""
     values = {name: quoted(name, of=rows) for name in question.selection.features}

@@ -117,7 +117,9 @@ class Dialect:
 
     def differ(self, one: exp.Expr, other: exp.Expr, kind: ValueType) -> exp.Expr:
         """Tell two values apart that Redis would hold differently; null is like null. For rows without a hash."""
-        raise NotImplementedError
+        if kind.kind not in SAME_IF_EQUAL:
+            one, other = (self.by_code_point(exp.cast(value, "text")) for value in (one, other))
+        return exp.NullSafeNEQ(this=one, expression=other)
 
     @property
     def hash_version(self) -> str:

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from feature_sync.sql.columns import named, quoted
 from feature_sync.sql.dialects.base import call
-from feature_sync.sql.steps import Group, Plan, Question, Step, step_table
+from feature_sync.sql.steps import Group, Plan, Question, Step, highest_so_far, step_table
 
 _ONE = exp.Literal.number(1)
 
@@ -102,16 +102,10 @@ def _buckets(group: Group, question: Question) -> exp.Select:
 def _carried(group: Group) -> exp.Select:
     """Carry the last place that is not empty along the moments of an entity, view by view."""
     asked, place = group.step("asked"), quoted(_place(group), of=group.step("asked"))
-    so_far = exp.WindowSpec(kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW")
     carried = exp.select(*_keys(group, of=asked), quoted(group.names.moment, of=asked), place).from_(step_table(asked))
     for question in group.questions:
         buckets = question.step("buckets")
-        last = exp.Window(
-            this=exp.Max(this=quoted(_place(group), of=buckets)),
-            partition_by=_keys(group, of=asked),
-            order=exp.Order(expressions=[place.copy()]),
-            spec=so_far.copy(),
-        )
+        last = highest_so_far(quoted(_place(group), of=buckets), keys=_keys(group, of=asked), order=[place])
         carried = carried.select(
             quoted(_timestamp(group, question), of=buckets), named(last, _last_place(group, question))
         ).join(step_table(buckets), on=quoted(_place(group), of=buckets).eq(place.copy()), join_type="left")

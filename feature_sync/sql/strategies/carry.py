@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from feature_sync.sql.columns import named, quoted
-from feature_sync.sql.steps import Group, Plan, Question, Step, step_table
+from feature_sync.sql.steps import Group, Plan, Question, Step, highest_so_far, step_table
 
 
 def carry(group: Group) -> Plan:
@@ -78,18 +78,11 @@ def _carried(group: Group) -> exp.Select:
     """Carry the highest numbers along; rows that became available at the very moment asked come before it."""
     names = group.names
     keys = [quoted(key) for key in dict.fromkeys(group.spine_keys)]
-    order = [quoted(names.moment), quoted(names.is_asked)]  # neither is ever null, so nothing is said of nulls
-    so_far = exp.WindowSpec(kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW")
+    order = [quoted(names.moment), quoted(names.is_asked)]
     carried = exp.select(*keys, quoted(names.moment), quoted(names.is_asked)).from_(step_table(group.step("line")))
     for question in group.questions:
         number = _number(group, question)
-        newest = exp.Window(
-            this=exp.Max(this=quoted(number)),
-            partition_by=[key.copy() for key in keys],
-            order=exp.Order(expressions=[each.copy() for each in order]),
-            spec=so_far.copy(),
-        )
-        carried = carried.select(named(newest, number))
+        carried = carried.select(named(highest_so_far(quoted(number), keys=keys, order=order), number))
     return carried
 
 
