@@ -9,8 +9,8 @@ import msgspec
 
 from feature_sync.errors import LeaseLost, WarehouseConflict, WarehouseError
 from feature_sync.sql.dialects import dialect_named
-from feature_sync.sql.pushes import STATE, PushTables
-from feature_sync.sql.states import forget_state, merge_state
+from feature_sync.sql.pushes import PushTables
+from feature_sync.sql.states import STATE, StateTable
 from feature_sync.statements import Statements
 
 _OUT = "another push has changed the state in the warehouse meanwhile; this one does not count"
@@ -78,7 +78,7 @@ class StateStore:
         self._statements = statements
         self._tables = tables
         self._row = (view, store)
-        self._has_transactions = dialect_named(statements.dialect).has_transactions
+        self._table = StateTable(tables, dialect_named(statements.dialect))
 
     def read(self) -> State:
         """Read the state; an empty one where there is none, or where the rows that it names are gone.
@@ -89,7 +89,7 @@ class StateStore:
         names = self._existing_tables()
         if STATE not in names:
             return State()
-        found = self._statements.fetch(self._tables.read_state(*self._row))
+        found = self._statements.fetch(self._table.read(*self._row))
         if not found:
             return State()
         if len(found) > 1:
@@ -118,14 +118,8 @@ class StateStore:
         dropped = {*before.dropped, *before.tables} - state.tables
         state = msgspec.structs.replace(state, revision=before.revision, dropped=tuple(sorted(dropped)))
         content = msgspec.json.encode(state).decode()
-        if not self._has_transactions:
-            statement = merge_state(self._tables.table(STATE), *self._row, state.revision + 1, content)
-        elif state.revision == 0:
-            statement = self._tables.insert_state(*self._row, content)
-        else:
-            statement = self._tables.update_state(*self._row, state.revision, content)
         try:
-            written = self._statements.run(statement)
+            written = self._statements.run(self._table.write(*self._row, state.revision, content))
         except WarehouseConflict as conflict:
             raise LeaseLost(_OUT) from conflict
         if written != 1:
@@ -137,12 +131,7 @@ class StateStore:
         state = self.read()
         if state.revision:
             tables = sorted({*state.tables, *state.dropped})
-            forgotten = (
-                self._tables.delete_state(*self._row)
-                if self._has_transactions
-                else forget_state(self._tables.table(STATE), *self._row)
-            )
-            self._statements.run(*map(self._tables.drop, tables), forgotten)
+            self._statements.run(*map(self._tables.drop, tables), self._table.forget(*self._row))
 
     def clean(self, state: State) -> None:
         """Drop the tables that nobody needs, but those that a pusher still reads which was left behind."""
@@ -158,8 +147,7 @@ def create_states(statements: Statements, tables: PushTables) -> None:
     if STATE in existing_tables(statements, tables):
         return
     with suppress(WarehouseConflict), statements.warehouse.transaction():  # then another push has just made it
-        is_keyed = dialect_named(statements.dialect).has_transactions
-        statements.run(*tables.create_state(is_keyed=is_keyed))
+        statements.run(*StateTable(tables, dialect_named(statements.dialect)).create())
 
 
 def existing_tables(statements: Statements, tables: PushTables) -> set[str]:

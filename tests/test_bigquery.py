@@ -24,12 +24,13 @@ from feature_sync.definitions import (
     service_of,
 )
 from feature_sync.errors import Location
+from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.latest import candidates, latest_rows, newest_event
 from feature_sync.sql.point_in_time import training_query
 from feature_sync.sql.pushes import PushTables, ViewTables
 from feature_sync.sql.reach import earliest_answerable, moments_asked
 from feature_sync.sql.render import render
-from feature_sync.sql.states import forget_state, merge_state
+from feature_sync.sql.states import StateTable
 from feature_sync.sql.view_query import ViewQuery
 from tests.support.bigquery import GoogleSql, Refused
 from tests.support.cases import cases
@@ -150,7 +151,8 @@ def test_what_a_push_and_an_extract_ask_beforehand_is_taken_too(google, view):
         assert first == {"view": "STRING", "first_available": "INT64"}
 
 
-STATE = PushTables("shop_feature_sync")
+TABLES = PushTables("shop_feature_sync")
+STATE = StateTable(TABLES, dialect_named("bigquery"))
 
 
 def written(statement) -> str:
@@ -158,7 +160,7 @@ def written(statement) -> str:
 
 
 def keep_state(google) -> None:
-    create_schema, create_state = STATE.create_state(is_keyed=False)
+    create_schema, create_state = STATE.create()
     google.analyse_statement(written(create_schema))
     google.analyse_statement(written(create_state))
     columns = ("feature_view", "online_store", "content")
@@ -170,20 +172,19 @@ def keep_state(google) -> None:
 
 def test_a_state_is_written_and_forgotten_by_statements_that_are_taken(google):
     keep_state(google)
-    state = STATE.table("state")
-    google.analyse_statement(written(merge_state(state, "shop:everything", "a-redis", 1, "{}")))
-    google.analyse_statement(written(merge_state(state, "it's", "a-redis", 2, '{"at": "\\n"}')))
-    google.analyse_statement(written(forget_state(state, "shop:everything", "a-redis")))
-    google.analyse(written(STATE.read_state("shop:everything", "a-redis")))
-    google.analyse_statement(written(STATE.drop("everything_rows_1")))
+    google.analyse_statement(written(STATE.write("shop:everything", "a-redis", 0, "{}")))
+    google.analyse_statement(written(STATE.write("it's", "a-redis", 1, '{"at": "\\n"}')))
+    google.analyse_statement(written(STATE.forget("shop:everything", "a-redis")))
+    google.analyse(written(STATE.read("shop:everything", "a-redis")))
+    google.analyse_statement(written(TABLES.drop("everything_rows_1")))
     with pytest.raises(Refused, match="content"):
-        google.analyse_statement(written(merge_state(state, "v", "r", 1, "{}")).replace("`content`", "`contents`"))
+        google.analyse_statement(written(STATE.write("v", "r", 0, "{}")).replace("`content`", "`contents`"))
 
 
 def test_every_statement_of_a_push_is_taken(google, view):
     google.load(view.relation, [])
     asked = ViewQuery(view, adapter="bigquery", asked=Period(NOW, NOW))
-    tables = ViewTables(STATE, asked)
+    tables = ViewTables(TABLES, asked)
     google.analyse(written(candidates(asked, now=NOW)))
     (create,) = tables.create_rows("rows_1", now=NOW)
     google.analyse_statement(written(create))

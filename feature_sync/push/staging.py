@@ -12,10 +12,10 @@ import msgspec
 
 from feature_sync.clock import Clock
 from feature_sync.definitions import view_fingerprint
-from feature_sync.errors import HeldBack, OnlineStoreError
+from feature_sync.errors import HeldBack
 from feature_sync.online.codec import from_microseconds
-from feature_sync.online.marks import DONE, Mark
 from feature_sync.push.report import PushOptions
+from feature_sync.push.trust import Expected, RedisFacts, why_full
 from feature_sync.push_state import Committed, LastPush, State, StateStore, Unfinished
 from feature_sync.sql.latest import candidates, newest_event
 from feature_sync.sql.pushes import PushTables, ViewTables
@@ -29,21 +29,6 @@ _LARGEST_REMOVAL = 0.3
 _LONGEST_NAME = 30
 _UNKNOWN = -1
 """A number of candidates that no table has."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedisFacts:
-    """What Redis tells before a push: its id, its run, its mark for the view, and whether this run has evicted keys."""
-
-    store: str
-    run_id: str
-    mark: Mark | None
-    evicted_keys: int
-    may_evict: bool
-
-    def has_evicted(self, mark: Mark) -> bool:
-        """Tell whether keys may be gone since a mark; of an earlier run nobody knows."""
-        return self.evicted_keys != mark.evicted_keys or (self.may_evict and self.run_id != mark.run_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +91,14 @@ class Staging:
         self._view_tables = ViewTables(self._tables, query)
         self._states = StateStore(statements, self._tables, key, facts.store)
         self._now = clock.now
-        self._definition = f"{_VERSION} {query.dialect.hash_version} {view_fingerprint(query.view)}"
         self._after = State()
         self.place = f"{statements.warehouse.place} {query.view.relation.name}"
+        self._expected = Expected(
+            reference=query.view.reference,
+            place=self.place,
+            definition=f"{_VERSION} {query.dialect.hash_version} {view_fingerprint(query.view)}",
+            options=options,
+        )
 
     def stage(self, check: Callable[[], None]) -> Staged:
         """Write down what is to be sent, all in one transaction; from then on, the push counts as unfinished.
@@ -121,7 +111,7 @@ class Staging:
             OnlineStoreError: The keys in Redis are another warehouse's.
         """
         state = self._states.read()
-        reason = self._why_full(state)
+        reason = why_full(self._facts, state, self._expected)
         count, digest = self._statements.fetch(candidates(self._query, now=self._now))[0]
         push = secrets.token_hex(8)
         known = state.committed
@@ -129,7 +119,7 @@ class Staging:
             push=push,
             table="",
             rows=0,
-            definition=self._definition,
+            definition=self._expected.definition,
             columns=self._view_tables.life,
             candidates=count,
             digest=digest,
@@ -226,7 +216,7 @@ class Staging:
             OnlineStoreError: The keys in Redis are another warehouse's.
         """
         state = self._states.read()
-        reason = self._why_full(state)
+        reason = why_full(self._facts, state, self._expected)
         known = state.committed
         if reason is not None or known is None:
             rows = self._view_tables.rows_to_write(self._view_tables.fresh(now=self._now), of_changes=False)
@@ -269,41 +259,6 @@ class Staging:
         queries = [self._view_tables.rows_to_write(staged.table, of_changes=not is_full)]
         queries += [] if is_full else [self._view_tables.keys_to_delete(staged.table)]
         return [self._statements.text(query) for query in queries]
-
-    def _why_full(self, state: State) -> str | None:
-        """Say why changes would not do; None where they do.
-
-        Raises:
-            OnlineStoreError: The keys in Redis are another warehouse's.
-        """
-        mark, known = self._facts.mark, state.committed
-        if mark is not None and mark.warehouse != self.place:
-            if not self._options.take_over:
-                raise OnlineStoreError(
-                    f"{self._query.view.reference} in Redis was pushed from {mark.warehouse}, not from {self.place}; "
-                    "use another key prefix, or adopt its keys with --take-over"
-                )
-            return "taken over from another warehouse"
-        reasons = {
-            "--full-refresh": self._options.full_refresh,
-            "first push": mark is None and known is None,
-            "Redis has lost what was pushed before": mark is None,
-            "the warehouse has no record of what Redis holds": known is None,
-            "its definition has changed": known is not None and known.definition != self._definition,
-            "Redis has evicted keys, or may have": mark is not None and self._facts.has_evicted(mark),
-            "Redis or the warehouse was restored, or a full push did not end": not self._is_followed(mark, state),
-        }
-        return next((reason for reason, holds in reasons.items() if holds), None)
-
-    @staticmethod
-    def _is_followed(mark: Mark | None, state: State) -> bool:
-        """Tell whether Redis holds what was committed, but for keys that an unfinished push has on its list."""
-        known, unfinished = state.committed, state.unfinished
-        if mark is None or known is None or (unfinished is not None and unfinished.is_full):
-            return False
-        if (mark.push, mark.status) == (known.push, DONE):
-            return True
-        return unfinished is not None and mark.push in unfinished.pushes
 
     def _check_removals(self, removed: int, alive: int) -> None:
         if removed > alive * _LARGEST_REMOVAL and not self._options.allow_removals:

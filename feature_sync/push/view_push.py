@@ -23,7 +23,8 @@ from feature_sync.online.redis import OnlineStore
 from feature_sync.online.rows import RowEncoder
 from feature_sync.push.report import Progress, Pushed, PushOptions
 from feature_sync.push.sending import Sender, Sent, weigh
-from feature_sync.push.staging import RedisFacts, Staged, Staging
+from feature_sync.push.staging import Staged, Staging
+from feature_sync.push.trust import RedisFacts
 from feature_sync.push_state import LastPush
 from feature_sync.sql.pushes import microseconds
 from feature_sync.sql.view_query import ViewQuery

@@ -1,8 +1,7 @@
-"""The statements of a push: its tables in the warehouse, how two answers differ, and the state that names them.
+"""The statements of a push: its tables in the warehouse, and how two answers differ.
 
-All tables stand in one schema. `state` has a row for each feature view and online store, which holds a revision that
-grows with every change, and its content as text. A table of rows holds what `stored_rows` selected once, a table of
-changes what differed from that later; values are converted to what Redis holds only when they are sent.
+All tables stand in one schema, beside that of states. A table of rows holds what `stored_rows` selected once, a table
+of changes what differed from that later; values are converted to what Redis holds only when they are sent.
 """
 
 from __future__ import annotations
@@ -15,8 +14,6 @@ from feature_sync.sql.columns import is_not_null, named, quoted
 from feature_sync.sql.latest import life_of, row_values, still_answers, stored_rows, values_to_hold
 from feature_sync.sql.view_query import ViewQuery
 
-STATE = "state"
-_STATE_COLUMNS = {"feature_view": "text", "online_store": "text", "revision": "bigint", "content": "text"}
 _FRESH, _KNOWN, _UNCERTAIN = "fresh", "known", "uncertain"
 
 
@@ -25,23 +22,6 @@ class PushTables:
 
     def __init__(self, schema: str) -> None:
         self.schema = schema
-
-    def create_state(self, *, is_keyed: bool) -> list[exp.Expr]:
-        """Create the schema and the table of states; with a key, where the warehouse keeps one unique."""
-        columns = [
-            exp.ColumnDef(
-                this=_name(column),
-                kind=exp.DataType.build(kind),
-                constraints=[exp.ColumnConstraint(kind=exp.NotNullColumnConstraint())],
-            )
-            for column, kind in _STATE_COLUMNS.items()
-        ]
-        keys = [exp.PrimaryKey(expressions=[_name("feature_view"), _name("online_store")])] if is_keyed else []
-        declared = exp.Schema(this=self.table(STATE), expressions=[*columns, *keys])
-        return [
-            exp.Create(this=exp.Table(db=_name(self.schema)), kind="SCHEMA", exists=True),
-            exp.Create(this=declared, kind="TABLE", exists=True),
-        ]
 
     def table(self, name: str) -> exp.Table:
         """Refer to a table."""
@@ -54,34 +34,6 @@ class PushTables:
     def drop(self, name: str) -> exp.Expr:
         """Drop a table, should it be there."""
         return exp.Drop(tables=[self.table(name)], kind="TABLE", exists=True)
-
-    def read_state(self, view: str, store: str) -> exp.Select:
-        """Select revision and content of one state."""
-        return exp.select(quoted("revision"), quoted("content")).from_(self.table(STATE)).where(*_is(view, store))
-
-    def insert_state(self, view: str, store: str, content: str) -> exp.Expr:
-        """Insert the first revision of a state."""
-        values = [
-            exp.Literal.string(view),
-            exp.Literal.string(store),
-            exp.Literal.number(1),
-            exp.Literal.string(content),
-        ]
-        first = exp.select(*(named(value, name) for name, value in zip(_STATE_COLUMNS, values, strict=True)))
-        return exp.insert(first, self.table(STATE), columns=[_name(name) for name in _STATE_COLUMNS])
-
-    def update_state(self, view: str, store: str, revision: int, content: str) -> exp.Expr:
-        """Replace a state by its next revision; no row is updated where somebody else has done so."""
-        changed = {"revision": exp.Literal.number(revision + 1), "content": exp.Literal.string(content)}
-        return exp.Update(
-            this=self.table(STATE),
-            expressions=[exp.EQ(this=quoted(name), expression=value) for name, value in changed.items()],
-            where=exp.Where(this=exp.and_(*_is(view, store), quoted("revision").eq(exp.Literal.number(revision)))),
-        )
-
-    def delete_state(self, view: str, store: str) -> exp.Expr:
-        """Forget a state."""
-        return exp.Delete(this=self.table(STATE), where=exp.Where(this=exp.and_(*_is(view, store))))
 
 
 class ViewTables:
@@ -235,11 +187,6 @@ class ViewTables:
 
 def _name(name: str) -> exp.Identifier:
     return exp.to_identifier(name, quoted=True)
-
-
-def _is(view: str, store: str) -> list[exp.Expr]:
-    """The condition that finds one state."""
-    return [quoted("feature_view").eq(exp.Literal.string(view)), quoted("online_store").eq(exp.Literal.string(store))]
 
 
 def _first_of(key: str, sides: list[str]) -> exp.Expr:

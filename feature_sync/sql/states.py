@@ -1,6 +1,7 @@
-"""The state of a push where no warehouse keeps its key unique: written and forgotten by one MERGE each.
+"""The statements about states: the table in which each view and online store has one row, which names their tables.
 
-A MERGE sees one snapshot and takes effect whole; of two that would change the same row, one fails.
+A row holds a revision that grows with every change, and its content as text. Where the warehouse keeps no key unique,
+one MERGE changes it: it sees one snapshot and takes effect whole, and of two that would change the same row, one fails.
 """
 
 from __future__ import annotations
@@ -8,47 +9,100 @@ from __future__ import annotations
 from sqlglot import exp
 
 from feature_sync.sql.columns import named, quoted
+from feature_sync.sql.dialects.base import Dialect
+from feature_sync.sql.pushes import PushTables
 
-_OLD, _NEW = "old", "new"
+STATE = "state"
 _KEYS = ("feature_view", "online_store")
 _VALUES = ("revision", "content")
+_TYPES = {"feature_view": "text", "online_store": "text", "revision": "bigint", "content": "text"}
+_OLD, _NEW = "old", "new"
 
 
-def merge_state(state: exp.Table, view: str, store: str, revision: int, content: str) -> exp.Expr:
-    """Write a revision of a state if it follows the one that is there; the first, if none is there."""
-    follows = quoted("revision", of=_OLD).eq(exp.Sub(this=quoted("revision", of=_NEW), expression=_number(1)))
-    changed = [exp.EQ(this=quoted(name), expression=quoted(name, of=_NEW)) for name in _VALUES]
-    columns = (*_KEYS, *_VALUES)
-    inserted = exp.Insert(
-        this=exp.Tuple(expressions=[quoted(name) for name in columns]),
-        expression=exp.Tuple(expressions=[quoted(name, of=_NEW) for name in columns]),
-    )
-    is_first = quoted("revision", of=_NEW).eq(_number(1))
-    new = _row(view, store).select(named(_number(revision), "revision"), named(_text(content), "content"))
-    return _merge(
-        state,
-        new,
-        exp.When(matched=True, condition=follows, then=exp.Update(expressions=changed)),
-        exp.When(matched=False, condition=is_first, then=inserted),
-    )
+class StateTable:
+    """The table of states among the tables of pushes."""
+
+    def __init__(self, tables: PushTables, dialect: Dialect) -> None:
+        self._tables = tables
+        self._table = tables.table(STATE)
+        self._dialect = dialect
+
+    def create(self) -> list[exp.Expr]:
+        """Create the schema and the table; with a key, where the warehouse keeps one unique."""
+        columns = [
+            exp.ColumnDef(
+                this=_name(column),
+                kind=exp.DataType.build(kind),
+                constraints=[exp.ColumnConstraint(kind=exp.NotNullColumnConstraint())],
+            )
+            for column, kind in _TYPES.items()
+        ]
+        keys = [exp.PrimaryKey(expressions=list(map(_name, _KEYS)))] if self._dialect.has_transactions else []
+        declared = exp.Schema(this=self._table.copy(), expressions=[*columns, *keys])
+        return [
+            exp.Create(this=exp.Table(db=_name(self._tables.schema)), kind="SCHEMA", exists=True),
+            exp.Create(this=declared, kind="TABLE", exists=True),
+        ]
+
+    def read(self, view: str, store: str) -> exp.Select:
+        """Select revision and content of one state."""
+        return exp.select(*map(quoted, _VALUES)).from_(self._table.copy()).where(*_is(view, store))
+
+    def write(self, view: str, store: str, before: int, content: str) -> exp.Expr:
+        """Write the revision that follows `before`, which is 0 for none; no row is touched where another has."""
+        new = _row(view, store).select(named(_number(before + 1), "revision"), named(_text(content), "content"))
+        if not self._dialect.has_transactions:
+            return self._merged(new)
+        if before == 0:
+            return exp.insert(new, self._table.copy(), columns=[_name(name) for name in (*_KEYS, *_VALUES)])
+        changed = {"revision": _number(before + 1), "content": _text(content)}
+        return exp.Update(
+            this=self._table.copy(),
+            expressions=[exp.EQ(this=quoted(name), expression=value) for name, value in changed.items()],
+            where=exp.Where(this=exp.and_(*_is(view, store), quoted("revision").eq(_number(before)))),
+        )
+
+    def forget(self, view: str, store: str) -> exp.Expr:
+        """Forget a state, should it be there."""
+        if not self._dialect.has_transactions:
+            return self._merge(_row(view, store), exp.When(matched=True, then=exp.var("DELETE")))
+        return exp.Delete(this=self._table.copy(), where=exp.Where(this=exp.and_(*_is(view, store))))
+
+    def _merged(self, new: exp.Select) -> exp.Merge:
+        """Write a revision if it follows the one that is there; the first, if none is there."""
+        follows = quoted("revision", of=_OLD).eq(exp.Sub(this=quoted("revision", of=_NEW), expression=_number(1)))
+        changed = [exp.EQ(this=quoted(name), expression=quoted(name, of=_NEW)) for name in _VALUES]
+        columns = (*_KEYS, *_VALUES)
+        inserted = exp.Insert(
+            this=exp.Tuple(expressions=[quoted(name) for name in columns]),
+            expression=exp.Tuple(expressions=[quoted(name, of=_NEW) for name in columns]),
+        )
+        return self._merge(
+            new,
+            exp.When(matched=True, condition=follows, then=exp.Update(expressions=changed)),
+            exp.When(matched=False, condition=quoted("revision", of=_NEW).eq(_number(1)), then=inserted),
+        )
+
+    def _merge(self, new: exp.Select, *whens: exp.When) -> exp.Merge:
+        return exp.Merge(
+            this=exp.alias_(self._table.copy(), _name(_OLD), table=True),
+            using=new.subquery(_name(_NEW)),
+            on=exp.and_(*(quoted(name, of=_OLD).eq(quoted(name, of=_NEW)) for name in _KEYS)),
+            whens=exp.Whens(expressions=list(whens)),
+        )
 
 
-def forget_state(state: exp.Table, view: str, store: str) -> exp.Expr:
-    """Forget a state, should it be there."""
-    return _merge(state, _row(view, store), exp.When(matched=True, then=exp.var("DELETE")))
-
-
-def _merge(state: exp.Table, new: exp.Select, *whens: exp.When) -> exp.Merge:
-    return exp.Merge(
-        this=exp.alias_(state, exp.to_identifier(_OLD, quoted=True), table=True),
-        using=new.subquery(exp.to_identifier(_NEW, quoted=True)),
-        on=exp.and_(*(quoted(name, of=_OLD).eq(quoted(name, of=_NEW)) for name in _KEYS)),
-        whens=exp.Whens(expressions=list(whens)),
-    )
+def _is(view: str, store: str) -> list[exp.Expr]:
+    """The condition that finds one state."""
+    return [quoted(name).eq(_text(value)) for name, value in zip(_KEYS, (view, store), strict=True)]
 
 
 def _row(view: str, store: str) -> exp.Select:
-    return exp.select(named(_text(view), "feature_view"), named(_text(store), "online_store"))
+    return exp.select(*(named(_text(value), name) for name, value in zip(_KEYS, (view, store), strict=True)))
+
+
+def _name(name: str) -> exp.Identifier:
+    return exp.to_identifier(name, quoted=True)
 
 
 def _text(value: str) -> exp.Expr:
