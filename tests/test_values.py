@@ -23,6 +23,7 @@ from feature_sync.online.codec import Schema, encode_row, read_row, read_schema,
 from feature_sync.online.keys import row_key, wire_key
 from feature_sync.value_types import SCALARS, ValueType, parse
 from tests.support.projects import PROJECTS, build_project
+from tests.support.values import trained_and_served
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "online.json").read_text())
 MOMENT = datetime(2024, 1, 1, tzinfo=UTC)
@@ -83,15 +84,12 @@ def test_a_null_in_the_row_stays_null_and_an_absent_row_gives_the_defaults(store
 
 
 def test_a_training_set_holds_the_same_values_with_their_exact_types(store, tmp_path):
-    path = tmp_path / "set.parquet"
-    store.get_training_set("everything", "asks").write(path)
-    table = pyarrow.parquet.read_table(path)
-    types = {field.name: str(field.type) for field in table.schema}
+    types, rows = trained_and_served(store, tmp_path)
     assert (types["exact"], types["wall_clock"]) == ("decimal128(38, 10)", "timestamp[us]")
     assert types["instant"].startswith("timestamp[us, tz=")
     assert (types["day"], types["raw"], types["flag"], types["whole"]) == ("date32[day]", "binary", "bool", "int64")
-    for row in table.to_pylist():
-        served = store.get_feature_vector("everything", {"id": row["id"]}).to_dict()
+    assert [row["id"] for row, _ in rows] == [1, 2, 3, 4]
+    for row, served in rows:
         trained = {name: row[name] for name in served}
         assert repr(served.pop("real_number")) == repr(trained.pop("real_number"))
         assert str(served.pop("token")) == str(trained.pop("token"))
