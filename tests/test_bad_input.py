@@ -10,12 +10,15 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import redis
 
+from feature_sync.errors import WarehouseError
 from feature_sync.online.server import _executable, _free_port
+from feature_sync.warehouses.postgres import PostgresWarehouse
 from tests.support.projects import PROJECTS, BuiltProject, build_project, copy_project, own_copy
 
 SERVICE = "departure_delay_model"
@@ -247,6 +250,24 @@ def test_a_postgres_that_is_down_or_refuses_is_named(on_postgres, redis_url):
     other = {"PGDATABASE": "nowhere", "PGPASSWORD": "a-secret"}
     line = refused(on_postgres.feature_sync(*arguments, **other), 'database "nowhere" does not exist')
     assert "a-secret" not in line
+
+
+@pytest.mark.parametrize("way", ["fetch", "columns", "arrow", "describe", "tables"])
+def test_a_postgres_that_ends_our_session_is_named(postgres, way):
+    connection = postgres.connect()
+    warehouse = PostgresWarehouse(connection, "here")
+    ways = {
+        "fetch": lambda: warehouse.fetch("select 1"),
+        "columns": lambda: list(warehouse.columns("select 1", batch_size=1)),
+        "arrow": lambda: warehouse.arrow("select 1", batch_size=1).__enter__(),
+        "describe": lambda: warehouse.describe("select 1"),
+        "tables": lambda: warehouse.tables("public"),
+    }
+    with closing(connection):
+        with postgres.connect() as other:
+            other.execute("select pg_terminate_backend(%s, 10000)", [connection.info.backend_pid])
+        with pytest.raises(WarehouseError, match=r"^PostgreSQL: "):
+            ways[way]()
 
 
 def test_a_postgres_that_lacks_the_table_is_named(on_postgres, postgres, redis_url):

@@ -7,7 +7,6 @@ import itertools
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, cast
 from uuid import UUID
 
@@ -144,7 +143,7 @@ class PostgresWarehouse(Warehouse):
 
     def columns(self, query: str, *, batch_size: int) -> Generator[Columns]:
         """Stream the rows, and turn every batch."""
-        with self._connection.transaction(), closing(self._batches(query, batch_size)) as batches:
+        with _translating(), self._connection.transaction(), closing(self._batches(query, batch_size)) as batches:
             for rows in batches:
                 yield list(zip(*rows, strict=True))
 
@@ -153,7 +152,7 @@ class PostgresWarehouse(Warehouse):
         """Build record batches, with the types that the server reports."""
         import pyarrow
 
-        with self._connection.transaction():
+        with _translating(), self._connection.transaction():
             schema = pyarrow.schema([(column.name, _arrow_type(column)) for column in self._described(query)])
 
             def batches() -> Generator[pyarrow.RecordBatch]:
@@ -256,7 +255,7 @@ class PostgresWarehouse(Warehouse):
         with _translating(), self._connection.cursor() as cursor:
             stream = cast("Generator[tuple[Any, ...]]", cursor.stream(query, binary=True, size=chunk))
             with closing(stream) as rows:
-                while batch := list(islice(rows, size)):
+                while batch := list(itertools.islice(rows, size)):
                     yield batch
                     del batch
 
