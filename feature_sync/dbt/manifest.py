@@ -70,6 +70,11 @@ class Node(msgspec.Struct):
     type: Text = None
     owner: dict[str, Any] | None = None
     url: Text = None
+    label: Text = None
+    deprecation_date: Text = None
+    group: Text = None
+    access: Text = None
+    freshness: dict[str, Any] | None = None
     attached_node: Text = None
     test_metadata: dict[str, Any] | None = None
     constraints: list[dict[str, Any]] | None = None
@@ -151,6 +156,8 @@ class ManifestFile(msgspec.Struct):
     nodes: dict[str, msgspec.Raw] | None = None
     sources: dict[str, msgspec.Raw] | None = None
     exposures: dict[str, msgspec.Raw] | None = None
+    docs: dict[str, msgspec.Raw] | None = None
+    groups: dict[str, msgspec.Raw] | None = None
     parent_map: dict[str, list[str]] | None = None
     child_map: dict[str, list[str]] | None = None
 
@@ -164,11 +171,12 @@ class Manifest:
         self.parents = content.parent_map or {}
         self.children = content.child_map or {}
         self._exposures = content.exposures or {}
+        self._others = {**(content.docs or {}), **(content.groups or {})}
         self._nodes = {**(content.nodes or {}), **(content.sources or {})}
 
     def node(self, unique_id: str) -> Node | None:
-        """Decode one node, source or exposure; None where there is none of that id."""
-        raw = self._nodes.get(unique_id) or self._exposures.get(unique_id)
+        """Decode one node, source, exposure, docs block or group; None where there is none of that id."""
+        raw = self._nodes.get(unique_id) or self._exposures.get(unique_id) or self._others.get(unique_id)
         return None if raw is None else _decode(bytes(raw), Node, self.path)
 
     def tests_of(self, unique_id: str) -> list[str]:
