@@ -55,9 +55,9 @@ def copy_project(source: Path, folder: Path) -> Path:
     if source == folder:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(source / "dbt_project.yml", folder)
-    if (source / "profiles.yml").exists():
-        shutil.copy(source / "profiles.yml", folder)
+    for name in ("dbt_project.yml", "profiles.yml", "packages.yml"):
+        if (source / name).exists():
+            shutil.copy(source / name, folder)
     for name in _DBT_FOLDERS:
         if (source / name).is_dir():
             shutil.copytree(source / name, folder / name, dirs_exist_ok=True)

@@ -1,0 +1,11 @@
+{% macro earlier(timestamp, duration) -%}
+{{ adapter.dispatch('earlier', 'feature_sync')(timestamp, duration) }}
+{%- endmacro %}
+
+{% macro default__earlier(timestamp, duration) -%}
+{{ timestamp }} - {{ feature_sync.interval_of(duration) }}
+{%- endmacro %}
+
+{% macro bigquery__earlier(timestamp, duration) -%}
+timestamp_sub({{ timestamp }}, interval {{ feature_sync.seconds_in(duration) }} second)
+{%- endmacro %}

@@ -1,0 +1,23 @@
+{% macro rolling_count_distinct(column, window, keys, order_by, closed) -%}
+{{ adapter.dispatch('rolling_count_distinct', 'feature_sync')(column, window, keys, order_by, closed) }}
+{%- endmacro %}
+
+{#- Postgres takes no DISTINCT in a window, but the keys of a JSON object are distinct. -#}
+{% macro default__rolling_count_distinct(column, window, keys, order_by, closed) -%}
+cast(coalesce(jsonb_array_length(jsonb_path_query_array(
+    jsonb_object_agg(cast({{ column }} as text), true) filter (where {{ column }} is not null)
+    over {{ feature_sync.rolling_frame(window, keys, order_by, closed) }},
+    '$.keyvalue()'
+)), 0) as bigint)
+{%- endmacro %}
+
+{% macro duckdb__rolling_count_distinct(column, window, keys, order_by, closed) -%}
+count(distinct {{ column }}) over {{ feature_sync.rolling_frame(window, keys, order_by, closed) }}
+{%- endmacro %}
+
+{#- Nor does BigQuery where the window has an order. -#}
+{% macro bigquery__rolling_count_distinct(column, window, keys, order_by, closed) -%}
+{%- set frame = feature_sync.rolling_frame(window, keys, order_by, closed) -%}
+{%- set texts = 'ifnull(array_agg(cast(' ~ column ~ ' as string) ignore nulls) over ' ~ frame ~ ', [])' -%}
+array_length(json_keys(json_object({{ texts }}, {{ texts }})))
+{%- endmacro %}

@@ -1,0 +1,28 @@
+{#-
+    Of rows at one moment the greatest value is the last, so that the order of rows in the table has no say. Seen from
+    the left, the rows of the moment before are a group of their own, which counts if it lies within the window.
+-#}
+{% macro rolling_last(column, window, keys, order_by, closed) -%}
+{{ adapter.dispatch('rolling_last', 'feature_sync')(column, window, keys, order_by, closed) }}
+{%- endmacro %}
+
+{% macro default__rolling_last(column, window, keys, order_by, closed) -%}
+{%- if closed == 'right' -%}
+max({{ column }}) over (partition by {{ keys }}, {{ order_by }})
+{%- else -%}
+{%- set before = '(partition by ' ~ keys ~ ' order by ' ~ order_by ~ ' groups between 1 preceding and 1 preceding)' -%}
+case
+    when max({{ order_by }}) over {{ before }} >= {{ feature_sync.earlier(order_by, window) }}
+        then max({{ column }}) over {{ before }}
+end
+{%- endif -%}
+{%- endmacro %}
+
+{#- BigQuery has no groups: which of several rows at one earlier moment is the last is not defined there. -#}
+{% macro bigquery__rolling_last(column, window, keys, order_by, closed) -%}
+{%- if closed == 'right' -%}
+max({{ column }}) over (partition by {{ keys }}, {{ order_by }})
+{%- else -%}
+last_value({{ column }}) over {{ feature_sync.rolling_frame(window, keys, order_by, closed) }}
+{%- endif -%}
+{%- endmacro %}

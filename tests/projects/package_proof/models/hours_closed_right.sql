@@ -1,0 +1,12 @@
+{{ config(materialized='incremental', unique_key=['entity', 'bucket_end']) -}}
+
+{{ feature_sync.bucketed(
+    ref('events'),
+    by='entity',
+    event_time='happened_at',
+    bucket='1h',
+    aggregates={'events': 'count(*)', 'amount': 'sum(amount)', 'build': "max('" ~ invocation_id ~ "')"},
+    closed='right',
+    loaded_at='loaded_at',
+    lookback='10m',
+) }}

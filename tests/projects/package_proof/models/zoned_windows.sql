@@ -1,0 +1,19 @@
+{{ config(
+    enabled=target.type != 'bigquery',
+    pre_hook="set timezone = 'America/New_York'",
+    post_hook="set timezone = 'UTC'",
+) -}}
+
+with zoned as (
+    select
+        events.*,
+        happened_at at time zone 'UTC' as zoned_at
+    from {{ ref('events') }} as events
+)
+
+select
+    event_id,
+    {{ feature_sync.bucket_end('zoned_at', '24h', 'right') }} as day_end,
+    {{ feature_sync.rolling('sum', 'amount', ['1h', '24h', '7d'], by='entity', order_by='zoned_at', closed='left', name='left_sum') }},
+    {{ feature_sync.time_since_last(by='entity', order_by='zoned_at') }} as since_last
+from zoned
