@@ -144,8 +144,8 @@ def test_a_wrong_setting_names_the_file_the_node_and_the_key(project, settings, 
             id="an unknown feature",
         ),
         pytest.param(
-            lambda exposure, service: exposure["depends_on"]["nodes"].remove("model.feature_sync.carrier_delays.v1"),
-            ["carrier_delays.v1 is missing from depends_on", "ref('carrier_delays', v=1)"],
+            lambda exposure, service: exposure["depends_on"]["nodes"].remove("model.feature_sync.carrier_delays.v2"),
+            ["carrier_delays.v2 is missing from depends_on", "ref('carrier_delays', v=2)"],
             id="a view absent from depends_on",
         ),
         pytest.param(
@@ -376,7 +376,7 @@ def test_text_and_numbers_are_never_compared(project, tmp_path):
 
     edit_manifest(project, change)
     done = project.feature_sync("sql", SERVICE, "--spine", "departures")
-    refused(done, "'carrier' is int64", "carrier_delays.v1 is string", "cast one of them")
+    refused(done, "'carrier' is int64", "carrier_delays.v2 is string", "cast one of them")
 
 
 def test_an_entity_has_one_type_in_all_views(project, redis_url):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import statistics
 from collections import Counter
 from dataclasses import replace
@@ -12,11 +11,9 @@ from datetime import datetime, timedelta
 from hashlib import md5
 
 import pytest
-import yaml
 
-import feature_sync
 from tests.support.package import AFTER_ALL, BEGIN, DAY, HOUR, PackageProject, random_events
-from tests.support.projects import EXAMPLE, PROJECTS
+from tests.support.projects import EXAMPLE
 
 WAREHOUSES = ["duckdb", "postgres", "bigquery"]
 WINDOWS = {"1h": HOUR, "24h": DAY, "7d": 7 * DAY}
@@ -75,7 +72,9 @@ def aggregated(aggregate, found):
         return len(amounts)
     if aggregate == "last":
         last = max((each.happened_at for each in found), default=None)
-        return max((each.amount for each in found if each.happened_at == last and each.amount is not None), default=None)
+        return max(
+            (each.amount for each in found if each.happened_at == last and each.amount is not None), default=None
+        )
     if aggregate == "stddev":
         return statistics.stdev(amounts) if len(amounts) > 1 else None
     return {"sum": sum, "mean": statistics.fmean, "min": min, "max": max}[aggregate](amounts) if amounts else None
@@ -189,7 +188,9 @@ def test_builds_recompute_the_touched_buckets_alone_and_leave_what_a_whole_build
         full = ["--full-refresh"] if step == 0 else []
         proof.dbt("seed", "--full-refresh", "--select", "events")
         proof.dbt("run", *full, "--select", *models, clock=clock)
-        build = json.loads((proof.project.folder / "target" / "run_results.json").read_text())["metadata"]["invocation_id"]
+        build = json.loads((proof.project.folder / "target" / "run_results.json").read_text())["metadata"][
+            "invocation_id"
+        ]
         for closed in ("left", "right"):
             rows = proof.rows(f"hours_closed_{closed}")
             now = {(row["entity"], row["bucket_end"]): row for row in rows}
@@ -199,7 +200,9 @@ def test_builds_recompute_the_touched_buckets_alone_and_leave_what_a_whole_build
             if step > 0:
                 untouched = untouched_hours(known, builds[closed], closed)
                 assert untouched, "the events touched every bucket, so that nothing is shown"
-                assert {key: now[key]["build"] for key in untouched} == {key: builds[closed][key][0] for key in untouched}
+                assert {key: now[key]["build"] for key in untouched} == {
+                    key: builds[closed][key][0] for key in untouched
+                }
                 assert any(row["build"] == build for row in rows), "nothing was recomputed"
             builds[closed] = {key: (row["build"], row["last_loaded_at"]) for key, row in now.items()}
         weeks = Counter(
@@ -207,12 +210,14 @@ def test_builds_recompute_the_touched_buckets_alone_and_leave_what_a_whole_build
             for each in known
             if None not in (each.entity, each.label, each.happened_at)
         )
-        shown = {(row["entity"], row["label"], row["week_end"]): row["events"] for row in proof.rows("weeks_by_lookback")}
+        shown = {
+            (row["entity"], row["label"], row["week_end"]): row["events"] for row in proof.rows("weeks_by_lookback")
+        }
         assert shown == {key: count for key, count in weeks.items() if key[-1] <= clock}
 
 
 def untouched_hours(events, before, closed):
-    """The hours of an earlier build that no row fell into that was loaded since, or ten minutes before its newest one."""
+    """The hours of an earlier build that no row loaded since fell into, or loaded ten minutes before its newest."""
     newest = max(loaded_at for _, loaded_at in before.values())
     touched = {
         (each.entity, end_of(each.happened_at, HOUR, closed))
@@ -251,8 +256,8 @@ def unbuilt(tmp_path_factory):
             id="an expression without a name",
         ),
         pytest.param(
-            "{{ config(materialized='incremental', unique_key='entity') }} {{ feature_sync.bucketed(ref('events'), 'entity', "
-            "'happened_at', '1h', {'n': 'count(*)'}, 'left', loaded_at='loaded_at') }}",
+            "{{ config(materialized='incremental', unique_key='entity') }} {{ feature_sync.bucketed(ref('events'), "
+            "'entity', 'happened_at', '1h', {'n': 'count(*)'}, 'left', loaded_at='loaded_at') }}",
             "say unique_key=['entity', 'bucket_end'] in its config, not ['entity']",
             id="buckets that would pile up",
         ),
@@ -287,7 +292,11 @@ def test_a_spine_asks_ahead_of_each_event_and_draws_lots(proof, windows, events)
     lots = {}
     for each in events:
         asked_at = each.happened_at and each.happened_at - HOUR / 2
-        if None in (each.entity, each.label, asked_at, each.amount) or each.amount == 3 or not since <= asked_at <= until:
+        if (
+            None in (each.entity, each.label, asked_at, each.amount)
+            or each.amount == 3
+            or not since <= asked_at <= until
+        ):
             continue
         text = f"{each.entity}|{each.label}|{microseconds(asked_at)}"
         lot = md5(text.encode()).hexdigest()[:8]
@@ -349,7 +358,9 @@ def test_each_claim_holds_on_its_border(verdicts):
 
 
 def test_every_generic_test_has_a_case_that_fails():
-    generic = {path.stem for path in (EXAMPLE / "macros" / "package" / "tests").glob("*.sql") if "{% test " in path.read_text()}
+    generic = {
+        path.stem for path in (EXAMPLE / "macros" / "package" / "tests").glob("*.sql") if "{% test " in path.read_text()
+    }
     shown = {name for name in generic if any(broken.startswith(f"broken_{name}") for broken in FAILURES)}
     assert generic - shown == {"row_count_is_steady"}, "it is shown to fail below"
 
@@ -376,7 +387,17 @@ def test_a_table_that_shrinks_or_grows_too_much_fails_against_the_build_before(p
 def test_a_project_that_installs_the_package_gets_macros_and_tests_only(consumer):
     consumer.dbt("--warn-error", "parse", "--no-partial-parse")
     manifest = json.loads((consumer.project.folder / "target" / "manifest.json").read_text())
-    kinds = ("nodes", "sources", "exposures", "unit_tests", "docs", "metrics", "groups", "semantic_models", "saved_queries")
+    kinds = (
+        "nodes",
+        "sources",
+        "exposures",
+        "unit_tests",
+        "docs",
+        "metrics",
+        "groups",
+        "semantic_models",
+        "saved_queries",
+    )
     ours = [name for kind in kinds for name in manifest[kind] if ".feature_sync." in f".{name}."]
     assert ours == []
     macros = {name.split(".")[2] for name in manifest["macros"] if name.startswith("macro.feature_sync.")}
@@ -397,12 +418,15 @@ def test_a_project_uses_every_macro_and_test_without_a_warning(consumer):
 
 def test_the_real_clock_is_used_where_no_var_fixes_it(consumer):
     """The package's own project file fixes the clock of its example; a project that installs it must not see that."""
-    done = consumer.dbt("compile", "--no-populate-cache", "--inline", "{{ feature_sync.clock() }}", "--vars", "feature_sync_as_of: ")
+    inline = ["--no-populate-cache", "--inline", "{{ feature_sync.clock() }}", "--vars", "feature_sync_as_of: "]
+    done = consumer.dbt("compile", *inline)
     assert done.stdout.split()[-1] in {"now()", "current_timestamp()"}
 
 
 @pytest.mark.parametrize("name", ["payments", "package_proof"])
 def test_the_strict_parser_finds_nothing_wrong(tmp_path, name):
     """What newer versions of dbt refuse passes unseen on DuckDB and PostgreSQL; nothing is connected to parse."""
-    project = PackageProject(name, tmp_path / "project", "bigquery", None, FEATURE_SYNC_BIGQUERY_ENDPOINT="http://localhost:1")
+    project = PackageProject(
+        name, tmp_path / "project", "bigquery", None, FEATURE_SYNC_BIGQUERY_ENDPOINT="http://localhost:1"
+    )
     project.dbt("--warn-error", "parse", "--no-partial-parse")

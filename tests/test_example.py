@@ -49,7 +49,7 @@ def as_duckdb(field):
 @pytest.fixture(scope="module")
 def tables(example):
     """All rows of all views and of the spine, read from DuckDB by hand."""
-    names = {"carrier_delays.v1": "carrier_delays_v1", "departures": "departures"}
+    names = {"carrier_delays.v2": "carrier_delays_v2", "departures": "departures"}
     names |= {name: name for name in ("aircraft_history", "airport_weather", "aircraft_profile")}
     with duckdb.connect(str(example.folder / "flights.duckdb"), read_only=True) as connection:
         return {
@@ -84,7 +84,7 @@ def test_the_extract_matches_the_oracle(training_rows, tables, service):
         for row in tables[selection.view.reference]:
             keys = tuple(row[key] for key in selection.view.join_keys)
             index.setdefault((selection.view.reference, keys), []).append(row)
-    defaults = {("carrier_delays.v1", "flights_24h"): 0}
+    defaults = {("carrier_delays.v2", "flights_24h"): 0}
     for asked in random.Random(7).sample(tables["departures"], 1000):
         mine = {
             selection.view.reference: index.get(
@@ -131,13 +131,14 @@ def test_the_vector_is_the_newest_row_read_by_hand(example, redis_url):
     example.feature_sync("push", "--redis-url", redis_url)
     with duckdb.connect(str(example.folder / "flights.duckdb"), read_only=True) as connection:
         by_hand = connection.execute(
-            "select mean_delay_6h, late_share_24h, flights_24h, hour_end from carrier_delays_v1"
+            "select mean_delay_1h, mean_delay_6h, mean_delay_24h, late_share_24h, flights_24h, hour_end"
+            " from carrier_delays_v2"
             " where carrier = 'B6' and hour_end <= '2013-01-31 16:50' order by hour_end desc limit 1"
         ).fetchone()
     done = example.feature_sync("get", "carrier_delays", "carrier=B6", "--redis-url", redis_url, "--json")
     features = json.loads(done.stdout)["features"]
-    assert tuple(each["value"] for each in features) == by_hand[:3]
-    assert {each["event_timestamp"] for each in features} == {f"{by_hand[3].isoformat()}+00:00"}
+    assert tuple(each["value"] for each in features) == by_hand[:5]
+    assert {each["event_timestamp"] for each in features} == {f"{by_hand[5].isoformat()}+00:00"}
 
 
 def test_the_sql_stands_alone_and_never_changes(project, tmp_path):
@@ -166,7 +167,7 @@ def test_the_training_set_is_also_a_dbt_model_that_dbt_tests(example, training_r
     assert rows.equals(training_rows.sort_by("flight_id"))
     manifest = json.loads((example.folder / "target" / "manifest.json").read_text())
     parents = manifest["parent_map"]["model.feature_sync.departure_training_set"]
-    assert {"model.feature_sync.carrier_delays.v1", "model.feature_sync.departures"} <= set(parents)
+    assert {"model.feature_sync.carrier_delays.v2", "model.feature_sync.departures"} <= set(parents)
 
 
 def test_each_view_is_asked_in_the_way_that_suits_it(project):
@@ -180,7 +181,7 @@ def test_each_view_is_asked_in_the_way_that_suits_it(project):
 
 def test_on_bigquery_feature_views_are_partitioned_by_day_and_clustered_by_their_keys(example_on_bigquery):
     with closing(connect(example_on_bigquery.environment["FEATURE_SYNC_BIGQUERY_ENDPOINT"])) as client:
-        tables = [client.get_table(f"features.{name}") for name in ("carrier_delays_v1", "aircraft_profile")]
+        tables = [client.get_table(f"features.{name}") for name in ("carrier_delays_v2", "aircraft_profile")]
     assert (tables[0].time_partitioning.field, tables[0].time_partitioning.type_) == ("hour_end", "DAY")
     assert [table.clustering_fields for table in tables] == [["carrier"], ["tailnum"]]
 
@@ -191,16 +192,22 @@ def test_features_can_be_tried_without_a_pull_request(example, tmp_path):
     done = example.feature_sync("extract", "--features", names, "--spine", "departures", "-o", str(path))
     assert done.returncode == 0
     assert pyarrow.parquet.read_schema(path).names[-3:] == ["flights_24h", "year", "seats"]
-    assert "depends_on: [ref('carrier_delays', v=1), ref('aircraft_profile')]" in done.stderr
-    assert "carrier_delays.v1: [flights_24h]" in done.stderr
+    assert "depends_on: [ref('carrier_delays', v=2), ref('aircraft_profile')]" in done.stderr
+    assert "carrier_delays.v2: [flights_24h]" in done.stderr
 
 
 def test_list_and_describe_tell_what_the_project_defines(example):
     listed = json.loads(example.feature_sync("list", "--json").stdout)
     names = [each["name"] for each in listed["feature_views"]]
-    assert names == ["aircraft_history", "aircraft_profile", "airport_weather", "carrier_delays.v1"]
+    assert names == [
+        "aircraft_history",
+        "aircraft_profile",
+        "airport_weather",
+        "carrier_delays.v1",
+        "carrier_delays.v2",
+    ]
     assert listed["entities"]["aircraft"] == ["aircraft_history", "aircraft_profile"]
-    assert listed["feature_services"][0]["join_keys"] == ["carrier", "tailnum", "origin"]
+    assert listed["feature_services"][1]["join_keys"] == ["carrier", "tailnum", "origin"]
     described = json.loads(example.feature_sync("describe", "airport_weather", "--json").stdout)
     assert described["facts"]["lag"] == "1h"
     assert described["used_by"] == [SERVICE]

@@ -316,7 +316,7 @@ def test_a_dbt_model_refers_to_what_it_reads_and_check_tells_when_it_is_stale(ex
     arguments = ("sql", SERVICE, "--spine", "departures", "--refs", "-o", str(path))
     assert example.feature_sync(*arguments).returncode == 0
     text = path.read_text()
-    for reference in ("ref('carrier_delays', v=1)", "ref('departures')", "ref('airport_weather')"):
+    for reference in ("ref('carrier_delays', v=2)", "ref('departures')", "ref('airport_weather')"):
         assert f"{{{{ {reference} }}}}" in text
     assert '"flights"."main"' not in text
     assert example.feature_sync(*arguments, "--check").returncode == 0

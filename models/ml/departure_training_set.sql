@@ -14,15 +14,16 @@ WITH "spine" AS (
     "asked_at" AS "_asked_at"
   FROM {{ ref('departures') }}
 ), "carrier_delays_rows" AS (
-  /* carrier_delays.v1: rows that can answer; one for each entity and event timestamp. */
+  /* carrier_delays.v2: rows that can answer; one for each entity and event timestamp. */
   SELECT
     "carrier",
+    "mean_delay_1h",
     "mean_delay_6h",
     "late_share_24h",
     "flights_24h",
     "hour_end" AS "_event_timestamp",
     "hour_end" AS "_available_at"
-  FROM {{ ref('carrier_delays', v=1) }}
+  FROM {{ ref('carrier_delays', v=2) }}
   WHERE
     "carrier" IS NOT NULL AND "hour_end" IS NOT NULL
 ), "aircraft_history_rows" AS (
@@ -71,6 +72,10 @@ SELECT
   "spine"."scheduled_departure",
   "spine"."asked_at",
   "spine"."is_late",
+  CASE
+    WHEN "carrier_delays_rows"."_event_timestamp" >= "spine"."_asked_at" - INTERVAL '3' HOUR
+    THEN "carrier_delays_rows"."mean_delay_1h"
+  END AS "mean_delay_1h",
   CASE
     WHEN "carrier_delays_rows"."_event_timestamp" >= "spine"."_asked_at" - INTERVAL '3' HOUR
     THEN "carrier_delays_rows"."mean_delay_6h"

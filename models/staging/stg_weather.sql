@@ -1,3 +1,4 @@
+-- depends_on: {{ ref('weather') }}
 select
     origin as airport,
     time_hour as observed_at,
@@ -5,4 +6,4 @@ select
     visib,
     precip,
     pressure
-from {{ ref('weather') }}
+from {{ source('weather_service', 'weather') }}

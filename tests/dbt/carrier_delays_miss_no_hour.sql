@@ -4,7 +4,7 @@ with neighbours as (
         carrier,
         hour_end,
         lag(hour_end) over (partition by carrier order by hour_end) as previous_hour_end
-    from {{ ref('carrier_delays', v=1) }}
+    from {{ ref('carrier_delays', v=2) }}
 )
 
 select
@@ -13,5 +13,5 @@ select
     hour_end
 from neighbours
 where
-    hour_end <> {{ start_of_hour('hour_end') }}
+    hour_end <> {{ feature_sync.bucket_end('hour_end', '1h', closed='right') }}
     or hour_end <> {{ plus_minutes('previous_hour_end', 60) }}

@@ -1,4 +1,4 @@
-"""The dbt package on one warehouse: a project that installs it, events that a test writes, and what its macros made of them."""
+"""The dbt package on one warehouse: a project that installs it, and events that a test writes."""
 
 from __future__ import annotations
 

@@ -23,6 +23,6 @@
     {%- else -%}
         {%- set value = functions[aggregate](column, each, keys, order_by, closed) -%}
     {%- endif -%}
-{{ 'cast(' ~ value ~ ' as ' ~ data_type ~ ')' if data_type else value }} as {{ prefix }}_{{ each }}{{ ',\n' if not loop.last }}
+{{ 'cast(' ~ value ~ ' as ' ~ data_type ~ ')' if data_type else value }} as {{ prefix }}_{{ each }}{{ ',\n    ' if not loop.last }}
 {%- endfor %}
 {%- endmacro %}

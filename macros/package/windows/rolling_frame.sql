@@ -5,27 +5,21 @@
 
 {% macro default__rolling_frame(window, keys, order_by, closed) -%}
 {%- set length = feature_sync.interval_of(window) -%}
-(
-    partition by {{ keys }}
-    order by {{ order_by }}
-    {%- if closed == 'right' %}
-    range between {{ length }} - interval '1 microsecond' preceding and current row
-    {%- else %}
-    range between {{ length }} preceding and interval '1 microsecond' preceding
-    {%- endif %}
-)
+(partition by {{ keys }} order by {{ order_by }} range between {{ ' ' }}
+{%- if closed == 'right' -%}
+{{ length }} - interval '1 microsecond' preceding and current row)
+{%- else -%}
+{{ length }} preceding and interval '1 microsecond' preceding)
+{%- endif -%}
 {%- endmacro %}
 
 {#- BigQuery's ranges are of numbers. -#}
 {% macro bigquery__rolling_frame(window, keys, order_by, closed) -%}
 {%- set length = feature_sync.seconds_in(window) * 1000000 -%}
-(
-    partition by {{ keys }}
-    order by {{ feature_sync.microseconds(order_by) }}
-    {%- if closed == 'right' %}
-    range between {{ length - 1 }} preceding and current row
-    {%- else %}
-    range between {{ length }} preceding and 1 preceding
-    {%- endif %}
-)
+(partition by {{ keys }} order by {{ feature_sync.microseconds(order_by) }} range between {{ ' ' }}
+{%- if closed == 'right' -%}
+{{ length - 1 }} preceding and current row)
+{%- else -%}
+{{ length }} preceding and 1 preceding)
+{%- endif -%}
 {%- endmacro %}

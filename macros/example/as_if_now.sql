@@ -1,0 +1,15 @@
+{#- dbt measures freshness by the real clock, while the example's stands still: what is an hour old there is so here. -#}
+{% macro as_if_now(timestamp) -%}
+{{ adapter.dispatch('as_if_now', 'feature_sync')(
+    feature_sync.microseconds(timestamp) ~ ' - ' ~ feature_sync.microseconds(feature_sync.clock())
+    ~ ' + ' ~ feature_sync.microseconds(adapter.dispatch('now', 'feature_sync')())
+) }}
+{%- endmacro %}
+
+{% macro default__as_if_now(microseconds) -%}
+to_timestamp(({{ microseconds }}) / 1000000.0)
+{%- endmacro %}
+
+{% macro bigquery__as_if_now(microseconds) -%}
+timestamp_micros({{ microseconds }})
+{%- endmacro %}

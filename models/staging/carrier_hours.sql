@@ -1,0 +1,47 @@
+with departures as (
+    select
+        carrier,
+        {{ feature_sync.bucket_end('departed_at', '1h', closed='right') }} as hour_end,
+        departure_delay
+    from {{ ref('stg_flights') }}
+    where departed_at is not null
+),
+
+-- The newest departure tells which hours are over: an hour that may still see one is not shown.
+newest_hour as (
+    select max({{ feature_sync.earlier(feature_sync.bucket_end('departed_at', '1h', closed='left'), '1h') }}) as hour_end
+    from {{ ref('stg_flights') }}
+),
+
+spans as (
+    select
+        departures.carrier,
+        newest_hour.hour_end as last_hour,
+        min(departures.hour_end) as first_hour
+    from departures
+    cross join newest_hour
+    group by departures.carrier, newest_hour.hour_end
+),
+
+-- Every hour since the carrier's first departure, quiet ones too: an old row must not answer for an empty window.
+hours_of_carriers as (
+    select
+        spans.carrier,
+        hour_end
+    from spans
+    cross join {{ feature_sync.every_hour('spans.first_hour', 'spans.last_hour', 'hour_end') }}
+)
+
+select
+    hours_of_carriers.carrier,
+    hours_of_carriers.hour_end,
+    count(departures.departure_delay) as flights,
+    sum(departures.departure_delay) as delay,
+    sum(case when departures.departure_delay > 0 then departures.departure_delay end) as lateness,
+    sum(case when departures.departure_delay > 15 then 1 else 0 end) as late_flights
+from hours_of_carriers
+left join departures
+    on
+        hours_of_carriers.carrier = departures.carrier
+        and hours_of_carriers.hour_end = departures.hour_end
+group by hours_of_carriers.carrier, hours_of_carriers.hour_end
