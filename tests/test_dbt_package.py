@@ -6,12 +6,16 @@ import json
 import random
 import statistics
 from collections import Counter
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from hashlib import md5
+from itertools import product
 
 import pytest
 
+from feature_sync.definitions import Column, Relation
+from feature_sync.errors import Location
+from tests.support.bigquery import GoogleSql
 from tests.support.package import AFTER_ALL, BEGIN, DAY, HOUR, PackageProject, random_events
 from tests.support.projects import EXAMPLE
 
@@ -20,6 +24,23 @@ WINDOWS = {"1h": HOUR, "24h": DAY, "7d": 7 * DAY}
 A_MONDAY = datetime(2000, 1, 3)
 NOON = datetime(2024, 1, 1, 12)
 LARGE = 5
+NOWHERE = {"FEATURE_SYNC_BIGQUERY_ENDPOINT": "http://localhost:1"}  # dbt parses and compiles without a connection
+EVENTS = Relation(
+    name="events",
+    unique_id="seed.package_proof.events",
+    location=Location("seeds/seeds.yml", "seed.package_proof.events"),
+    columns={
+        name: Column(name=name, data_type=kind)
+        for name, kind in {
+            "event_id": "INT64",
+            "entity": "STRING",
+            "happened_at": "TIMESTAMP",
+            "loaded_at": "TIMESTAMP",
+            "amount": "INT64",
+            "label": "STRING",
+        }.items()
+    },
+)
 
 
 def project_on(request, tmp_path_factory, name):
@@ -114,6 +135,37 @@ def test_distinct_values_are_counted_once(proof, windows, events):
             for name, length in WINDOWS.items():
                 labels = {each.label for each in within(events, event, length, closed)} - {None}
                 assert row[f"{closed}_count_distinct_{name}"] == len(labels), (event, name)
+
+
+@pytest.mark.parametrize("model", ["windows", "distinct_windows"])
+def test_google_s_own_engine_agrees(tmp_path, events, model):
+    """It runs what dbt compiles for BigQuery, distinct counts included, which the emulator cannot."""
+    project = PackageProject("package_proof", tmp_path / "project", "bigquery", None, **NOWHERE)
+    project.dbt("compile", "--no-populate-cache", "--no-introspect", "--select", model)
+    (compiled,) = (project.project.folder / "target" / "compiled").rglob(f"{model}.sql")
+    table = "`feature-sync-example`.`package_proof`.`events`"
+    sql = compiled.read_text()
+    assert table in sql
+    google = GoogleSql()
+    google.load(EVENTS, [{**asdict(each), **zoned(each)} for each in events])
+    rows = {row["event_id"]: row for row in google.fetch(sql.replace(table, "events"))}
+    assert len(rows) == len(events)
+    for event in timed(events):
+        for closed, (name, length) in product(("right", "left"), WINDOWS.items()):
+            found, row = within(events, event, length, closed), rows[event.event_id]
+            if model == "distinct_windows":
+                assert row[f"{closed}_count_distinct_{name}"] == len({each.label for each in found} - {None})
+                continue
+            for aggregate in ("count", "sum", "mean", "min", "max", "stddev"):
+                expected = pytest.approx(aggregated(aggregate, found), abs=1e-9)
+                assert row[f"{closed}_{aggregate}_{name}"] == expected
+
+
+def zoned(event):
+    return {
+        "happened_at": event.happened_at and event.happened_at.replace(tzinfo=UTC),
+        "loaded_at": event.loaded_at.replace(tzinfo=UTC),
+    }
 
 
 def test_the_last_event_is_an_earlier_one_unless_said_otherwise(windows, events):

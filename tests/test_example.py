@@ -211,7 +211,8 @@ def test_list_and_describe_tell_what_the_project_defines(example):
     described = json.loads(example.feature_sync("describe", "airport_weather", "--json").stdout)
     assert described["facts"]["lag"] == "1h"
     assert described["used_by"] == [SERVICE]
-    assert described["upstream"] == ["model.feature_sync.stg_weather", "seed.feature_sync.weather"]
+    source = "source.feature_sync.weather_service.weather"
+    assert described["upstream"] == ["model.feature_sync.stg_weather", "seed.feature_sync.weather", source]
     assert "an_observation_keeps_its_hour_and_its_gaps (unit test)" in described["tests"]
     (visibility,) = (each for each in described["columns"] if each["name"] == "visib")
     assert (visibility["role"], visibility["description"]) == ("feature", "Visibility, miles.")

@@ -12,5 +12,5 @@ epoch_us({{ timestamp }})
 {%- endmacro %}
 
 {% macro bigquery__microseconds(timestamp) -%}
-unix_micros(timestamp({{ timestamp }}))
+unix_micros(cast({{ timestamp }} as timestamp))
 {%- endmacro %}

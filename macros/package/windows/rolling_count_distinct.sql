@@ -15,9 +15,9 @@ cast(coalesce(jsonb_array_length(jsonb_path_query_array(
 count(distinct {{ column }}) over {{ feature_sync.rolling_frame(window, keys, order_by, closed) }}
 {%- endmacro %}
 
-{#- Nor does BigQuery where the window has an order. -#}
+{#- Nor does BigQuery where the window has an order. A null is a key there like any other, and taken off again. -#}
 {% macro bigquery__rolling_count_distinct(column, window, keys, order_by, closed) -%}
 {%- set frame = feature_sync.rolling_frame(window, keys, order_by, closed) -%}
-{%- set texts = 'ifnull(array_agg(cast(' ~ column ~ ' as string) ignore nulls) over ' ~ frame ~ ', [])' -%}
-array_length(json_keys(json_object({{ texts }}, {{ texts }})))
+{%- set texts = "ifnull(array_agg(ifnull(concat('=', cast(" ~ column ~ " as string)), '')) over " ~ frame ~ ", [])" -%}
+array_length(json_keys(json_object({{ texts }}, {{ texts }}))) - ifnull(max(if({{ column }} is null, 1, 0)) over {{ frame }}, 0)
 {%- endmacro %}
