@@ -72,6 +72,7 @@ class FeatureStore:
         self.project: Project = read_project(options.project_dir, options.target_path, options.variables)
         self._online: OnlineStore | None = None
         self._reader: Reader | None = None
+        self._warned: set[str] = set()
 
     @classmethod
     def open(
@@ -83,7 +84,8 @@ class FeatureStore:
     ) -> Self:
         """Open a dbt project; the options are those of `Options`.
 
-        What a person should know although nothing failed (stale artifacts, unpinned versions) goes to `warn`.
+        What a person should know although nothing failed (stale artifacts, versions that are deprecated or not
+        pinned) goes to `warn`.
 
         Raises:
             ProjectError: There is no dbt project.
@@ -125,11 +127,7 @@ class FeatureStore:
         if newer := self.project.newer_sources(self.manifest.path):
             more = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
             self._warn(f"{newer[0]}{more} changed after manifest.json was written; run dbt parse or dbt build")
-        catalog = self.project.target_path / "catalog.json"
-        registry = read_registry(self.manifest, project=self.project.name, catalog=catalog)
-        for warning in registry.warnings:
-            self._warn(warning)
-        return registry
+        return read_registry(self.manifest, project=self.project.name, catalog=self.project.catalog)
 
     @cached_property
     def target(self) -> Target:
@@ -162,6 +160,7 @@ class FeatureStore:
             UnknownName: The project defines neither.
         """
         if service := self.registry.feature_services.get(name):
+            self._warn_of(service)
             return describe_service(service, self.manifest)
         self.registry.service_or_view(name)
         view = self.registry.feature_view(name)
@@ -319,7 +318,7 @@ class FeatureStore:
         """
         from feature_sync.lookup import Reader
 
-        service = self.registry.service_or_view(name)
+        service = self._warn_of(self.registry.service_or_view(name))
         if self._reader is None:
             self._reader = Reader(self._open_online(), prefix=self.key_prefix)
         return self._reader.read(service, entity_rows, as_of=self._clock(as_of))
@@ -369,8 +368,16 @@ class FeatureStore:
         if (name is None) == (not chosen):
             raise RequestError("name a feature service, or features as --features view:feature,..., and not both")
         if name is not None:
-            return self.registry.service_or_view(name)
+            return self._warn_of(self.registry.service_or_view(name))
         return service_of(parse_features(chosen, self.registry), name="my_model")
+
+    def _warn_of(self, service: FeatureService) -> FeatureService:
+        """Say, once, what users of a service should know."""
+        for warning in map(str, service.warnings):
+            if warning not in self._warned:
+                self._warned.add(warning)
+                self._warn(warning)
+        return service
 
     def _clock(self, as_of: str | datetime | None) -> Clock:
         return read_clock(as_of, self.project.as_of)

@@ -216,7 +216,7 @@ def test_an_unpinned_view_means_what_depends_on_resolved_and_warns(read):
     registry = read(*versions, exposure(features, depends_on=["model.shop.orders.v1"]))
     (selection,) = registry.feature_services["churn"].selections
     assert selection.view.reference == "orders.v1"
-    assert "orders is not pinned; it means orders.v1" in registry.warnings[0]
+    assert "orders is not pinned; it means orders.v1" in str(registry.warnings[0])
     assert registry.feature_view("orders").reference == "orders.v2"
     pinned = read(*versions, exposure({"orders.v1": ["spent"]}, depends_on=["model.shop.orders.v1"]))
     assert pinned.warnings == ()

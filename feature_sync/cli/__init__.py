@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from feature_sync import __version__
-from feature_sync.cli.options import key_values, pass_feature_store, push_options, training_options, verify_options
+from feature_sync.cli.options import (
+    key_values,
+    pass_feature_store,
+    push_options,
+    training_options,
+    verify_options,
+    warn,
+)
 from feature_sync.errors import FeatureSyncError
 
 if TYPE_CHECKING:
@@ -33,6 +40,8 @@ def list_(store: FeatureStore, as_json: bool) -> None:
     from feature_sync.cli.tables import print_registry
 
     print_registry(store.registry, as_json=as_json)
+    for warning in store.registry.warnings:
+        warn(str(warning))
 
 
 @cli.command()

@@ -34,6 +34,11 @@ class Project:
         return None if value in (None, "") else str(value)
 
     @property
+    def catalog(self) -> Path:
+        """What `dbt docs generate` learnt from the warehouse."""
+        return self.target_path / "catalog.json"
+
+    @property
     def run_results(self) -> Path:
         """What became of dbt's last command."""
         return self.target_path / "run_results.json"
