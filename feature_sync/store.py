@@ -28,6 +28,7 @@ from feature_sync.definitions import (
 from feature_sync.errors import ArtifactsChanged, ProjectError, RequestError
 
 if TYPE_CHECKING:
+    from feature_sync.check import Checked
     from feature_sync.lookup import FeatureVector, Reader
     from feature_sync.online.redis import OnlineStore
     from feature_sync.online.server import EmbeddedServer
@@ -124,9 +125,8 @@ class FeatureStore:
             DefinitionError: A definition is wrong.
             ProjectError: There is no manifest yet, or it cannot be read.
         """
-        if newer := self.project.newer_sources(self.manifest.path):
-            more = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
-            self._warn(f"{newer[0]}{more} changed after manifest.json was written; run dbt parse or dbt build")
+        if stale := self.project.warning_of_newer_sources(self.manifest.path):
+            self._warn(" ".join(stale))
         return read_registry(self.manifest, project=self.project.name, catalog=self.project.catalog)
 
     @cached_property
@@ -287,6 +287,20 @@ class FeatureStore:
         )
         others = set() if names else online.views(self.key_prefix) - {view.reference for view in views}
         return list(read_statuses(views, places, others=others))
+
+    def check(self, *, warehouse: bool = False) -> Checked:
+        """Find everything that is wrong with the definitions, and all that their users should know.
+
+        With `warehouse`, the columns of the built tables are looked at too.
+
+        Raises:
+            ProjectError: There is no manifest yet, or it cannot be read.
+        """
+        from feature_sync.check import check_definitions
+
+        return check_definitions(
+            self.project, self.manifest, open_warehouse=self._open_warehouse if warehouse else None
+        )
 
     @property
     def state_schema(self) -> str:

@@ -56,6 +56,20 @@ def describe(store: FeatureStore, name: str, as_json: bool) -> None:
 
 
 @cli.command()
+@click.option("--warehouse", is_flag=True, help="Look at the columns of the built tables, too.")
+@click.option("--warn-error", is_flag=True, help="Exit 1 for warnings, too.")
+@json_option
+@pass_feature_store
+def check(store: FeatureStore, /, *, warehouse: bool, warn_error: bool, as_json: bool) -> None:
+    """Check all definitions, for CI: every mistake and every warning with its file and line; exit 1 for errors."""
+    from feature_sync.cli.problems import print_problems
+
+    checked = store.check(warehouse=warehouse)
+    print_problems(checked, as_json=as_json)
+    sys.exit(0 if checked.is_good(warn_error=warn_error) else 1)
+
+
+@cli.command()
 @push_options
 @as_of_option
 @json_option

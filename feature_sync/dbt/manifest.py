@@ -59,6 +59,7 @@ class Node(msgspec.Struct):
     name: Text = None
     resource_type: Text = None
     package_name: Text = None
+    fqn: list[str] | None = None
     relation_name: Text = None
     source_name: Text = None
     original_file_path: Text = None

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from feature_sync.definitions.relation import Relation
-from feature_sync.errors import DefinitionError, Location, UnknownName
+from feature_sync.errors import DefinitionError, Location, Mistakes, UnknownName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +112,9 @@ class FeatureView:
         Raises:
             DefinitionError: A column is missing, or a day's rows do not say when they are complete.
         """
-        for mistake in self.mistakes():
-            raise mistake
+        mistakes = Mistakes()
+        mistakes.note(*self.mistakes())
+        mistakes.check()
         return self
 
     def mistakes(self) -> Iterator[DefinitionError]:
