@@ -10,7 +10,7 @@ from feature_sync.dbt.lines import SourceLines
 from feature_sync.dbt.manifest import Manifest
 from feature_sync.dbt.project import Project
 from feature_sync.dbt.registry import read_definitions
-from feature_sync.definitions import FeatureView
+from feature_sync.definitions import Column, FeatureView, Relation
 from feature_sync.errors import (
     DefinitionError,
     DefinitionWarning,
@@ -22,6 +22,7 @@ from feature_sync.errors import (
 )
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.dialects import DIALECTS
+from feature_sync.sql.types import value_type
 from feature_sync.sql.view_query import ViewQuery, check_entity_types
 from feature_sync.statements import Statements
 from feature_sync.warehouses.base import Warehouse
@@ -141,15 +142,35 @@ def _as_built(
     """Learn the columns of the tables that dbt built, and note what the definitions say otherwise."""
     with open_warehouse() as warehouse:
         statements = Statements(warehouse)
-        found = [mistakes.attempt(None, _with_built_types, view, statements) for view in views]
+        found = [mistakes.attempt(None, _with_built_types, view, statements, mistakes) for view in views]
     return [view for view in found if view is not None]
 
 
-def _with_built_types(view: FeatureView, statements: Statements) -> FeatureView:
+def _with_built_types(view: FeatureView, statements: Statements, mistakes: Mistakes) -> FeatureView:
     query = statements.text(every_column(view.relation, dialect=statements.dialect))
+    cure = f"dbt build -s {view.name}"
     try:
         types = statements.warehouse.describe(query)
     except WarehouseError as refused:
-        cure = f"dbt build -s {view.name}"
         raise view.relation.location.error(str(refused).replace("dbt build", cure)) from refused
-    return view.with_types(types)
+    built = view.with_types(types)
+    for name in (*view.join_keys, *view.times, *(each.name for each in view.features)):
+        declared, found = view.relation.columns.get(name), built.relation.columns[name]
+        if declared is not None and _differ(declared, found, view.relation, dialect=statements.dialect):
+            at = view.relation.location.at(f"columns.{name}.data_type")
+            mistakes.note(
+                at.error(f"{declared.data_type!r} is declared, but {found.data_type!r} was built; run {cure}")
+            )
+    return built
+
+
+def _differ(declared: Column, built: Column, relation: Relation, *, dialect: str) -> bool:
+    """Tell whether two types are of different kinds; those that make no sense are told elsewhere."""
+    ignored = Mistakes()
+    kinds = {
+        kind and kind.kind
+        for kind in (
+            ignored.attempt(None, value_type, column, relation, dialect=dialect) for column in (declared, built)
+        )
+    }
+    return len(kinds - {None}) > 1

@@ -43,6 +43,7 @@ def read_definitions(manifest: Manifest, *, project: str, catalog: Path) -> Read
     reader = _Reader(manifest)
     views = reader.views(catalog)
     services = reader.services(views)
+    reader.look_for_labels()
     return Reading(
         registry=Registry(
             project=project,
@@ -104,6 +105,15 @@ class _Reader:
                 at = node.location.at("config.meta.feature_service")
                 self.warnings.append(at.warning(f"is no mapping but {block!r}, so there is no feature service"))
         return services
+
+    def look_for_labels(self) -> None:
+        """Warn of columns whose `label` says neither true nor false, so that they are no labels."""
+        for node in self._manifest.nodes_that_mention("label"):
+            for name, column in (node.columns or {}).items():
+                label = column.meta.get("label")
+                if label is not None and not isinstance(label, bool):
+                    at = node.location.at(f"columns.{name}.config.meta.label")
+                    self.warnings.append(at.warning(f"is neither true nor false but {label!r}, so it marks no label"))
 
     def _nodes_with_a_view(self) -> Iterator[Node]:
         for node in self._manifest.nodes_that_mention("feature_view"):
