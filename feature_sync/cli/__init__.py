@@ -61,12 +61,22 @@ def describe(store: FeatureStore, name: str, as_json: bool) -> None:
 @json_option
 @pass_feature_store
 def check(store: FeatureStore, /, *, warehouse: bool, warn_error: bool, as_json: bool) -> None:
-    """Check all definitions, for CI: every mistake and every warning with its file and line; exit 1 for errors."""
+    """Tell every mistake in the definitions with its file and line, for CI; exit 1 if there is one."""
     from feature_sync.cli.problems import print_problems
 
     checked = store.check(warehouse=warehouse)
     print_problems(checked, as_json=as_json)
     sys.exit(0 if checked.is_good(warn_error=warn_error) else 1)
+
+
+@cli.command()
+@click.option("-o", "--output", metavar="FILE", help="Write to a file.")
+def schema(output: str | None) -> None:
+    """Print a JSON Schema of our blocks in dbt's YAML, by which editors complete and check them."""
+    from feature_sync.cli.queries import print_text
+    from feature_sync.schema import read_schema
+
+    print_text(read_schema(), output)
 
 
 @cli.command()
