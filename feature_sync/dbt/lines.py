@@ -105,11 +105,12 @@ def _follow(node: yaml.Node | None, path: str, so_far: _Found) -> _Found:
     for key, value, line in _entries(node):
         if path == key or path.startswith(f"{key}."):
             ways.append(_follow(value, path[len(key) + 1 :], _Found(so_far.depth + 1, line)))
+    others = []
     if path.startswith(_VIEW):  # what a view does not say itself, its defaults may
-        ways.append(_follow(node, _DEFAULTS + path.removeprefix(_VIEW), so_far))
+        others.append(_follow(node, _DEFAULTS + path.removeprefix(_VIEW), so_far))
     if path.startswith(_CONFIG):  # dbt takes `meta` without it as well
-        bare = _follow(node, path.removeprefix(_CONFIG), _Found(so_far.depth + 1, so_far.line))
-        ways += [bare] if bare.depth > so_far.depth + 1 else []
+        others.append(_follow(node, path.removeprefix(_CONFIG), _Found(so_far.depth + 1, so_far.line)))
+    ways += [each for each in others if each.depth > so_far.depth + 1]
     return max(ways, key=lambda each: each.depth)
 
 
