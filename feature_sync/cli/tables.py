@@ -213,8 +213,8 @@ def print_exposure(service: FeatureService) -> None:
     """Print the YAML of an exposure for a service that the project does not define."""
     if service.location is not None or any(each.alias == service.name for each in service.selections):
         return
-    references = [
-        f"ref('{each.view.name}'" + (f", v={each.view.version})" if each.view.version else ")")
+    references = [  # in quotes where they hold a comma, which would end them in a list of YAML
+        f"\"ref('{each.view.name}', v={each.view.version})\"" if each.view.version else f"ref('{each.view.name}')"
         for each in service.selections
     ]
     lines = [
