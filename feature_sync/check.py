@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from feature_sync.dbt.lines import SourceLines
+from feature_sync.dbt.lookalikes import lookalikes
 from feature_sync.dbt.manifest import Manifest
 from feature_sync.dbt.project import Project
 from feature_sync.dbt.registry import read_definitions
@@ -81,7 +82,7 @@ def check_definitions(
         ProjectError: A catalog is there that cannot be read.
     """
     reading = read_definitions(manifest, project=project.name, catalog=project.catalog)
-    mistakes, warnings = Mistakes(), list(reading.warnings)
+    mistakes, warnings = Mistakes(), [*reading.warnings, *lookalikes(manifest)]
     mistakes.found.extend(reading.errors)
     views = list(reading.registry.feature_views.values())
     if open_warehouse is not None:
@@ -159,7 +160,7 @@ def _with_built_types(view: FeatureView, statements: Statements, mistakes: Mista
         if declared is not None and _differ(declared, found, view.relation, dialect=statements.dialect):
             at = view.relation.location.at(f"columns.{name}.data_type")
             mistakes.note(
-                at.error(f"{declared.data_type!r} is declared, but {found.data_type!r} was built; run {cure}")
+                at.error(f"{declared.data_type!r} is expected, but {found.data_type!r} was built; run {cure}")
             )
     return built
 

@@ -119,6 +119,9 @@ WRONG = {
             config:
               meta:
                 feature_view: "yes"
+                feature_veiw: {entities: {customer: customer_id}}
+                feature_service: {features: {customers: [spent]}}
+              feature_view_defaults: {ttl: 1d}
             columns:
               - name: spent
                 config:
@@ -140,6 +143,7 @@ WRONG = {
                     customers: [spent]
                     orders.v1: [spend]
                     nobody: [spent]
+                    alias: {view: 7, features: [spent]}
     """,
     "snapshots/history.yml": """
         snapshots:
@@ -191,6 +195,9 @@ PROBLEMS = [
     ("models/bare.yml", "config:", "config.event_time"),
     ("models/bare.yml", "feature_view: {entities: {}}", f"{BLOCK}.entities"),
     ("models/bare.yml", 'feature_view: "yes"', BLOCK),
+    ("models/bare.yml", "feature_veiw: {entities: {customer: customer_id}}", "config.meta.feature_veiw"),
+    ("models/bare.yml", "feature_service: {features: {customers: [spent]}}", "config.meta.feature_service"),
+    ("models/bare.yml", "feature_view_defaults: {ttl: 1d}", "config.feature_view_defaults"),
     ("models/bare.yml", 'meta: {label: "yes"}', "columns.spent.config.meta.label"),
     ("models/customers.yml", "entities: {customer: customer}", f"{BLOCK}.entities.customer"),
     ("models/customers.yml", "features: [spent, spend]", f"{BLOCK}.features"),
@@ -207,6 +214,7 @@ PROBLEMS = [
     ("models/ml.yml", "customers: [spent]", "config.meta.feature_service.features.customers"),
     ("models/ml.yml", "orders.v1: [spend]", "config.meta.feature_service.features.orders.v1"),
     ("models/ml.yml", "nobody: [spent]", "config.meta.feature_service.features.nobody"),
+    ("models/ml.yml", "alias: {view: 7, features: [spent]}", "config.meta.feature_service.features.alias.view"),
     ("seeds/seeds.yml", "timeless: yes please", f"{BLOCK}.timeless"),
     ("snapshots/history.yml", "features: []", f"{BLOCK}.features"),
 ]
@@ -218,6 +226,9 @@ def test_all_mistakes_in_all_files_are_told_at_once_each_with_its_line(wrong):
     warnings = [each for each in problems if each["severity"] == "warning"]
     assert [(each["key"], each["message"]) for each in warnings] == [
         (BLOCK, "is no mapping but 'yes', so there is no feature view"),
+        ("config.meta.feature_veiw", "means nothing to feature-sync; did you mean 'feature_view'?"),
+        ("config.meta.feature_service", "means nothing at a node of the kind model; it belongs to an exposure"),
+        ("config.feature_view_defaults", "means nothing here; it belongs under config.meta"),
         ("columns.spent.config.meta.label", "is neither true nor false but 'yes', so it marks no label"),
         (
             "config.meta.feature_service.features.customers",
@@ -230,7 +241,7 @@ def test_all_mistakes_in_all_files_are_told_at_once_each_with_its_line(wrong):
 def test_a_line_can_be_clicked_and_the_sum_stands_on_stderr(wrong):
     done = wrong.feature_sync("check")
     assert done.returncode == 1
-    assert done.stderr == "9 feature views, 1 feature service: 20 errors, 3 warnings\n"
+    assert done.stderr == "9 feature views, 1 feature service: 21 errors, 6 warnings\n"
     expected = (
         "models/customers.yml:12: error: model.shop.customers: config.meta.feature_view.lag: '1 hour' is no duration"
     )
@@ -522,7 +533,7 @@ def test_the_built_tables_are_looked_at_if_one_asks_for_it(example, tmp_path):
     for problem, words in zip(
         problems,
         (
-            "'integer' is declared, but 'VARCHAR' was built; run dbt build -s aircraft_history",
+            "'integer' is expected, but 'VARCHAR' was built; run dbt build -s aircraft_history",
             "has no column 'visib'; it has airport, observed_at, wind_speed, precip, pressure",
             "run dbt build -s carrier_delays",
         ),

@@ -94,20 +94,20 @@ class _ServiceReader:
         block = Block(values, at, allowed=SELECTION, mistakes=mistakes)
         features = mistakes.attempt((), name_list, values.get("features"), at.at("features") if is_alias else at)
         keys = mistakes.attempt(None, block.named_names, "keys")
-        reference = mistakes.attempt(None, block.text, "view") if is_alias else None
-        view = mistakes.attempt(None, self._resolve, reference or name, at)
+        view = mistakes.attempt(None, self._view, block, name)
         if view is None:
             return None
         known = [feature.name for feature in view.features]
         for feature in features:
             if feature not in known:
                 mistakes.note(at.error(f"{view.reference} has no feature {feature!r}{did_you_mean(feature, known)}"))
-        alias = name if is_alias and reference not in (None, name) else view.name
+        alias = name if is_alias and block.text("view") not in (None, name) else view.name
         spine_keys = mistakes.attempt((), _spine_keys, view, keys or {}, at)
         return Selection(view=view, alias=alias, features=features, spine_keys=spine_keys)
 
-    def _resolve(self, reference: str, at: Location) -> FeatureView | None:
+    def _view(self, block: Block, name: str) -> FeatureView | None:
         """Find a view; without a version it is the one that `depends_on` resolved to. None where that one is wrong."""
+        reference, at = block.text("view") or name, block.location
         named = [view for view in self._views.values() if reference in (view.reference, view.name)]
         found = [view for view in named if view.relation.unique_id in self._used]
         if not found and any(reference in (each, each.rpartition(".v")[0]) for each in self._wrong_views):

@@ -230,6 +230,11 @@ class Manifest:
         for raw in self._exposures.values():
             yield _decode(bytes(raw), Node, self.path)
 
+    def nodes_and_exposures(self) -> Iterator[Node]:
+        """Decode everything that may have `meta`."""
+        for raw in (*self._nodes.values(), *self._exposures.values()):
+            yield _decode(bytes(raw), Node, self.path)
+
     def relations(self) -> dict[str, str]:
         """The unique ids of everything with rows, by the names that a person types; the root project's come first."""
         ids: dict[str, str] = {}

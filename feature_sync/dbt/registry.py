@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from feature_sync.dbt.feature_services import read_feature_service
 from feature_sync.dbt.feature_views import is_feature_view, read_feature_view
-from feature_sync.dbt.manifest import Manifest, Node, read_catalog
+from feature_sync.dbt.manifest import Manifest, read_catalog
 from feature_sync.definitions import FeatureService, FeatureView, Registry
 from feature_sync.errors import DefinitionError, DefinitionWarning, Mistakes
-
-_OFF = (None, False)  # what takes a node out whose folder says otherwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What of a manifest could be read, what could not and why, and how much there is of both."""
+    """What of a manifest could be read, what could not and why, and how much there is of both.
+
+    Where there are errors, services lack what they take from views that could not be read.
+    """
 
     registry: Registry
     errors: tuple[DefinitionError, ...]
@@ -43,7 +44,6 @@ def read_definitions(manifest: Manifest, *, project: str, catalog: Path) -> Read
     reader = _Reader(manifest)
     views = reader.views(catalog)
     services = reader.services(views)
-    reader.look_for_labels()
     return Reading(
         registry=Registry(
             project=project,
@@ -52,8 +52,8 @@ def read_definitions(manifest: Manifest, *, project: str, catalog: Path) -> Read
         ),
         errors=tuple(reader.mistakes.found),
         warnings=tuple(reader.warnings),
-        feature_views=len(views) + len(reader.wrong_views),
-        feature_services=len(services) + reader.wrong_services,
+        feature_views=reader.seen["feature views"],
+        feature_services=reader.seen["feature services"],
     )
 
 
@@ -65,14 +65,15 @@ class _Reader:
         self.mistakes = Mistakes()
         self.warnings: list[DefinitionWarning] = []
         self.wrong_views: list[str] = []
-        self.wrong_services = 0
+        self.seen = Counter[str]()
 
     def views(self, catalog: Path) -> dict[str, FeatureView]:
         """Read the feature views, by reference."""
         views: dict[str, FeatureView] = {}
         types: dict[str, dict[str, str]] | None = None
         adapter = self._manifest.metadata.adapter_type
-        for node in self._nodes_with_a_view():
+        for node in filter(is_feature_view, self._manifest.nodes_that_mention("feature_view")):
+            self.seen["feature views"] += 1
             if types is None and not node.has_contract:
                 types = read_catalog(catalog, self._manifest)
             known = (types or {}).get(node.unique_id or "", {})
@@ -90,36 +91,13 @@ class _Reader:
         """Read the feature services, by name."""
         services: dict[str, FeatureService] = {}
         for node in self._manifest.exposures():
-            block = node.meta.get("feature_service")
-            if isinstance(block, dict):
+            if isinstance(node.meta.get("feature_service"), dict):
+                self.seen["feature services"] += 1
                 warnings: list[DefinitionWarning] = []
                 service = self.mistakes.attempt(
                     None, read_feature_service, node, views, warnings, wrong_views=self.wrong_views
                 )
                 self.warnings += warnings
-                if service is None:
-                    self.wrong_services += 1
-                else:
+                if service is not None:
                     services[service.name] = service
-            elif block not in _OFF:
-                at = node.location.at("config.meta.feature_service")
-                self.warnings.append(at.warning(f"is no mapping but {block!r}, so there is no feature service"))
         return services
-
-    def look_for_labels(self) -> None:
-        """Warn of columns whose `label` says neither true nor false, so that they are no labels."""
-        for node in self._manifest.nodes_that_mention("label"):
-            for name, column in (node.columns or {}).items():
-                label = column.meta.get("label")
-                if label is not None and not isinstance(label, bool):
-                    at = node.location.at(f"columns.{name}.config.meta.label")
-                    self.warnings.append(at.warning(f"is neither true nor false but {label!r}, so it marks no label"))
-
-    def _nodes_with_a_view(self) -> Iterator[Node]:
-        for node in self._manifest.nodes_that_mention("feature_view"):
-            block = node.meta.get("feature_view")
-            if is_feature_view(node):
-                yield node
-            elif block not in _OFF and node.resource_type in ("model", "snapshot", "seed"):
-                at = node.location.at("config.meta.feature_view")
-                self.warnings.append(at.warning(f"is no mapping but {block!r}, so there is no feature view"))
