@@ -127,6 +127,22 @@ WRONG = {
                 config:
                   meta: {label: "yes"}
     """,
+    "models/shared.yml": """
+        models:
+          - name: one
+            config: &one
+              event_time: ordered_at
+              meta:
+                feature_view:
+                  entities: {customer: customer_id}
+                  features: [spent]
+                  ttl: 2 days
+          - name: two
+            config:
+              <<: *one
+    """,
+    "models/one.sql": "",
+    "models/two.sql": "",
     "models/ml.yml": """
         exposures:
           - name: churn
@@ -215,6 +231,7 @@ PROBLEMS = [
     ("models/ml.yml", "orders.v1: [spend]", "config.meta.feature_service.features.orders.v1"),
     ("models/ml.yml", "nobody: [spent]", "config.meta.feature_service.features.nobody"),
     ("models/ml.yml", "alias: {view: 7, features: [spent]}", "config.meta.feature_service.features.alias.view"),
+    ("models/shared.yml", "ttl: 2 days", f"{BLOCK}.ttl"),
     ("seeds/seeds.yml", "timeless: yes please", f"{BLOCK}.timeless"),
     ("snapshots/history.yml", "features: []", f"{BLOCK}.features"),
 ]
@@ -241,7 +258,7 @@ def test_all_mistakes_in_all_files_are_told_at_once_each_with_its_line(wrong):
 def test_a_line_can_be_clicked_and_the_sum_stands_on_stderr(wrong):
     done = wrong.feature_sync("check")
     assert done.returncode == 1
-    assert done.stderr == "9 feature views, 1 feature service: 21 errors, 6 warnings\n"
+    assert done.stderr == "11 feature views, 1 feature service: 22 errors, 6 warnings\n"
     expected = (
         "models/customers.yml:12: error: model.shop.customers: config.meta.feature_view.lag: '1 hour' is no duration"
     )
@@ -253,6 +270,8 @@ def test_what_one_line_does_to_many_views_is_told_once(wrong):
     _, problems = check(wrong)
     (default,) = [each for each in problems if each["key"] == f"{BLOCK}_defaults.tll"]
     assert default["message"] == "unknown key; did you mean 'ttl'? (so it is for 1 more)"
+    (anchored,) = [each for each in problems if each["file"] == "models/shared.yml"]
+    assert anchored["message"].endswith("such as 30d (so it is for 1 more)")
 
 
 def test_other_commands_end_at_the_first_mistake_as_one_line(wrong):
