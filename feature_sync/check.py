@@ -95,16 +95,15 @@ def check_definitions(
         file, said = stale
         warnings.append(Location(str(project.directory / file), "").warning(said))
     lines = SourceLines(project, manifest)
-    problems = _said_once(
-        [
-            *(_problem(Severity.ERROR, each, lines) for each in mistakes.found),
-            *(_problem(Severity.WARNING, each, lines) for each in warnings),
-        ]
-    )
+    problems = [
+        *(_problem(Severity.ERROR, each, lines) for each in mistakes.found),
+        *(_problem(Severity.WARNING, each, lines) for each in warnings),
+    ]
+    problems.sort(key=lambda each: (each.file, each.line or 0, each.node))
     return Checked(
         feature_views=reading.feature_views,
         feature_services=reading.feature_services,
-        problems=tuple(sorted(problems, key=lambda each: (each.file, each.line or 0))),
+        problems=tuple(_said_once(problems)),
     )
 
 
