@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import ParamSpec, TypeVar
+
+Parameters = ParamSpec("Parameters")
+Read = TypeVar("Read")
+Otherwise = TypeVar("Otherwise")
 
 
 class FeatureSyncError(Exception):
@@ -20,7 +25,16 @@ class ProfileError(FeatureSyncError):
 
 
 class DefinitionError(FeatureSyncError):
-    """A definition in the dbt project's YAML contradicts itself, or the table it describes."""
+    """A definition in the dbt project's YAML contradicts itself, or the table it describes.
+
+    `others` are further mistakes that were found with this one.
+    """
+
+    def __init__(self, location: Location, message: str) -> None:
+        super().__init__(f"{location}: {message}")
+        self.location = location
+        self.message = message
+        self.others: tuple[DefinitionError, ...] = ()
 
 
 class RequestError(FeatureSyncError):
@@ -80,10 +94,67 @@ class Location:
 
     def error(self, message: str) -> DefinitionError:
         """Make the error that names this place."""
-        return DefinitionError(f"{self}: {message}")
+        return DefinitionError(self, message)
+
+    def warning(self, message: str) -> DefinitionWarning:
+        """Make the warning that names this place."""
+        return DefinitionWarning(self, message)
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.file, self.node, self.key) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionWarning:
+    """What a person should know of a definition although nothing fails."""
+
+    location: Location
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.location}: {self.message}"
+
+
+class Mistakes:
+    """Gathers the mistakes in definitions, so that those which have nothing to do with each other are told together."""
+
+    def __init__(self) -> None:
+        self.found: list[DefinitionError] = []
+
+    def note(self, *errors: DefinitionError) -> None:
+        """Remember mistakes, and those that were found with them."""
+        for error in errors:
+            self.found += [error, *error.others]
+
+    def attempt(
+        self,
+        otherwise: Otherwise,
+        read: Callable[Parameters, Read],
+        *arguments: Parameters.args,
+        **named: Parameters.kwargs,
+    ) -> Read | Otherwise:
+        """Read something; where it is wrong, note that and go on with something else."""
+        try:
+            return read(*arguments, **named)
+        except DefinitionError as error:
+            self.note(error)
+            return otherwise
+
+    @property
+    def first(self) -> DefinitionError:
+        """The first; the rest are its `others`."""
+        first, *others = self.found
+        first.others = tuple(others)
+        return first
+
+    def check(self) -> None:
+        """Check that there are none.
+
+        Raises:
+            DefinitionError: The first; the rest are its `others`.
+        """
+        if self.found:
+            raise self.first
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -28,6 +28,7 @@ from feature_sync.definitions import (
 from feature_sync.errors import ArtifactsChanged, ProjectError, RequestError
 
 if TYPE_CHECKING:
+    from feature_sync.check import Checked
     from feature_sync.lookup import FeatureVector, Reader
     from feature_sync.online.redis import OnlineStore
     from feature_sync.online.server import EmbeddedServer
@@ -72,6 +73,7 @@ class FeatureStore:
         self.project: Project = read_project(options.project_dir, options.target_path, options.variables)
         self._online: OnlineStore | None = None
         self._reader: Reader | None = None
+        self._warned: set[str] = set()
 
     @classmethod
     def open(
@@ -83,7 +85,8 @@ class FeatureStore:
     ) -> Self:
         """Open a dbt project; the options are those of `Options`.
 
-        What a person should know although nothing failed (stale artifacts, unpinned versions) goes to `warn`.
+        What a person should know although nothing failed (stale artifacts, versions that are deprecated or not
+        pinned) goes to `warn`.
 
         Raises:
             ProjectError: There is no dbt project.
@@ -122,14 +125,9 @@ class FeatureStore:
             DefinitionError: A definition is wrong.
             ProjectError: There is no manifest yet, or it cannot be read.
         """
-        if newer := self.project.newer_sources(self.manifest.path):
-            more = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
-            self._warn(f"{newer[0]}{more} changed after manifest.json was written; run dbt parse or dbt build")
-        catalog = self.project.target_path / "catalog.json"
-        registry = read_registry(self.manifest, project=self.project.name, catalog=catalog)
-        for warning in registry.warnings:
-            self._warn(warning)
-        return registry
+        if stale := self.project.warning_of_newer_sources(self.manifest.path):
+            self._warn(" ".join(stale))
+        return read_registry(self.manifest, project=self.project.name, catalog=self.project.catalog)
 
     @cached_property
     def target(self) -> Target:
@@ -162,6 +160,7 @@ class FeatureStore:
             UnknownName: The project defines neither.
         """
         if service := self.registry.feature_services.get(name):
+            self._warn_of(service)
             return describe_service(service, self.manifest)
         self.registry.service_or_view(name)
         view = self.registry.feature_view(name)
@@ -289,6 +288,20 @@ class FeatureStore:
         others = set() if names else online.views(self.key_prefix) - {view.reference for view in views}
         return list(read_statuses(views, places, others=others))
 
+    def check(self, *, warehouse: bool = False) -> Checked:
+        """Find everything that is wrong with the definitions, and all that their users should know.
+
+        With `warehouse`, the columns of the built tables are looked at too.
+
+        Raises:
+            ProjectError: There is no manifest yet, or it cannot be read.
+        """
+        from feature_sync.check import check_definitions
+
+        return check_definitions(
+            self.project, self.manifest, open_warehouse=self._open_warehouse if warehouse else None
+        )
+
     @property
     def state_schema(self) -> str:
         """Where pushes keep their state and staging tables in the warehouse."""
@@ -319,7 +332,7 @@ class FeatureStore:
         """
         from feature_sync.lookup import Reader
 
-        service = self.registry.service_or_view(name)
+        service = self._warn_of(self.registry.service_or_view(name))
         if self._reader is None:
             self._reader = Reader(self._open_online(), prefix=self.key_prefix)
         return self._reader.read(service, entity_rows, as_of=self._clock(as_of))
@@ -369,8 +382,16 @@ class FeatureStore:
         if (name is None) == (not chosen):
             raise RequestError("name a feature service, or features as --features view:feature,..., and not both")
         if name is not None:
-            return self.registry.service_or_view(name)
+            return self._warn_of(self.registry.service_or_view(name))
         return service_of(parse_features(chosen, self.registry), name="my_model")
+
+    def _warn_of(self, service: FeatureService) -> FeatureService:
+        """Say, once, what users of a service should know."""
+        for warning in map(str, service.warnings):
+            if warning not in self._warned:
+                self._warned.add(warning)
+                self._warn(warning)
+        return service
 
     def _clock(self, as_of: str | datetime | None) -> Clock:
         return read_clock(as_of, self.project.as_of)

@@ -550,7 +550,7 @@ def test_a_push_that_finds_nothing_young_enough_names_the_newest_row(project, re
 
 
 def test_every_command_explains_itself(project):
-    for command in ("list", "describe", "push", "get", "sql", "extract", "redis"):
+    for command in ("check", "schema", "list", "describe", "push", "get", "sql", "extract", "redis"):
         done = project.feature_sync(command, "--help")
         assert (done.returncode, done.stderr) == (0, "")
         assert textwrap.dedent(done.stdout).startswith(f"Usage: feature-sync {command}")

@@ -216,7 +216,7 @@ def test_an_unpinned_view_means_what_depends_on_resolved_and_warns(read):
     registry = read(*versions, exposure(features, depends_on=["model.shop.orders.v1"]))
     (selection,) = registry.feature_services["churn"].selections
     assert selection.view.reference == "orders.v1"
-    assert "orders is not pinned; it means orders.v1" in registry.warnings[0]
+    assert "orders is not pinned; it means orders.v1" in str(registry.warnings[0])
     assert registry.feature_view("orders").reference == "orders.v2"
     pinned = read(*versions, exposure({"orders.v1": ["spent"]}, depends_on=["model.shop.orders.v1"]))
     assert pinned.warnings == ()
@@ -309,6 +309,10 @@ def test_a_fingerprint_changes_with_what_can_change_an_answer_and_not_with_words
     described["description"] = "Orders."
     silent = read(described, exposure(features, depends_on=["model.shop.orders"])).feature_services["churn"]
     assert fingerprint(silent) == of() == of(ttl="24h")
+    described["deprecation_date"] = "2020-06-30T00:00:00+00:00"
+    deprecated = read(described, exposure(features, depends_on=["model.shop.orders"])).feature_services["churn"]
+    assert deprecated.warnings
+    assert fingerprint(deprecated) == of()
     others = [of(ttl="2d"), of(lag="1h"), of(timezone="Europe/Paris"), of(created_timestamp="loaded_at")]
     assert len({of(), *others}) == 5
 

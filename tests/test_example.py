@@ -192,7 +192,7 @@ def test_features_can_be_tried_without_a_pull_request(example, tmp_path):
     done = example.feature_sync("extract", "--features", names, "--spine", "departures", "-o", str(path))
     assert done.returncode == 0
     assert pyarrow.parquet.read_schema(path).names[-3:] == ["flights_24h", "year", "seats"]
-    assert "depends_on: [ref('carrier_delays', v=2), ref('aircraft_profile')]" in done.stderr
+    assert "depends_on: [\"ref('carrier_delays', v=2)\", ref('aircraft_profile')]" in done.stderr
     assert "carrier_delays.v2: [flights_24h]" in done.stderr
 
 

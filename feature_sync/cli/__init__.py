@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from feature_sync import __version__
-from feature_sync.cli.options import key_values, pass_feature_store, push_options, training_options, verify_options
+from feature_sync.cli.options import (
+    key_values,
+    pass_feature_store,
+    push_options,
+    training_options,
+    verify_options,
+    warn,
+)
 from feature_sync.errors import FeatureSyncError
 
 if TYPE_CHECKING:
@@ -33,6 +40,8 @@ def list_(store: FeatureStore, as_json: bool) -> None:
     from feature_sync.cli.tables import print_registry
 
     print_registry(store.registry, as_json=as_json)
+    for warning in store.registry.warnings:
+        warn(str(warning))
 
 
 @cli.command()
@@ -44,6 +53,30 @@ def describe(store: FeatureStore, name: str, as_json: bool) -> None:
     from feature_sync.cli.tables import print_description
 
     print_description(store.describe(name), as_json=as_json)
+
+
+@cli.command()
+@click.option("--warehouse", is_flag=True, help="Look at the columns of the built tables, too.")
+@click.option("--warn-error", is_flag=True, help="Exit 1 for warnings, too.")
+@json_option
+@pass_feature_store
+def check(store: FeatureStore, /, *, warehouse: bool, warn_error: bool, as_json: bool) -> None:
+    """Tell every mistake in the definitions with its file and line, for CI; exit 1 if there is one."""
+    from feature_sync.cli.problems import print_problems
+
+    checked = store.check(warehouse=warehouse)
+    print_problems(checked, as_json=as_json)
+    sys.exit(0 if checked.is_good(warn_error=warn_error) else 1)
+
+
+@cli.command()
+@click.option("-o", "--output", metavar="FILE", help="Write to a file.")
+def schema(output: str | None) -> None:
+    """Print a JSON Schema of our blocks in dbt's YAML, by which editors complete and check them."""
+    from feature_sync.cli.queries import print_text
+    from feature_sync.schema import read_schema
+
+    print_text(read_schema(), output)
 
 
 @cli.command()

@@ -140,7 +140,12 @@ def open_store(options: dict[str, str | None]) -> FeatureStore:
     """Open the feature store."""
     from feature_sync.store import FeatureStore
 
-    return FeatureStore.open(**options, warn=lambda text: click.echo(f"Warning: {text}", err=True))
+    return FeatureStore.open(**options, warn=warn)
+
+
+def warn(text: str) -> None:
+    """Say on stderr what a person should know although nothing failed."""
+    click.echo(f"Warning: {text}", err=True)
 
 
 def key_values(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:

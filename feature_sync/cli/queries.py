@@ -16,18 +16,24 @@ if TYPE_CHECKING:
 def print_query(training_set: TrainingSet, query: str, output: str | None, *, dialect: str | None) -> None:
     """Print a query, or write it to a file; features that no service holds are followed by the YAML that would."""
     from feature_sync.cli.tables import print_exposure
-    from feature_sync.files import write_text
     from feature_sync.sql.dialects import dialect_named
 
-    if output is None:
-        click.echo(query, nl=False)
-    else:
-        write_text(Path(output), query)
-        click.echo(f"wrote {output}", err=True)
+    print_text(query, output)
     written = dialect or training_set.adapter
     if caveat := dialect_named(written).caveat:
         click.echo(f"Note: queries for {written} {caveat}; compare a few rows before you rely on one", err=True)
     print_exposure(training_set.service)
+
+
+def print_text(text: str, output: str | None) -> None:
+    """Print what ends with a line of its own, or write it to a file."""
+    from feature_sync.files import write_text
+
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_text(Path(output), text)
+        click.echo(f"wrote {output}", err=True)
 
 
 def check_query(query: str, output: str | None) -> bool:

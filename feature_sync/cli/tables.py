@@ -46,7 +46,7 @@ def print_registry(registry: Registry, *, as_json: bool) -> None:
         return
     rows = [
         (
-            each.reference,
+            _name(each),
             _entities(each),
             each.history,
             _ttl(each),
@@ -213,8 +213,8 @@ def print_exposure(service: FeatureService) -> None:
     """Print the YAML of an exposure for a service that the project does not define."""
     if service.location is not None or any(each.alias == service.name for each in service.selections):
         return
-    references = [
-        f"ref('{each.view.name}'" + (f", v={each.view.version})" if each.view.version else ")")
+    references = [  # in quotes where they hold a comma, which would end them in a list of YAML
+        f"\"ref('{each.view.name}', v={each.view.version})\"" if each.view.version else f"ref('{each.view.name}')"
         for each in service.selections
     ]
     lines = [
@@ -253,6 +253,7 @@ def _view_facts(view: FeatureView) -> dict[str, Any]:
         "ttl": None if view.ttl is None else format_duration(view.ttl),
         "lag": None if view.lag is None else format_duration(view.lag),
         "online": view.online,
+        "deprecation_date": None if view.deprecation_date is None else view.deprecation_date.isoformat(),
         "features": [feature.name for feature in view.features],
     }
 
@@ -263,6 +264,11 @@ def _service_facts(service: FeatureService) -> dict[str, Any]:
 
 def _entities(view: FeatureView) -> str:
     return ", ".join(f"{entity.name} ({', '.join(entity.join_keys)})" for entity in view.entities)
+
+
+def _name(view: FeatureView) -> str:
+    date = view.deprecation_date
+    return view.reference if date is None else f"{view.reference} (deprecated from {date.date().isoformat()})"
 
 
 def _ttl(view: FeatureView) -> str:

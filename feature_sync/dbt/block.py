@@ -7,33 +7,50 @@ from datetime import timedelta
 from typing import Any
 
 from feature_sync.definitions import parse_duration
-from feature_sync.errors import Location, did_you_mean
+from feature_sync.errors import Location, Mistakes, did_you_mean
 
 
 class Block:
-    """A YAML mapping that knows where it stands.
+    """A YAML mapping that knows where it stands; what it leaves out, its `defaults` may hold.
 
     Raises:
         DefinitionError: From every method, where the YAML holds something else than the method reads.
     """
 
-    def __init__(self, values: object, location: Location, *, allowed: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        values: object,
+        location: Location,
+        *,
+        allowed: tuple[str, ...],
+        mistakes: Mistakes,
+        defaults: Block | None = None,
+    ) -> None:
+        """Take a mapping; keys that are not allowed are noted as mistakes."""
         self.location = location
+        self._defaults = defaults
         if not isinstance(values, Mapping):
             raise location.error(f"must be a mapping, not {values!r}")
-        self.values: Mapping[str, Any] = values
+        self.own: Mapping[str, Any] = values
+        self.values: Mapping[str, Any] = {**(defaults.values if defaults else {}), **values}
         for key in values:
             if key not in allowed:
-                raise location.at(str(key)).error(f"unknown key{did_you_mean(str(key), allowed)}")
+                mistakes.note(location.at(str(key)).error(f"unknown key{did_you_mean(str(key), allowed)}"))
 
     def __contains__(self, key: str) -> bool:
         return self.values.get(key) is not None
+
+    def at(self, key: str) -> Location:
+        """Tell where a key stands: here, unless only the defaults have it."""
+        if self._defaults is not None and key not in self.own and key in self._defaults.own:
+            return self._defaults.at(key)
+        return self.location.at(key)
 
     def text(self, key: str) -> str | None:
         """Read a text, such as the name of a column."""
         value = self.values.get(key)
         if value is not None and not isinstance(value, str):
-            raise self.location.at(key).error(f"must be a text, not {value!r}")
+            raise self.at(key).error(f"must be a text, not {value!r}")
         return value or None
 
     def flag(self, key: str, *, default: bool) -> bool:
@@ -42,7 +59,7 @@ class Block:
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise self.location.at(key).error(f"must be true or false, not {value!r}")
+            raise self.at(key).error(f"must be true or false, not {value!r}")
         return value
 
     def duration(self, key: str) -> timedelta | None:
@@ -53,12 +70,12 @@ class Block:
         try:
             return parse_duration(str(value))
         except ValueError as wrong:
-            raise self.location.at(key).error(str(wrong)) from wrong
+            raise self.at(key).error(str(wrong)) from wrong
 
     def names(self, key: str) -> tuple[str, ...] | None:
         """Read a list of names, or one name alone; None where the key is absent."""
         value = self.values.get(key)
-        return None if value is None else name_list(value, self.location.at(key))
+        return None if value is None else name_list(value, self.at(key))
 
     def named_names(self, key: str) -> dict[str, tuple[str, ...]]:
         """Read a mapping from names to a name or a list of names."""
@@ -66,8 +83,13 @@ class Block:
         if value is None:
             return {}
         if not isinstance(value, Mapping):
-            raise self.location.at(key).error(f"must be a mapping, not {value!r}")
-        return {str(name): name_list(each, self.location.at(f"{key}.{name}")) for name, each in value.items()}
+            raise self.at(key).error(f"must be a mapping, not {value!r}")
+        mistakes = Mistakes()
+        names = {
+            str(name): mistakes.attempt((), name_list, each, self.at(key).at(str(name))) for name, each in value.items()
+        }
+        mistakes.check()
+        return names
 
 
 def name_list(value: object, location: Location) -> tuple[str, ...]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from feature_sync.dbt.manifest import Manifest
-from feature_sync.definitions import FeatureService, FeatureView, History, Registry, format_duration
+from feature_sync.definitions import FeatureService, FeatureView, History, Registry, deprecation, format_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ def describe_view(view: FeatureView, manifest: Manifest, registry: Registry) -> 
         "ttl": format_duration(view.ttl) if view.ttl else _no_ttl(view),
         "time zone": view.timezone if view.event_timestamp else None,
         "online": "yes" if view.online else "no",
+        "deprecation": deprecation(view, registry.feature_views.values(), today=datetime.now(UTC)),
         "relation": view.relation.name,
         "file": view.relation.location.file,
     }

@@ -2,106 +2,151 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from feature_sync.dbt.block import Block, name_list
 from feature_sync.dbt.manifest import Node
-from feature_sync.definitions import FeatureService, FeatureView, Selection, told_apart
-from feature_sync.errors import Location, did_you_mean
+from feature_sync.definitions import FeatureService, FeatureView, Selection, deprecation, told_apart
+from feature_sync.errors import DefinitionWarning, Location, Mistakes, did_you_mean
+
+SERVICE = ("features", "full_names")
+SELECTION = ("view", "keys", "features")
 
 
-def read_feature_service(node: Node, views: Mapping[str, FeatureView], warnings: list[str]) -> FeatureService:
-    """Read one exposure; unpinned versions add to the warnings.
+def read_feature_service(
+    node: Node,
+    views: Mapping[str, FeatureView],
+    warnings: list[DefinitionWarning],
+    *,
+    wrong_views: Collection[str] = (),
+) -> FeatureService:
+    """Read one exposure; versions that are not pinned or deprecated add to the warnings.
+
+    `wrong_views` are the references of those views that could not be read: what a service takes from them is not
+    checked, and a warning says so.
 
     Raises:
-        DefinitionError: The block is misspelt, or does not agree with the views or with `depends_on`.
+        DefinitionError: The block is misspelt, or does not agree with the views or with `depends_on`. All mistakes that
+            do not follow from each other are told together.
     """
-    at = node.location.at("config.meta.feature_service")
-    block = Block(node.meta["feature_service"], at, allowed=("features", "full_names"))
-    if node.type != "ml":
-        raise node.location.at("type").error(f"must be ml for a feature service, not {node.type!r}")
-    chosen = block.values.get("features")
-    if not isinstance(chosen, Mapping) or not chosen:
-        raise at.at("features").error("is missing: map each feature view to a list of its features")
-    used = {view.relation.unique_id: view for view in views.values() if view.relation.unique_id in node.parents}
-    selections = told_apart(
-        _selection(str(name), value, at.at(f"features.{name}"), views, used, warnings) for name, value in chosen.items()
-    )
-    selected = {each.view.relation.unique_id for each in selections}
-    for unique_id, view in used.items():
-        if unique_id not in selected:
-            raise at.at("features").error(f"{view.reference} is in depends_on, but no feature of it is listed")
-    owner = node.owner or {}
-    return FeatureService(
-        name=node.name or "",
-        selections=selections,
-        full_names=block.flag("full_names", default=False),
-        description=node.description or "",
-        owner=" ".join(str(owner[key]) for key in ("name", "email") if owner.get(key)),
-        location=at,
-    ).checked()
+    return _ServiceReader(node, views, wrong_views, warnings).read()
 
 
-def _selection(
-    name: str,
-    value: Any,
-    at: Location,
-    views: Mapping[str, FeatureView],
-    used: Mapping[str, FeatureView],
-    warnings: list[str],
-) -> Selection:
-    """Read one entry: a list of features, or a mapping that names the view behind an alias."""
-    is_alias = isinstance(value, Mapping)
-    block = Block(value if is_alias else {"features": value}, at, allowed=("view", "keys", "features"))
-    reference = block.text("view") or name
-    view = _resolve(reference, at, views, used, warnings)
-    features = name_list(block.values.get("features"), at.at("features"))
-    known = [feature.name for feature in view.features]
-    for feature in features:
-        if feature not in known:
-            raise at.error(f"{view.reference} has no feature {feature!r}{did_you_mean(feature, known)}")
-    alias = name if is_alias and reference != name else view.name
-    return Selection(view=view, alias=alias, features=features, spine_keys=_spine_keys(view, block))
+class _ServiceReader:
+    """Reads one exposure."""
 
+    def __init__(
+        self,
+        node: Node,
+        views: Mapping[str, FeatureView],
+        wrong_views: Collection[str],
+        warnings: list[DefinitionWarning],
+    ) -> None:
+        self._node = node
+        self._at = node.location.at("config.meta.feature_service")
+        self._views = views
+        self._used = {
+            each.relation.unique_id: each for each in views.values() if each.relation.unique_id in node.parents
+        }
+        self._wrong_views = wrong_views
+        self._warnings = warnings
+        self._mistakes = Mistakes()
+        self._listed: set[str] = set()
 
-def _resolve(
-    reference: str,
-    at: Location,
-    views: Mapping[str, FeatureView],
-    used: Mapping[str, FeatureView],
-    warnings: list[str],
-) -> FeatureView:
-    """Find a view; without a version it is the one that `depends_on` resolved to."""
-    named = [view for view in views.values() if reference in (view.reference, view.name)]
-    if not named:
-        raise at.error(f"no feature view is called {reference!r}{did_you_mean(reference, views)}")
-    found = [view for view in named if view.relation.unique_id in used]
-    if not found:
-        version = f", v={named[0].version}" if named[0].version else ""
-        raise at.error(f"{reference} is missing from depends_on; add ref('{named[0].name}'{version})")
-    if len(found) > 1:
-        raise at.error(f"depends_on names several versions of {reference}; write {_listed(found)}")
-    if found[0].version is not None and reference == found[0].name:
-        warnings.append(f"{at}: {reference} is not pinned; it means {found[0].reference}, as depends_on resolved it")
-    return found[0]
+    def read(self) -> FeatureService:
+        node, mistakes = self._node, self._mistakes
+        block = Block(node.meta["feature_service"], self._at, allowed=SERVICE, mistakes=mistakes)
+        if node.type != "ml":
+            mistakes.note(node.location.at("type").error(f"must be ml for a feature service, not {node.type!r}"))
+        full_names = mistakes.attempt(False, block.flag, "full_names", default=False)
+        chosen = block.values.get("features")
+        if not isinstance(chosen, Mapping) or not chosen:
+            mistakes.note(block.at("features").error("is missing: map each feature view to a list of its features"))
+            chosen = {}
+        selections = [self._selection(str(name), value, block.at(f"features.{name}")) for name, value in chosen.items()]
+        mistakes.check()
+        for view in self._used.values():
+            if view.reference not in self._listed:
+                at = block.at("features")
+                mistakes.note(at.error(f"{view.reference} is in depends_on, but no feature of it is listed"))
+        mistakes.check()
+        owner = node.owner or {}
+        return FeatureService(
+            name=node.name or "",
+            selections=told_apart(each for each in selections if each is not None),
+            full_names=full_names,
+            description=node.description or "",
+            owner=" ".join(str(owner[key]) for key in ("name", "email") if owner.get(key)),
+            location=self._at,
+            warnings=tuple(self._warnings),
+        ).checked()
+
+    def _selection(self, name: str, value: Any, at: Location) -> Selection | None:
+        """Read one entry: a list of features, or a mapping that names the view behind an alias.
+
+        None where it is wrong, which is noted, or where its view is.
+        """
+        mistakes = self._mistakes
+        is_alias = isinstance(value, Mapping)
+        values = value if is_alias else {"features": value}
+        block = Block(values, at, allowed=SELECTION, mistakes=mistakes)
+        features = mistakes.attempt((), name_list, values.get("features"), at.at("features") if is_alias else at)
+        keys = mistakes.attempt(None, block.named_names, "keys")
+        view = mistakes.attempt(None, self._view, block, name)
+        if view is None:
+            return None
+        known = [feature.name for feature in view.features]
+        for feature in features:
+            if feature not in known:
+                mistakes.note(at.error(f"{view.reference} has no feature {feature!r}{did_you_mean(feature, known)}"))
+        alias = name if is_alias and block.text("view") not in (None, name) else view.name
+        spine_keys = mistakes.attempt((), _spine_keys, view, keys or {}, at)
+        return Selection(view=view, alias=alias, features=features, spine_keys=spine_keys)
+
+    def _view(self, block: Block, name: str) -> FeatureView | None:
+        """Find a view; without a version it is the one that `depends_on` resolved to. None where that one is wrong."""
+        reference, at = block.text("view") or name, block.location
+        named = [view for view in self._views.values() if reference in (view.reference, view.name)]
+        found = [view for view in named if view.relation.unique_id in self._used]
+        if not found and any(reference in (each, each.rpartition(".v")[0]) for each in self._wrong_views):
+            self._warnings.append(at.warning(f"not checked, because the feature view {reference} is wrong itself"))
+            return None
+        if not named:
+            raise at.error(f"no feature view is called {reference!r}{did_you_mean(reference, self._views)}")
+        if not found:
+            version = f", v={named[0].version}" if named[0].version else ""
+            raise at.error(f"{reference} is missing from depends_on; add ref('{named[0].name}'{version})")
+        self._listed |= {view.reference for view in found}
+        if len(found) > 1:
+            raise at.error(f"depends_on names several versions of {reference}; write {_listed(found)}")
+        view = found[0]
+        if view.version is not None and reference == view.name:
+            meaning = f"{reference} is not pinned; it means {view.reference}, as depends_on resolved it"
+            self._warnings.append(at.warning(meaning))
+        self._warn_of_deprecation(view, at)
+        return view
+
+    def _warn_of_deprecation(self, view: FeatureView, at: Location) -> None:
+        if said := deprecation(view, self._views.values(), today=datetime.now(UTC)):
+            self._warnings.append(at.warning(said))
 
 
 def _listed(views: Iterable[FeatureView]) -> str:
     return " or ".join(sorted(view.reference for view in views))
 
 
-def _spine_keys(view: FeatureView, block: Block) -> tuple[str, ...]:
+def _spine_keys(view: FeatureView, keys: Mapping[str, tuple[str, ...]], at: Location) -> tuple[str, ...]:
     """Name the spine's columns for the view's join keys, in their order."""
-    keys = block.named_names("keys")
     entities = {entity.name: entity for entity in view.entities}
     renamed: dict[str, str] = {}
     for name, columns in keys.items():
-        at = block.location.at(f"keys.{name}")
+        here = at.at(f"keys.{name}")
         if name not in entities:
-            raise at.error(f"{view.reference} has no entity {name!r}{did_you_mean(name, entities)}")
+            raise here.error(f"{view.reference} has no entity {name!r}{did_you_mean(name, entities)}")
         join_keys = entities[name].join_keys
         if len(columns) != len(join_keys):
-            raise at.error(f"{name} has {len(join_keys)} join keys ({', '.join(join_keys)}), not {len(columns)}")
+            raise here.error(f"{name} has {len(join_keys)} join keys ({', '.join(join_keys)}), not {len(columns)}")
         renamed.update(zip(join_keys, columns, strict=True))
     return tuple(renamed.get(key, key) for key in view.join_keys)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,14 +11,17 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from feature_sync.dbt.block import Block
 from feature_sync.dbt.manifest import Node
 from feature_sync.definitions import Entity, Feature, FeatureView, History, format_duration
-from feature_sync.errors import Location
+from feature_sync.errors import Location, Mistakes
 
-_SETTINGS = (
+SETTINGS = (
     "entities", "features", "created_timestamp", "known_at", "lag", "ttl", "timezone", "online",
     "valid_from", "valid_to", "timeless", "latest_only",
 )  # fmt: skip
-_DEFAULTS = ("created_timestamp", "known_at", "lag", "ttl", "timezone", "online")
+DEFAULTS = ("created_timestamp", "known_at", "lag", "ttl", "timezone", "online")
+FEATURE = ("default",)
+_TIMES = ("created_timestamp", "known_at", "valid_from", "valid_to")
 _UNDATED = {"ttl": "its facts have no age", "lag": "its facts have no age", "known_at": "it keeps no history"}
+_WITHOUT_AGE = (History.TIMELESS, History.LATEST_ONLY)
 _ENFORCING = ("duckdb", "postgres")
 _SNAPSHOT_COLUMNS = ("dbt_valid_from", "dbt_valid_to", "dbt_is_deleted")
 
@@ -27,42 +30,55 @@ def read_feature_view(node: Node, types: dict[str, str], *, adapter: str | None 
     """Read one node; `types` are its columns' types in the catalog, empty if unknown.
 
     Raises:
-        DefinitionError: The block is misspelt, contradicts itself, or names columns that the model lacks.
+        DefinitionError: The block is misspelt, contradicts itself, or names columns that the model lacks. All mistakes
+            that do not follow from each other are told together.
     """
-    at = node.location.at("config.meta.feature_view")
-    block = Block(_merged_settings(node), at, allowed=_SETTINGS)
-    history = _history(block, node)
-    times = _times(block, node, history)
-    relation = node.relation(types)
-    entities = _entities(block)
+    mistakes = Mistakes()
+    block = _block(node, mistakes)
+    history = mistakes.attempt(None, _history, block, node)
+    named = {key: mistakes.attempt(None, block.text, key) for key in _TIMES}
+    times = None if history is None else mistakes.attempt(None, _times, named, node, history)
+    entities = mistakes.attempt(None, _entities, block)
+    lag = mistakes.attempt(timedelta(0), block.duration, "lag")
+    ttl = mistakes.attempt(None, block.duration, "ttl")
+    timezone = mistakes.attempt("UTC", _timezone, block)
+    online = mistakes.attempt(True, block.flag, "online", default=True)
+    if history is None or times is None or entities is None:
+        raise mistakes.first
+    has_age = history not in _WITHOUT_AGE
     view = FeatureView(
         name=node.name or "",
         version=None if node.version is None else str(node.version),
         latest_version=node.version is None or node.version == node.latest_version,
-        relation=relation,
+        deprecation_date=node.deprecated_from,
+        relation=node.relation(types),
         entities=entities,
         features=(),
         history=history,
         **times,
-        lag=_duration(block, "lag", history),
-        ttl=_duration(block, "ttl", history),
-        timezone=_timezone(block),
-        online=block.flag("online", default=True),
+        lag=lag if has_age else None,
+        ttl=ttl if has_age else None,
+        timezone=timezone,
+        online=online,
     )
+    _note_contradictions(view, block, mistakes)
     view = replace(view, is_unique=_is_unique(view, node, adapter), is_indexed=_is_indexed(view, node))
-    if view.ttl is not None and view.ttl < (view.lag or timedelta(0)):
-        lag = format_duration(view.lag or timedelta(0))
-        raise at.at("ttl").error(
-            f"{format_duration(view.ttl)} is shorter than the lag of {lag}: no row would ever answer"
-        )
-    return _with_features(view, block, node).checked()
+    view = replace(view, features=_features(view, block, node, mistakes))
+    mistakes.note(*view.mistakes())
+    mistakes.check()
+    return view
 
 
-def _merged_settings(node: Node) -> dict[str, Any]:
+def _block(node: Node, mistakes: Mistakes) -> Block:
     """Put the view's own settings over `feature_view_defaults`; dbt merges `meta` only one level deep."""
-    defaults_at = node.location.at("config.meta.feature_view_defaults")
-    defaults = Block(node.meta.get("feature_view_defaults") or {}, defaults_at, allowed=_DEFAULTS)
-    return {**defaults.values, **node.meta["feature_view"]}
+    at, meta = node.location.at("config.meta"), node.meta
+    none: dict[str, Any] = {}
+    values = none if meta.get("feature_view_defaults") is None else meta["feature_view_defaults"]
+    defaults = mistakes.attempt(
+        None, Block, values, at.at("feature_view_defaults"), allowed=DEFAULTS, mistakes=mistakes
+    )
+    own = meta["feature_view"]
+    return Block(own, at.at("feature_view"), allowed=SETTINGS, mistakes=mistakes, defaults=defaults)
 
 
 def _history(block: Block, node: Node) -> History:
@@ -74,21 +90,15 @@ def _history(block: Block, node: Node) -> History:
     claimed = [history for history, claim in claims.items() if claim]
     if len(claimed) > 1:
         raise block.location.error(f"is either {' or '.join(claimed)}, not both")
-    history = claimed[0] if claimed else History.EVENTS
-    own = node.meta["feature_view"]
-    if history in (History.TIMELESS, History.LATEST_ONLY):
-        for key, reason in _UNDATED.items():
-            if own.get(key) not in (None, "none"):
-                raise block.location.at(key).error(f"a {history} view takes no {key}: {reason}")
-    return history
+    return claimed[0] if claimed else History.EVENTS
 
 
-def _times(block: Block, node: Node, history: History) -> dict[str, Any]:
+def _times(named: Mapping[str, str | None], node: Node, history: History) -> dict[str, Any]:
     """Name the columns of time. A snapshot's follow dbt's own settings, renamed columns included."""
     if history is History.TIMELESS:
         return {}
-    event_time = (node.config or {}).get("event_time")
-    created = {"created_timestamp": block.text("created_timestamp")}
+    config = node.config or {}
+    event_time, created = config.get("event_time"), {"created_timestamp": named["created_timestamp"]}
     if history is History.LATEST_ONLY:
         return {"event_timestamp": event_time, **created}
     if history is History.EVENTS:
@@ -96,25 +106,29 @@ def _times(block: Block, node: Node, history: History) -> dict[str, Any]:
             raise node.location.at("config.event_time").error(
                 "is missing: name the column that tells when a row was complete, or say timeless: true"
             )
-        return {"event_timestamp": str(event_time), "known_at": block.text("known_at"), **created}
-    config = node.config or {}
+        return {"event_timestamp": str(event_time), "known_at": named["known_at"], **created}
     renamed = {name: (config.get("snapshot_meta_column_names") or {}).get(name) or name for name in _SNAPSHOT_COLUMNS}
-    valid_from, valid_to = block.text("valid_from") or "dbt_valid_from", block.text("valid_to") or "dbt_valid_to"
+    valid_from, valid_to = named["valid_from"] or "dbt_valid_from", named["valid_to"] or "dbt_valid_to"
     return {
         "event_timestamp": renamed.get(valid_from, valid_from),
         "valid_to": renamed.get(valid_to, valid_to),
         "valid_to_current": config.get("dbt_valid_to_current"),
         "is_deleted": renamed["dbt_is_deleted"] if config.get("hard_deletes") == "new_record" else None,
-        "known_at": block.text("known_at"),
+        "known_at": named["known_at"],
         **created,
     }
 
 
-def _duration(block: Block, key: str, history: History) -> timedelta | None:
-    """Read a duration; views without an age ignore a default one."""
-    if history in (History.TIMELESS, History.LATEST_ONLY):
-        return None
-    return block.duration(key)
+def _note_contradictions(view: FeatureView, block: Block, mistakes: Mistakes) -> None:
+    """Note durations that fit neither the view's history nor each other; views without an age ignore a default one."""
+    if view.history in _WITHOUT_AGE:
+        for key, reason in _UNDATED.items():
+            if block.own.get(key) not in (None, "none"):
+                mistakes.note(block.at(key).error(f"a {view.history} view takes no {key}: {reason}"))
+    lag = view.lag or timedelta(0)
+    if view.ttl is not None and view.ttl < lag:
+        lag_and_ttl = f"{format_duration(view.ttl)} is shorter than the lag of {format_duration(lag)}"
+        mistakes.note(block.at("ttl").error(f"{lag_and_ttl}: no row would ever answer"))
 
 
 def _timezone(block: Block) -> str:
@@ -122,45 +136,51 @@ def _timezone(block: Block) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as unknown:
-        raise block.location.at("timezone").error(
-            f"{name!r} is no time zone; write one such as Europe/Paris"
-        ) from unknown
+        raise block.at("timezone").error(f"{name!r} is no time zone; write one such as Europe/Paris") from unknown
     return name
 
 
 def _entities(block: Block) -> tuple[Entity, ...]:
     entities = tuple(Entity(name=name, join_keys=keys) for name, keys in block.named_names("entities").items())
     if not entities:
-        raise block.location.at("entities").error(
-            "is missing: map each entity to its join column, or a list of columns"
-        )
+        raise block.at("entities").error("is missing: map each entity to its join column, or a list of columns")
     keys = [key for entity in entities for key in entity.join_keys]
     if twice := {key for key in keys if keys.count(key) > 1}:
-        raise block.location.at("entities").error(f"two entities share the column {', '.join(sorted(twice))}")
+        raise block.at("entities").error(f"two entities share the column {', '.join(sorted(twice))}")
     return entities
 
 
-def _with_features(view: FeatureView, block: Block, node: Node) -> FeatureView:
+def _features(view: FeatureView, block: Block, node: Node, mistakes: Mistakes) -> tuple[Feature, ...]:
     metas = {name: column.meta.get("feature") for name, column in (node.columns or {}).items()}
-    defaults = {name: _default(name, meta, node.location) for name, meta in metas.items()}
-    reserved = {*view.join_keys, *view.times}
-    names = block.names("features")
-    if names is None and not node.has_contract:
-        columns = [name for name in (node.columns or {}) if name not in reserved and metas[name] is not False]
-        raise block.location.at("features").error(
-            "is missing, and no contract is enforced; list the columns that models may see: "
-            f"features: [{', '.join(columns) or '...'}]"
-        )
-    if names is None:
-        names = tuple(name for name in view.relation.columns if name not in reserved and metas.get(name) is not False)
+    defaults = {
+        name: mistakes.attempt(None, _default, name, meta, node.location, mistakes) for name, meta in metas.items()
+    }
+    left_out = {name for name, meta in metas.items() if meta is False}
+    names = mistakes.attempt((), _feature_names, view, block, node, left_out)
     for name in names:
-        if metas.get(name) is False:
-            raise block.location.at("features").error(f"lists {name!r}, whose column says feature: false")
-        if name in reserved:
-            raise block.location.at("features").error(f"lists {name!r}, which is a key or a time of the view")
+        if name in left_out:
+            mistakes.note(block.at("features").error(f"lists {name!r}, whose column says feature: false"))
+        if name in {*view.join_keys, *view.times}:
+            mistakes.note(block.at("features").error(f"lists {name!r}, which is a key or a time of the view"))
+    return tuple(Feature(name=name, default=defaults.get(name)) for name in names)
+
+
+def _feature_names(view: FeatureView, block: Block, node: Node, left_out: Collection[str]) -> tuple[str, ...]:
+    """Name the features as listed, or else all columns of a contract that are not taken."""
+    names = block.names("features")
+    if names is not None:
+        return names
+    taken = {*view.join_keys, *view.times, *left_out}
+    columns = node.columns or {}
+    if not node.has_contract:
+        raise block.at("features").error(
+            "is missing, and no contract is enforced; list the columns that models may see: "
+            f"features: [{', '.join(name for name in columns if name not in taken) or '...'}]"
+        )
+    names = tuple(name for name in view.relation.columns if name not in taken)
     if not names:
-        raise block.location.at("features").error("is empty: the view has no column but keys and times")
-    return replace(view, features=tuple(Feature(name=name, default=defaults.get(name)) for name in names))
+        raise block.at("features").error("is empty: the view has no column but keys and times")
+    return names
 
 
 def _is_unique(view: FeatureView, node: Node, adapter: str | None) -> bool:
@@ -182,10 +202,11 @@ def _is_indexed(view: FeatureView, node: Node) -> bool:
     )
 
 
-def _default(column: str, meta: object, location: Location) -> Any:
+def _default(column: str, meta: object, location: Location, mistakes: Mistakes) -> Any:
     if meta is None or isinstance(meta, bool):
         return None
-    return Block(meta, location.at(f"columns.{column}.config.meta.feature"), allowed=("default",)).values.get("default")
+    at = location.at(f"columns.{column}.config.meta.feature")
+    return Block(meta, at, allowed=FEATURE, mistakes=mistakes).values.get("default")
 
 
 def is_feature_view(node: Node) -> bool:

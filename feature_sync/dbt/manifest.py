@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ import msgspec
 
 from feature_sync.definitions import Column, Relation
 from feature_sync.errors import Location, ProjectError
+from feature_sync.value_types import as_utc
 
 _SCHEMAS = ("manifest/v12.json",)
 _BUILD = "run dbt build"
@@ -57,6 +59,7 @@ class Node(msgspec.Struct):
     name: Text = None
     resource_type: Text = None
     package_name: Text = None
+    fqn: list[str] | None = None
     relation_name: Text = None
     source_name: Text = None
     original_file_path: Text = None
@@ -95,6 +98,19 @@ class Node(msgspec.Struct):
         """The YAML file that describes the node, or else the node's own file."""
         file = (self.patch_path or "").partition("://")[2] or self.original_file_path or "manifest.json"
         return Location(file, self.unique_id or "")
+
+    @property
+    def deprecated_from(self) -> datetime | None:
+        """The moment of dbt's `deprecation_date`, if it is one."""
+        try:
+            return as_utc(datetime.fromisoformat(self.deprecation_date)) if self.deprecation_date else None
+        except ValueError:
+            return None
+
+    @property
+    def reference(self) -> str:
+        """The name with its version, as services write it."""
+        return self.name or "" if self.version is None else f"{self.name}.v{self.version}"
 
     @property
     def has_contract(self) -> bool:
@@ -212,6 +228,11 @@ class Manifest:
     def exposures(self) -> Iterator[Node]:
         """Decode all exposures."""
         for raw in self._exposures.values():
+            yield _decode(bytes(raw), Node, self.path)
+
+    def nodes_and_exposures(self) -> Iterator[Node]:
+        """Decode everything that may have `meta`."""
+        for raw in (*self._nodes.values(), *self._exposures.values()):
             yield _decode(bytes(raw), Node, self.path)
 
     def relations(self) -> dict[str, str]:

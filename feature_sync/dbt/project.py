@@ -23,6 +23,7 @@ class Project:
     directory: Path
     target_path: Path
     name: str
+    packages_path: Path
     profile: str | None = None
     source_paths: tuple[Path, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
@@ -34,9 +35,22 @@ class Project:
         return None if value in (None, "") else str(value)
 
     @property
+    def catalog(self) -> Path:
+        """What `dbt docs generate` learnt from the warehouse."""
+        return self.target_path / "catalog.json"
+
+    @property
     def run_results(self) -> Path:
         """What became of dbt's last command."""
         return self.target_path / "run_results.json"
+
+    def warning_of_newer_sources(self, manifest: Path) -> tuple[str, str] | None:
+        """Name a file that changed after the manifest was written, and say so; None if there is none."""
+        newer = self.newer_sources(manifest)
+        if not newer:
+            return None
+        more = f"and {len(newer) - 1} more " if len(newer) > 1 else ""
+        return newer[0], f"{more}changed after {manifest.name} was written; run dbt parse or dbt build"
 
     def newer_sources(self, than: Path) -> list[str]:
         """List the project's YAML and SQL files that changed after a file was written."""
@@ -77,6 +91,7 @@ def read_project(
         name=name,
         profile=str(profile) if profile is not None else None,
         source_paths=tuple(directory / folder for folder in folders),
+        packages_path=directory / str(content.get("packages-install-path") or "dbt_packages"),
         variables=_project_variables(content.get("vars"), name) | dict(variables or {}),
     )
 

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from feature_sync.dbt.feature_services import read_feature_service
 from feature_sync.dbt.feature_views import is_feature_view, read_feature_view
 from feature_sync.dbt.manifest import Manifest, read_catalog
-from feature_sync.definitions import FeatureView, Registry
+from feature_sync.definitions import FeatureService, FeatureView, Registry
+from feature_sync.errors import DefinitionError, DefinitionWarning, Mistakes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What of a manifest could be read, what could not and why, and how much there is of both.
+
+    Where there are errors, services lack what they take from views that could not be read.
+    """
+
+    registry: Registry
+    errors: tuple[DefinitionError, ...]
+    warnings: tuple[DefinitionWarning, ...]
+    feature_views: int
+    feature_services: int
 
 
 def read_registry(manifest: Manifest, *, project: str, catalog: Path) -> Registry:
@@ -16,28 +33,71 @@ def read_registry(manifest: Manifest, *, project: str, catalog: Path) -> Registr
     Raises:
         DefinitionError: A definition is wrong; the error names its file, node and YAML key.
     """
-    warnings: list[str] = []
-    views: dict[str, FeatureView] = {}
-    types: dict[str, dict[str, str]] | None = None
-    for node in manifest.nodes_that_mention("feature_view"):
-        if not is_feature_view(node):
-            continue
-        if types is None and not node.has_contract:
-            types = read_catalog(catalog, manifest)
-        view = read_feature_view(
-            node, (types or {}).get(node.unique_id or "", {}), adapter=manifest.metadata.adapter_type
-        )
-        if other := views.get(view.reference):
-            raise node.location.error(f"{other.relation.location.node} is also a feature view called {view.reference}")
-        views[view.reference] = view
-    services = {
-        node.name or "": read_feature_service(node, views, warnings)
-        for node in manifest.exposures()
-        if isinstance(node.meta.get("feature_service"), dict)
-    }
-    return Registry(
-        project=project,
-        feature_views=dict(sorted(views.items())),
-        feature_services=dict(sorted(services.items())),
-        warnings=tuple(warnings),
+    reading = read_definitions(manifest, project=project, catalog=catalog)
+    for error in reading.errors:
+        raise error
+    return reading.registry
+
+
+def read_definitions(manifest: Manifest, *, project: str, catalog: Path) -> Reading:
+    """Read all feature views and feature services that make sense, and find all mistakes in the others."""
+    reader = _Reader(manifest)
+    views = reader.views(catalog)
+    services = reader.services(views)
+    return Reading(
+        registry=Registry(
+            project=project,
+            feature_views=dict(sorted(views.items())),
+            feature_services=dict(sorted(services.items())),
+        ),
+        errors=tuple(reader.mistakes.found),
+        warnings=tuple(reader.warnings),
+        feature_views=reader.seen["feature views"],
+        feature_services=reader.seen["feature services"],
     )
+
+
+class _Reader:
+    """Goes through a manifest and notes what is wrong on the way."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self.mistakes = Mistakes()
+        self.warnings: list[DefinitionWarning] = []
+        self.wrong_views: list[str] = []
+        self.seen = Counter[str]()
+
+    def views(self, catalog: Path) -> dict[str, FeatureView]:
+        """Read the feature views, by reference."""
+        views: dict[str, FeatureView] = {}
+        types: dict[str, dict[str, str]] | None = None
+        adapter = self._manifest.metadata.adapter_type
+        for node in filter(is_feature_view, self._manifest.nodes_that_mention("feature_view")):
+            self.seen["feature views"] += 1
+            if types is None and not node.has_contract:
+                types = read_catalog(catalog, self._manifest)
+            known = (types or {}).get(node.unique_id or "", {})
+            view = self.mistakes.attempt(None, read_feature_view, node, known, adapter=adapter)
+            if view is None:
+                self.wrong_views.append(node.reference)
+            elif other := views.get(view.reference):
+                text = f"{other.relation.location.node} is also a feature view called {view.reference}"
+                self.mistakes.note(node.location.error(text))
+            else:
+                views[view.reference] = view
+        return views
+
+    def services(self, views: dict[str, FeatureView]) -> dict[str, FeatureService]:
+        """Read the feature services, by name."""
+        services: dict[str, FeatureService] = {}
+        for node in self._manifest.exposures():
+            if isinstance(node.meta.get("feature_service"), dict):
+                self.seen["feature services"] += 1
+                warnings: list[DefinitionWarning] = []
+                service = self.mistakes.attempt(
+                    None, read_feature_service, node, views, warnings, wrong_views=self.wrong_views
+                )
+                self.warnings += warnings
+                if service is not None:
+                    services[service.name] = service
+        return services

@@ -1,5 +1,6 @@
 """What the project defines: entities, feature views, feature services, spines, and the registry that holds them."""
 
+from feature_sync.definitions.deprecation import deprecation
 from feature_sync.definitions.durations import format_duration, parse_duration
 from feature_sync.definitions.feature_service import FeatureService, Selection, selection_of, service_of, told_apart
 from feature_sync.definitions.feature_view import Entity, Feature, FeatureView, History
@@ -23,6 +24,7 @@ __all__ = [
     "Selection",
     "Spine",
     "Target",
+    "deprecation",
     "fingerprint",
     "format_duration",
     "parse_duration",

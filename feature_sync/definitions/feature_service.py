@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from feature_sync.definitions.feature_view import FeatureView
-from feature_sync.errors import FeatureSyncError, Location, RequestError
+from feature_sync.errors import DefinitionWarning, FeatureSyncError, Location, RequestError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,10 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureService:
-    """The named set of features that one ML model consumes: a dbt exposure of `type: ml`."""
+    """The named set of features that one ML model consumes: a dbt exposure of `type: ml`.
+
+    `warnings` tell what its users should know: a version that is not pinned, or deprecated.
+    """
 
     name: str
     selections: tuple[Selection, ...]
@@ -33,6 +36,7 @@ class FeatureService:
     description: str = ""
     owner: str = ""
     location: Location | None = None
+    warnings: tuple[DefinitionWarning, ...] = ()
 
     def output_name(self, selection: Selection, feature: str) -> str:
         """Name a feature as training sets and feature vectors show it."""

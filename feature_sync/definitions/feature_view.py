@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from feature_sync.definitions.relation import Relation
-from feature_sync.errors import UnknownName
+from feature_sync.errors import DefinitionError, Location, Mistakes, UnknownName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +46,8 @@ class FeatureView:
     """One dbt model whose rows say what was known about an entity, and when.
 
     Names of columns are those of `relation.columns`. `ttl` and `lag` are as in the project's YAML; a `ttl`
-    of None lets a row of any age answer. `is_unique`: the warehouse enforces that no two rows share join keys and event
-    timestamp. `is_indexed`: an index leads from join keys to event timestamps.
+    of None lets a row of any age answer. `deprecation_date` is dbt's own. `is_unique`: the warehouse enforces that no
+    two rows share join keys and event timestamp. `is_indexed`: an index leads from join keys to event timestamps.
     """
 
     name: str
@@ -67,6 +67,7 @@ class FeatureView:
     timezone: str = "UTC"
     online: bool = True
     latest_version: bool = True
+    deprecation_date: datetime | None = None
     is_unique: bool = False
     is_indexed: bool = False
 
@@ -111,20 +112,42 @@ class FeatureView:
         Raises:
             DefinitionError: A column is missing, or a day's rows do not say when they are complete.
         """
+        mistakes = Mistakes()
+        mistakes.note(*self.mistakes())
+        mistakes.check()
+        return self
+
+    def mistakes(self) -> Iterator[DefinitionError]:
+        """Find all that `checked` would refuse."""
         settings = self.relation.location.at("config.meta.feature_view")
         if self.relation.columns_are_complete:
-            used = {"entities": self.join_keys, "features": tuple(each.name for each in self.features)}
-            used["event time, valid_from and the other times"] = self.times
-            for key, names in used.items():
-                for name in names:
-                    if name not in self.relation.columns:
-                        known = ", ".join(self.relation.columns)
-                        raise settings.error(f"{key}: {self.relation.name} has no column {name!r}; it has {known}")
+            known = ", ".join(self.relation.columns)
+            for at, name in self._columns_in_use(settings):
+                if name not in self.relation.columns:
+                    yield at.error(f"{self.relation.name} has no column {name!r}; it has {known}")
         if self.event_timestamp is not None and self.lag is None:
             column = self.relation.columns.get(self.event_timestamp)
             if column is not None and (column.data_type or "").strip().lower() == "date":
-                raise settings.error(
+                yield settings.error(
                     f"lag is missing: {self.event_timestamp!r} is a date, which means its midnight; a row that sums "
                     "the day is complete a day later (lag: 1d), one that describes its start says lag: 0d"
                 )
-        return self
+
+    def _columns_in_use(self, settings: Location) -> Iterator[tuple[Location, str]]:
+        """Name the columns that the definition needs, each with the YAML key that says so."""
+        for entity in self.entities:
+            for name in entity.join_keys:
+                yield settings.at(f"entities.{entity.name}"), name
+        for feature in self.features:
+            yield settings.at("features"), feature.name
+        is_snapshot = self.history is History.SNAPSHOT
+        times = {
+            settings.at("valid_from") if is_snapshot else self.relation.location.at("config.event_time"): (
+                self.event_timestamp
+            ),
+            settings.at("created_timestamp"): self.created_timestamp,
+            settings.at("known_at"): self.known_at,
+            settings.at("valid_to"): self.valid_to,
+            self.relation.location.at("config.hard_deletes"): self.is_deleted,
+        }
+        yield from ((at, name) for at, name in times.items() if name is not None)

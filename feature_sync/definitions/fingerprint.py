@@ -11,7 +11,7 @@ from feature_sync.definitions.feature_service import FeatureService
 from feature_sync.definitions.feature_view import FeatureView
 
 _WORDS = {"location", "description", "owner", "is_label", "online", "latest_version"}
-_WORDS |= {"is_unique", "is_indexed", "is_table"}
+_WORDS |= {"is_unique", "is_indexed", "is_table", "deprecation_date", "warnings"}
 
 
 def fingerprint(service: FeatureService) -> str:

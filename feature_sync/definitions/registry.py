@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from feature_sync.definitions.feature_service import FeatureService, Selection, selection_of, service_of
 from feature_sync.definitions.feature_view import FeatureView
-from feature_sync.errors import RequestError, UnknownName
+from feature_sync.errors import DefinitionWarning, RequestError, UnknownName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,11 @@ class Registry:
     project: str
     feature_views: Mapping[str, FeatureView]
     feature_services: Mapping[str, FeatureService]
-    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def warnings(self) -> tuple[DefinitionWarning, ...]:
+        """What the users of the feature services should know, each service's."""
+        return tuple(warning for service in self.feature_services.values() for warning in service.warnings)
 
     @property
     def entities(self) -> dict[str, list[FeatureView]]:

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 from sqlglot import exp
 
-from feature_sync.definitions import FeatureView, Period
+from feature_sync.definitions import Feature, FeatureView, Period
+from feature_sync.errors import Mistakes
 from feature_sync.sql.columns import column, is_not_null, named, quoted, table, unused
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.types import TIMES, key_type, value_type
@@ -16,6 +17,7 @@ from feature_sync.value_types import ValueType, read_default
 
 _WITHOUT_ORDER = ("json", "array", "struct")
 _DAY = timedelta(days=1)
+_UNKNOWN = ValueType("json")  # stands for a type that could not be read, until that is told
 
 
 class ViewQuery:
@@ -38,17 +40,12 @@ class ViewQuery:
         self.dialect = dialect_named(dialect or adapter)
         self._asked = asked or Period()
         columns, relation = view.relation.columns, view.relation
-        self.key_types = {key: key_type(columns[key], relation, dialect=adapter) for key in view.join_keys}
-        self.feature_types = {
-            feature.name: value_type(columns[feature.name], relation, dialect=adapter) for feature in view.features
+        mistakes = Mistakes()
+        self.key_types = {
+            key: mistakes.attempt(_UNKNOWN, key_type, columns[key], relation, dialect=adapter) for key in view.join_keys
         }
-        for feature in view.features:
-            try:
-                read_default(self.feature_types[feature.name], feature.default)
-            except ValueError as wrong:
-                raise relation.location.at(f"columns.{feature.name}.config.meta.feature.default").error(
-                    f"{feature.default!r} is no {self.feature_types[feature.name]}: {wrong}"
-                ) from wrong
+        self.feature_types = {each.name: mistakes.attempt(_UNKNOWN, self._feature_type, each) for each in view.features}
+        mistakes.check()
         self._taken = {*columns, *(key for key in view.join_keys)}
         self.event_timestamp_name = self.own_name("_event_timestamp")
         self.available_at_name = self.own_name("_available_at")
@@ -57,6 +54,27 @@ class ViewQuery:
         self.known_at_name = self.own_name("_known_at")
         self.newness_name = self.own_name("_newness")
         self.row_hash_name = self.own_name("_row_hash")
+
+    def check_times(self) -> None:
+        """Check that the columns of time are times, which a query would find out only when it is made.
+
+        Raises:
+            DefinitionError: One is not.
+        """
+        view, mistakes = self.view, Mistakes()
+        for name in filter(None, (view.event_timestamp, view.valid_to, view.known_at, view.created_timestamp)):
+            mistakes.attempt(None, self._time, name)
+        mistakes.check()
+
+    def _feature_type(self, feature: Feature) -> ValueType:
+        relation = self.view.relation
+        kind = value_type(relation.columns[feature.name], relation, dialect=self.adapter)
+        try:
+            read_default(kind, feature.default)
+        except ValueError as wrong:
+            at = relation.location.at(f"columns.{feature.name}.config.meta.feature.default")
+            raise at.error(f"{feature.default!r} is no {kind}: {wrong}") from wrong
+        return kind
 
     def own_name(self, name: str) -> str:
         """Find a name near the wanted one that no column of the view has."""
@@ -280,6 +298,7 @@ def check_entity_types(queries: Iterable[ViewQuery]) -> None:
     Raises:
         DefinitionError: They do not; the error names both views.
     """
+    mistakes = Mistakes()
     first: dict[tuple[str, int], tuple[FeatureView, str, ValueType]] = {}
     for query in queries:
         for entity in query.view.entities:
@@ -288,7 +307,10 @@ def check_entity_types(queries: Iterable[ViewQuery]) -> None:
                 other, other_key, other_kind = first.setdefault((entity.name, place), (query.view, key, kind))
                 if kind.kind != other_kind.kind:
                     at = query.view.relation.location.at(f"config.meta.feature_view.entities.{entity.name}")
-                    raise at.error(
-                        f"{key!r} is {kind}, but {other_key!r} of {other.reference} is {other_kind}; an entity has one "
-                        "type everywhere: cast one of them in its model"
+                    mistakes.note(
+                        at.error(
+                            f"{key!r} is {kind}, but {other_key!r} of {other.reference} is {other_kind}; an entity has "
+                            "one type everywhere: cast one of them in its model"
+                        )
                     )
+    mistakes.check()

@@ -1,0 +1,34 @@
+"""What `check` found: a line for each problem on stdout, which editors and terminals can open, and a sum on stderr."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from feature_sync.cli.tables import print_json
+
+if TYPE_CHECKING:
+    from feature_sync.check import Checked, Problem
+
+
+def print_problems(checked: Checked, *, as_json: bool) -> None:
+    """Print every problem, and how many there are."""
+    if as_json:
+        print_json([asdict(each) for each in checked.problems])
+    else:
+        for each in checked.problems:
+            click.echo(_line(each))
+    defined = f"{_count(checked.feature_views, 'feature view')}, {_count(checked.feature_services, 'feature service')}"
+    more = f", {_count(checked.warnings, 'warning')}" if checked.warnings else ""
+    click.echo(f"{defined}: {_count(checked.errors, 'error') if checked.errors else 'no errors'}{more}", err=True)
+
+
+def _line(problem: Problem) -> str:
+    place = problem.file if problem.line is None else f"{problem.file}:{problem.line}"
+    return ": ".join(part for part in (place, problem.severity, problem.node, problem.key, problem.message) if part)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

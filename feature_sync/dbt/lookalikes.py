@@ -1,0 +1,48 @@
+"""Finds what looks like a definition and is none, so that nobody waits for a feature view that dbt never told us of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from feature_sync.dbt.manifest import Manifest, Node
+from feature_sync.errors import DefinitionWarning
+
+_OFF = (None, False)  # what takes a node out whose folder says otherwise
+_VIEWS = ("model", "snapshot", "seed")
+_PLACES = {"feature_view": _VIEWS, "feature_view_defaults": _VIEWS, "feature_service": ("exposure",)}
+_CLOSE = 0.85
+
+
+def lookalikes(manifest: Manifest) -> Iterator[DefinitionWarning]:
+    """Warn of blocks that are misspelt, misplaced or empty of settings, and of labels that mark nothing."""
+    for node in manifest.nodes_and_exposures():
+        kind = (node.unique_id or "").partition(".")[0]
+        for key, value in node.meta.items():
+            if value not in _OFF and (said := _misreading(key, value, kind)):
+                yield node.location.at(f"config.meta.{key}").warning(said)
+        for key in _PLACES.keys() & (node.config or {}).keys():
+            yield node.location.at(f"config.{key}").warning("means nothing here; it belongs under config.meta")
+        yield from _labels(node)
+
+
+def _misreading(key: str, value: Any, kind: str) -> str | None:
+    """Say why a key of `meta` does not mean what somebody may think; None where it does, or is not ours."""
+    if key in _PLACES:
+        if kind not in _PLACES[key]:
+            owner = "an exposure" if key == "feature_service" else "a model, snapshot or seed"
+            return f"means nothing at a node of the kind {kind}; it belongs to {owner}"
+        if not isinstance(value, Mapping) and key != "feature_view_defaults":
+            return f"is no mapping but {value!r}, so there is no {key.replace('_', ' ')}"
+        return None
+    close = get_close_matches(key, _PLACES, n=1, cutoff=_CLOSE)
+    return f"means nothing to feature-sync; did you mean {close[0]!r}?" if close else None
+
+
+def _labels(node: Node) -> Iterator[DefinitionWarning]:
+    for name, column in (node.columns or {}).items():
+        label = column.meta.get("label")
+        if label is not None and not isinstance(label, bool):
+            at = node.location.at(f"columns.{name}.config.meta.label")
+            yield at.warning(f"is neither true nor false but {label!r}, so it marks no label")
