@@ -47,6 +47,23 @@ def describe(store: FeatureStore, name: str, as_json: bool) -> None:
 
 
 @cli.command()
+@click.option("-o", "--output", metavar="FILE", help="Write to a file, such as models/features.md.")
+@click.option(
+    "--name", default="__overview__", show_default=True, help="The block's name; the default opens dbt's site."
+)
+@click.option("--check", is_flag=True, help="Write nothing; exit 3 if the file is not what would be written.")
+@pass_feature_store
+def docs(store: FeatureStore, output: str | None, name: str, check: bool) -> None:
+    """Print a page for dbt's docs site: all features, who owns, tests and uses them."""
+    from feature_sync.cli.queries import check_file, print_file
+
+    page = store.docs_block(name, output=output)
+    if check:
+        sys.exit(0 if check_file(page, output) else STALE)
+    print_file(page, output)
+
+
+@cli.command()
 @push_options
 @as_of_option
 @json_option
@@ -111,14 +128,14 @@ def sql(
     store: FeatureStore, /, dialect: str | None, output: str | None, *, refs: bool, check: bool, **training: Any
 ) -> None:
     """Print the query that answers a spine with a feature service."""
-    from feature_sync.cli.queries import check_query, print_query
+    from feature_sync.cli.queries import check_file, print_query
 
     if refs and dialect:
         raise click.UsageError("--refs writes a model for the target's warehouse; leave out --dialect")
     training_set = store.get_training_set(**training)
     query = training_set.to_model() if refs else training_set.to_sql(dialect)
     if check:
-        sys.exit(0 if check_query(query, output) else STALE)
+        sys.exit(0 if check_file(query, output) else STALE)
     print_query(training_set, query, output, dialect=dialect)
 
 
