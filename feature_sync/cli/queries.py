@@ -45,7 +45,7 @@ def check_file(text: str, output: str | None) -> bool:
     if output is None:
         raise RequestError("--check compares a file: name it with --output")
     path = Path(output)
-    if path.exists() and path.read_text(encoding="utf-8") == text:
+    if path.is_file() and path.read_bytes() == text.encode():
         click.echo(f"{output} is up to date", err=True)
         return True
     click.echo(f"{output} is {'stale' if path.exists() else 'missing'}; run the same command without --check", err=True)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 _CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 _MARKS = re.compile(r"[\\`*\[\]]|(?<!\w)_|_(?!\w)")
+_HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.*?)[\s#]*$")
 _JINJA = re.compile(r"\{(?=[{%#])")
 _PIPE = "&#124;"
 
@@ -69,8 +70,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def quoted(text: str) -> str:
-    """Quote what somebody wrote: whatever Markdown it opens and leaves open ends with the quotation."""
-    return "\n".join(f"> {line}".rstrip() for line in text.strip().splitlines())
+    """Quote what somebody wrote: what it leaves open ends with the quotation, and its headings are but bold."""
+    lines: list[str] = []
+    is_code = False
+    for line in text.strip().splitlines():
+        is_code ^= line.lstrip().startswith(("```", "~~~"))
+        shown = line if is_code else _HEADING.sub(r"**\1**", line)
+        lines.append(f"> {shown}".rstrip())
+    return "\n".join(lines)
 
 
 def without_jinja(text: str) -> str:

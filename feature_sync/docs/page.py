@@ -151,7 +151,7 @@ def first_sentence(text: str) -> str:
     >>> first_sentence("Orders, e.g. of today. Entity: customer.")
     'Orders, e.g. of today.'
     """
-    paragraph = one_line(text.strip().partition("\n\n")[0])
+    paragraph = one_line(text.strip().partition("\n\n")[0]).lstrip("# ")
     return re.split(r"(?<=[.!?])\s+(?=[A-Z])", paragraph, maxsplit=1)[0]
 
 
@@ -166,7 +166,8 @@ def _introduction(registry: Registry) -> str:
         _count(len(registry.feature_services), "feature service"),
     )
     return (
-        f"{counts[0]} in {counts[1]}, which describe {counts[2]}; {counts[3]}. Each name links to dbt's page of it, "
+        f"{counts[0]} in {counts[1]}, which {'describes' if len(views) == 1 else 'describe'} {counts[2]}; {counts[3]}. "
+        "Each name links to dbt's page of it, "
         "where its columns, SQL and lineage stand.\n\n"
         "A **feature view** is a dbt model whose rows say what was known about an **entity**, and when. The newest row "
         "answers, unless it is older than the **TTL**. A **feature service** is what one model uses."
