@@ -37,7 +37,7 @@ class Project:
     name: str
     profile: str | None = None
     source_paths: tuple[Path, ...] = ()
-    docs_paths: tuple[Path, ...] | None = ()
+    docs_paths: tuple[Path, ...] | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -30,7 +30,7 @@ def docs_block(registry: Registry, manifest: Manifest, name: str = OVERVIEW) -> 
         raise RequestError(
             f"no docs block can be called {name!r}: write letters, digits and _, such as feature_catalog"
         )
-    shown = _block(name, manifest).block_contents or ""
+    shown = _block(name, registry.project, manifest).block_contents or ""
     page = read_page(registry, manifest, own_words=lambda text: text.replace(shown, "") if shown else text)
     return f"{_HEAD}\n\n{{% docs {name} %}}\n\n{without_jinja(str(page))}\n\n{{% enddocs %}}\n"
 
@@ -42,11 +42,10 @@ def check_place(path: Path, name: str, *, project: Project, manifest: Manifest) 
         RequestError: dbt would fail on two blocks of one name, or the file is somebody's own.
     """
     place = path.absolute().resolve()
-    other = _block(name, manifest).original_file_path
+    other = _block(name, project.name, manifest).original_file_path
     if other and (project.directory / other).exists() and (project.directory / other).resolve() != place:
         raise RequestError(
-            f"{other} already has a docs block called {name}, and dbt fails on two; write to that file if it may go, "
-            f"{_CURE}"
+            f"{other} already has a docs block called {name}, and dbt fails on two; remove that one, {_CURE}"
         )
     if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(_HEAD):
         raise RequestError(f"{path} was not written by feature-sync docs; name another file, or remove it first")
@@ -54,7 +53,7 @@ def check_place(path: Path, name: str, *, project: Project, manifest: Manifest) 
         folders = ", ".join(os.path.relpath(folder, project.directory) for folder in project.docs_paths)
         yield f"dbt will not see {path}: it reads docs blocks from .md files in {folders}"
     packages = [each.split(".")[1] for each in manifest.docs_blocks if each.endswith(f".{OVERVIEW}")]
-    others = sorted({*packages} - {"dbt", manifest.metadata.project_name or project.name})
+    others = sorted({*packages} - {"dbt", project.name})
     if name == OVERVIEW and others:
         yield f"the package {others[0]} has a docs block {name} too, and dbt's site shows that; take it out, {_CURE}"
 
@@ -63,5 +62,5 @@ def _is_read(place: Path, folders: tuple[Path, ...]) -> bool:
     return place.suffix == ".md" and any(place.is_relative_to(folder.resolve()) for folder in folders)
 
 
-def _block(name: str, manifest: Manifest) -> Node:
-    return manifest.node(f"doc.{manifest.metadata.project_name}.{name}") or Node()
+def _block(name: str, project: str, manifest: Manifest) -> Node:
+    return manifest.node(f"doc.{project}.{name}") or Node()

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import quote
 
 from feature_sync.dbt.manifest import Manifest, Node
-from feature_sync.definitions import FeatureService, FeatureView, History, Registry, format_duration
-from feature_sync.docs.markdown import code, codes, link, one_line, plain, quoted, table
-from feature_sync.docs.notes import NamedTest, Notes, Owner, UpstreamSource, read_notes, read_owner
-
-_DIGITS = re.compile(r"(\d+)")
-_HISTORIES = {
-    History.EVENTS: "a row for each moment at which something became known",
-    History.SNAPSHOT: "a dbt snapshot: each row is valid from one moment until another",
-    History.TIMELESS: "timeless: one row for each, which answers any moment",
-    History.LATEST_ONLY: "latest only: one row for each, overwritten; served, but not for training",
-}
+from feature_sync.definitions import FeatureService, FeatureView, Registry
+from feature_sync.docs.markdown import code, codes, plain, quoted, table
+from feature_sync.docs.notes import Notes, Owner, read_notes, read_owner
+from feature_sync.docs.wording import (
+    age_limit,
+    default_value,
+    first_sentence,
+    freshness_line,
+    natural_order,
+    owner_link,
+    service_link,
+    tests_line,
+    time_facts,
+    view_link,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +45,10 @@ class Page:
     def _entity(self, name: str, views: Iterable[FeatureView]) -> str:
         rows = [
             [
-                _view_link(view) + self._standing(view),
+                view_link(view) + self._standing(view),
                 codes(entity.join_keys),
-                _age_limit(view) or "any age",
-                _owner_link(self.notes[view.reference].owner),
+                age_limit(view) or "any age",
+                owner_link(self.notes[view.reference].owner),
                 first_sentence(self.own_words(view.relation.description)),
             ]
             for view in views
@@ -71,12 +71,12 @@ class Page:
 
     def _service(self, service: FeatureService) -> str:
         facts = {
-            "Owner": _owner_link(self._service_owner(service)),
+            "Owner": owner_link(self._service_owner(service)),
             "Join keys": codes(service.join_keys),
         }
         rows = [
             [
-                _view_link(each.view) + (f" as {code(each.alias)}" if each.alias != each.view.name else ""),
+                view_link(each.view) + (f" as {code(each.alias)}" if each.alias != each.view.name else ""),
                 codes(each.spine_keys),
                 codes(service.output_name(each, feature) for feature in each.features),
             ]
@@ -84,7 +84,7 @@ class Page:
         ]
         text = self.own_words(service.description)
         parts = [quoted(text), _list(facts), table(("feature view", "found by", "features"), rows)]
-        return _section(_service_link(service), parts)
+        return _section(service_link(service), parts)
 
     def _service_owner(self, service: FeatureService) -> Owner | None:
         node = self.manifest.node(service.location.node) if service.location else None
@@ -97,24 +97,24 @@ class Page:
             "Entity" if len(view.entities) == 1 else "Entities": ", ".join(
                 f"{plain(entity.name)} ({codes(entity.join_keys)})" for entity in view.entities
             ),
-            **_time_facts(view),
+            **time_facts(view),
             "Online": "" if view.online else "no: never pushed to Redis, for training only",
-            "Owner": _owner_link(notes.owner),
+            "Owner": owner_link(notes.owner),
             "Used by": ", ".join(self._use(service, view) for service in self.registry.consumers(view)),
-            "Freshness": "; ".join(map(_source_line, notes.sources)),
-            "Data tests": _tests(
+            "Freshness": "; ".join(map(freshness_line, notes.sources)),
+            "Data tests": tests_line(
                 (each for each in notes.tests if not each.is_unit_test and each.column not in beside), columns=True
             ),
-            "Unit tests": _tests(each for each in notes.tests if each.is_unit_test),
+            "Unit tests": tests_line(each for each in notes.tests if each.is_unit_test),
         }
         parts = [quoted(self.own_words(view.relation.description)), _list(facts), self._features(view, notes)]
-        return _section(_view_link(view) + self._standing(view), parts)
+        return _section(view_link(view) + self._standing(view), parts)
 
     def _use(self, service: FeatureService, view: FeatureView) -> str:
         used = {name for each in service.selections if each.view.reference == view.reference for name in each.features}
         owner = self._service_owner(service)
         by = f" of {plain(owner.name)}" if owner else ""
-        return f"{_service_link(service)}{by} ({len(used)} of {len(view.features)} features)"
+        return f"{service_link(service)}{by} ({len(used)} of {len(view.features)} features)"
 
     def _features(self, view: FeatureView, notes: Notes) -> str:
         rows = []
@@ -124,9 +124,9 @@ class Page:
                 [
                     code(feature.name),
                     code(notes.types.get(feature.name, "")),
-                    "" if feature.default is None else code(_default(feature.default)),
+                    "" if feature.default is None else code(default_value(feature.default)),
                     self.own_words(column.description if column else ""),
-                    _tests(each for each in notes.tests if each.column == feature.name),
+                    tests_line(each for each in notes.tests if each.column == feature.name),
                 ]
             )
         return table(("feature", "type", "default", "description", "tests"), rows)
@@ -136,23 +136,6 @@ def read_page(registry: Registry, manifest: Manifest, *, own_words: Callable[[st
     """Gather what the page tells."""
     notes = {reference: read_notes(view, manifest) for reference, view in registry.feature_views.items()}
     return Page(registry=registry, manifest=manifest, notes=notes, own_words=own_words)
-
-
-def natural_order(view: FeatureView) -> tuple[str, list[tuple[int, str]]]:
-    """Sort by name, then version: v2 comes before v10."""
-    return view.name, [
-        (int(each), "") if each.isdecimal() else (-1, each) for each in _DIGITS.split(view.version or "")
-    ]
-
-
-def first_sentence(text: str) -> str:
-    """The first sentence of a description's first paragraph.
-
-    >>> first_sentence("Orders, e.g. of today. Entity: customer.")
-    'Orders, e.g. of today.'
-    """
-    paragraph = one_line(text.strip().partition("\n\n")[0]).lstrip("# ")
-    return re.split(r"(?<=[.!?])\s+(?=[A-Z])", paragraph, maxsplit=1)[0]
 
 
 def _introduction(registry: Registry) -> str:
@@ -165,9 +148,9 @@ def _introduction(registry: Registry) -> str:
         _count(len(registry.entities), "entity", "entities"),
         _count(len(registry.feature_services), "feature service"),
     )
+    describe = "describes" if len(views) == 1 else "describe"
     return (
-        f"{counts[0]} in {counts[1]}, which {'describes' if len(views) == 1 else 'describe'} {counts[2]}; {counts[3]}. "
-        "Each name links to dbt's page of it, "
+        f"{counts[0]} in {counts[1]}, which {describe} {counts[2]}; {counts[3]}. Each name links to dbt's page of it, "
         "where its columns, SQL and lineage stand.\n\n"
         "A **feature view** is a dbt model whose rows say what was known about an **entity**, and when. The newest row "
         "answers, unless it is older than the **TTL**. A **feature service** is what one model uses."
@@ -184,54 +167,3 @@ def _section(title: str, parts: Iterable[str]) -> str:
 
 def _list(facts: Mapping[str, str]) -> str:
     return "\n".join(f"- **{name}:** {fact}" for name, fact in facts.items() if fact)
-
-
-def _time_facts(view: FeatureView) -> dict[str, str]:
-    history = _HISTORIES[view.history]
-    columns = {
-        "event timestamp": view.event_timestamp,
-        "valid to": view.valid_to,
-        "known at": view.known_at,
-        "created timestamp": view.created_timestamp,
-    }
-    named = ", ".join(f"{name} {code(column)}" for name, column in columns.items() if column)
-    zone = f", times of {plain(view.timezone)}" if view.event_timestamp and view.timezone.upper() != "UTC" else ""
-    limit = _age_limit(view)
-    return {
-        "History": f"{history}{f' ({named}{zone})' if named else ''}",
-        "TTL": f"{limit}: an older row does not answer" if limit else "none: a row of any age answers",
-        "Lag": f"{format_duration(view.lag)}: a row is available that long after its time" if view.lag else "",
-    }
-
-
-def _age_limit(view: FeatureView) -> str | None:
-    return format_duration(view.ttl) if view.ttl else None
-
-
-def _view_link(view: FeatureView) -> str:
-    return link(view.reference, view.relation.unique_id)
-
-
-def _service_link(service: FeatureService) -> str:
-    return link(service.name, service.location.node) if service.location else plain(service.name)
-
-
-def _owner_link(owner: Owner | None) -> str:
-    if owner is None:
-        return ""
-    return f"[{plain(owner.name)}](mailto:{quote(owner.email, safe='@+')})" if owner.email else plain(owner.name)
-
-
-def _source_line(source: UpstreamSource) -> str:
-    return f"{link(source.name, source.unique_id)} {source.freshness or 'declares no freshness'}"
-
-
-def _tests(tests: Iterable[NamedTest], *, columns: bool = False) -> str:
-    """Link to tests, with their columns where those are not plain to see."""
-    return ", ".join(
-        link(f"{each.column} {each.label}" if columns and each.column else each.label, each.unique_id) for each in tests
-    )
-
-
-def _default(default: Any) -> str:
-    return default if isinstance(default, str) and default.strip() else json.dumps(default, default=str)
