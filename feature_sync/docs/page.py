@@ -14,10 +14,10 @@ from feature_sync.docs.wording import (
     default_value,
     first_sentence,
     freshness_line,
+    linked_tests,
     natural_order,
     owner_link,
     service_link,
-    tests_line,
     time_facts,
     view_link,
 )
@@ -102,10 +102,10 @@ class Page:
             "Owner": owner_link(notes.owner),
             "Used by": ", ".join(self._use(service, view) for service in self.registry.consumers(view)),
             "Freshness": "; ".join(map(freshness_line, notes.sources)),
-            "Data tests": tests_line(
+            "Data tests": linked_tests(
                 (each for each in notes.tests if not each.is_unit_test and each.column not in beside), columns=True
             ),
-            "Unit tests": tests_line(each for each in notes.tests if each.is_unit_test),
+            "Unit tests": linked_tests(each for each in notes.tests if each.is_unit_test),
         }
         parts = [quoted(self.own_words(view.relation.description)), _list(facts), self._features(view, notes)]
         return _section(view_link(view) + self._standing(view), parts)
@@ -126,7 +126,7 @@ class Page:
                     code(notes.types.get(feature.name, "")),
                     "" if feature.default is None else code(default_value(feature.default)),
                     self.own_words(column.description if column else ""),
-                    tests_line(each for each in notes.tests if each.column == feature.name),
+                    linked_tests(each for each in notes.tests if each.column == feature.name),
                 ]
             )
         return table(("feature", "type", "default", "description", "tests"), rows)

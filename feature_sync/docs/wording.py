@@ -84,7 +84,7 @@ def freshness_line(source: UpstreamSource) -> str:
     return f"{link(source.name, source.unique_id)} {source.freshness or 'declares no freshness'}"
 
 
-def tests_line(tests: Iterable[NamedTest], *, columns: bool = False) -> str:
+def linked_tests(tests: Iterable[NamedTest], *, columns: bool = False) -> str:
     """Link to tests, with their columns where those are not plain to see."""
     return ", ".join(
         link(f"{each.column} {each.label}" if columns and each.column else each.label, each.unique_id) for each in tests
