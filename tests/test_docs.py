@@ -161,7 +161,7 @@ def test_whatever_descriptions_hold_dbt_reads_the_page_and_shows_it_as_meant(sho
     shop.dbt("--quiet", "--warn-error", "parse", "--no-partial-parse")
     page = blocks(shop)["doc.shop.__overview__"]
     told = section(page, "orders.v2")
-    assert "> **Orders | of a customer**\n>\n> ```sql\n> # a fence that nobody closes: {% enddocs %}\n\n- " in told
+    assert "> **Orders | of a customer**\n>\n> ```sql\n> # a fence that nobody closes: {% enddocs %}\n> ```\n\n" in told
     assert "| What was paid, in EUR&#124;USD; {{ ref('x') }} and {# this &#124; that #}. |" in told
     assert "| none &#124; at all |" in told
     assert page.endswith("| `points` |")

@@ -70,14 +70,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def quoted(text: str) -> str:
-    """Quote what somebody wrote: what it leaves open ends with the quotation, and its headings are but bold."""
+    """Quote what somebody wrote: what it leaves open ends with the quotation, and its headings are but bold.
+
+    dbt's site takes code for text unless its fence is closed.
+    """
     lines: list[str] = []
-    is_code = False
+    fence = ""
     for line in text.strip().splitlines():
-        is_code ^= line.lstrip().startswith(("```", "~~~"))
-        shown = line if is_code else _HEADING.sub(r"**\1**", line)
-        lines.append(f"> {shown}".rstrip())
-    return "\n".join(lines)
+        lines.append(line if fence else _HEADING.sub(r"**\1**", line))
+        if (mark := line.lstrip()[:3]) in ("```", "~~~"):
+            fence = "" if mark == fence else fence or mark
+    lines += [fence] if fence else []
+    return "\n".join(f"> {line}".rstrip() for line in lines)
 
 
 def without_jinja(text: str) -> str:
