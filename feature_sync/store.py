@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -165,6 +166,21 @@ class FeatureStore:
         self.registry.service_or_view(name)
         view = self.registry.feature_view(name)
         return describe_view(view, self.manifest, self.registry)
+
+    def docs_block(self, name: str = "__overview__", *, output: str | os.PathLike[str] | None = None) -> str:
+        """Write a page for dbt's docs site about all entities, feature views and feature services: a docs block.
+
+        Raises:
+            DefinitionError: A definition is wrong.
+            RequestError: dbt allows no block of that name, or none in the file that is to hold it.
+        """
+        from feature_sync.docs import check_place, docs_block
+
+        text = docs_block(self.registry, self.manifest, name)
+        if output is not None:
+            for warning in check_place(Path(output), name, project=self.project, manifest=self.manifest):
+                self._warn(warning)
+        return text
 
     def push(
         self,

@@ -45,6 +45,7 @@ def main() -> None:
         "feature-sync list",
         "feature-sync describe carrier_delays",
         f"feature-sync sql {SERVICE} --spine {SPINE}",
+        "feature-sync docs -o docs/catalog/overview.md",
         "dbt docs generate --static && open target/static_index.html",
         "feature-sync redis stop",
     ):

@@ -73,10 +73,27 @@ def check(store: FeatureStore, /, *, warehouse: bool, warn_error: bool, as_json:
 @click.option("-o", "--output", metavar="FILE", help="Write to a file.")
 def schema(output: str | None) -> None:
     """Print a JSON Schema of our blocks in dbt's YAML, by which editors complete and check them."""
-    from feature_sync.cli.queries import print_text
+    from feature_sync.cli.queries import print_file
     from feature_sync.schema import read_schema
 
-    print_text(read_schema(), output)
+    print_file(read_schema(), output)
+
+
+@cli.command()
+@click.option("-o", "--output", metavar="FILE", help="Write to a file, such as models/features.md.")
+@click.option(
+    "--name", default="__overview__", show_default=True, help="The block's name; the default opens dbt's site."
+)
+@click.option("--check", is_flag=True, help="Write nothing; exit 3 if the file is not what would be written.")
+@pass_feature_store
+def docs(store: FeatureStore, output: str | None, name: str, check: bool) -> None:
+    """Print a page for dbt's docs site: all features, who owns, tests and uses them."""
+    from feature_sync.cli.queries import check_file, print_file
+
+    page = store.docs_block(name, output=output)
+    if check:
+        sys.exit(0 if check_file(page, output) else STALE)
+    print_file(page, output)
 
 
 @cli.command()
@@ -144,14 +161,14 @@ def sql(
     store: FeatureStore, /, dialect: str | None, output: str | None, *, refs: bool, check: bool, **training: Any
 ) -> None:
     """Print the query that answers a spine with a feature service."""
-    from feature_sync.cli.queries import check_query, print_query
+    from feature_sync.cli.queries import check_file, print_query
 
     if refs and dialect:
         raise click.UsageError("--refs writes a model for the target's warehouse; leave out --dialect")
     training_set = store.get_training_set(**training)
     query = training_set.to_model() if refs else training_set.to_sql(dialect)
     if check:
-        sys.exit(0 if check_query(query, output) else STALE)
+        sys.exit(0 if check_file(query, output) else STALE)
     print_query(training_set, query, output, dialect=dialect)
 
 

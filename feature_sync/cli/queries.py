@@ -1,4 +1,4 @@
-"""Queries on stdout or in a file, and what a person should know of them on stderr."""
+"""Texts on stdout or in a file, and what a person should know of them on stderr."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def print_query(training_set: TrainingSet, query: str, output: str | None, *, di
     from feature_sync.cli.tables import print_exposure
     from feature_sync.sql.dialects import dialect_named
 
-    print_text(query, output)
+    print_file(query, output)
     written = dialect or training_set.adapter
     if caveat := dialect_named(written).caveat:
         click.echo(f"Note: queries for {written} {caveat}; compare a few rows before you rely on one", err=True)
     print_exposure(training_set.service)
 
 
-def print_text(text: str, output: str | None) -> None:
-    """Print what ends with a line of its own, or write it to a file."""
+def print_file(text: str, output: str | None) -> None:
+    """Print a text, or write it to a file."""
     from feature_sync.files import write_text
 
     if output is None:
@@ -36,8 +36,8 @@ def print_text(text: str, output: str | None) -> None:
         click.echo(f"wrote {output}", err=True)
 
 
-def check_query(query: str, output: str | None) -> bool:
-    """Tell whether a file holds the query, and how to renew it if not.
+def check_file(text: str, output: str | None) -> bool:
+    """Tell whether a file holds a text, and how to renew it if not.
 
     Raises:
         RequestError: No file is named.
@@ -45,7 +45,7 @@ def check_query(query: str, output: str | None) -> bool:
     if output is None:
         raise RequestError("--check compares a file: name it with --output")
     path = Path(output)
-    if path.exists() and path.read_text(encoding="utf-8") == query:
+    if path.is_file() and path.read_bytes() == text.encode():
         click.echo(f"{output} is up to date", err=True)
         return True
     click.echo(f"{output} is {'stale' if path.exists() else 'missing'}; run the same command without --check", err=True)

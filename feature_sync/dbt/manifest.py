@@ -79,6 +79,8 @@ class Node(msgspec.Struct):
     access: Text = None
     freshness: dict[str, Any] | None = None
     attached_node: Text = None
+    column_name: Text = None
+    block_contents: Text = None
     test_metadata: dict[str, Any] | None = None
     constraints: list[dict[str, Any]] | None = None
 
@@ -174,6 +176,7 @@ class ManifestFile(msgspec.Struct):
     exposures: dict[str, msgspec.Raw] | None = None
     docs: dict[str, msgspec.Raw] | None = None
     groups: dict[str, msgspec.Raw] | None = None
+    unit_tests: dict[str, msgspec.Raw] | None = None
     parent_map: dict[str, list[str]] | None = None
     child_map: dict[str, list[str]] | None = None
 
@@ -187,13 +190,19 @@ class Manifest:
         self.parents = content.parent_map or {}
         self.children = content.child_map or {}
         self._exposures = content.exposures or {}
-        self._others = {**(content.docs or {}), **(content.groups or {})}
+        self._docs = content.docs or {}
+        self._others = {**self._docs, **(content.groups or {}), **(content.unit_tests or {})}
         self._nodes = {**(content.nodes or {}), **(content.sources or {})}
 
     def node(self, unique_id: str) -> Node | None:
-        """Decode one node, source, exposure, docs block or group; None where there is none of that id."""
+        """Decode one node, source, exposure, docs block, group or unit test; None where there is none of that id."""
         raw = self._nodes.get(unique_id) or self._exposures.get(unique_id) or self._others.get(unique_id)
         return None if raw is None else _decode(bytes(raw), Node, self.path)
+
+    @property
+    def docs_blocks(self) -> list[str]:
+        """The unique ids of all docs blocks, those of installed packages and of dbt itself too."""
+        return list(self._docs)
 
     def tests_of(self, unique_id: str) -> list[str]:
         """The unique ids of a node's data tests and unit tests."""

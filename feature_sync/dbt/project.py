@@ -13,12 +13,24 @@ import yaml
 from feature_sync.errors import ProjectError
 
 AS_OF = "feature_sync_as_of"
+_SOURCES = {
+    "model-paths": "models",
+    "seed-paths": "seeds",
+    "snapshot-paths": "snapshots",
+    "analysis-paths": "analyses",
+    "macro-paths": "macros",
+    "test-paths": "tests",
+    "function-paths": "functions",
+}
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A dbt project on disk. `variables` holds the project's own vars, those of the command line on top."""
+    """A dbt project on disk. `variables` holds the project's own vars, those of the command line on top.
+
+    `docs_paths` is None where only dbt knows it, because the project writes it in Jinja.
+    """
 
     directory: Path
     target_path: Path
@@ -26,6 +38,7 @@ class Project:
     packages_path: Path
     profile: str | None = None
     source_paths: tuple[Path, ...] = ()
+    docs_paths: tuple[Path, ...] | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -81,8 +94,8 @@ def read_project(
     target = target_path or os.environ.get("DBT_TARGET_PATH") or content.get("target-path") or "target"
     folders = [
         str(folder)
-        for kind, usual in (("model-paths", "models"), ("snapshot-paths", "snapshots"), ("seed-paths", "seeds"))
-        for folder in content.get(kind) or [usual]
+        for kind in ("model-paths", "snapshot-paths", "seed-paths")
+        for folder in content.get(kind) or [_SOURCES[kind]]
     ]
     profile = content.get("profile")
     return Project(
@@ -92,6 +105,7 @@ def read_project(
         profile=str(profile) if profile is not None else None,
         source_paths=tuple(directory / folder for folder in folders),
         packages_path=directory / str(content.get("packages-install-path") or "dbt_packages"),
+        docs_paths=_docs_paths(content, directory),
         variables=_project_variables(content.get("vars"), name) | dict(variables or {}),
     )
 
@@ -113,6 +127,15 @@ def read_yaml(file: Path, cure: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ProjectError(f"{file} holds no YAML mapping; {cure}")
     return content
+
+
+def _docs_paths(content: Mapping[str, Any], directory: Path) -> tuple[Path, ...] | None:
+    """The folders in which dbt looks for docs blocks: unless the project names them, all that hold sources."""
+    named = content.get("docs-paths") or [
+        folder for kind, usual in _SOURCES.items() for folder in content.get(kind) or [usual]
+    ]
+    folders = [str(folder) for folder in named]
+    return None if any("{{" in folder for folder in folders) else tuple(directory / folder for folder in folders)
 
 
 def _project_variables(variables: object, project: str) -> dict[str, Any]:

@@ -1,0 +1,127 @@
+"""What dbt knows of a feature view beyond its definition: owner, tests, upstream sources and deprecation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from feature_sync.dbt.manifest import Manifest, Node
+from feature_sync.definitions import FeatureView
+
+_LONGEST_ARGUMENTS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedTest:
+    """A data test or a unit test; `column` is the column that it is about, None if it is about the whole view."""
+
+    unique_id: str
+    label: str
+    column: str | None = None
+
+    @property
+    def is_unit_test(self) -> bool:
+        """Whether it tests the model's SQL on rows of its own, not the data."""
+        return self.unique_id.startswith("unit_test.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamSource:
+    """A source that a view is made from, and when dbt calls it stale, in words."""
+
+    unique_id: str
+    name: str
+    freshness: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who answers for something."""
+
+    name: str
+    email: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notes:
+    """What dbt knows of one feature view; `types` are those that its YAML declares."""
+
+    owner: Owner | None
+    deprecated_from: str | None
+    types: Mapping[str, str]
+    tests: tuple[NamedTest, ...]
+    sources: tuple[UpstreamSource, ...]
+
+
+def read_notes(view: FeatureView, manifest: Manifest) -> Notes:
+    """Read what the manifest says of a view."""
+    unique_id = view.relation.unique_id
+    node = manifest.node(unique_id) or Node()
+    sources = (name for name in manifest.ancestors(unique_id) if name.startswith("source."))
+    return Notes(
+        owner=_owner(node, manifest),
+        deprecated_from=(node.deprecation_date or "").removesuffix("T00:00:00+00:00").removesuffix("T00:00:00") or None,
+        types={name: column.data_type for name, column in (node.columns or {}).items() if column.data_type},
+        tests=tuple(_test(name, unique_id, manifest) for name in sorted(manifest.tests_of(unique_id))),
+        sources=tuple(_source(name, manifest) for name in sorted(sources)),
+    )
+
+
+def read_owner(owner: object) -> Owner | None:
+    """Read an owner as dbt's groups and exposures write one, or a name alone."""
+    if isinstance(owner, str) and owner.strip():
+        return Owner(name=owner)
+    if not isinstance(owner, Mapping):
+        return None
+    email = owner.get("email")
+    email = ", ".join(map(str, email)) if isinstance(email, list) else email
+    name = owner.get("name") or email
+    return Owner(name=str(name), email=str(email) if email else None) if name else None
+
+
+def _owner(node: Node, manifest: Manifest) -> Owner | None:
+    """The owner of the view's dbt group, or else its `meta.owner`."""
+    group = node.group or (node.config or {}).get("group")
+    found = manifest.node(f"group.{node.package_name}.{group}") if group else None
+    return (read_owner(found.owner) if found else None) or read_owner(node.meta.get("owner"))
+
+
+def _test(unique_id: str, tested: str, manifest: Manifest) -> NamedTest:
+    """A relationship that another model's test checks is no test of a column here."""
+    node = manifest.node(unique_id) or Node()
+    metadata = node.test_metadata or {}
+    label = str(metadata.get("name") or node.name or unique_id.rpartition(".")[2])
+    arguments = {
+        key: value
+        for key, value in (metadata.get("kwargs") or {}).items()
+        if key not in ("model", "column_name") and value is not None
+    }
+    is_of_column = node.attached_node == tested
+    return NamedTest(
+        unique_id=unique_id,
+        label=f"{label} ({_spoken(arguments)})" if arguments else label,
+        column=node.column_name.strip('"`') if is_of_column and node.column_name else None,
+    )
+
+
+def _spoken(arguments: Mapping[str, Any]) -> str:
+    spoken = ", ".join(
+        f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}" for key, value in arguments.items()
+    )
+    return spoken if len(spoken) <= _LONGEST_ARGUMENTS else f"{spoken[:_LONGEST_ARGUMENTS].rstrip(' ,')} …"
+
+
+def _source(unique_id: str, manifest: Manifest) -> UpstreamSource:
+    node = manifest.node(unique_id) or Node()
+    bounds = node.freshness or (node.config or {}).get("freshness") or {}
+    ages = {verb: _age(bounds.get(key)) for verb, key in (("warns", "warn_after"), ("fails", "error_after"))}
+    freshness = ", ".join(f"{verb} when older than {age}" for verb, age in ages.items() if age)
+    return UpstreamSource(unique_id=unique_id, name=".".join(unique_id.split(".")[2:]), freshness=freshness)
+
+
+def _age(bound: object) -> str | None:
+    if not isinstance(bound, Mapping) or not bound.get("count") or not bound.get("period"):
+        return None
+    count, period = bound["count"], bound["period"]
+    return f"{count} {period}" if count == 1 else f"{count} {period}s"

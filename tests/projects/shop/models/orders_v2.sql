@@ -1,0 +1,1 @@
+select customer, ordered_at, note, amount from {{ source('raw', 'orders') }}
