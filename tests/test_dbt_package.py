@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import statistics
 from collections import Counter
 from dataclasses import asdict, replace
@@ -12,12 +13,14 @@ from hashlib import md5
 from itertools import product
 
 import pytest
+import yaml
 
+import feature_sync
 from feature_sync.definitions import Column, Relation
 from feature_sync.errors import Location
 from tests.support.bigquery import GoogleSql
 from tests.support.package import AFTER_ALL, BEGIN, DAY, HOUR, PackageProject, random_events
-from tests.support.projects import EXAMPLE
+from tests.support.projects import EXAMPLE, PROJECTS
 
 WAREHOUSES = ["duckdb", "postgres", "bigquery"]
 WINDOWS = {"1h": HOUR, "24h": DAY, "7d": 7 * DAY}
@@ -482,3 +485,34 @@ def test_the_strict_parser_finds_nothing_wrong(tmp_path, name):
         name, tmp_path / "project", "bigquery", None, FEATURE_SYNC_BIGQUERY_ENDPOINT="http://localhost:1"
     )
     project.dbt("--warn-error", "parse", "--no-partial-parse")
+
+
+BLOCKS = re.compile(r"^```(?:sql|yaml)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def test_the_page_of_the_package_shows_what_a_project_runs():
+    page = (EXAMPLE / "docs" / "dbt-package.md").read_text()
+    project = PROJECTS / "payments"
+    used = "\n".join(lines(file.read_text()) for file in project.rglob("*") if file.suffix in (".sql", ".yml"))
+    blocks = [block for block in BLOCKS.findall(page) if not block.startswith("# packages.yml")]
+    assert len(blocks) == 9
+    for block in blocks:
+        assert lines(block) in used, block
+
+
+def lines(text):
+    """The lines of a text, wherever they begin."""
+    return "\n".join(line.strip() for line in text.splitlines())
+
+
+def test_the_page_of_the_package_names_every_macro_and_test_that_is_meant_to_be_called():
+    page = (EXAMPLE / "docs" / "dbt-package.md").read_text()
+    inner = {"checked_closed", "instant", "interval_of", "md5_digits", "seconds_in", "types_of"}
+    inner |= {"rolling_count_distinct", "rolling_frame", "rolling_last"}
+    for file in (EXAMPLE / "macros" / "package").rglob("*.sql"):
+        assert file.with_suffix(".yml").exists(), f"{file.name} has no description"
+        assert (f"`{file.stem}`" in page) is (file.stem not in inner), file.stem
+
+
+def test_package_and_command_line_carry_one_version():
+    assert yaml.safe_load((EXAMPLE / "dbt_project.yml").read_text())["version"] == feature_sync.__version__
