@@ -24,7 +24,7 @@ with questions as (
 drawn as (
     select
         questions.*,
-        {{ feature_sync.md5_digits(keys + [feature_sync.microseconds(asked_at)]) }} as lot
+        {{ feature_sync.md5_digits(keys + [feature_sync.microseconds(asked_at)]) }} as feature_spine_lot
     from questions
     where
         {{ asked_at }} is not null
@@ -40,7 +40,7 @@ drawn as (
 ranked as (
     select
         drawn.*,
-        row_number() over (partition by {{ keys | join(', ') }} order by lot, {{ asked_at }}) as place
+        row_number() over (partition by {{ keys | join(', ') }} order by feature_spine_lot, {{ asked_at }}) as feature_spine_place
     from drawn
 )
 {%- endif %}
@@ -53,9 +53,9 @@ select
 from {{ 'drawn' if at_most is none else 'ranked' }}
 {%- if share is not none or at_most is not none %}
 where
-    {{ 'true' if share is none else "lot <= '" ~ '%08x' % [(share * 4294967296) | round | int, 4294967295] | min ~ "'" }}
+    {{ 'true' if share is none else "feature_spine_lot <= '" ~ '%08x' % [(share * 4294967296) | round | int, 4294967295] | min ~ "'" }}
     {%- if at_most is not none %}
-    and place <= {{ at_most }}
+    and feature_spine_place <= {{ at_most }}
     {%- endif %}
 {%- endif %}
 {%- endmacro %}

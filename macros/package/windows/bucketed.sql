@@ -84,12 +84,15 @@ select
     {%- endif %}
 from finished
 {%- if is_update %}
-inner join touched
-    on
+where exists (
+    select 1
+    from touched
+    where
         {%- for key in keys %}
         finished.{{ key }} = touched.{{ key }} and
         {%- endfor %}
         finished.{{ end_name }} = touched.{{ end_name }}
+)
 {%- endif %}
 group by
     {%- for key in keys %}

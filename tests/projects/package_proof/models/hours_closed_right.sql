@@ -5,7 +5,7 @@
     by='entity',
     event_time='happened_at',
     bucket='1h',
-    aggregates={'events': 'count(*)', 'amount': 'sum(amount)', 'build': "max('" ~ invocation_id ~ "')"},
+    aggregates={'events': 'count(*)', 'amount': 'sum(amount)', 'entities': 'count(distinct entity)', 'build': "max('" ~ invocation_id ~ "')"},
     closed='right',
     loaded_at='loaded_at',
     lookback='10m',
