@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
@@ -28,6 +29,7 @@ from feature_sync.definitions import (
 from feature_sync.errors import ArtifactsChanged, ProjectError, RequestError
 
 if TYPE_CHECKING:
+    from feature_sync.adopting import Adoption
     from feature_sync.lookup import FeatureVector, Reader
     from feature_sync.online.redis import OnlineStore
     from feature_sync.online.server import EmbeddedServer
@@ -166,6 +168,43 @@ class FeatureStore:
         self.registry.service_or_view(name)
         view = self.registry.feature_view(name)
         return describe_view(view, self.manifest, self.registry)
+
+    def init(
+        self,
+        models: Sequence[str],
+        *,
+        entities: Mapping[str, tuple[str, ...]] | None = None,
+        event_time: str | None = None,
+        use_warehouse: bool = True,
+        write: bool = False,
+        before_scan: Callable[[str, int], None] = lambda model, size: None,
+    ) -> Adoption:
+        """Guess what would make models feature views; with `write`, put it into the project's YAML.
+
+        `entities` (by name, with their columns) and `event_time` stand in place of guesses. `before_scan` is told what
+        a count over a model will read, in bytes, where the warehouse charges by it.
+
+        Raises:
+            FeatureSyncError: A model is unknown, or the project or the warehouse cannot be read.
+        """
+        from feature_sync.adopting import Adopter, Asked
+        from feature_sync.statements import Statements
+
+        adapter = self.manifest.metadata.adapter_type or self.target.adapter
+        with ExitStack() as opened:
+            statements = Statements(opened.enter_context(self._open_warehouse())) if use_warehouse else None
+            adopter = Adopter(
+                self.project,
+                self.manifest,
+                self.registry,
+                adapter=adapter,
+                statements=statements,
+                before_scan=before_scan,
+            )
+            adoption = adopter.propose(models, Asked(entities=entities or {}, event_time=event_time))
+        if write:
+            adopter.write(adoption)
+        return adoption
 
     def push(
         self,

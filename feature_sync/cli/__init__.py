@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from feature_sync import __version__
+from feature_sync.cli.init_options import init_options
 from feature_sync.cli.options import key_values, pass_feature_store, push_options, training_options, verify_options
 from feature_sync.errors import FeatureSyncError
 
@@ -44,6 +45,18 @@ def describe(store: FeatureStore, name: str, as_json: bool) -> None:
     from feature_sync.cli.tables import print_description
 
     print_description(store.describe(name), as_json=as_json)
+
+
+@cli.command()
+@init_options
+@pass_feature_store
+def init(store: FeatureStore, /, models: tuple[str, ...], **options: Any) -> None:
+    """Guess what would make models feature views, and print it as YAML, or put it in place with --write."""
+    from feature_sync.cli.adopting import print_adoption, print_scan
+
+    adoption = store.init(models, before_scan=print_scan, **options)
+    print_adoption(adoption)
+    sys.exit(1 if adoption.failures else 0)
 
 
 @cli.command()

@@ -36,6 +36,7 @@ class ColumnNode(msgspec.Struct):
     description: Text = None
     quote: bool | None = None
     config: dict[str, Any] | None = None
+    constraints: list[dict[str, Any]] | None = None
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -156,6 +157,7 @@ class ManifestFile(msgspec.Struct):
     nodes: dict[str, msgspec.Raw] | None = None
     sources: dict[str, msgspec.Raw] | None = None
     exposures: dict[str, msgspec.Raw] | None = None
+    disabled: dict[str, msgspec.Raw] | None = None
     docs: dict[str, msgspec.Raw] | None = None
     groups: dict[str, msgspec.Raw] | None = None
     parent_map: dict[str, list[str]] | None = None
@@ -170,6 +172,7 @@ class Manifest:
         self.metadata = content.metadata or Metadata()
         self.parents = content.parent_map or {}
         self.children = content.child_map or {}
+        self.disabled = frozenset(content.disabled or ())
         self._exposures = content.exposures or {}
         self._others = {**(content.docs or {}), **(content.groups or {})}
         self._nodes = {**(content.nodes or {}), **(content.sources or {})}
