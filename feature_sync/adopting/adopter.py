@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from feature_sync.adopting.counting import BeforeScan, Counter
 from feature_sync.adopting.guess import Asked, propose
@@ -13,7 +14,7 @@ from feature_sync.adopting.table import read_table
 from feature_sync.dbt.feature_views import is_feature_view
 from feature_sync.dbt.manifest import Manifest, Node, read_catalog
 from feature_sync.dbt.project import Project
-from feature_sync.dbt.schema_file import Place, put_settings, settings_at
+from feature_sync.dbt.schema_file import Place, put_settings, read_entry
 from feature_sync.definitions import Registry
 from feature_sync.errors import FeatureSyncError, OutputError, RequestError, UnknownName, WarehouseError
 from feature_sync.files import read_text, write_text
@@ -69,10 +70,12 @@ class Adopter:
             place, file = self._place(node), self._file(node)
             try:
                 _check_kind(node)
-                if is_feature_view(node) or self._stands_in(file, place):
+                entry = self._entry(file, place)
+                if is_feature_view(node) or _is_adopted(entry):
                     adoption.already[place.name] = file
                     continue
-                adoption.proposals.append(self._propose(node, place, file, asked))
+                proposal = self._propose(node, place, file, asked)
+                adoption.proposals.append(replace(proposal, has_meta_beside="meta" in entry))
             except FeatureSyncError as failure:
                 adoption.failures.append(failure)
         return adoption
@@ -147,11 +150,15 @@ class Adopter:
         own = PurePosixPath(Path(node.original_file_path or "").as_posix())
         return str(own if own.suffix in (".yml", ".yaml") else own.with_name(f"{node.name}.yml"))
 
-    def _stands_in(self, file: str, place: Place) -> bool:
-        """Tell whether the YAML says already what the manifest does not say yet."""
+    def _entry(self, file: str, place: Place) -> dict[str, Any]:
+        """Read what the YAML says already, be it newer than the manifest."""
         path = self._project.directory / file
-        meta = settings_at(read_text(path), place, file=file).get("meta") if path.exists() else None
-        return isinstance(meta, dict) and isinstance(meta.get("feature_view"), dict)
+        return read_entry(read_text(path), place, file=file) if path.exists() else {}
+
+
+def _is_adopted(entry: Mapping[str, Any]) -> bool:
+    metas = [entry.get("meta"), (entry.get("config") or {}).get("meta")]
+    return any(isinstance(meta, dict) and "feature_view" in meta for meta in metas)
 
 
 def _check_kind(node: Node) -> None:

@@ -96,7 +96,9 @@ def _proposal(
     features = guess_features(table, reserved)
     if not features.names:
         why = "; ".join(features.remarks) or "there are only keys and times"
-        raise RequestError(f"{table.relation.location}: no column is left that could be a feature ({why}); if one can be, write its YAML by hand")
+        raise RequestError(
+            f"{table.relation.location}: no column is left to be a feature ({why}); if one may be, write the YAML"
+        )
     is_new = not (table.node.config or {}).get("event_time")
     return Proposal(
         name=table.name if place.version is None else f"{table.name}.v{place.version}",

@@ -25,7 +25,8 @@ class Proposal:
 
     `file` is where, as the project's paths are written. `settings` are those of the feature view, in the order in
     which they are written. `event_time` is None where there is none, or where it stands already. `remarks` are comments
-    in the YAML, `hints` what a person should know beside it.
+    in the YAML, `hints` what a person should know beside it. `has_meta_beside`: the entry has an older `meta` beside its
+    `config`, which takes ours too: dbt refuses two of them.
     """
 
     name: str
@@ -37,13 +38,15 @@ class Proposal:
     features: FeatureGuess
     remarks: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+    has_meta_beside: bool = False
 
     def lines(self) -> tuple[Line, ...]:
-        """Write what goes into the model's `config`."""
-        view = Line(key="feature_view", below=tuple(self._view()))
-        event_time = self.event_time
-        first = [_line("event_time", event_time)] if event_time is not None else []
-        return (*first, Line(key="meta", below=(view,)))
+        """Write what goes into the model's entry."""
+        meta = Line(key="meta", below=(Line(key="feature_view", below=tuple(self._view())),))
+        config = [_line("event_time", self.event_time)] if self.event_time is not None else []
+        if self.has_meta_beside:
+            return (*([Line(key="config", below=tuple(config))] if config else []), meta)
+        return (Line(key="config", below=(*config, meta)),)
 
     def _view(self) -> Iterator[Line]:
         below = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from feature_sync.cli.tables import size
-from feature_sync.dbt.yaml_lines import Line, write_lines, write_name
+from feature_sync.dbt.yaml_lines import write_lines, write_name
 
 if TYPE_CHECKING:
     from feature_sync.adopting import Adoption, Proposal
@@ -51,13 +51,12 @@ def _as_yaml(proposals: Iterable[Proposal]) -> Iterator[str]:
 def _entry(proposal: Proposal) -> Iterator[str]:
     yield f"  # {proposal.file}"
     yield f"  - name: {write_name(proposal.place.name)}"
-    config = Line(key="config", below=proposal.lines())
     if proposal.place.version is None:
-        yield from write_lines([config], indent=4)
+        yield from write_lines(proposal.lines(), indent=4)
         return
     yield "    versions:"
     yield f"      - v: {proposal.place.version}"
-    yield from write_lines([config], indent=8)
+    yield from write_lines(proposal.lines(), indent=8)
 
 
 def _next_steps(adoption: Adoption) -> str:
