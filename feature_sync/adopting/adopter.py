@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from feature_sync.adopting.asked import Asked
 from feature_sync.adopting.counting import BeforeScan, Counter
-from feature_sync.adopting.guess import Asked, propose
+from feature_sync.adopting.guess import propose
 from feature_sync.adopting.proposal import Proposal
 from feature_sync.adopting.table import read_table
 from feature_sync.dbt.feature_views import is_feature_view
@@ -22,6 +23,7 @@ from feature_sync.sql.columns import every_column
 from feature_sync.statements import Statements
 
 _SECTIONS = {"model": "models", "snapshot": "snapshots", "seed": "seeds"}
+_PACKAGES = "dbt_packages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,11 @@ class Adopter:
 
     def _write(self, file: str, proposals: Iterable[Proposal]) -> None:
         path = (self._project.directory / file).resolve()
-        if not path.is_relative_to(self._project.directory.resolve()) or file.startswith("dbt_packages"):
-            raise OutputError(f"{file} is not part of this project; leave out --write, and paste what is printed")
+        if file.startswith(_PACKAGES) or not path.is_relative_to(self._project.directory.resolve()):
+            raise OutputError(
+                f"{file} belongs to a package, which dbt deps would overwrite; in dbt_project.yml, put event_time and "
+                "meta below the models of that package, as +event_time and +meta"
+            )
         text = read_text(path) if path.exists() else ""
         for proposal in proposals:
             text = put_settings(text, proposal.place, proposal.lines(), file=file)
@@ -144,11 +149,11 @@ class Adopter:
 
     def _file(self, node: Node) -> str:
         """The YAML file that describes a node, or else the one beside it that would."""
-        described = (node.patch_path or "").partition("://")[2]
-        if described:
-            return described
-        own = PurePosixPath(Path(node.original_file_path or "").as_posix())
-        return str(own if own.suffix in (".yml", ".yaml") else own.with_name(f"{node.name}.yml"))
+        described = (node.patch_path or "").partition("://")[2] or node.original_file_path or ""
+        path = PurePosixPath(Path(described).as_posix())
+        path = path if path.suffix in (".yml", ".yaml") else path.with_name(f"{node.name}.yml")
+        is_own = node.package_name in (None, self._manifest.metadata.project_name)
+        return str(path if is_own else PurePosixPath(_PACKAGES, node.package_name or "", path))
 
     def _entry(self, file: str, place: Place) -> dict[str, Any]:
         """Read what the YAML says already, be it newer than the manifest."""

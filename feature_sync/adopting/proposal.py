@@ -25,8 +25,8 @@ class Proposal:
 
     `file` is where, as the project's paths are written. `settings` are those of the feature view, in the order in
     which they are written. `event_time` is None where there is none, or where it stands already. `remarks` are comments
-    in the YAML, `hints` what a person should know beside it. `has_meta_beside`: the entry has an older `meta` beside its
-    `config`, which takes ours too: dbt refuses two of them.
+    in the YAML, `hints` what a person should know beside it. `has_meta_beside`: the entry has an older `meta`
+    beside its `config`, which takes ours too: dbt refuses two of them.
     """
 
     name: str

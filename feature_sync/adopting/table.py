@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from feature_sync.adopting.names import snapshot_columns
 from feature_sync.dbt.declared import DeclaredKey, declared_keys, related_nodes
@@ -52,11 +53,45 @@ class Table:
     related: Mapping[str, str]
     own_columns: frozenset[str]
     """Columns that dbt itself adds."""
+    batched_readers: tuple[str, ...] = ()
+    """Models that read it in dbt's microbatches."""
 
     @property
     def name(self) -> str:
         """The model's name."""
         return self.node.name or ""
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether dbt keeps its history."""
+        return self.node.resource_type == "snapshot"
+
+    @property
+    def configured_time(self) -> TableColumn | None:
+        """The event time that the project says already.
+
+        Raises:
+            RequestError: There is no such column.
+        """
+        name = (self.node.config or {}).get("event_time")
+        return self.column(str(name)) if name else None
+
+    @property
+    def valid_from(self) -> TableColumn | None:
+        """The column that tells from when a snapshot's row is valid."""
+        renamed = (self.node.config or {}).get("snapshot_meta_column_names") or {}
+        return next(iter(self.named([renamed.get("dbt_valid_from") or "dbt_valid_from"]) or ()), None)
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """What the folder says of all its feature views."""
+        return self.node.meta.get("feature_view_defaults") or {}
+
+    @property
+    def reserved(self) -> set[str]:
+        """The columns that are times already, by what the project says."""
+        names = {str(self.defaults[key]) for key in ("created_timestamp", "known_at") if self.defaults.get(key)}
+        return names | ({self.configured_time.name} if self.configured_time is not None else set())
 
     def column(self, name: str) -> TableColumn:
         """Find a column, whatever the case in which it is asked for.
@@ -105,7 +140,15 @@ def read_table(node: Node, manifest: Manifest, relation: Relation, *, dialect: s
         keys=tuple(declared_keys(node, manifest)),
         related=related_nodes(node, manifest),
         own_columns=frozenset(snapshot_columns(node)),
+        batched_readers=tuple(_batched_readers(node, manifest)),
     )
+
+
+def _batched_readers(node: Node, manifest: Manifest) -> Iterator[str]:
+    for unique_id in manifest.children.get(node.unique_id or "", []):
+        reader = manifest.node(unique_id) if unique_id.startswith("model.") else None
+        if reader is not None and (reader.config or {}).get("incremental_strategy") == "microbatch":
+            yield reader.name or ""
 
 
 def _read_column(column: Column, relation: Relation, forbidden: set[str], *, dialect: str) -> TableColumn:

@@ -28,8 +28,10 @@ class TimeGuess:
 
 def event_times(table: Table) -> list[TimeGuess]:
     """List the columns that may say when a row was complete, the likeliest first: by the project's word, then names."""
-    if configured := (table.node.config or {}).get("event_time"):
-        return [TimeGuess(column=table.column(str(configured)), reason="as configured")]
+    if table.is_snapshot:
+        return []
+    if table.configured_time is not None:
+        return [TimeGuess(column=table.configured_time, reason="as configured")]
     found = [column for column in table.facts() if _may_be_time(column) and written_rank(column.name) is None]
     found.sort(key=lambda column: (happened_rank(column.name), column.is_date))
     if found:
