@@ -188,9 +188,10 @@ class FeatureStore:
             FeatureSyncError: A model is unknown, or the project or the warehouse cannot be read.
         """
         from feature_sync.adopting import Adopter, Asked
+        from feature_sync.sql.dialects import dialect_named
         from feature_sync.statements import Statements
 
-        adapter = self.manifest.metadata.adapter_type or self.target.adapter
+        adapter = dialect_named(self.manifest.metadata.adapter_type or self.target.adapter).name
         with ExitStack() as opened:
             statements = Statements(opened.enter_context(self._open_warehouse())) if use_warehouse else None
             adopter = Adopter(

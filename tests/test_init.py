@@ -11,7 +11,7 @@ import duckdb
 import pytest
 import yaml
 
-from feature_sync.adopting.names import entity_of_column, entity_of_model, may_be_personal, written_rank
+from feature_sync.adopting.names import entity_of_column, entity_of_model, identifies, may_be_personal, written_rank
 from feature_sync.dbt.schema_file import Place, put_settings
 from feature_sync.dbt.yaml_lines import Line
 from feature_sync.errors import OutputError
@@ -224,6 +224,12 @@ def test_an_entity_is_called_what_the_other_feature_views_call_it(example, tmp_p
         assert found["entities"] == settings["entities"]
 
 
+def test_an_id_is_not_called_what_another_model_calls_its_own_id(shop):
+    assert shop.feature_sync("init", "raw_payments", "--write").returncode == 0
+    shop.dbt("--quiet", "parse")
+    assert proposed(shop, "raw_orders")["raw_orders"]["entities"] == {"order": "id"}
+
+
 def counted(shop, statement: str) -> BuiltProject:
     with duckdb.connect(str(shop.folder / "coffee.duckdb")) as connection:
         connection.execute(statement)
@@ -249,6 +255,28 @@ def test_of_several_times_the_one_that_all_rows_have_is_the_event_time(shop):
         "visited_at as called_at, 1 as pieces from raw_visits",
     )
     assert proposed(shop, "orders", "--entity", "customer=customer_id")["orders"]["event_time"] == "called_at"
+
+
+def test_between_times_whose_names_say_nothing_a_person_must_choose(shop):
+    counted(
+        shop,
+        "create or replace table orders as select customer_id, page, visited_at as start, visited_at as finish "
+        "from raw_visits",
+    )
+    refused(shop, "orders", words=("which of its times says when a row was complete", "start, finish"))
+
+
+def test_rows_that_say_only_when_they_were_written_are_versions_of_what_their_key_names(shop):
+    counted(
+        shop,
+        "create or replace table orders as select page, customer_id, visited_at as updated_at, 1 as cups "
+        "from raw_visits",
+    )
+    assert proposed(shop, "orders")["orders"] == {
+        "event_time": "updated_at",
+        "entities": {"customer": "customer_id"},
+        "features": ["page", "cups"],
+    }
 
 
 def test_keys_that_repeat_without_a_time_are_an_error_that_names_the_columns(shop):
@@ -297,6 +325,7 @@ def test_an_entity_is_one_of_what_its_model_lists(model, entity):
 
 def test_an_entity_is_its_column_without_what_says_that_it_identifies():
     columns = ("customer_id", "customerId", "carrier_code", "order_key", "sensor", "CUSTOMER_ID")
+    assert not identifies("PAID")
     assert [entity_of_column(column) for column in columns] == [
         "customer", "customer", "carrier", "order", "sensor", "customer",
     ]  # fmt: skip
@@ -507,6 +536,15 @@ def test_a_config_that_is_there_takes_the_settings(text, after):
 def test_a_file_that_has_no_room_for_lines_is_refused_and_left_alone(text):
     with pytest.raises(OutputError, match=r"^models.yml: orders cannot be edited in place .*paste"):
         put_settings(text, Place(section="models", name="orders"), SETTINGS, file="models.yml")
+
+
+def test_a_list_that_is_too_long_for_a_line_is_written_as_the_file_writes_lists():
+    names = tuple(f"a_feature_of_number_{number}" for number in range(8))
+    text = "models:\n- name: orders\n  columns:\n  - name: a\n"
+    lines = [Line(key="config", below=(Line(key="features", names=names),))]
+    changed = put_settings(text, Place(section="models", name="orders"), lines, file="models.yml")
+    assert "  config:\n    features:\n    - a_feature_of_number_0\n    - a_feature_of_number_1\n" in changed
+    assert yaml.safe_load(changed)["models"][0]["config"]["features"] == list(names)
 
 
 # What cannot be a feature view

@@ -66,9 +66,9 @@ class Adopter:
         Raises:
             UnknownName: The project has no such model.
         """
-        nodes = [self._find(name) for name in dict.fromkeys(names)]
+        nodes = {node.unique_id: node for node in map(self._find, names)}
         adoption = Adoption()
-        for node in nodes:
+        for node in nodes.values():
             place, file = self._place(node), self._file(node)
             try:
                 _check_kind(node)

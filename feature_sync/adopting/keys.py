@@ -12,6 +12,7 @@ from feature_sync.adopting.names import (
     entity_of_model,
     happened_rank,
     identifies,
+    is_generic,
     is_own_key,
     may_be_personal,
     words,
@@ -85,7 +86,7 @@ def name_entities(table: Table, keys: KeyGuess, known: Mapping[tuple[str, ...], 
     found: list[EntityGuess] = []
     reason = keys.reason
     for join_keys, name in sorted(known.items(), key=lambda each: -len(each[0])):
-        if set(join_keys) <= set(columns):
+        if set(join_keys) <= set(columns) and not any(map(is_generic, join_keys)):
             elsewhere = Entity(name=name, join_keys=join_keys)
             found.append(EntityGuess(entity=elsewhere, reason=f"{reason}; named as in other feature views"))
             columns = [each for each in columns if each not in join_keys]
@@ -118,7 +119,7 @@ def _declared(table: Table) -> KeyGuess | None:
     found: list[KeyGuess] = []
     for key in table.keys:
         columns = table.named(key.columns) or ()
-        times = tuple(each for each in columns if each.is_time or (each.kind is None and written_rank(each.name)))
+        times = tuple(each for each in columns if _is_like_a_time(each))
         rest = tuple(each for each in columns if each not in times)
         if rest and all(each.may_be_key for each in rest):
             found.append(KeyGuess(columns=rest, reason=key.reason, is_of_rows=not times, times=times))
@@ -135,11 +136,16 @@ def _own(table: Table) -> KeyGuess | None:
 
 
 def _before_time(table: Table, event_time: TableColumn | None) -> KeyGuess | None:
-    """Take the few columns that stand before the event time; among them, those whose names identify something."""
+    """Take the few columns that stand before the event time; among them, those whose names identify something.
+
+    Before a time of writing stands everything else as well, so there only such names count.
+    """
     if event_time is None:
         return None
     before = [each for each in table.columns[: table.columns.index(event_time)] if _may_identify(each)]
-    chosen = [each for each in before if identifies(each.name) or each.name in table.related] or before
+    chosen = [each for each in before if identifies(each.name) or each.name in table.related]
+    if not chosen and written_rank(event_time.name) is None:
+        chosen = before
     if 1 <= len(chosen) <= _MOST_BEFORE_TIME:
         return KeyGuess(columns=tuple(chosen), reason=f"stands before {event_time.name}")
     return None
@@ -147,9 +153,13 @@ def _before_time(table: Table, event_time: TableColumn | None) -> KeyGuess | Non
 
 def _may_identify(column: TableColumn) -> bool:
     """Tell whether a guess may take a column for a key: not a person's name, nor a time of unknown type."""
-    may_be_time = column.is_time or written_rank(column.name) is not None
-    may_be_time = may_be_time or (column.data_type is None and happened_rank(column.name) < NO_TIME)
-    return column.may_be_key and not may_be_time and not may_be_personal(column.name)
+    return column.may_be_key and not _is_like_a_time(column) and not may_be_personal(column.name)
+
+
+def _is_like_a_time(column: TableColumn) -> bool:
+    """Tell whether a column is a time, or by its name would be one if its type were known."""
+    is_named_like_one = written_rank(column.name) is not None or happened_rank(column.name) < NO_TIME
+    return column.is_time or (column.data_type is None and is_named_like_one)
 
 
 def _told_apart(guesses: Sequence[EntityGuess]) -> list[EntityGuess]:

@@ -9,7 +9,7 @@ from feature_sync.dbt.manifest import Node
 
 _LAYERS = re.compile(r"^(stg|raw|src|base|int|dim|fct|fact|mart|rpt|agg|snp|snap|snapshot)_(?=.)")
 _KINDS = re.compile(r"(?<=.)_(snapshot|history|latest|current|scd|scd2)$")
-_IDENTIFYING = re.compile(r"(?<=.)(_(id|key|code|uuid|guid|sk|pk)|Id|ID|Key|Code)$")
+_IDENTIFYING = re.compile(r"(?<=.)(?i:_(id|key|code|uuid|guid|sk|pk))$|(?<=[a-z0-9])(Id|ID|Key|Code)$")
 _OWN = ("id", "key", "code", "uuid", "guid", "pk")
 _SAME_IN_PLURAL = ("series", "species", "status", "news", "sms")
 _SIBILANT = ("sses", "shes", "ches", "xes", "zzes", "tuses")
@@ -62,12 +62,17 @@ def may_be_personal(column: str) -> bool:
 
 def identifies(column: str) -> bool:
     """Tell whether a column's name says that it identifies something."""
-    return column.lower() in _OWN or _IDENTIFYING.search(column) is not None
+    return is_generic(column) or _IDENTIFYING.search(column) is not None
+
+
+def is_generic(column: str) -> bool:
+    """Tell whether a column's name is one that every model gives to its own key, such as `id`."""
+    return column.lower() in _OWN
 
 
 def is_own_key(column: str, model: str) -> bool:
     """Tell whether a column is named as the key of its own model: `id`, or `customer_id` in `customers`."""
-    return column.lower() in _OWN or (identifies(column) and entity_of_column(column) == entity_of_model(model))
+    return is_generic(column) or (identifies(column) and entity_of_column(column) == entity_of_model(model))
 
 
 def entity_of_column(column: str) -> str:

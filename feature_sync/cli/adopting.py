@@ -62,7 +62,7 @@ def _entry(proposal: Proposal) -> Iterator[str]:
 def _next_steps(adoption: Adoption) -> str:
     names = list(dict.fromkeys(each.name for each in adoption.proposals))
     if not adoption.written:
-        return f"next: read it; then feature-sync init --write {' '.join(names)}, or paste it"
+        return "next: read it; then the same command with --write, or paste it"
     first = next(name for written in adoption.written.values() for name in written)
     return (
         f"next: read the diff, every guess says why; dbt parse; feature-sync describe {first}; "
