@@ -257,6 +257,36 @@ def test_of_several_times_the_one_that_all_rows_have_is_the_event_time(shop):
     assert proposed(shop, "orders", "--entity", "customer=customer_id")["orders"]["event_time"] == "called_at"
 
 
+def test_rows_that_hold_from_one_moment_until_another_are_read_as_a_snapshot(shop):
+    counted(
+        shop,
+        "create or replace table orders as select id as customer_id, timestamp '2024-01-01' as valid_from, "
+        "null::timestamp as valid_to, 'gold' as plan, false as dbt_is_deleted from raw_customers",
+    )
+    done = shop.feature_sync("init", "orders")
+    (entry,) = yaml.safe_load(done.stdout)["models"]
+    assert _settings(entry) == {
+        "entities": {"customer": "customer_id"},
+        "valid_from": "valid_from",
+        "valid_to": "valid_to",
+        "features": ["plan"],
+    }
+    assert "left out: dbt_is_deleted, which marks deleted rows" in done.stdout
+
+
+def test_of_two_ids_before_the_time_the_one_that_no_two_rows_share_identifies_the_row(shop):
+    counted(
+        shop,
+        "create or replace view stg_visits as select id as payment_id, order_id, "
+        "timestamp '2024-01-01' + interval (id) hour as paid_at, amount from raw_payments",
+    )
+    assert proposed(shop, "stg_visits")["stg_visits"] == {
+        "entities": {"payment": "payment_id"},
+        "latest_only": True,
+        "features": ["order_id", "paid_at", "amount"],
+    }
+
+
 def test_between_times_whose_names_say_nothing_a_person_must_choose(shop):
     counted(
         shop,
@@ -564,7 +594,7 @@ def test_what_a_person_says_is_checked(shop):
     refused(shop, "orders", "--entity", "order=ordr_id", words=("no column 'ordr_id'; did you mean 'order_id'?",))
     refused(shop, "orders", "--event-time", "status", words=("status is VARCHAR, which is no time",))
     refused(shop, "orders", "--entity", "order=amount", words=("amount is DOUBLE, which cannot be a join key",))
-    refused(shop, "customer_history", "--event-time", "first_order", words=("a snapshot's times are dbt's",))
+    refused(shop, "customer_history", "--event-time", "first_order", words=("its rows hold from one moment",))
 
 
 def test_sources_ephemeral_and_disabled_models_say_what_to_do(shop):

@@ -26,8 +26,11 @@ def asked_time(table: Table, name: str) -> TimeGuess:
     Raises:
         RequestError: It is no time, or the project says another already.
     """
-    if table.is_snapshot:
-        raise RequestError(f"{table.relation.location}: a snapshot's times are dbt's own; leave out --event-time")
+    if table.keeps_validity:
+        raise RequestError(
+            f"{table.relation.location}: its rows hold from one moment until another, as a snapshot's do; leave out "
+            "--event-time"
+        )
     column = table.column(name)
     configured = table.configured_time
     if configured is not None and configured != column:

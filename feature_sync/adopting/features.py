@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from feature_sync.adopting.names import may_be_personal, written_rank
+from feature_sync.adopting.names import IS_DELETED, may_be_personal, written_rank
 from feature_sync.adopting.table import Table, TableColumn
 
 
@@ -35,6 +35,8 @@ def guess_features(table: Table, reserved: AbstractSet[str]) -> FeatureGuess:
 def _reason_to_leave_out(column: TableColumn) -> str | None:
     if not column.is_offered:
         return "by its own YAML"
+    if column.name == IS_DELETED:
+        return "which marks deleted rows: leave those out in the model"
     if may_be_personal(column.name):
         return "which may be personal data"
     if column.kind is None and column.data_type is not None:

@@ -32,19 +32,21 @@ def propose(
     Raises:
         RequestError: Nothing tells what identifies a row, or when one was complete.
     """
+    counter = None if table.keeps_validity else counter  # how often its keys come back would tell nothing
     times = [asked_time(table, asked.event_time)] if asked.event_time else event_times(table)
     if asked.entities:
         keys = asked_keys(table, asked)
         entities = asked_entities(keys, asked)
     else:
-        keys = guess_keys(table, times[0].column if times else None, counter)
+        started = table.validity[0] if table.validity is not None else None
+        keys = guess_keys(table, times[0].column if times else started, counter)
         entities = tuple(name_entities(table, keys, known))
     times = [_in_key(guess, keys) for guess in times]
     times.sort(key=lambda guess: not guess.is_certain)
     counted = [each for each in to_count(times) if each not in keys.columns]
     grain = Grain(
         keys=keys,
-        counts=counter.rows_of(table, keys.columns, counted) if counter is not None and not table.is_snapshot else None,
+        counts=counter.rows_of(table, keys.columns, counted) if counter is not None else None,
         times=tuple(each for each in times if each.column not in keys.columns),
     )
     dated = _dated(table, grain, asked)
@@ -86,7 +88,7 @@ def _in_key(guess: TimeGuess, keys: KeyGuess) -> TimeGuess:
 
 def _dated(table: Table, grain: Grain, asked: Asked) -> TimeGuess | None:
     """Choose the event time of a view that keeps history; None where each entity has one row."""
-    if table.is_snapshot:
+    if table.keeps_validity:
         return None
     if not grain.repeats and not asked.event_time and not _keeps_history(table, grain):
         return None
@@ -110,8 +112,13 @@ def _keeps_history(table: Table, grain: Grain) -> bool:
 def _settings(table: Table, grain: Grain, dated: TimeGuess | None, created: TimeGuess | None) -> dict[str, Setting]:
     settings: dict[str, Setting] = {}
     started = dated.column if dated is not None else None
-    started = table.valid_from if table.is_snapshot else started
-    if table.is_snapshot and started is None:
+    if table.validity is not None:
+        started = table.validity[0]
+        if not table.is_snapshot:
+            reason = "its rows hold from one moment until another"
+            for key, column in zip(("valid_from", "valid_to"), table.validity, strict=True):
+                settings[key] = Setting(value=write_name(column.name), reason=reason)
+    elif table.is_snapshot:
         return settings
     if started is None:
         reason = grain.in_numbers if grain.are_counts_telling else f"{grain.keys.reason}: one row for each, it seems"

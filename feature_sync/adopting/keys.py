@@ -59,7 +59,7 @@ def guess_keys(table: Table, event_time: TableColumn | None, counter: Counter | 
     Raises:
         RequestError: No column looks like a key.
     """
-    if guess := _declared(table) or _own(table) or _before_time(table, event_time):
+    if guess := _declared(table) or _own(table) or _before_time(table, event_time, counter):
         return guess
     candidates = [each for each in table.facts() if _may_identify(each)]
     identifying = [each for each in candidates if identifies(each.name) or each.name in table.related]
@@ -121,7 +121,7 @@ def _declared(table: Table) -> KeyGuess | None:
         columns = table.named(key.columns) or ()
         times = tuple(each for each in columns if _is_like_a_time(each))
         rest = tuple(each for each in columns if each not in times)
-        if rest and all(each.may_be_key for each in rest):
+        if rest and all(each.may_be_key and each.name not in table.own_columns for each in rest):
             found.append(KeyGuess(columns=rest, reason=key.reason, is_of_rows=not times, times=times))
     found.sort(key=lambda guess: any("surrogate" in words(each.name) for each in guess.columns))
     return found[0] if found else None
@@ -135,10 +135,11 @@ def _own(table: Table) -> KeyGuess | None:
     return None
 
 
-def _before_time(table: Table, event_time: TableColumn | None) -> KeyGuess | None:
+def _before_time(table: Table, event_time: TableColumn | None, counter: Counter | None) -> KeyGuess | None:
     """Take the few columns that stand before the event time; among them, those whose names identify something.
 
-    Before a time of writing stands everything else as well, so there only such names count.
+    Before a time of writing stands everything else as well, so there only such names count. One of several that no two
+    rows share identifies the rows alone.
     """
     if event_time is None:
         return None
@@ -146,9 +147,12 @@ def _before_time(table: Table, event_time: TableColumn | None) -> KeyGuess | Non
     chosen = [each for each in before if identifies(each.name) or each.name in table.related]
     if not chosen and written_rank(event_time.name) is None:
         chosen = before
-    if 1 <= len(chosen) <= _MOST_BEFORE_TIME:
-        return KeyGuess(columns=tuple(chosen), reason=f"stands before {event_time.name}")
-    return None
+    if not 1 <= len(chosen) <= _MOST_BEFORE_TIME:
+        return None
+    unique = counter.unique_columns(table, chosen) if counter is not None and len(chosen) > 1 else []
+    if unique:
+        return KeyGuess(columns=(unique[0],), reason="no two rows share it", is_of_rows=True)
+    return KeyGuess(columns=tuple(chosen), reason=f"stands before {event_time.name}")
 
 
 def _may_identify(column: TableColumn) -> bool:

@@ -16,13 +16,13 @@ _SIBILANT = ("sses", "shes", "ches", "xes", "zzes", "tuses")
 
 _LOADED = re.compile(
     r"^(_fivetran_synced|_airbyte_\w+|_etl\w*|etl_\w+|_dlt_\w+|_sdc_\w+|_synced|_loaded"
-    r"|_?((row|record|db|dwh?)_)?(loaded|ingested|synced|imported|extracted|refreshed|load)_?(at|on|time|ts|timestamp|date)?)$"
+    r"|_?((row|record|db|dwh?|last|latest|max)_)?(loaded|ingested|synced|imported|extracted|refreshed|load)_?(at|on|time|ts|timestamp|date)?)$"
 )
 _WRITTEN = (
     _LOADED,
     re.compile(r"^_?((row|record|db|dwh?)_)?inserted_?(at|on|time|ts|timestamp|date)?$"),
     re.compile(
-        r"^(dbt_updated_at|_?((row|record|db|dwh?)_)?(last_)?(updated|modified)_?(at|on|time|ts|timestamp|date)?)$"
+        r"^(dbt_updated_at|_?((row|record|db|dwh?|last|latest|max)_)?(updated|modified)_?(at|on|time|ts|timestamp|date)?)$"
     ),
     re.compile(r"^_?((row|record|db|dwh?)_)?created_?(at|on|time|ts|timestamp|date)?$"),
 )
@@ -32,6 +32,10 @@ _HAPPENED = (
     re.compile(r"^(.*_(date|on|day|hour|week|month)|date|day|hour|week|month)$"),
 )
 NO_TIME = len(_HAPPENED)
+
+VALIDITY = (("valid_from", "valid_to"), ("dbt_valid_from", "dbt_valid_to"), ("effective_from", "effective_to"))
+"""What the two columns are called by which a row says from when until when it holds."""
+IS_DELETED = "dbt_is_deleted"
 
 _PERSONAL = {
     "email", "emails", "mail", "phone", "phones", "telephone", "tel", "mobile", "fax", "name", "firstname", "lastname",
@@ -111,9 +115,12 @@ def is_update_time(column: str) -> bool:
 
 
 def snapshot_columns(node: Node) -> set[str]:
-    """Name the columns that dbt adds to a snapshot, as the project renamed them, and that of its strategy."""
+    """Name the columns that dbt adds to a snapshot, as the project renamed them, and that of its strategy.
+
+    Of these a model that selects from a snapshot may have all, but only one that never means anything.
+    """
     if node.resource_type != "snapshot":
-        return set()
+        return {"dbt_scd_id"}
     config = node.config or {}
     renamed = config.get("snapshot_meta_column_names") or {}
     usual = ("dbt_valid_from", "dbt_valid_to", "dbt_scd_id", "dbt_updated_at", "dbt_is_deleted")

@@ -9,17 +9,16 @@ from feature_sync.adopting.keys import other_keys
 from feature_sync.adopting.names import NO_TIME, happened_rank, is_update_time, may_be_personal
 from feature_sync.adopting.table import Table
 from feature_sync.adopting.times import TimeGuess
-from feature_sync.definitions import format_duration
 
 
 def remarks(table: Table, grain: Grain, dated: TimeGuess | None) -> list[str]:
     """Say, in the YAML, which settings a person may want instead."""
-    if dated is None and not table.is_snapshot:
+    if dated is None and not table.keeps_validity:
         return ["timeless: true, in place of latest_only, if its facts never change: only a person can say so"]
     if "ttl" in (table.node.meta.get("feature_view_defaults") or {}):
         return []
     counted = grain.counts_of(dated)
-    span = f"; its rows span {_spoken(counted.span)}" if counted and counted.span else ""
+    span = f"; its rows span {_spoken(counted.span)}" if counted and counted.span >= timedelta(hours=1) else ""
     return [f"ttl: 30d  # the oldest age at which a row may answer; without it a row of any age does{span}"]
 
 
@@ -29,7 +28,7 @@ def hints(table: Table, grain: Grain, dated: TimeGuess | None) -> list[str]:
     if grain.counts is not None and not grain.are_counts_telling:
         count = "is empty" if grain.counts.rows == 0 else "has one row"
         found.append(f"it {count}, so nothing tells whether keys repeat; what is proposed follows from names and tests")
-    if dated is None and not table.is_snapshot:
+    if dated is None and not table.keeps_validity:
         found += _hints_without_history(table, grain)
     if dated is not None and not grain.repeats and grain.are_counts_telling:
         found.append(f"{grain.in_numbers}; if dbt overwrites them, it needs latest_only: true and no event_time")
@@ -64,9 +63,9 @@ def _hints_without_history(table: Table, grain: Grain) -> list[str]:
 
 
 def _spoken(span: timedelta) -> str:
-    """Say a span in whole days; a short one to the minute.
+    """Say a span in whole days; a shorter one in whole hours.
 
-    >>> _spoken(timedelta(days=98, seconds=5)), _spoken(timedelta(hours=4))
-    ('98 days', '4h')
+    >>> _spoken(timedelta(days=98, seconds=5)), _spoken(timedelta(minutes=250))
+    ('98 days', '4 hours')
     """
-    return f"{span.days} days" if span.days > 1 else format_duration(span - span % timedelta(minutes=1))
+    return f"{span.days} days" if span.days > 1 else f"{span // timedelta(hours=1)} hours"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from feature_sync.adopting.names import snapshot_columns
+from feature_sync.adopting.names import VALIDITY, snapshot_columns
 from feature_sync.dbt.declared import DeclaredKey, declared_keys, related_nodes
 from feature_sync.dbt.manifest import Manifest, Node
 from feature_sync.definitions import Column, Relation
@@ -77,10 +77,20 @@ class Table:
         return self.column(str(name)) if name else None
 
     @property
-    def valid_from(self) -> TableColumn | None:
-        """The column that tells from when a snapshot's row is valid."""
+    def validity(self) -> tuple[TableColumn, TableColumn] | None:
+        """The columns by which the rows say from when until when they hold, as those of a snapshot do."""
         renamed = (self.node.config or {}).get("snapshot_meta_column_names") or {}
-        return next(iter(self.named([renamed.get("dbt_valid_from") or "dbt_valid_from"]) or ()), None)
+        own = tuple(str(renamed.get(name) or name) for name in ("dbt_valid_from", "dbt_valid_to"))
+        for started, ended in [own] if self.is_snapshot else VALIDITY:
+            found = {column.name.lower(): column for column in self.named([started, ended]) or ()}
+            if found and all(column.is_time or column.data_type is None for column in found.values()):
+                return found[started.lower()], found[ended.lower()]
+        return None
+
+    @property
+    def keeps_validity(self) -> bool:
+        """Whether its rows hold from one moment until another."""
+        return self.is_snapshot or self.validity is not None
 
     @property
     def defaults(self) -> Mapping[str, Any]:
@@ -91,7 +101,8 @@ class Table:
     def reserved(self) -> set[str]:
         """The columns that are times already, by what the project says."""
         names = {str(self.defaults[key]) for key in ("created_timestamp", "known_at") if self.defaults.get(key)}
-        return names | ({self.configured_time.name} if self.configured_time is not None else set())
+        times = [self.configured_time, *(self.validity or ())]
+        return names | {column.name for column in times if column is not None}
 
     def column(self, name: str) -> TableColumn:
         """Find a column, whatever the case in which it is asked for.

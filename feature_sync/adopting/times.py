@@ -28,7 +28,7 @@ class TimeGuess:
 
 def event_times(table: Table) -> list[TimeGuess]:
     """List the columns that may say when a row was complete, the likeliest first: by the project's word, then names."""
-    if table.is_snapshot:
+    if table.keeps_validity:
         return []
     if table.configured_time is not None:
         return [TimeGuess(column=table.configured_time, reason="as configured")]

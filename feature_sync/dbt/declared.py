@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from feature_sync.dbt.manifest import Manifest, Node
 from feature_sync.dbt.run_results import unique_columns
 
+_OF_OTHERS = ("relationships", "is_key_of")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredKey:
@@ -23,14 +25,14 @@ def declared_keys(node: Node, manifest: Manifest) -> list[DeclaredKey]:
 
 
 def related_nodes(node: Node, manifest: Manifest) -> dict[str, str]:
-    """Map each column that a `relationships` test checks to the name of the node in which its values must be."""
+    """Map each column that a test such as `relationships` checks to the name of the node in which its values must be."""
     found: dict[str, str] = {}
     for unique_id in manifest.tests_of(node.unique_id or ""):
         test = manifest.node(unique_id) or Node()
         metadata = test.test_metadata or {}
         column = (metadata.get("kwargs") or {}).get("column_name")
         others = [each for each in test.parents if each != node.unique_id]
-        if metadata.get("name") == "relationships" and test.attached_node == node.unique_id and column and others:
+        if metadata.get("name") in _OF_OTHERS and test.attached_node == node.unique_id and column and others:
             other = manifest.node(others[0]) or Node()
             found.setdefault(str(column).strip('"`'), other.name or "")
     return found
