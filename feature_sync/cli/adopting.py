@@ -60,11 +60,11 @@ def _entry(proposal: Proposal) -> Iterator[str]:
 
 
 def _next_steps(adoption: Adoption) -> str:
-    names = list(dict.fromkeys(each.name for each in adoption.proposals))
-    if not adoption.written:
+    names = [name for written in adoption.written.values() for name in written]
+    if not names:
         return "next: read it; then the same command with --write, or paste it"
-    first = next(name for written in adoption.written.values() for name in written)
+    spoken = " ".join(names)
     return (
-        f"next: read the diff, every guess says why; dbt parse; feature-sync describe {first}; "
-        f"dbt build -s {' '.join(names)}; feature-sync push {' '.join(names)}"
+        f"next: read the diff, every guess says why; dbt parse; feature-sync describe {names[0]}; "
+        f"dbt build -s {spoken}; feature-sync push {spoken}"
     )

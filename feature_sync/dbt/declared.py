@@ -25,7 +25,7 @@ def declared_keys(node: Node, manifest: Manifest) -> list[DeclaredKey]:
 
 
 def related_nodes(node: Node, manifest: Manifest) -> dict[str, str]:
-    """Map each column that a test such as `relationships` checks to the name of the node in which its values must be."""
+    """Map each column that a test such as `relationships` checks to the name of the node that lists its values."""
     found: dict[str, str] = {}
     for unique_id in manifest.tests_of(node.unique_id or ""):
         test = manifest.node(unique_id) or Node()
