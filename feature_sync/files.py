@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copymode
 from typing import TYPE_CHECKING
 
-from feature_sync.errors import OutputError, RequestError
+from feature_sync.errors import OutputError, ProjectError, RequestError
 from feature_sync.value_types import ValueType
 
 if TYPE_CHECKING:
@@ -44,14 +45,30 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise OutputError(f"{path} cannot be written: {refused.strerror or refused}") from refused
 
 
+def read_text(path: Path) -> str:
+    """Read a text file, the ends of its lines as they are.
+
+    Raises:
+        ProjectError: The file cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as refused:
+        raise ProjectError(f"{path} cannot be read: {refused.strerror or refused}") from refused
+    except UnicodeDecodeError as foreign:
+        raise ProjectError(f"{path} is not UTF-8, as dbt wants it") from foreign
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all.
+    """Write a text file, whole or not at all; the ends of its lines and its rights stay as they are.
 
     Raises:
         OutputError: The file cannot be written.
     """
     with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(text.encode("utf-8"))
+        if path.exists():
+            copymode(path, partial)
 
 
 def check_suffix(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
@@ -29,6 +30,7 @@ from feature_sync.definitions import (
 from feature_sync.errors import ArtifactsChanged, ProjectError, RequestError
 
 if TYPE_CHECKING:
+    from feature_sync.adopting import Adoption
     from feature_sync.check import Checked
     from feature_sync.lookup import FeatureVector, Reader
     from feature_sync.online.redis import OnlineStore
@@ -181,6 +183,44 @@ class FeatureStore:
             for warning in check_place(Path(output), name, project=self.project, manifest=self.manifest):
                 self._warn(warning)
         return text
+
+    def init(
+        self,
+        models: Sequence[str],
+        *,
+        entities: Mapping[str, tuple[str, ...]] | None = None,
+        event_time: str | None = None,
+        use_warehouse: bool = True,
+        write: bool = False,
+        before_scan: Callable[[str, int], None] = lambda model, size: None,
+    ) -> Adoption:
+        """Guess what would make models feature views; with `write`, put it into the project's YAML.
+
+        `entities` (by name, with their columns) and `event_time` stand in place of guesses. `before_scan` is told what
+        a count over a model will read, in bytes, where the warehouse charges by it.
+
+        Raises:
+            FeatureSyncError: A model is unknown, or the project or the warehouse cannot be read.
+        """
+        from feature_sync.adopting import Adopter, Asked
+        from feature_sync.sql.dialects import dialect_named
+        from feature_sync.statements import Statements
+
+        adapter = dialect_named(self.manifest.metadata.adapter_type or self.target.adapter).name
+        with ExitStack() as opened:
+            statements = Statements(opened.enter_context(self._open_warehouse())) if use_warehouse else None
+            adopter = Adopter(
+                self.project,
+                self.manifest,
+                self.registry,
+                adapter=adapter,
+                statements=statements,
+                before_scan=before_scan,
+            )
+            adoption = adopter.propose(models, Asked(entities=entities or {}, event_time=event_time))
+        if write:
+            adopter.write(adoption)
+        return adoption
 
     def push(
         self,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from feature_sync import __version__
+from feature_sync.cli.init_options import init_options
 from feature_sync.cli.options import (
     key_values,
     pass_feature_store,
@@ -94,6 +95,18 @@ def docs(store: FeatureStore, output: str | None, name: str, check: bool) -> Non
     if check:
         sys.exit(0 if check_file(page, output) else STALE)
     print_file(page, output)
+
+
+@cli.command()
+@init_options
+@pass_feature_store
+def init(store: FeatureStore, /, models: tuple[str, ...], **options: Any) -> None:
+    """Guess what would make models feature views, and print it as YAML, or put it in place with --write."""
+    from feature_sync.cli.adopting import print_adoption, print_scan
+
+    adoption = store.init(models, before_scan=print_scan, **options)
+    print_adoption(adoption)
+    sys.exit(1 if adoption.failures else 0)
 
 
 @cli.command()

@@ -38,6 +38,7 @@ class ColumnNode(msgspec.Struct):
     description: Text = None
     quote: bool | None = None
     config: dict[str, Any] | None = None
+    constraints: list[dict[str, Any]] | None = None
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -174,6 +175,7 @@ class ManifestFile(msgspec.Struct):
     nodes: dict[str, msgspec.Raw] | None = None
     sources: dict[str, msgspec.Raw] | None = None
     exposures: dict[str, msgspec.Raw] | None = None
+    disabled: dict[str, msgspec.Raw] | None = None
     docs: dict[str, msgspec.Raw] | None = None
     groups: dict[str, msgspec.Raw] | None = None
     unit_tests: dict[str, msgspec.Raw] | None = None
@@ -189,6 +191,7 @@ class Manifest:
         self.metadata = content.metadata or Metadata()
         self.parents = content.parent_map or {}
         self.children = content.child_map or {}
+        self.disabled = frozenset(content.disabled or ())
         self._exposures = content.exposures or {}
         self._docs = content.docs or {}
         self._others = {**self._docs, **(content.groups or {}), **(content.unit_tests or {})}

@@ -59,7 +59,7 @@ class UniquenessTests:
         if view.event_timestamp is None or view.timezone.upper() != "UTC":
             return False
         names = [name for name in self._manifest.tests_of(view.relation.unique_id) if name in self._passed]
-        found = [_unique_columns(test) for test in map(self._manifest.node, names) if test is not None]
+        found = [unique_columns(test) for test in map(self._manifest.node, names) if test is not None]
         return any(columns and columns <= {*view.join_keys, view.event_timestamp} for columns in found)
 
     @cached_property
@@ -73,7 +73,7 @@ class UniquenessTests:
         return {each.unique_id for each in content.results or [] if each.status == "pass" and each.failures == 0}
 
 
-def _unique_columns(test: Node) -> set[str]:
+def unique_columns(test: Node) -> set[str]:
     """The columns that a test over the whole table proves unique together; none for other tests."""
     config, metadata = test.config or {}, test.test_metadata or {}
     if config.get("where") or config.get("limit"):

@@ -1,0 +1,7 @@
+"""Adopting: makes feature views of the models that a project already has, by guesses that give their reasons."""
+
+from feature_sync.adopting.adopter import Adopter, Adoption
+from feature_sync.adopting.asked import Asked
+from feature_sync.adopting.proposal import Proposal
+
+__all__ = ["Adopter", "Adoption", "Asked", "Proposal"]

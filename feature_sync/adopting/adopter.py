@@ -1,0 +1,179 @@
+"""Finds the models that a person names, has each one guessed, and puts what was guessed into the project's YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from feature_sync.adopting.asked import Asked
+from feature_sync.adopting.counting import BeforeScan, Counter
+from feature_sync.adopting.guess import propose
+from feature_sync.adopting.proposal import Proposal
+from feature_sync.adopting.table import read_table
+from feature_sync.dbt.feature_views import is_feature_view
+from feature_sync.dbt.manifest import Manifest, Node, read_catalog
+from feature_sync.dbt.project import Project
+from feature_sync.dbt.schema_file import Place, put_settings, read_entry
+from feature_sync.definitions import Registry
+from feature_sync.errors import FeatureSyncError, OutputError, RequestError, UnknownName, WarehouseError
+from feature_sync.files import read_text, write_text
+from feature_sync.sql.columns import every_column
+from feature_sync.statements import Statements
+
+_SECTIONS = {"model": "models", "snapshot": "snapshots", "seed": "seeds"}
+_PACKAGES = "dbt_packages"
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What became of the models that were named: proposals, those that are feature views already, and failures."""
+
+    proposals: list[Proposal] = field(default_factory=list)
+    already: dict[str, str] = field(default_factory=dict)
+    failures: list[FeatureSyncError] = field(default_factory=list)
+    written: dict[str, list[str]] = field(default_factory=dict)
+    """The models by the file into which their settings were written."""
+
+
+class Adopter:
+    """Guesses for the models of one project; without `statements`, from its artifacts alone."""
+
+    def __init__(
+        self,
+        project: Project,
+        manifest: Manifest,
+        registry: Registry,
+        *,
+        adapter: str,
+        statements: Statements | None,
+        before_scan: BeforeScan,
+    ) -> None:
+        self._project = project
+        self._manifest = manifest
+        self._adapter = adapter
+        self._statements = statements
+        self._before_scan = before_scan
+        self._known = {
+            entity.join_keys: entity.name for view in registry.feature_views.values() for entity in view.entities
+        }
+        self._types: Mapping[str, dict[str, str]] = read_catalog(project.target_path / "catalog.json", manifest)
+
+    def propose(self, names: Sequence[str], asked: Asked) -> Adoption:
+        """Guess for each model; one that cannot be guessed keeps no other from it.
+
+        Raises:
+            UnknownName: The project has no such model.
+        """
+        nodes = {node.unique_id: node for node in map(self._find, names)}
+        adoption = Adoption()
+        for node in nodes.values():
+            place, file = self._place(node), self._file(node)
+            try:
+                _check_kind(node)
+                entry = self._entry(file, place)
+                if is_feature_view(node) or _is_adopted(entry):
+                    adoption.already[place.name] = file
+                    continue
+                proposal = self._propose(node, place, file, asked)
+                adoption.proposals.append(replace(proposal, has_meta_beside="meta" in entry))
+            except FeatureSyncError as failure:
+                adoption.failures.append(failure)
+        return adoption
+
+    def write(self, adoption: Adoption) -> None:
+        """Put all proposals into the project's YAML, each file whole or not at all.
+
+        A file that cannot take its models adds to the failures.
+        """
+        for file in dict.fromkeys(each.file for each in adoption.proposals):
+            proposals = [each for each in adoption.proposals if each.file == file]
+            try:
+                self._write(file, proposals)
+            except FeatureSyncError as failure:
+                adoption.failures.append(failure)
+            else:
+                adoption.written[file] = [each.name for each in proposals]
+
+    def _write(self, file: str, proposals: Iterable[Proposal]) -> None:
+        path = (self._project.directory / file).resolve()
+        if file.startswith(_PACKAGES) or not path.is_relative_to(self._project.directory.resolve()):
+            raise OutputError(
+                f"{file} belongs to a package, which dbt deps would overwrite; in dbt_project.yml, put event_time and "
+                "meta below the models of that package, as +event_time and +meta"
+            )
+        text = read_text(path) if path.exists() else ""
+        for proposal in proposals:
+            text = put_settings(text, proposal.place, proposal.lines(), file=file)
+        write_text(path, text)
+
+    def _propose(self, node: Node, place: Place, file: str, asked: Asked) -> Proposal:
+        relation = node.relation(self._types.get(node.unique_id or "", {}))
+        try:
+            if self._statements is not None and not relation.columns_are_complete:
+                statement = every_column(relation, dialect=self._adapter)
+                text = self._statements.text(statement)
+                relation = relation.with_types(self._statements.warehouse.describe(text))
+            table = read_table(node, self._manifest, relation, dialect=self._adapter)
+            counter = Counter(self._statements, self._before_scan) if self._statements is not None else None
+            return propose(table, place, file, asked=asked, counter=counter, known=self._known)
+        except WarehouseError as failed:
+            raise WarehouseError(f"{node.name}: {failed}; or guess without the warehouse: --no-warehouse") from failed
+
+    def _find(self, name: str) -> Node:
+        known = self._manifest.relations()
+        versions = {each.rpartition(".v")[0]: each for each in known if ".v" in each}
+        unique_id = known.get(name) or known.get(self._latest(name, known) or "")
+        if node := self._manifest.node(unique_id) if unique_id else None:
+            return node
+        for disabled in self._manifest.disabled:
+            if disabled.split(".")[2:] == name.split("."):
+                raise RequestError(f"{name} is disabled (enabled: false), so dbt does not build it; enable it first")
+        raise UnknownName("model, snapshot or seed", name, {*known, *versions})
+
+    def _latest(self, name: str, known: Mapping[str, str]) -> str | None:
+        for each, unique_id in known.items():
+            if each.rpartition(".v")[0] == name:
+                node = self._manifest.node(unique_id) or Node()
+                if node.version is not None and node.version == node.latest_version:
+                    return each
+        return None
+
+    def _place(self, node: Node) -> Place:
+        """Settings of a model with several versions go to the version: another may lack the columns."""
+        section = _SECTIONS.get(node.resource_type or "", "models")
+        siblings = [each for each in self._manifest.relations() if each.rpartition(".v")[0] == node.name]
+        version = str(node.version) if node.version is not None and len(siblings) > 1 else None
+        return Place(section=section, name=node.name or "", version=version)
+
+    def _file(self, node: Node) -> str:
+        """The YAML file that describes a node, or else the one beside it that would."""
+        described = (node.patch_path or "").partition("://")[2] or node.original_file_path or ""
+        path = PurePosixPath(Path(described).as_posix())
+        path = path if path.suffix in (".yml", ".yaml") else path.with_name(f"{node.name}.yml")
+        is_own = node.package_name in (None, self._manifest.metadata.project_name)
+        return str(path if is_own else PurePosixPath(_PACKAGES, node.package_name or "", path))
+
+    def _entry(self, file: str, place: Place) -> dict[str, Any]:
+        """Read what the YAML says already, be it newer than the manifest."""
+        path = self._project.directory / file
+        return read_entry(read_text(path), place, file=file) if path.exists() else {}
+
+
+def _is_adopted(entry: Mapping[str, Any]) -> bool:
+    metas = [entry.get("meta"), (entry.get("config") or {}).get("meta")]
+    return any(isinstance(meta, dict) and "feature_view" in meta for meta in metas)
+
+
+def _check_kind(node: Node) -> None:
+    if node.resource_type == "source":
+        raise RequestError(
+            f"{node.location}: a source cannot be a feature view, for dbt does not build it and cannot vouch for it; "
+            f"make a model that selects from {{{{ source('{node.source_name}', '{node.name}') }}}}, and name that"
+        )
+    if (node.config or {}).get("materialized") == "ephemeral":
+        raise RequestError(
+            f"{node.location}: the model is ephemeral, so the warehouse has no table of it; materialize it as a table "
+            "or a view"
+        )

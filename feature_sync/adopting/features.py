@@ -1,0 +1,46 @@
+"""Chooses the columns that models may see, and says of every other why it is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from feature_sync.adopting.names import IS_DELETED, may_be_personal, written_rank
+from feature_sync.adopting.table import Table, TableColumn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureGuess:
+    """The columns to list, and remarks on those that are not."""
+
+    names: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def guess_features(table: Table, reserved: AbstractSet[str]) -> FeatureGuess:
+    """List all columns but keys and times, and but those that a person should think about first."""
+    names: list[str] = []
+    left_out: dict[str, list[str]] = {}
+    for column in table.facts():
+        if column.name in reserved:
+            continue
+        if reason := _reason_to_leave_out(column):
+            left_out.setdefault(reason, []).append(column.name)
+        else:
+            names.append(column.name)
+    remarks = tuple(f"left out: {', '.join(columns)}, {reason}" for reason, columns in left_out.items())
+    return FeatureGuess(names=tuple(names), remarks=remarks)
+
+
+def _reason_to_leave_out(column: TableColumn) -> str | None:
+    if not column.is_offered:
+        return "by its own YAML"
+    if column.name == IS_DELETED:
+        return "which marks deleted rows: leave those out in the model"
+    if may_be_personal(column.name):
+        return "which may be personal data"
+    if column.kind is None and column.data_type is not None:
+        return f"whose type {column.data_type} cannot be a feature: cast it in the model"
+    if written_rank(column.name) is not None and (column.is_time or column.data_type is None):
+        return "which says when the row was written"
+    return None

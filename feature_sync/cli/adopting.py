@@ -1,0 +1,70 @@
+"""What `init` proposes: YAML on stdout, its reasons' context and the next steps on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from feature_sync.cli.tables import size
+from feature_sync.dbt.yaml_lines import write_lines, write_name
+
+if TYPE_CHECKING:
+    from feature_sync.adopting import Adoption, Proposal
+
+
+def print_scan(model: str, count: int) -> None:
+    """Say what a count over a model is about to read."""
+    click.echo(f"{model}: counting its keys reads {size(count)}", err=True)
+
+
+def print_adoption(adoption: Adoption) -> None:
+    """Print proposals as YAML, unless they were written; then what a person should know, and do."""
+    written = [name for names in adoption.written.values() for name in names]
+    proposals = [each for each in adoption.proposals if each.name not in written]
+    for line in _as_yaml(proposals):
+        click.echo(line)
+    for each in adoption.proposals:
+        for hint in each.hints:
+            click.echo(f"{each.name}: {hint}", err=True)
+    for name, file in adoption.already.items():
+        click.echo(f"{name}: is a feature view already, in {file}; nothing to do", err=True)
+    for file, names in adoption.written.items():
+        click.echo(f"wrote {file}: {', '.join(names)}", err=True)
+    for failure in adoption.failures:
+        click.echo(f"Error: {failure}", err=True)
+    if adoption.proposals:
+        click.echo(_next_steps(adoption), err=True)
+
+
+def _as_yaml(proposals: Iterable[Proposal]) -> Iterator[str]:
+    """Write proposals as one YAML document, ready to paste."""
+    proposals = list(proposals)
+    for section in dict.fromkeys(each.place.section for each in proposals):
+        yield f"{section}:"
+        for each in proposals:
+            if each.place.section == section:
+                yield from _entry(each)
+
+
+def _entry(proposal: Proposal) -> Iterator[str]:
+    yield f"  # {proposal.file}"
+    yield f"  - name: {write_name(proposal.place.name)}"
+    if proposal.place.version is None:
+        yield from write_lines(proposal.lines(), indent=4)
+        return
+    yield "    versions:"
+    yield f"      - v: {proposal.place.version}"
+    yield from write_lines(proposal.lines(), indent=8)
+
+
+def _next_steps(adoption: Adoption) -> str:
+    names = [name for written in adoption.written.values() for name in written]
+    if not names:
+        return "next: read it; then the same command with --write, or paste it"
+    spoken = " ".join(names)
+    return (
+        f"next: read the diff, every guess says why; dbt parse; feature-sync describe {names[0]}; "
+        f"dbt build -s {spoken}; feature-sync push {spoken}"
+    )

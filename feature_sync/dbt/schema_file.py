@@ -1,0 +1,254 @@
+"""Puts settings into the text of a dbt YAML file, and leaves every other character where it is.
+
+A round trip through a YAML writer would set quotes, indentation and spaces anew. Here the parser only tells where
+things stand, and lines are put between them; what comes out is read again, and must say what it said before and the
+new settings, no more and no less.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from feature_sync.dbt.yaml_lines import Layout, Line, write_lines, write_name
+from feature_sync.dbt.yaml_nodes import Found, column_of, end_of, item_of, layout_of, line_end, slice_of, value_of
+from feature_sync.errors import OutputError, ProjectError
+
+_FIRST_KEYS = ("name", "description", "relation", "latest_version", "docs", "group", "access", "v", "defined_in")
+"""What a person writes before a node's configuration."""
+_PUNCTUATION = re.compile(r"[\s,:{}\[\]]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where settings go: the entry called `name` below `models`, `seeds` or `snapshots`, or one version of it."""
+
+    section: str
+    name: str
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    """Some text in place of what stands between two places."""
+
+    start: int
+    end: int
+    text: str
+
+
+class _NoRoom(Exception):
+    """The text cannot take the lines; says why."""
+
+
+def read_entry(text: str, place: Place, *, file: str) -> dict[str, Any]:
+    """Read what a file says at a place; empty where it says nothing.
+
+    Raises:
+        ProjectError: The text is no YAML of dbt's.
+    """
+    try:
+        return _target(yaml.safe_load(text), place) or {}
+    except (yaml.YAMLError, AttributeError, TypeError) as broken:
+        raise ProjectError(f"{file} is no YAML that dbt could read: {' '.join(str(broken).split())}") from broken
+
+
+def put_settings(text: str, place: Place, lines: Sequence[Line], *, file: str) -> str:
+    """Put lines into an entry, which is made if need be; `file` is for the error.
+
+    Raises:
+        OutputError: The text is no YAML, or is written in a way that has no room for more lines.
+    """
+    try:
+        whole = text if text.endswith("\n") or not text else text + _newline(text)
+        changed = _put(_unfolded(whole, place, lines), place, lines)
+        wanted, found = _expected(text, place, lines), yaml.safe_load(changed)
+    except (yaml.YAMLError, AttributeError, TypeError, _NoRoom) as unfit:
+        raise OutputError(_refusal(file, place, " ".join(str(unfit).split()))) from unfit
+    if wanted != found:
+        raise OutputError(_refusal(file, place, "something else in it would change"))
+    return changed
+
+
+def _refusal(file: str, place: Place, reason: str) -> str:
+    return f"{file}: {place.name} cannot be edited in place ({reason}); paste what is printed"
+
+
+def _put(text: str, place: Place, lines: Sequence[Line]) -> str:
+    """Put lines into an entry of a text in which the way to them is written on lines of its own."""
+    path = list(_path(text, place))
+    if any(found.is_alias for found in path):
+        raise _NoRoom("an alias stands where the lines would go")
+    layout = layout_of(yaml.compose(text))
+    entry = path[-1] if len(path) == _depth(place) else None
+    edits = list(_edits(text, entry, lines, layout) if entry else _new_entry(text, place, lines, layout))
+    for edit in sorted(edits, key=lambda each: -each.start):
+        text = text[: edit.start] + edit.text + text[edit.end :]
+    return text
+
+
+def _edits(text: str, target: Found, lines: Sequence[Line], layout: Layout) -> Iterator[_Edit]:
+    """Add lines at the end of a mapping, or in an entry behind its first keys; what is there takes those below it.
+
+    Of edits at one place the later ones are made later, and so come to stand first.
+    """
+    found = {line.key: value_of(target.node, line.key) for line in lines if line.key}
+    missing = [line for line in lines if found.get(line.key) is None]
+    if missing:
+        at = end_of(text, _last_of_first_keys(target.node) if target.key is None else target)
+        yield _insertion(text, at, write_lines(missing, indent=column_of(target.node), layout=layout))
+    for line in lines:
+        inner = found.get(line.key)
+        if inner is None or inner.key is None:
+            continue
+        if inner.is_alias:
+            raise _NoRoom("an alias stands where the lines would go")
+        if inner.is_empty:
+            indent = column_of(inner.key) + layout.step
+            yield from _filled(text, inner, write_lines(line.below, indent=indent, layout=layout))
+        else:
+            yield from _edits(text, inner, line.below, layout)
+
+
+def _new_entry(text: str, place: Place, lines: Sequence[Line], layout: Layout) -> Iterator[_Edit]:
+    """Add an entry at the end of its section, or a section at the end of the file."""
+    if place.version is not None:
+        raise _NoRoom(f"it has no entry for version {place.version}")
+    root = yaml.compose(text)
+    section = value_of(root, place.section) if root is not None else None
+    dash = column_of(section.node) if section is not None and not section.is_empty else layout.dash
+    name = f"{' ' * dash}- name: {write_name(place.name)}"
+    written = [name, *write_lines(lines, indent=dash + 2, layout=layout)]
+    if section is None:
+        at = len(text) if root is None else end_of(text, Found(root))
+        yield _insertion(text, at, [f"{place.section}:", *written])
+    elif section.is_empty:
+        yield from _filled(text, section, written)
+    else:
+        yield _insertion(text, end_of(text, section), written)
+
+
+def _unfolded(text: str, place: Place, lines: Sequence[Line]) -> str:
+    """Write whatever stands in braces or brackets on the way as lines of its own."""
+    while folded := next((found for found in _way(text, place, lines) if found.is_folded), None):
+        if folded.is_alias:
+            raise _NoRoom("an alias stands where the lines would go")
+        text = _unfold(text, folded)
+    return text
+
+
+def _unfold(text: str, found: Found) -> str:
+    """Write one mapping or list, from braces or brackets, on lines of its own; each part as it was written."""
+    node = found.node
+    between, at = "", node.start_mark.index
+    for each in (part for item in node.value for part in (item if isinstance(item, tuple) else (item,))):
+        between += text[at : each.start_mark.index]
+        at = each.end_mark.index
+    if not _PUNCTUATION.fullmatch(between + text[at : node.end_mark.index]):
+        raise _NoRoom("a comment or an alias stands within braces")
+    parts = [
+        ": ".join(slice_of(text, each) for each in item).rstrip()
+        if isinstance(item, tuple)
+        else f"- {slice_of(text, item)}"
+        for item in node.value
+    ]
+    if found.key is None:
+        rows = f"{_newline(text)}{' ' * column_of(node)}".join(parts)
+        return text[: node.start_mark.index] + rows + text[node.end_mark.index :]
+    layout = layout_of(yaml.compose(text))
+    distance = layout.step if isinstance(node, yaml.MappingNode) else layout.dash
+    margin = " " * (column_of(found.key) + distance)
+    for edit in reversed(list(_filled(text, found, [margin + part for part in parts]))):
+        text = text[: edit.start] + edit.text + text[edit.end :]
+    return text
+
+
+def _filled(text: str, found: Found, written: Iterator[str] | Sequence[str]) -> Iterator[_Edit]:
+    """Put lines below a key in place of its value, which was written beside it; a comment there stays."""
+    start, end = found.node.start_mark.index, found.node.end_mark.index
+    if start < end:
+        yield _Edit(len(text[:start].rstrip(" ")), end, "")
+    yield _insertion(text, line_end(text, end), written)
+
+
+def _way(text: str, place: Place, lines: Sequence[Line]) -> Iterator[Found]:
+    """Go from the top of a file to all mappings that are to take lines, as far as there is a way."""
+    path = list(_path(text, place))
+    yield from path
+    if len(path) == _depth(place):
+        yield from _within(path[-1], lines)
+
+
+def _within(found: Found, lines: Sequence[Line]) -> Iterator[Found]:
+    for line in lines:
+        inner = value_of(found.node, line.key)
+        if inner is not None:
+            yield inner
+            yield from _within(inner, line.below)
+
+
+def _depth(place: Place) -> int:
+    return 3 if place.version is None else 5
+
+
+def _path(text: str, place: Place) -> Iterator[Found]:
+    """Go from the top of a file to the entry, or to the version of it, as far as there is a way."""
+    found = Found(root) if (root := yaml.compose(text)) is not None else None
+    ways = [(place.section, ""), ("name", place.name)]
+    ways += [("versions", ""), ("v", place.version)] if place.version is not None else []
+    for key, value in ways:
+        if found is None:
+            return
+        yield found
+        found = item_of(found.node, key, value) if value else value_of(found.node, key)
+    if found is not None:
+        yield found
+
+
+def _last_of_first_keys(entry: Any) -> Found:
+    last = entry.value[0]
+    for key, value in entry.value:
+        if key.value not in _FIRST_KEYS:
+            break
+        last = (key, value)
+    return Found(last[1], last[0])
+
+
+def _newline(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def _insertion(text: str, at: int, lines: Iterator[str] | Sequence[str]) -> _Edit:
+    """Insert whole lines, ended as the file ends its own."""
+    return _Edit(at, at, "".join(f"{line}{_newline(text)}" for line in lines))
+
+
+def _expected(text: str, place: Place, lines: Sequence[Line]) -> dict[str, Any]:
+    """Say what a file must say once it holds the lines."""
+    content = deepcopy(yaml.safe_load(text)) or {}
+    target = _target(content, place)
+    if target is None:
+        target = {"name": place.name}
+        content[place.section] = [*(content.get(place.section) or []), target]
+    target.update(_merged(target, yaml.safe_load("\n".join(write_lines(lines)))))
+    return dict(content)
+
+
+def _target(content: Any, place: Place) -> dict[str, Any] | None:
+    """Find the entry, or the version of it, in what a file says."""
+    entries = (content or {}).get(place.section) or []
+    found = next((each for each in entries if each.get("name") == place.name), None)
+    if found is None or place.version is None:
+        return found
+    return next((each for each in found.get("versions") or [] if str(each.get("v")) == place.version), None)
+
+
+def _merged(one: Any, other: Any) -> Any:
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return other
+    return {**one, **{key: _merged(one.get(key), value) for key, value in other.items()}}

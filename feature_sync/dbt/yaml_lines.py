@@ -1,0 +1,66 @@
+"""Lines of YAML as a person writes them: a key, its value, and beside it a comment that tells why."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+WIDTH = 120
+_PLAIN = re.compile(r"[A-Za-z_]\w*")
+_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How far a file indents what stands below a key: mappings by `step`, the dashes of a list by `dash`."""
+
+    step: int = 2
+    dash: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A key with a value (YAML text), with names, or with lines below it; without a key, the comment alone."""
+
+    key: str = ""
+    value: str = ""
+    names: tuple[str, ...] = ()
+    below: tuple[Line, ...] = ()
+    comment: str = ""
+
+
+def write_lines(lines: Iterable[Line], *, indent: int = 0, layout: Layout | None = None) -> Iterator[str]:
+    """Write lines, without the ends of lines; a comment that finds no room beside its line goes above it."""
+    layout, margin = layout or Layout(), " " * indent
+    for line in lines:
+        if not line.key:
+            yield f"{margin}# {line.comment}"
+            continue
+        key = f"{margin}{write_name(line.key)}:"
+        written = f"{key} {line.value or write_names(line.names)}".rstrip()
+        names = line.names if len(written) > WIDTH else ()
+        written = key if names else written
+        if line.comment and len(written) + len(line.comment) + 4 > WIDTH:
+            yield f"{margin}# {line.comment}"
+            yield written
+        else:
+            yield f"{written}  # {line.comment}" if line.comment else written
+        yield from (f"{margin}{' ' * layout.dash}- {write_name(name)}" for name in names)
+        yield from write_lines(line.below, indent=indent + layout.step, layout=layout)
+
+
+def write_name(name: str) -> str:
+    """Write a name so that YAML reads it back as that text.
+
+    >>> write_name("carrier"), write_name("on")
+    ('carrier', '"on"')
+    """
+    plain = _PLAIN.fullmatch(name) and name.lower() not in _WORDS
+    return name if plain else json.dumps(name, ensure_ascii=False)
+
+
+def write_names(names: tuple[str, ...]) -> str:
+    """Write a list of names on one line; nothing for none."""
+    return f"[{', '.join(map(write_name, names))}]" if names else ""

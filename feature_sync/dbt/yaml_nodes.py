@@ -1,0 +1,108 @@
+"""Finds things in YAML text: what stands behind a key, where it ends, and how the text is indented."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import yaml
+
+from feature_sync.dbt.yaml_lines import Layout
+
+Node: TypeAlias = yaml.Node
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A node, and the key that it stands behind; an item of a list stands behind none."""
+
+    node: Node
+    key: Node | None = None
+
+    @property
+    def is_alias(self) -> bool:
+        """Whether the node is written elsewhere, earlier in the text."""
+        return self.key is not None and self.node.start_mark.index < self.key.end_mark.index
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether the node is written in braces or brackets, and holds something."""
+        return isinstance(self.node, yaml.CollectionNode) and bool(self.node.flow_style and self.node.value)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the node holds nothing: null, or empty braces or brackets."""
+        is_hollow = isinstance(self.node, yaml.CollectionNode) and not self.node.value
+        return is_hollow or self.node.tag == "tag:yaml.org,2002:null"
+
+
+def value_of(mapping: Node, key: str) -> Found | None:
+    """Find what stands behind a key."""
+    pairs = mapping.value if isinstance(mapping, yaml.MappingNode) else []
+    found = [Found(value, each) for each, value in pairs if each.value == key]
+    return found[-1] if found else None
+
+
+def item_of(items: Node, key: str, value: str) -> Found | None:
+    """Find the mapping of a list in which a key has a value."""
+    for each in items.value if isinstance(items, yaml.SequenceNode) else []:
+        found = value_of(each, key)
+        if found is not None and found.node.value == value:
+            return Found(each)
+    return None
+
+
+def slice_of(text: str, node: Node) -> str:
+    """Read a node as it is written."""
+    return text[node.start_mark.index : node.end_mark.index]
+
+
+def column_of(node: Node) -> int:
+    """How far a node is indented."""
+    return int(node.start_mark.column)
+
+
+def end_of(text: str, found: Found) -> int:
+    """Find the end of the line on which a node ends: where the next line begins."""
+    node = found.node
+    if found.is_alias and found.key is not None:
+        return line_end(text, found.key.end_mark.index)
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return end_of(text, Found(last[1], last[0]) if isinstance(last, tuple) else Found(last))
+    at = int(node.end_mark.index)
+    if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
+        keeps_blank_lines = "+" in slice_of(text, node).splitlines()[0]
+        return at if keeps_blank_lines else line_end(text, len(text[:at].rstrip()))
+    return line_end(text, at)
+
+
+def line_end(text: str, at: int) -> int:
+    """Find where the next line begins."""
+    end = text.find("\n", at)
+    return len(text) if end < 0 else end + 1
+
+
+def layout_of(root: Node | None) -> Layout:
+    """Read from a text how it indents; where it does so in several ways, the narrowest."""
+    mappings: list[int] = []
+    lists: list[int] = []
+    for each in _blocks(root):
+        distance = column_of(each.node) - column_of(each.key) if each.key is not None else 0
+        (mappings if isinstance(each.node, yaml.MappingNode) else lists).append(distance)
+    return Layout(step=min(mappings, default=2), dash=min(lists, default=2))
+
+
+def _blocks(root: Node | None) -> Iterator[Found]:
+    """Walk through all mappings and lists that stand behind keys, on lines of their own."""
+    todo: list[Any] = [root] if root is not None else []
+    while todo:
+        node = todo.pop()
+        if isinstance(node, yaml.SequenceNode):
+            todo += node.value
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else []:
+            found = Found(value, key)
+            if isinstance(value, yaml.CollectionNode) and not value.flow_style and not found.is_alias:
+                yield found
+                todo.append(value)

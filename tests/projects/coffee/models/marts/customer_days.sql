@@ -1,0 +1,6 @@
+select
+    customer_id,
+    order_date,
+    count(*) as orders
+from {{ ref('stg_orders') }}
+group by customer_id, order_date

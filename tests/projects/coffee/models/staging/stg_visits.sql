@@ -1,0 +1,2 @@
+select customer_id, page, visited_at, _etl_loaded_at
+from {{ ref('raw_visits') }}
