@@ -306,6 +306,16 @@ def unbuilt(tmp_path_factory):
             id="no duration",
         ),
         pytest.param(
+            "{{ feature_sync.rolling('sum', 'amount', '0h', 'entity', 'happened_at', 'right') }}",
+            "a window of '0h' holds nothing",
+            id="a window without a length",
+        ),
+        pytest.param(
+            "{{ feature_sync.bucket_end('happened_at', '0s', 'right') }}",
+            "a window of '0s' holds nothing",
+            id="a bucket without a length",
+        ),
+        pytest.param(
             "{{ feature_sync.rolling('sum', 'amount * 2', '1h', 'entity', 'happened_at', 'right') }}",
             "rolling can't make a column's name of 'amount * 2'; say name='...'",
             id="an expression without a name",

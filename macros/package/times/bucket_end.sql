@@ -3,7 +3,8 @@
     closed at the right holds its own end, so a moment a microsecond earlier begins the same bucket.
 -#}
 {% macro bucket_end(timestamp, bucket, closed) -%}
-{{ feature_sync.checked_closed(closed, 'bucket_end') }}
+{{- feature_sync.checked_closed(closed, 'bucket_end') }}
+{%- set seconds = feature_sync.seconds_in(bucket, least=1) -%}
 {{- adapter.dispatch('bucket_end', 'feature_sync')(timestamp, bucket, closed) }}
 {%- endmacro %}
 

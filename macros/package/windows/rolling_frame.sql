@@ -4,22 +4,18 @@
 {%- endmacro %}
 
 {% macro default__rolling_frame(window, keys, order_by, closed) -%}
-{%- set length = feature_sync.interval_of(window) -%}
-(partition by {{ keys }} order by {{ order_by }} range between {{ ' ' }}
-{%- if closed == 'right' -%}
-{{ length }} - interval '1 microsecond' preceding and current row)
-{%- else -%}
-{{ length }} preceding and interval '1 microsecond' preceding)
-{%- endif -%}
+{%- set seconds = feature_sync.seconds_in(window, least=1) - 1 -%}
+{%- set frame = "range between interval '" ~ '%d:%02d:%02d.999999' % (seconds // 3600, seconds // 60 % 60, seconds % 60) ~ "' preceding and current row"
+    if closed == 'right'
+    else 'range between ' ~ feature_sync.interval_of(window) ~ " preceding and interval '1 microsecond' preceding" -%}
+(partition by {{ keys }} order by {{ order_by }} {{ frame }})
 {%- endmacro %}
 
 {#- BigQuery's ranges are of numbers. -#}
 {% macro bigquery__rolling_frame(window, keys, order_by, closed) -%}
-{%- set length = feature_sync.seconds_in(window) * 1000000 -%}
-(partition by {{ keys }} order by {{ feature_sync.microseconds(order_by) }} range between {{ ' ' }}
-{%- if closed == 'right' -%}
-{{ length - 1 }} preceding and current row)
-{%- else -%}
-{{ length }} preceding and 1 preceding)
-{%- endif -%}
+{%- set length = feature_sync.seconds_in(window, least=1) * 1000000 -%}
+{%- set frame = 'range between ' ~ (length - 1) ~ ' preceding and current row'
+    if closed == 'right'
+    else 'range between ' ~ length ~ ' preceding and 1 preceding' -%}
+(partition by {{ keys }} order by {{ feature_sync.microseconds(order_by) }} {{ frame }})
 {%- endmacro %}
