@@ -330,7 +330,7 @@ def test_a_refused_password_is_never_printed(project, guarded_redis):
 
 def test_an_unknown_name_gets_a_suggestion(project):
     refused(project.feature_sync("describe", "aircraft_histroy"), "did you mean 'aircraft_history'?")
-    refused(project.feature_sync("push", "carrier_delay"), "did you mean 'carrier_delays.v1'?")
+    refused(project.feature_sync("push", "carrier_delay"), "did you mean 'carrier_delays.v2'?")
     refused(project.feature_sync("sql", "departure_model", "--spine", "departures"), f"did you mean '{SERVICE}'?")
     refused(project.feature_sync("sql", SERVICE, "--spine", "departure"), "did you mean 'departures'?")
 
@@ -340,8 +340,7 @@ def test_an_unknown_entity_has_no_row_and_that_is_no_error(project, redis_url):
     done = project.feature_sync("get", "carrier_delays", "carrier=??", "--redis-url", redis_url, "--json")
     assert done.returncode == 0
     assert [(each["value"], each["status"]) for each in json.loads(done.stdout)["features"]] == [
-        (None, "missing"),
-        (None, "missing"),
+        *[(None, "missing")] * 4,
         (0, "missing"),
     ]
 
@@ -396,7 +395,7 @@ def test_progress_is_shown_on_a_terminal_alone(project, redis_url):
         command, cwd=project.folder, env=project.variables, stdout=subprocess.PIPE, stderr=theirs, check=True
     )
     os.close(theirs)
-    assert [each["held_back"] for each in json.loads(done.stdout)] == [None] * 4
+    assert [each["held_back"] for each in json.loads(done.stdout)] == [None] * 5
     assert "aircraft_history" in os.read(ours, 100_000).decode()
     os.close(ours)
     assert project.feature_sync("push", "--redis-url", redis_url).stderr == ""

@@ -17,7 +17,6 @@ WITH "spine" AS (
   /* carrier_delays.v2: rows that can answer; one for each entity and event timestamp. */
   SELECT
     "carrier",
-    "mean_delay_1h",
     "mean_delay_6h",
     "late_share_24h",
     "flights_24h",
@@ -72,10 +71,6 @@ SELECT
   "spine"."scheduled_departure",
   "spine"."asked_at",
   "spine"."is_late",
-  CASE
-    WHEN "carrier_delays_rows"."_event_timestamp" >= "spine"."_asked_at" - INTERVAL '3' HOUR
-    THEN "carrier_delays_rows"."mean_delay_1h"
-  END AS "mean_delay_1h",
   CASE
     WHEN "carrier_delays_rows"."_event_timestamp" >= "spine"."_asked_at" - INTERVAL '3' HOUR
     THEN "carrier_delays_rows"."mean_delay_6h"
