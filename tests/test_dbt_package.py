@@ -51,7 +51,7 @@ def project_on(request, tmp_path_factory, name):
     return PackageProject(name, tmp_path_factory.mktemp(f"{name}_on_{request.param}"), request.param, server)
 
 
-@pytest.fixture(scope="module", params=WAREHOUSES)
+@pytest.fixture(scope="module", params=["duckdb", "postgres", pytest.param("bigquery", marks=pytest.mark.slow)])
 def proof(request, tmp_path_factory):
     return project_on(request, tmp_path_factory, "package_proof")
 

@@ -35,9 +35,20 @@ def warehouse(request):
     engine.connection.close()
 
 
-@examples(500)
+@examples(100)
 @given(data=st.data(), zone=st.sampled_from(SESSION_ZONES))
 def test_every_spine_row_gets_what_the_oracle_finds_by_every_strategy_in_every_session_zone(warehouse, data, zone):
+    check_every_strategy(warehouse, data, zone)
+
+
+@pytest.mark.slow
+@examples(500)
+@given(data=st.data(), zone=st.sampled_from(SESSION_ZONES))
+def test_among_many_cases_there_is_none_that_is_answered_otherwise(warehouse, data, zone):
+    check_every_strategy(warehouse, data, zone)
+
+
+def check_every_strategy(warehouse, data, zone):
     case = data.draw(cases(warehouse.dialect))
     warehouse.set_zone(zone)
     load(warehouse, case)
