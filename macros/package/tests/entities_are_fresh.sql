@@ -1,4 +1,7 @@
-{#- What dbt counts as results are the entities that are not fresh; 1 where there is none at all. -#}
+{#-
+    A row from the future is no news: whoever has nothing else is not fresh.
+    What dbt counts as results are the entities that are not fresh; 1 where there is none at all.
+-#}
 {% test entities_are_fresh(model, column_name, by, within, share=1.0) %}
 
 {{- config(fail_calc='coalesce(sum(greatest(entities - fresh_entities, 1)), 0)') }}
@@ -6,7 +9,12 @@
 with newest as (
     select
         {{ by if by is string else by | join(', ') }},
-        max({{ column_name }}) as newest_row
+        max(
+            case
+                when {{ feature_sync.microseconds(column_name) }} <= {{ feature_sync.microseconds(feature_sync.clock()) }}
+                    then {{ column_name }}
+            end
+        ) as newest_row
     from {{ model }}
     group by {{ by if by is string else by | join(', ') }}
 ),
