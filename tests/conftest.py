@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -31,9 +32,11 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_from_outside():
-    """Keep the developer's own settings out of the tests."""
+    """Keep the developer's own settings out of the tests; and a shell that started them deaf to Ctrl-C."""
     for name in [name for name in os.environ if name.startswith(_FROM_OUTSIDE)]:
         del os.environ[name]
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
