@@ -21,7 +21,6 @@ from feature_sync.errors import (
     ProjectError,
     WarehouseError,
 )
-from feature_sync.sql.columns import every_column
 from feature_sync.sql.dialects import DIALECTS
 from feature_sync.sql.types import value_type
 from feature_sync.sql.view_query import ViewQuery, check_entity_types
@@ -147,10 +146,9 @@ def _as_built(
 
 
 def _with_built_types(view: FeatureView, statements: Statements, mistakes: Mistakes) -> FeatureView:
-    query = statements.text(every_column(view.relation, dialect=statements.dialect))
     cure = f"dbt build -s {view.name}"
     try:
-        types = statements.warehouse.describe(query)
+        types = statements.types_of(view.relation)
     except WarehouseError as refused:
         raise view.relation.location.error(str(refused).replace("dbt build", cure)) from refused
     built = view.with_types(types)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from feature_sync.definitions import FeatureView, Period
+from feature_sync.definitions import FeatureView, Period, Relation
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.render import Query, Statement, render
 from feature_sync.sql.view_query import ViewQuery
@@ -27,10 +28,12 @@ class Statements:
             DefinitionError: The view does not fit its table.
         """
         if not view.relation.columns_are_complete:
-            view = view.with_types(
-                self.warehouse.describe(self.text(every_column(view.relation, dialect=self.dialect)))
-            )
+            view = view.with_types(self.types_of(view.relation))
         return ViewQuery(view, adapter=self.dialect, asked=asked)
+
+    def types_of(self, relation: Relation) -> Mapping[str, str]:
+        """Ask for the columns of a table as it stands, and their types in the warehouse's own words."""
+        return self.warehouse.describe(self.text(every_column(relation, dialect=self.dialect)))
 
     def text(self, expression: Statement) -> str:
         """Write an expression in the warehouse's dialect."""

@@ -481,19 +481,19 @@ def test_a_project_uses_every_macro_and_test_without_a_warning(consumer):
     assert jeweller["hours_since_last_payment"] == pytest.approx(5 / 60)
 
 
-def test_the_real_clock_is_used_where_no_var_fixes_it(consumer):
+def test_the_real_clock_is_used_where_no_var_fixes_it(unbuilt):
     """The package's own project file fixes the clock of its example; a project that installs it must not see that."""
-    inline = ["--no-populate-cache", "--inline", "{{ feature_sync.clock() }}", "--vars", "feature_sync_as_of: "]
-    done = consumer.dbt("compile", *inline)
-    assert done.stdout.split()[-1] in {"now()", "current_timestamp()"}
+    assert "feature_sync_as_of" not in (unbuilt.project.folder / "dbt_project.yml").read_text()
+    (unbuilt.project.folder / "models" / "wrong.sql").write_text("select {{ feature_sync.clock() }} as moment")
+    unbuilt.dbt("compile", "--select", "wrong")
+    (compiled,) = (unbuilt.project.folder / "target" / "compiled").rglob("wrong.sql")
+    assert compiled.read_text() == "select now() as moment"
 
 
 @pytest.mark.parametrize("name", ["payments", "package_proof"])
 def test_the_strict_parser_finds_nothing_wrong(tmp_path, name):
     """What newer versions of dbt refuse passes unseen on DuckDB and PostgreSQL; nothing is connected to parse."""
-    project = PackageProject(
-        name, tmp_path / "project", "bigquery", None, FEATURE_SYNC_BIGQUERY_ENDPOINT="http://localhost:1"
-    )
+    project = PackageProject(name, tmp_path / "project", "bigquery", None, **NOWHERE)
     project.dbt("--warn-error", "parse", "--no-partial-parse")
 
 

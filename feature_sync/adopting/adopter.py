@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -19,11 +20,9 @@ from feature_sync.dbt.schema_file import Place, put_settings, read_entry
 from feature_sync.definitions import Registry
 from feature_sync.errors import FeatureSyncError, OutputError, RequestError, UnknownName, WarehouseError
 from feature_sync.files import read_text, write_text
-from feature_sync.sql.columns import every_column
 from feature_sync.statements import Statements
 
 _SECTIONS = {"model": "models", "snapshot": "snapshots", "seed": "seeds"}
-_PACKAGES = "dbt_packages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Adopter:
         self._known = {
             entity.join_keys: entity.name for view in registry.feature_views.values() for entity in view.entities
         }
-        self._types: Mapping[str, dict[str, str]] = read_catalog(project.target_path / "catalog.json", manifest)
+        self._types: Mapping[str, dict[str, str]] = read_catalog(project.catalog, manifest)
 
     def propose(self, names: Sequence[str], asked: Asked) -> Adoption:
         """Guess for each model; one that cannot be guessed keeps no other from it.
@@ -98,7 +97,8 @@ class Adopter:
 
     def _write(self, file: str, proposals: Iterable[Proposal]) -> None:
         path = (self._project.directory / file).resolve()
-        if file.startswith(_PACKAGES) or not path.is_relative_to(self._project.directory.resolve()):
+        is_own = path.is_relative_to(self._project.directory.resolve())
+        if not is_own or path.is_relative_to(self._project.packages_path.resolve()):
             raise OutputError(
                 f"{file} belongs to a package, which dbt deps would overwrite; in dbt_project.yml, put event_time and "
                 "meta below the models of that package, as +event_time and +meta"
@@ -112,9 +112,7 @@ class Adopter:
         relation = node.relation(self._types.get(node.unique_id or "", {}))
         try:
             if self._statements is not None and not relation.columns_are_complete:
-                statement = every_column(relation, dialect=self._adapter)
-                text = self._statements.text(statement)
-                relation = relation.with_types(self._statements.warehouse.describe(text))
+                relation = relation.with_types(self._statements.types_of(relation))
             table = read_table(node, self._manifest, relation, dialect=self._adapter)
             counter = Counter(self._statements, self._before_scan) if self._statements is not None else None
             return propose(table, place, file, asked=asked, counter=counter, known=self._known)
@@ -153,7 +151,8 @@ class Adopter:
         path = PurePosixPath(Path(described).as_posix())
         path = path if path.suffix in (".yml", ".yaml") else path.with_name(f"{node.name}.yml")
         is_own = node.package_name in (None, self._manifest.metadata.project_name)
-        return str(path if is_own else PurePosixPath(_PACKAGES, node.package_name or "", path))
+        packages = Path(os.path.relpath(self._project.packages_path, self._project.directory)).as_posix()
+        return str(path if is_own else PurePosixPath(packages, node.package_name or "", path))
 
     def _entry(self, file: str, place: Place) -> dict[str, Any]:
         """Read what the YAML says already, be it newer than the manifest."""
