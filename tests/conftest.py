@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from feature_sync.online.server import EmbeddedServer
 from tests.support.emulator import BigQueryServer
 from tests.support.postgres import PostgresServer
-from tests.support.projects import EXAMPLE, BuiltProject, build_project
+from tests.support.projects import EXAMPLE, BuiltProject, build_project, own_copy
 
 settings.register_profile(
     "databases", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -83,13 +83,13 @@ def shared_folder(tmp_path_factory, worker_id):
 
 
 @pytest.fixture(scope="session")
-def example(shared_folder) -> BuiltProject:
-    """The repository's own project, built on DuckDB once for all tests: they only read it."""
-    folder = shared_folder / "example"
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "target" / "run_results.json").exists():
-            return build_project(EXAMPLE, folder, target="duckdb")
-    return BuiltProject(folder, target="duckdb")
+def example(shared_folder, tmp_path_factory) -> BuiltProject:
+    """The repository's own project, built on DuckDB once; each process has a copy, since a push has its file alone."""
+    built = BuiltProject(shared_folder / "example", target="duckdb")
+    with FileLock(f"{built.folder}.lock"):
+        if not (built.folder / "target" / "run_results.json").exists():
+            build_project(EXAMPLE, built.folder, target="duckdb")
+    return own_copy(built, tmp_path_factory.mktemp("example_on_duckdb"))
 
 
 @pytest.fixture(scope="session")
