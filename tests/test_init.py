@@ -13,8 +13,8 @@ import yaml
 
 from feature_sync.adopting.names import entity_of_column, entity_of_model, identifies, may_be_personal, written_rank
 from feature_sync.dbt.schema_file import Place, put_settings
-from feature_sync.dbt.yaml_lines import Line
 from feature_sync.errors import OutputError
+from feature_sync.yaml_lines import Line
 from tests.support.projects import PROJECTS, BuiltProject, build_project, copy_project, own_copy
 
 MODELS = ("customers", "orders", "customer_days", "stg_orders", "stg_payments", "stg_visits", "customer_history")

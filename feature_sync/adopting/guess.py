@@ -14,8 +14,8 @@ from feature_sync.adopting.remarks import hints, remarks
 from feature_sync.adopting.table import Table
 from feature_sync.adopting.times import TimeGuess, best_time, created_timestamp, event_times, guess_lag, to_count
 from feature_sync.dbt.schema_file import Place
-from feature_sync.dbt.yaml_lines import write_name
 from feature_sync.errors import RequestError
+from feature_sync.yaml_lines import write_name
 
 
 def propose(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from feature_sync.adopting.features import FeatureGuess
 from feature_sync.adopting.keys import EntityGuess
 from feature_sync.dbt.schema_file import Place
-from feature_sync.dbt.yaml_lines import Line, write_name, write_names
+from feature_sync.yaml_lines import Line, write_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +52,8 @@ class Proposal:
         below = []
         reason = ""
         for guess in self.entities:
-            keys = guess.entity.join_keys
-            value = write_name(keys[0]) if len(keys) == 1 else write_names(keys)
             comment = "" if guess.reason == reason else guess.reason
-            below.append(Line(key=guess.entity.name, value=value, comment=comment))
+            below.append(Line(key=guess.entity.name, value=write_keys(guess.entity.join_keys), comment=comment))
             reason = guess.reason
         yield Line(key="entities", below=tuple(below))
         yield from (_line(key, setting) for key, setting in self.settings.items())

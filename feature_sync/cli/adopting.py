@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from feature_sync.cli.tables import size
-from feature_sync.dbt.yaml_lines import write_lines, write_name
+from feature_sync.yaml_lines import write_lines, write_name
 
 if TYPE_CHECKING:
     from feature_sync.adopting import Adoption, Proposal

@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from feature_sync.dbt.yaml_lines import Layout, Line, write_lines, write_name
 from feature_sync.dbt.yaml_nodes import Found, column_of, end_of, item_of, layout_of, line_end, slice_of, value_of
 from feature_sync.errors import OutputError, ProjectError
+from feature_sync.yaml_lines import Layout, Line, write_lines, write_name
 
 _FIRST_KEYS = ("name", "description", "relation", "latest_version", "docs", "group", "access", "v", "defined_in")
 """What a person writes before a node's configuration."""

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from feature_sync.dbt.yaml_lines import Layout
+from feature_sync.yaml_lines import Layout
 
 Node: TypeAlias = yaml.Node
 

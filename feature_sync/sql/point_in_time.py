@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from sqlglot import exp
 
@@ -18,9 +16,9 @@ from feature_sync.sql.steps import SPINE, Answer, Group, Names, Question, Step, 
 from feature_sync.sql.strategies import Strategy, strategy_for
 from feature_sync.sql.view_query import ViewQuery, check_entity_types
 from feature_sync.value_types import ValueType, read_default
+from feature_sync.yaml_lines import write_keys, write_name, write_names
 
 _INTEGERS = ("int64", "wideint")
-_YAML_WORDS = ("true", "false", "null", "yes", "off")
 
 
 def training_query(
@@ -195,11 +193,11 @@ def _comparable(mine: ValueType, theirs: ValueType) -> bool:
 def _refuse_latest_only(selection: Selection) -> str:
     view = selection.view
     version = f", v={view.version}" if view.version else ""
-    entities = ", ".join(f"{_yaml(each.name)}: {_yaml_list(each.join_keys)}" for each in view.entities)
-    settings = f"entities: {{{entities}}}, features: [{', '.join(map(_yaml, selection.features))}]"
+    entities = ", ".join(f"{write_name(each.name)}: {write_keys(each.join_keys)}" for each in view.entities)
+    settings = f"entities: {{{entities}}}, features: {write_names(selection.features)}"
     snapshot = (
         f"snapshots: [{{name: {view.name}_history, relation: \"ref('{view.name}'{version})\", config: "
-        f"{{unique_key: {_yaml_list(view.join_keys)}, strategy: check, check_cols: all, "
+        f"{{unique_key: {write_keys(view.join_keys)}, strategy: check, check_cols: all, "
         f"meta: {{feature_view: {{{settings}}}}}}}}}]"
     )
     return (
@@ -207,12 +205,3 @@ def _refuse_latest_only(selection: Selection) -> str:
         f"from now on with a snapshot, and put {view.name}_history into the service; in a file below snapshots/: "
         f"{snapshot}"
     )
-
-
-def _yaml(name: str) -> str:
-    """Write a name as YAML reads it back."""
-    return name if re.fullmatch(r"[a-z]\w{2,}", name) and name not in _YAML_WORDS else json.dumps(name)
-
-
-def _yaml_list(names: Sequence[str]) -> str:
-    return _yaml(names[0]) if len(names) == 1 else f"[{', '.join(map(_yaml, names))}]"

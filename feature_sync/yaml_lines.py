@@ -64,3 +64,8 @@ def write_name(name: str) -> str:
 def write_names(names: tuple[str, ...]) -> str:
     """Write a list of names on one line; nothing for none."""
     return f"[{', '.join(map(write_name, names))}]" if names else ""
+
+
+def write_keys(names: tuple[str, ...]) -> str:
+    """Write join keys as definitions take them: one by its name, several as a list."""
+    return write_name(names[0]) if len(names) == 1 else write_names(names)
