@@ -5,18 +5,21 @@
 {% test entities_are_fresh(model, column_name, by, within, share=1.0) %}
 
 {{- config(fail_calc='coalesce(sum(greatest(entities - fresh_entities, 1)), 0)') }}
+{{- feature_sync.checked_share(share, 'the share of entities_are_fresh') }}
+{%- set keys = [by] if by is string else by %}
 
 with newest as (
     select
-        {{ by if by is string else by | join(', ') }},
+        {{ keys | join(', ') }},
         max(
             case
-                when {{ feature_sync.microseconds(column_name) }} <= {{ feature_sync.microseconds(feature_sync.clock()) }}
+                when {{ feature_sync.microseconds(column_name, infinite=true) }} <= {{ feature_sync.microseconds(feature_sync.clock()) }}
                     then {{ column_name }}
             end
         ) as newest_row
     from {{ model }}
-    group by {{ by if by is string else by | join(', ') }}
+    where {{ keys | join(' is not null and ') }} is not null
+    group by {{ keys | join(', ') }}
 ),
 
 counted as (

@@ -1,20 +1,22 @@
-{#-
-    The types are read when the test runs: a join of text with a number fails, or is slow, or finds nothing. Where dbt's
-    `where` makes a sub-query of the model, there are none to read; what does not exist the warehouse names itself.
--#}
+{#- The types are read when the test runs: a join of text with a number fails, or is slow, or finds nothing. -#}
 {% test is_key_of(model, to, column_name=none, field=none, columns=none, fields=none) %}
 
-{%- set here = columns or [column_name] -%}
-{%- set there = fields or ([field] if field is not none else here) -%}
+{%- set here = columns or column_name -%}
+{%- if not here -%}
+    {{ exceptions.raise_compiler_error('is_key_of needs to know which columns are the key: say columns') }}
+{%- endif -%}
+{%- set here = [here] if here is string else here -%}
+{%- set there = fields or field or here -%}
+{%- set there = [there] if there is string else there -%}
 {%- if here | length != there | length -%}
     {{ exceptions.raise_compiler_error('is_key_of compares ' ~ here ~ ' with ' ~ there ~ ': name as many fields as columns') }}
 {%- endif -%}
-{%- set kinds = [[], []] if model is string else [feature_sync.types_of(model, here), feature_sync.types_of(to, there)] -%}
+{%- set types_there = feature_sync.types_of(to, there) -%}
 {%- set differing = [] -%}
-{%- for each in here -%}
-    {%- set pair = (kinds[0][loop.index0], kinds[1][loop.index0]) -%}
-    {%- if pair[0] != pair[1] and 'unknown' not in pair -%}
-        {%- do differing.append(each ~ ' is ' ~ pair[0] ~ ', but ' ~ there[loop.index0] ~ ' of ' ~ to.identifier ~ ' is ' ~ pair[1]) -%}
+{%- for type in feature_sync.types_of(model, here) -%}
+    {%- set name, type_there = there[loop.index0], types_there[loop.index0] -%}
+    {%- if type != type_there -%}
+        {%- do differing.append(here[loop.index0] ~ ' is ' ~ type ~ ', but ' ~ name ~ ' of ' ~ to.identifier ~ ' is ' ~ type_there) -%}
     {%- endif -%}
 {%- endfor -%}
 {%- if differing %}

@@ -5,7 +5,7 @@ select
     {{ column_name }}
 from {{ model }}
 where
-    {{ feature_sync.microseconds(column_name) }}
-    < {{ feature_sync.microseconds(earlier) }} - {{ feature_sync.seconds_in(tolerance) * 1000000 }}
+    {{ feature_sync.microseconds(column_name, infinite=true) }}
+    < {{ feature_sync.microseconds(earlier, infinite=true) }} - {{ feature_sync.seconds_in(tolerance) * 1000000 }}
 
 {% endtest %}

@@ -2,6 +2,7 @@
 {% test nulls_at_most(model, column_name, share) %}
 
 {{- config(fail_calc='coalesce(sum(number_of_nulls), 0)') }}
+{{- feature_sync.checked_share(share, 'the share of nulls_at_most') }}
 
 with counted as (
     select

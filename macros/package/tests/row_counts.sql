@@ -1,13 +1,13 @@
-{#- A build of empty tables is no build to compare with. -#}
+{#- A build of empty tables, or of a sample, is no build to compare with. -#}
 {% macro row_counts(relations) -%}
 {%- for relation in relations %}
 select
-    '{{ relation.identifier }}' as name,
+    '{{ relation.schema }}.{{ relation.identifier }}' as name,
     count(*) as number_of_rows,
     '{{ invocation_id }}' as invocation_id,
     {{ adapter.dispatch('now', 'feature_sync')() }} as counted_at
 from {{ relation }}
-having {{ 'false' if flags.EMPTY else 'true' }}
+having {{ 'false' if flags.EMPTY or flags.SAMPLE else 'true' }}
 {{ 'union all' if not loop.last }}
 {%- endfor %}
 {%- endmacro %}

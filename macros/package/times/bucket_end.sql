@@ -8,8 +8,9 @@
 {{- adapter.dispatch('bucket_end', 'feature_sync')(timestamp, bucket, closed) }}
 {%- endmacro %}
 
+{#- To add nothing makes a timestamp of a date, which the session's time zone would otherwise move. -#}
 {% macro default__bucket_end(timestamp, bucket, closed) -%}
-{%- set within = timestamp if closed == 'left' else timestamp ~ " - interval '1 microsecond'" -%}
+{%- set within = timestamp ~ (" + interval '0 seconds'" if closed == 'left' else " - interval '1 microsecond'") -%}
 date_bin({{ feature_sync.interval_of(bucket) }}, {{ within }}, '2000-01-03 00:00:00+00') + {{ feature_sync.interval_of(bucket) }}
 {%- endmacro %}
 

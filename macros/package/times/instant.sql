@@ -1,6 +1,10 @@
 {#- Read here, not by the warehouse, so that the session's time zone has no say. -#}
-{% macro instant(moment) -%}
-{%- set read = modules.datetime.datetime.fromisoformat((moment | string).replace('Z', '+00:00')) -%}
+{% macro instant(moment, named=none) -%}
+{%- set written = moment | string | trim -%}
+{%- if not modules.re.match('^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?$', written) -%}
+    {{ exceptions.raise_compiler_error((named ~ ": " if named else "") ~ "'" ~ written ~ "' is no moment; write one such as 2024-03-05T12:00:00Z") }}
+{%- endif -%}
+{%- set read = modules.datetime.datetime.fromisoformat(written.replace('Z', '+00:00')) -%}
 {%- if read.tzinfo is none -%}
     {%- set read = modules.pytz.utc.localize(read) -%}
 {%- endif -%}

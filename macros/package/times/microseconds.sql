@@ -1,16 +1,31 @@
-{#- A number is the same whatever type the timestamp has and whatever the session's time zone is. -#}
-{% macro microseconds(timestamp) -%}
-{{ adapter.dispatch('microseconds', 'feature_sync')(timestamp) }}
+{#-
+    A number is the same whatever type the timestamp has and whatever the session's time zone is. Infinity, which DuckDB and
+    PostgreSQL know, has none: nine quintillion stands for it, some 285,000 years from now.
+-#}
+{% macro microseconds(timestamp, infinite=false) -%}
+{{ adapter.dispatch('microseconds', 'feature_sync')(timestamp, infinite) }}
 {%- endmacro %}
 
-{% macro default__microseconds(timestamp) -%}
+{% macro default__microseconds(timestamp, infinite) -%}
+{%- if infinite -%}
+case
+        when {{ timestamp }} = 'infinity' then 9000000000000000000
+        when {{ timestamp }} = '-infinity' then -9000000000000000000
+        else {{ feature_sync.microseconds(timestamp) }}
+    end
+{%- else -%}
 cast(extract(epoch from {{ timestamp }}) * 1000000 as bigint)
+{%- endif -%}
 {%- endmacro %}
 
-{% macro duckdb__microseconds(timestamp) -%}
+{% macro duckdb__microseconds(timestamp, infinite) -%}
+{%- if infinite -%}
+{{ feature_sync.default__microseconds(timestamp, infinite) }}
+{%- else -%}
 epoch_us({{ timestamp }})
+{%- endif -%}
 {%- endmacro %}
 
-{% macro bigquery__microseconds(timestamp) -%}
+{% macro bigquery__microseconds(timestamp, infinite) -%}
 unix_micros(cast({{ timestamp }} as timestamp))
 {%- endmacro %}

@@ -1,6 +1,6 @@
 {#-
     A row that says only that its entity was deleted is dropped: the row before it already ends at that moment. So is a row
-    that ended as it began, which never answers.
+    that ended as it began, which never answers. Rows older than dbt's `hard_deletes` do not say whether they were deleted.
 -#}
 {% macro as_feature_view(
     snapshot, keys, features,
@@ -17,6 +17,6 @@ from {{ snapshot }}
 where
     ({{ valid_to }} is null or {{ valid_to }} > {{ valid_from }})
     {%- if is_deleted is not none %}
-    and {{ is_deleted }} <> 'True'
+    and coalesce({{ is_deleted }}, 'False') <> 'True'
     {%- endif %}
 {%- endmacro %}

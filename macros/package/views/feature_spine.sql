@@ -4,6 +4,9 @@
     share=none, at_most=none, since=none, until=none, where=none
 ) -%}
 {%- set keys = [keys] if keys is string else keys -%}
+{%- if share is not none -%}
+    {{- feature_sync.checked_share(share, 'the share of feature_spine') -}}
+{%- endif -%}
 with questions as (
     select
         {%- for column in keys + columns %}
@@ -29,10 +32,10 @@ drawn as (
     where
         {{ asked_at }} is not null
         {%- if since is not none %}
-        and {{ feature_sync.microseconds(asked_at) }} >= {{ feature_sync.microseconds(feature_sync.instant(since)) }}
+        and {{ feature_sync.microseconds(asked_at) }} >= {{ feature_sync.microseconds(feature_sync.instant(since, 'since')) }}
         {%- endif %}
         {%- if until is not none %}
-        and {{ feature_sync.microseconds(asked_at) }} <= {{ feature_sync.microseconds(feature_sync.instant(until)) }}
+        and {{ feature_sync.microseconds(asked_at) }} <= {{ feature_sync.microseconds(feature_sync.instant(until, 'until')) }}
         {%- endif %}
 )
 {%- if at_most is not none %},
@@ -40,7 +43,7 @@ drawn as (
 ranked as (
     select
         drawn.*,
-        row_number() over (partition by {{ keys | join(', ') }} order by feature_spine_lot, {{ asked_at }}) as feature_spine_place
+        row_number() over (partition by {{ keys | join(', ') }} order by feature_spine_lot, {{ asked_at }}{% if columns %}, {{ feature_sync.md5_digits(columns) }}{% endif %}) as feature_spine_place
     from drawn
 )
 {%- endif %}

@@ -1,7 +1,8 @@
 {#-
     Two watermarks, both read off the table as it stands, tell what a build has to recompute: buckets of rows that were
     loaded since, late ones too, and buckets that were not over before. A bucket that is not over is not shown: its row
-    would be stamped with a moment whose facts it cannot hold yet.
+    would be stamped with a moment whose facts it cannot hold yet. A row that was loaded later than the clock tells is not
+    known yet.
 -#}
 {% macro bucketed(
     relation, by, event_time, bucket, aggregates, closed=none, loaded_at=none, lookback=none, end_name='bucket_end'
@@ -17,6 +18,13 @@
         ~ " in its config, not " ~ unique_key
     ) }}
 {%- endif -%}
+{%- set strategy = config.get('incremental_strategy') -%}
+{%- if incremental and execute and strategy not in (none, 'default', 'delete+insert', 'merge') -%}
+    {{ exceptions.raise_compiler_error(
+        "an incremental model of bucketed replaces single buckets, which incremental_strategy='" ~ strategy
+        ~ "' does not: say 'delete+insert' or 'merge', or leave it out"
+    ) }}
+{%- endif -%}
 {%- if incremental and loaded_at is none and lookback is none -%}
     {{ exceptions.raise_compiler_error(
         "bucketed has to know which buckets may have changed: say loaded_at='the column that tells when a row was written', or "
@@ -27,7 +35,7 @@
 with events as (
     select
         *,
-        {{ feature_sync.bucket_end(event_time, bucket, closed) }} as {{ end_name }}
+        {{ feature_sync.bucket_end(event_time, bucket, closed) }} as feature_sync_bucket_end
     from {{ relation }}
     where
         {{ event_time }} is not null
@@ -39,7 +47,11 @@ with events as (
 finished as (
     select *
     from events
-    where {{ feature_sync.microseconds(end_name) }} <= {{ feature_sync.microseconds(feature_sync.clock()) }}
+    where
+        {{ feature_sync.microseconds('feature_sync_bucket_end') }} <= {{ feature_sync.microseconds(feature_sync.clock()) }}
+        {%- if loaded_at is not none %}
+        and {{ feature_sync.microseconds(loaded_at) }} <= {{ feature_sync.microseconds(feature_sync.clock()) }}
+        {%- endif %}
 )
 {%- if is_update %},
 
@@ -57,15 +69,15 @@ touched as (
         {%- for key in keys %}
         finished.{{ key }},
         {%- endfor %}
-        finished.{{ end_name }}
+        finished.feature_sync_bucket_end
     from finished
     cross join watermarks
     where
         watermarks.last_end is null
         {%- if loaded_at is none %}
-        or finished.{{ end_name }} > {{ feature_sync.earlier('watermarks.last_end', lookback) }}
+        or finished.feature_sync_bucket_end > {{ feature_sync.earlier('watermarks.last_end', lookback) }}
         {%- else %}
-        or finished.{{ end_name }} > watermarks.last_end
+        or finished.feature_sync_bucket_end > watermarks.last_end
         or finished.{{ loaded_at }} >= {{ feature_sync.earlier('watermarks.last_loaded_at', lookback or '0s') }}
         {%- endif %}
 )
@@ -75,7 +87,7 @@ select
     {%- for key in keys %}
     finished.{{ key }},
     {%- endfor %}
-    finished.{{ end_name }}
+    finished.feature_sync_bucket_end as {{ end_name }}
     {%- for name, value in aggregates.items() %},
     {{ value }} as {{ name }}
     {%- endfor %}
@@ -91,12 +103,12 @@ where exists (
         {%- for key in keys %}
         finished.{{ key }} = touched.{{ key }} and
         {%- endfor %}
-        finished.{{ end_name }} = touched.{{ end_name }}
+        finished.feature_sync_bucket_end = touched.feature_sync_bucket_end
 )
 {%- endif %}
 group by
     {%- for key in keys %}
     finished.{{ key }},
     {%- endfor %}
-    finished.{{ end_name }}
+    finished.feature_sync_bucket_end
 {%- endmacro %}
