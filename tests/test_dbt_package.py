@@ -585,6 +585,10 @@ def test_the_real_clock_is_used_where_no_var_fixes_it(unbuilt):
     assert compiled.read_text() == "select now() as moment"
 
 
+def test_a_project_compiles_before_its_first_build(tmp_path):
+    PackageProject("package_proof", tmp_path / "project", "duckdb", None).dbt("compile")
+
+
 @pytest.mark.parametrize("name", ["payments", "package_proof"])
 def test_the_strict_parser_finds_nothing_wrong(tmp_path, name):
     """What newer versions of dbt refuse passes unseen on DuckDB and PostgreSQL; nothing is connected to parse."""

@@ -1,10 +1,12 @@
 {#-
-    Read by a query without rows, since what is under test may be a sub-query. One word stands for all lengths of text, and for
-    all widths of integers: they are joined as they are.
+    Read by a query without rows, since what is under test may be a sub-query; only where tests run, as other commands may
+    come before the first build. One word stands for all lengths of text, and for all widths of integers: they are joined as
+    they are.
 -#}
 {% macro types_of(relation, names) -%}
 {%- set types = [] -%}
-{%- for type in (adapter.dispatch('types_of', 'feature_sync')(relation, names) if execute else []) -%}
+{%- set asks = execute and flags.WHICH in ('build', 'test', 'retry') -%}
+{%- for type in (adapter.dispatch('types_of', 'feature_sync')(relation, names) if asks else []) -%}
     {%- set type = type | lower -%}
     {%- if modules.re.match('(text|string|varchar|character)', type) -%}
         {%- do types.append('text') -%}
