@@ -7,7 +7,7 @@ select
     '{{ invocation_id }}' as invocation_id,
     {{ adapter.dispatch('now', 'feature_sync')() }} as counted_at
 from {{ relation }}
-having {{ 'false' if flags.EMPTY or flags.SAMPLE else 'true' }}
+having {{ 'false' if flags.EMPTY or invocation_args_dict.get('sample') else 'true' }}
 {{ 'union all' if not loop.last }}
 {%- endfor %}
 {%- endmacro %}
