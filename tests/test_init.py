@@ -490,6 +490,21 @@ def test_of_several_versions_only_the_one_that_is_named_becomes_a_feature_view(s
     assert "- v: 1  # old\n" in file.read_text()
 
 
+def test_an_entry_that_is_newer_than_the_manifest_takes_the_settings_where_it_stands(shop):
+    days = shop.folder / "models" / "days.yaml"
+    days.write_text("models:\n  - name: stg_visits\n    description: Who came, and when\n")
+    marts = shop.folder / "models" / "marts" / "schema.yml"
+    moved = marts.with_name("moved.yml")
+    marts.rename(moved)
+    assert shop.feature_sync("init", "stg_visits", "customers", "--write").returncode == 0
+    assert "feature_view" in days.read_text()
+    assert "customers" in moved.read_text()
+    assert not marts.exists()
+    assert not (shop.folder / "models" / "staging" / "stg_visits.yml").exists()
+    shop.dbt("--quiet", "--warn-error", "parse", "--no-partial-parse")
+    assert shop.feature_sync("describe", "stg_visits").returncode == 0
+
+
 SETTINGS = (
     Line(
         key="config",
@@ -519,6 +534,7 @@ ADDED = ["config:", "event_time: at  # its name", "meta:", "feature_view: {}"]
         pytest.param("seeds:\n  - name: a\n", [], id="no such section"),
         pytest.param("models:\nseeds:\n  - name: a\n", [], id="an empty section"),
         pytest.param("# nothing yet\n", [], id="a file of comments"),
+        pytest.param("models: &m\n  - &o\n    name: others\n", [], id="anchors before a list and its item"),
         pytest.param(f"{FOLDED}\n", [f"{FOLDED}\n"], id="all in braces"),
     ],
 )
@@ -536,6 +552,7 @@ def test_whatever_a_file_looks_like_only_lines_are_added(text, gone):
         pytest.param("config:   # none yet\n", "config:   # none yet\n", id="an empty one"),
         pytest.param("config: {}\n", "config:\n", id="empty braces"),
         pytest.param("config:\n      tags: [a]\n      # end\n", "config:\n      tags: [a]\n", id="one with settings"),
+        pytest.param("config: &c\n      tags: [a]\n", "config: &c\n      tags: [a]\n", id="one with an anchor"),
         pytest.param("config: {tags: [ a ]}  # b\n", "config:  # b\n      tags: [ a ]\n", id="one in braces"),
     ],
 )
@@ -565,6 +582,12 @@ def test_a_config_that_is_there_takes_the_settings(text, after):
 )
 def test_a_file_that_has_no_room_for_lines_is_refused_and_left_alone(text):
     with pytest.raises(OutputError, match=r"^models.yml: orders cannot be edited in place .*paste"):
+        put_settings(text, Place(section="models", name="orders"), SETTINGS, file="models.yml")
+
+
+def test_a_layout_in_which_lines_would_not_be_understood_is_called_that():
+    text = "models:\n  - name: orders\n    config:\n      ? tags\n      : [a]\n"
+    with pytest.raises(OutputError, match=r"laid out in a way in which more lines would not be understood"):
         put_settings(text, Place(section="models", name="orders"), SETTINGS, file="models.yml")
 
 
@@ -606,6 +629,9 @@ def test_sources_ephemeral_and_disabled_models_say_what_to_do(shop):
     refused(shop, "till.sales", words=("a source cannot be a feature view", "{{ source('till', 'sales') }}"))
     refused(shop, "thin", words=("the model is ephemeral", "table or a view"))
     refused(shop, "off", words=("off is disabled (enabled: false)",))
+    done = shop.feature_sync("init", "off", "orders")
+    assert (done.returncode, "off is disabled" in done.stderr) == (1, True)
+    assert [entry["name"] for entry in yaml.safe_load(done.stdout)["models"]] == ["orders"]
 
 
 def test_a_file_without_room_is_left_alone_and_what_to_paste_is_printed(shop):
