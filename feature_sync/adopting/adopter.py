@@ -13,6 +13,7 @@ from feature_sync.adopting.counting import BeforeScan, Counter
 from feature_sync.adopting.guess import propose
 from feature_sync.adopting.proposal import Proposal
 from feature_sync.adopting.table import read_table
+from feature_sync.clock import read_clock
 from feature_sync.dbt.feature_views import is_feature_view
 from feature_sync.dbt.manifest import Manifest, Node, read_catalog
 from feature_sync.dbt.project import Project
@@ -55,6 +56,7 @@ class Adopter:
         self._adapter = adapter
         self._statements = statements
         self._before_scan = before_scan
+        self._now = read_clock(None).now
         self._known = {
             entity.join_keys: entity.name for view in registry.feature_views.values() for entity in view.entities
         }
@@ -121,7 +123,9 @@ class Adopter:
             if self._statements is not None and not relation.columns_are_complete:
                 relation = relation.with_types(self._statements.types_of(relation))
             table = read_table(node, self._manifest, relation, dialect=self._adapter)
-            counter = Counter(self._statements, self._before_scan) if self._statements is not None else None
+            counter = None
+            if self._statements is not None:
+                counter = Counter(self._statements, self._before_scan, now=self._now)
             return propose(table, place, file, asked=asked, counter=counter, known=self._known)
         except WarehouseError as failed:
             raise WarehouseError(f"{node.name}: {failed}; or guess without the warehouse: --no-warehouse") from failed
