@@ -412,6 +412,31 @@ def test_a_time_that_is_text_or_a_number_is_no_feature_and_is_to_be_cast(shop, t
     assert "is named like a time: cast it in the model, and run init again" in done.stderr
 
 
+READINGS = "create or replace table orders as select {} from range(40) rows(i)"
+MEASURED = "timestamp '2024-01-01' + (i // 5) * interval 1 hour as measured_at"
+SENSOR = "'s' || (i % 5) as sensor"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pytest.param(f"{MEASURED}, {SENSOR}, (i * 0.13)::decimal(8, 2) as level", id="a decimal"),
+        pytest.param(f"{MEASURED}, {SENSOR}, i as level", id="an integer"),
+        pytest.param(f"{SENSOR}, i as level, {MEASURED}, i * 2 as other", id="an integer before the time"),
+        pytest.param(f"{SENSOR}, 1.5::decimal(8, 2) as level, {MEASURED}, i as other", id="a decimal before the time"),
+    ],
+)
+def test_a_measure_is_no_key_where_a_text_names_what_was_measured(shop, columns):
+    counted(shop, READINGS.format(columns))
+    assert proposed(shop, "orders")["orders"]["entities"] == {"sensor": "sensor"}
+
+
+@pytest.mark.parametrize("columns", [f"{MEASURED}, i as level", f"i as level, {MEASURED}, i * 1.5 as other"])
+def test_where_there_are_only_measures_a_person_must_say_what_is_described(shop, columns):
+    counted(shop, READINGS.format(columns))
+    refused(shop, "orders", words=("no column of it looks like a key", "--entity NAME=COLUMN, of level"))
+
+
 def test_rows_that_hold_from_one_moment_until_another_are_read_as_a_snapshot(shop):
     counted(
         shop,
