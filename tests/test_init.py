@@ -11,7 +11,14 @@ import duckdb
 import pytest
 import yaml
 
-from feature_sync.adopting.names import entity_of_column, entity_of_model, identifies, may_be_personal, written_rank
+from feature_sync.adopting.names import (
+    entity_of_column,
+    entity_of_model,
+    identifies,
+    is_elsewhen,
+    may_be_personal,
+    written_rank,
+)
 from feature_sync.dbt.schema_file import Place, put_settings
 from feature_sync.errors import OutputError
 from feature_sync.yaml_lines import Line
@@ -116,7 +123,7 @@ def test_every_guess_gives_its_reason_in_the_yaml_and_what_else_could_be_meant_o
     done = shop.feature_sync("init", "customers", "customer_days", "stg_orders")
     for line in (
         "customer: customer_id  # the test unique",
-        "latest_only: true  # 4 rows of 4 customer_id; what a row said before is overwritten",
+        "latest_only: true  # 4 rows of 4 customer_id: one for each, so it seems overwritten",
         "# left out: first_name, last_name, which may be personal data",
         "# timeless: true, in place of latest_only, if its facts never change: only a person can say so",
         "event_time: order_date  # with customer_id in the test unique_combination_of_columns",
@@ -244,7 +251,7 @@ def test_an_empty_table_says_that_it_tells_nothing(shop):
 
 
 def test_days_that_are_written_as_timestamps_get_a_lag_too(shop):
-    counted(shop, "update raw_visits set visited_at = date_trunc('day', visited_at)")
+    counted(shop, "update raw_visits set visited_at = date_trunc('day', visited_at) - interval (len(page)) day")
     assert proposed(shop, "stg_visits")["stg_visits"]["lag"] == "1d"
 
 
@@ -255,6 +262,179 @@ def test_of_several_times_the_one_that_all_rows_have_is_the_event_time(shop):
         "visited_at as called_at, 1 as pieces from raw_visits",
     )
     assert proposed(shop, "orders", "--entity", "customer=customer_id")["orders"]["event_time"] == "called_at"
+
+
+LOADS = "create or replace table orders as select i % 5 as customer_id, {} from range(40) rows(i)"
+"""Five customers, each in eight loads: i // 5 is the number of the load."""
+JOINED = "timestamp '2019-01-01 08:00:01' + (i % 5) * interval 1 day as joined_at"
+EACH_LOAD = "timestamp '2024-01-01 05:00:03' + (i // 5) * interval 1 day as"
+
+
+@pytest.mark.parametrize(
+    ("columns", "event_time"),
+    [
+        pytest.param(f"{JOINED}, {EACH_LOAD} loaded_at_utc, i as balance", "loaded_at_utc", id="loads"),
+        pytest.param(f"{JOINED}, {EACH_LOAD} snapshot_date, i as balance", "snapshot_date", id="a date"),
+        pytest.param(
+            f"{EACH_LOAD} counted_on, timestamp '2024-06-01' as dbt_loaded_at, i as logins",
+            "counted_on",
+            id="all loaded at once",
+        ),
+        pytest.param(
+            f"{EACH_LOAD} counted_on, timestamp '2024-06-01' + (i // 20) * interval 1 day as sent_at, i as logins",
+            "counted_on",
+            id="sent twice",
+        ),
+        pytest.param(
+            f"{EACH_LOAD} counted_on, timestamp '2024-06-01' + (i // 8) * interval 1 day as sent_at, i as logins",
+            "counted_on",
+            id="sent now and then",
+        ),
+        pytest.param(
+            f"timestamp '2019-01-01' + (i // 20) * interval 1 day as bought_at, {EACH_LOAD} updated_at, i as balance",
+            "updated_at",
+            id="bought twice",
+        ),
+    ],
+)
+def test_a_time_that_comes_back_in_the_rows_of_an_entity_is_not_when_they_were_complete(shop, columns, event_time):
+    counted(shop, LOADS.format(columns))
+    assert proposed(shop, "orders", "--entity", "customer=customer_id")["orders"]["event_time"] == event_time
+
+
+def test_where_all_times_are_the_same_in_all_rows_of_an_entity_a_person_must_choose(shop):
+    counted(shop, LOADS.format(f"{JOINED}, timestamp '2024-06-01' as source_loaded_at, i as balance"))
+    words = ("joined_at is the same in all rows of a customer_id", "--event-time", "of joined_at, source_loaded_at")
+    refused(shop, "orders", words=words)
+    done = shop.feature_sync("init", "orders", "--event-time", "joined_at")
+    assert "event_time: joined_at" in done.stdout
+    assert "joined_at is the same in all rows of a customer_id; is it when a row was complete?" in done.stderr
+
+
+def test_rows_that_share_a_time_may_be_corrections(shop):
+    paid = "timestamp '2024-01-01' + (i // 7) * interval 1 day as paid_at"
+    counted(shop, LOADS.format(f"{paid}, {EACH_LOAD} loaded_at, i as pieces"))
+    done = shop.feature_sync("init", "orders", "--entity", "customer=customer_id")
+    assert "event_time: paid_at" in done.stdout
+    words = (
+        "of its rows share their paid_at with another of the same customer_id; if they correct it, known_at: loaded_at"
+    )
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "date '1980-03-01' + i::int as birth_date",
+        "timestamp '2024-03-01' + i * interval 1 hour as trial_ends_at",
+        "date '2024-03-01' + i::int as due_date",
+        "timestamp '2024-03-01' + i * interval 1 hour as expires_at",
+        "timestamp '2124-03-01' + i * interval 1 hour as counted_at",
+    ],
+)
+def test_neither_a_birth_nor_what_is_still_to_come_is_when_a_row_was_complete(shop, column):
+    counted(shop, LOADS.format(f"{column}, {EACH_LOAD} updated_at, i as balance"))
+    settings = proposed(shop, "orders", "--entity", "customer=customer_id")["orders"]
+    assert settings["event_time"] == "updated_at"
+
+
+@pytest.mark.parametrize("column", ["birth_date", "dob", "trial_ends_at", "dueDate", "expires_at", "next_visit_at"])
+def test_a_birth_or_a_plan_is_known_by_its_name(column):
+    assert is_elsewhen(column)
+
+
+@pytest.mark.parametrize("column", ["login_at", "email_sent_at", "expired_at", "ended_at", "week_end", "newborn_at"])
+def test_what_happened_is_no_plan_be_it_personal(column):
+    assert not is_elsewhen(column)
+
+
+def test_a_time_that_is_still_to_come_is_an_event_time_only_if_a_person_says_so(shop):
+    counted(shop, LOADS.format("timestamp '2124-03-01' + i * interval 1 hour as counted_at, i as balance"))
+    refused(shop, "orders", words=("counted_at goes on until 2124-03-02, which is to come", "--event-time"))
+    counted(shop, LOADS.format("timestamp '2024-03-01' + i * interval 1 hour as renewal_at, i as balance"))
+    refused(shop, "orders", words=("none of its times", "--event-time, of renewal_at"))
+    assert proposed(shop, "orders", "--event-time", "renewal_at")["orders"]["event_time"] == "renewal_at"
+
+
+EACH_HOUR = "i * interval 1 hour"
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        pytest.param(
+            f"timestamp '2024-01-01' + {EACH_HOUR} as started_at",
+            f"timestamp '2024-01-01 00:40' + {EACH_HOUR} as ended_at",
+            id="by name",
+        ),
+        pytest.param(
+            f"timestamp '2024-01-01' + {EACH_HOUR} as opened_at",
+            f"case when i < 35 then timestamp '2024-01-01 00:40' + {EACH_HOUR} end as closed_at",
+            id="by name, though some are open",
+        ),
+        pytest.param(
+            f"timestamp '2024-01-01' + {EACH_HOUR} as ordered_at",
+            f"timestamp '2024-01-03' + {EACH_HOUR} as delivered_at",
+            id="by what is counted",
+        ),
+    ],
+)
+def test_of_several_times_the_last_is_when_a_row_was_complete(shop, first, last):
+    counted(shop, LOADS.format(f"{first}, {last}, i as pages"))
+    done = shop.feature_sync("init", "orders", "--entity", "customer=customer_id")
+    (entry,) = yaml.safe_load(done.stdout)["models"]
+    assert _settings(entry)["event_time"] == last.rpartition(" ")[2]
+    other = first.rpartition(" ")[2]
+    assert f"# a row is complete at the last of its times; it also has {other}\n" in done.stdout
+
+
+def test_where_each_entity_has_one_row_the_last_time_is_what_could_be_its_event_time(shop):
+    counted(
+        shop,
+        "create or replace table customers as select id as customer_id, timestamp '2020-01-01' as first_order_at, "
+        "timestamp '2024-01-01' as last_order_at, 1 as orders from raw_customers",
+    )
+    done = shop.feature_sync("init", "customers")
+    assert "latest_only: true" in done.stdout
+    assert "--event-time last_order_at lets it train" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "time", ["'2024-01-01 10:00' as paid_at", "1704067200 + id as paid_ts", "'2024-01-01' as updated_at"]
+)
+def test_a_time_that_is_text_or_a_number_is_no_feature_and_is_to_be_cast(shop, time):
+    select = f"select id as payment_id, {time}, amount, 3 as wait_time from raw_payments"
+    counted(shop, f"create or replace view stg_payments as {select}")
+    name = time.rpartition(" ")[2]
+    done = shop.feature_sync("init", "stg_payments")
+    assert "features: [amount, wait_time]" in done.stdout
+    assert f"left out: {name}, which is named like a time and is" in done.stdout
+    assert "is named like a time: cast it in the model, and run init again" in done.stderr
+
+
+READINGS = "create or replace table orders as select {} from range(40) rows(i)"
+MEASURED = "timestamp '2024-01-01' + (i // 5) * interval 1 hour as measured_at"
+SENSOR = "'s' || (i % 5) as sensor"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pytest.param(f"{MEASURED}, {SENSOR}, (i * 0.13)::decimal(8, 2) as level", id="a decimal"),
+        pytest.param(f"{MEASURED}, {SENSOR}, i as level", id="an integer"),
+        pytest.param(f"{SENSOR}, i as level, {MEASURED}, i * 2 as other", id="an integer before the time"),
+        pytest.param(f"{SENSOR}, 1.5::decimal(8, 2) as level, {MEASURED}, i as other", id="a decimal before the time"),
+    ],
+)
+def test_a_measure_is_no_key_where_a_text_names_what_was_measured(shop, columns):
+    counted(shop, READINGS.format(columns))
+    assert proposed(shop, "orders")["orders"]["entities"] == {"sensor": "sensor"}
+
+
+@pytest.mark.parametrize("columns", [f"{MEASURED}, i as level", f"i as level, {MEASURED}, i * 1.5 as other"])
+def test_where_there_are_only_measures_a_person_must_say_what_is_described(shop, columns):
+    counted(shop, READINGS.format(columns))
+    refused(shop, "orders", words=("no column of it looks like a key", "--entity NAME=COLUMN, of level"))
 
 
 def test_rows_that_hold_from_one_moment_until_another_are_read_as_a_snapshot(shop):
@@ -293,7 +473,7 @@ def test_between_times_whose_names_say_nothing_a_person_must_choose(shop):
         "create or replace table orders as select customer_id, page, visited_at as start, visited_at as finish "
         "from raw_visits",
     )
-    refused(shop, "orders", words=("which of its times says when a row was complete", "start, finish"))
+    refused(shop, "orders", words=("which of its times says when a row was complete", "finish, start"))
 
 
 def test_rows_that_say_only_when_they_were_written_are_versions_of_what_their_key_names(shop):
@@ -363,7 +543,17 @@ def test_an_entity_is_its_column_without_what_says_that_it_identifies():
 
 @pytest.mark.parametrize(
     "column",
-    ["loaded_at", "_etl_loaded_at", "_fivetran_synced", "_airbyte_extracted_at", "updated_at", "row_created_at"],
+    [
+        "loaded_at",
+        "_etl_loaded_at",
+        "dbt_loaded_at",
+        "loaded_at_utc",
+        "source_updated_at",
+        "_fivetran_synced",
+        "_airbyte_extracted_at",
+        "updated_at",
+        "row_created_at",
+    ],
 )
 def test_a_time_of_loading_is_known_by_its_name(column):
     assert written_rank(column) is not None
@@ -490,6 +680,21 @@ def test_of_several_versions_only_the_one_that_is_named_becomes_a_feature_view(s
     assert "- v: 1  # old\n" in file.read_text()
 
 
+def test_an_entry_that_is_newer_than_the_manifest_takes_the_settings_where_it_stands(shop):
+    days = shop.folder / "models" / "days.yaml"
+    days.write_text("models:\n  - name: stg_visits\n    description: Who came, and when\n")
+    marts = shop.folder / "models" / "marts" / "schema.yml"
+    moved = marts.with_name("moved.yml")
+    marts.rename(moved)
+    assert shop.feature_sync("init", "stg_visits", "customers", "--write").returncode == 0
+    assert "feature_view" in days.read_text()
+    assert "customers" in moved.read_text()
+    assert not marts.exists()
+    assert not (shop.folder / "models" / "staging" / "stg_visits.yml").exists()
+    shop.dbt("--quiet", "--warn-error", "parse", "--no-partial-parse")
+    assert shop.feature_sync("describe", "stg_visits").returncode == 0
+
+
 SETTINGS = (
     Line(
         key="config",
@@ -519,6 +724,7 @@ ADDED = ["config:", "event_time: at  # its name", "meta:", "feature_view: {}"]
         pytest.param("seeds:\n  - name: a\n", [], id="no such section"),
         pytest.param("models:\nseeds:\n  - name: a\n", [], id="an empty section"),
         pytest.param("# nothing yet\n", [], id="a file of comments"),
+        pytest.param("models: &m\n  - &o\n    name: others\n", [], id="anchors before a list and its item"),
         pytest.param(f"{FOLDED}\n", [f"{FOLDED}\n"], id="all in braces"),
     ],
 )
@@ -536,6 +742,7 @@ def test_whatever_a_file_looks_like_only_lines_are_added(text, gone):
         pytest.param("config:   # none yet\n", "config:   # none yet\n", id="an empty one"),
         pytest.param("config: {}\n", "config:\n", id="empty braces"),
         pytest.param("config:\n      tags: [a]\n      # end\n", "config:\n      tags: [a]\n", id="one with settings"),
+        pytest.param("config: &c\n      tags: [a]\n", "config: &c\n      tags: [a]\n", id="one with an anchor"),
         pytest.param("config: {tags: [ a ]}  # b\n", "config:  # b\n      tags: [ a ]\n", id="one in braces"),
     ],
 )
@@ -565,6 +772,12 @@ def test_a_config_that_is_there_takes_the_settings(text, after):
 )
 def test_a_file_that_has_no_room_for_lines_is_refused_and_left_alone(text):
     with pytest.raises(OutputError, match=r"^models.yml: orders cannot be edited in place .*paste"):
+        put_settings(text, Place(section="models", name="orders"), SETTINGS, file="models.yml")
+
+
+def test_a_layout_in_which_lines_would_not_be_understood_is_called_that():
+    text = "models:\n  - name: orders\n    config:\n      ? tags\n      : [a]\n"
+    with pytest.raises(OutputError, match=r"laid out in a way in which more lines would not be understood"):
         put_settings(text, Place(section="models", name="orders"), SETTINGS, file="models.yml")
 
 
@@ -606,6 +819,9 @@ def test_sources_ephemeral_and_disabled_models_say_what_to_do(shop):
     refused(shop, "till.sales", words=("a source cannot be a feature view", "{{ source('till', 'sales') }}"))
     refused(shop, "thin", words=("the model is ephemeral", "table or a view"))
     refused(shop, "off", words=("off is disabled (enabled: false)",))
+    done = shop.feature_sync("init", "off", "orders")
+    assert (done.returncode, "off is disabled" in done.stderr) == (1, True)
+    assert [entry["name"] for entry in yaml.safe_load(done.stdout)["models"]] == ["orders"]
 
 
 def test_a_file_without_room_is_left_alone_and_what_to_paste_is_printed(shop):

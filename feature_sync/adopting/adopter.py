@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,6 +13,7 @@ from feature_sync.adopting.counting import BeforeScan, Counter
 from feature_sync.adopting.guess import propose
 from feature_sync.adopting.proposal import Proposal
 from feature_sync.adopting.table import read_table
+from feature_sync.clock import read_clock
 from feature_sync.dbt.feature_views import is_feature_view
 from feature_sync.dbt.manifest import Manifest, Node, read_catalog
 from feature_sync.dbt.project import Project
@@ -22,6 +23,7 @@ from feature_sync.errors import FeatureSyncError, OutputError, RequestError, Unk
 from feature_sync.files import read_text, write_text
 from feature_sync.statements import Statements
 
+_YAML = (".yml", ".yaml")
 _SECTIONS = {"model": "models", "snapshot": "snapshots", "seed": "seeds"}
 
 
@@ -54,6 +56,7 @@ class Adopter:
         self._adapter = adapter
         self._statements = statements
         self._before_scan = before_scan
+        self._now = read_clock(None).now
         self._known = {
             entity.join_keys: entity.name for view in registry.feature_views.values() for entity in view.entities
         }
@@ -65,12 +68,18 @@ class Adopter:
         Raises:
             UnknownName: The project has no such model.
         """
-        nodes = {node.unique_id: node for node in map(self._find, names)}
         adoption = Adoption()
+        nodes: dict[str, Node] = {}
+        for name in names:
+            if unique_id := self._unique_id(name):
+                nodes[unique_id] = self._manifest.node(unique_id) or Node()
+            else:
+                adoption.failures.append(_disabled(name))
         for node in nodes.values():
-            place, file = self._place(node), self._file(node)
+            place = self._place(node)
             try:
                 _check_kind(node)
+                file = self._file(node, place)
                 entry = self._entry(file, place)
                 if is_feature_view(node) or _is_adopted(entry):
                     adoption.already[place.name] = file
@@ -114,20 +123,21 @@ class Adopter:
             if self._statements is not None and not relation.columns_are_complete:
                 relation = relation.with_types(self._statements.types_of(relation))
             table = read_table(node, self._manifest, relation, dialect=self._adapter)
-            counter = Counter(self._statements, self._before_scan) if self._statements is not None else None
+            counter = None
+            if self._statements is not None:
+                counter = Counter(self._statements, self._before_scan, now=self._now)
             return propose(table, place, file, asked=asked, counter=counter, known=self._known)
         except WarehouseError as failed:
             raise WarehouseError(f"{node.name}: {failed}; or guess without the warehouse: --no-warehouse") from failed
 
-    def _find(self, name: str) -> Node:
+    def _unique_id(self, name: str) -> str | None:
+        """Find what a name means; None for what the project has and does not build."""
         known = self._manifest.relations()
         versions = {each.rpartition(".v")[0]: each for each in known if ".v" in each}
-        unique_id = known.get(name) or known.get(self._latest(name, known) or "")
-        if node := self._manifest.node(unique_id) if unique_id else None:
-            return node
-        for disabled in self._manifest.disabled:
-            if disabled.split(".")[2:] == name.split("."):
-                raise RequestError(f"{name} is disabled (enabled: false), so dbt does not build it; enable it first")
+        if unique_id := known.get(name) or known.get(self._latest(name, known) or ""):
+            return unique_id
+        if any(disabled.split(".")[2:] == name.split(".") for disabled in self._manifest.disabled):
+            return None
         raise UnknownName("model, snapshot or seed", name, {*known, *versions})
 
     def _latest(self, name: str, known: Mapping[str, str]) -> str | None:
@@ -145,14 +155,31 @@ class Adopter:
         version = str(node.version) if node.version is not None and len(siblings) > 1 else None
         return Place(section=section, name=node.name or "", version=version)
 
-    def _file(self, node: Node) -> str:
-        """The YAML file that describes a node, or else the one beside it that would."""
+    def _file(self, node: Node, place: Place) -> str:
+        """The YAML file that describes a node, be it newer than the manifest; or else the one beside it that would.
+
+        A second entry of one name would make a project that dbt refuses.
+        """
+        known = self._known_file(node)
+        if not self._is_own(node) or self._entry(known, place):
+            return known
+        return next((file for file in self._files_that_say(place.name) if self._entry(file, place)), known)
+
+    def _is_own(self, node: Node) -> bool:
+        return node.package_name in (None, self._manifest.metadata.project_name)
+
+    def _files_that_say(self, name: str) -> Iterator[str]:
+        for folder in self._project.source_paths:
+            for path in sorted(each for each in folder.rglob("*") if each.suffix in _YAML):
+                if name in read_text(path):
+                    yield path.relative_to(self._project.directory).as_posix()
+
+    def _known_file(self, node: Node) -> str:
         described = (node.patch_path or "").partition("://")[2] or node.original_file_path or ""
         path = PurePosixPath(Path(described).as_posix())
-        path = path if path.suffix in (".yml", ".yaml") else path.with_name(f"{node.name}.yml")
-        is_own = node.package_name in (None, self._manifest.metadata.project_name)
+        path = path if path.suffix in _YAML else path.with_name(f"{node.name}.yml")
         packages = Path(os.path.relpath(self._project.packages_path, self._project.directory)).as_posix()
-        return str(path if is_own else PurePosixPath(packages, node.package_name or "", path))
+        return str(path if self._is_own(node) else PurePosixPath(packages, node.package_name or "", path))
 
     def _entry(self, file: str, place: Place) -> dict[str, Any]:
         """Read what the YAML says already, be it newer than the manifest."""
@@ -163,6 +190,10 @@ class Adopter:
 def _is_adopted(entry: Mapping[str, Any]) -> bool:
     metas = [entry.get("meta"), (entry.get("config") or {}).get("meta")]
     return any(isinstance(meta, dict) and "feature_view" in meta for meta in metas)
+
+
+def _disabled(name: str) -> RequestError:
+    return RequestError(f"{name} is disabled (enabled: false), so dbt does not build it; enable it first")
 
 
 def _check_kind(node: Node) -> None:

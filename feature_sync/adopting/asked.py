@@ -42,7 +42,7 @@ def asked_time(table: Table, name: str) -> TimeGuess:
         raise RequestError(
             f"{table.relation.location}: {column.name} is {column.data_type}, which is no time; cast it in the model"
         )
-    return TimeGuess(column=column, reason="as asked")
+    return TimeGuess(column=column, reason="as asked", is_certain=True)
 
 
 def asked_keys(table: Table, asked: Asked) -> KeyGuess:

@@ -44,19 +44,24 @@ class TimeCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many rows and entities a table has, rows without a key left out, and what its times hold."""
+    """How many rows and entities a table has, rows without a key left out, and what its times hold, as of now."""
 
     rows: int
     entities: int
+    now: datetime
     times: Mapping[str, TimeCounts] = field(default_factory=dict)
 
 
 class Counter:
-    """Counts in a warehouse; `before_scan` is told what a query reads where the warehouse charges by it."""
+    """Counts in a warehouse; `before_scan` is told what a query reads where the warehouse charges by it.
 
-    def __init__(self, statements: Statements, before_scan: BeforeScan) -> None:
+    `now` is the real clock, for a time that lies ahead of it tells of no fact, whatever the project's clock.
+    """
+
+    def __init__(self, statements: Statements, before_scan: BeforeScan, *, now: datetime) -> None:
         self._statements = statements
         self._before_scan = before_scan
+        self._now = now
 
     def unique_columns(self, table: Table, columns: Sequence[TableColumn]) -> list[TableColumn]:
         """Find the columns that differ in all rows that have them, most of all rows; none if rows are too few."""
@@ -74,7 +79,7 @@ class Counter:
             name: TimeCounts(timed=int(timed), moments=int(moments), first=_moment(first), last=_moment(last))
             for name, (timed, moments, first, last) in zip(kinds, _fours(rest), strict=True)
         }
-        return Counts(rows=int(rows), entities=int(entities), times=found)
+        return Counts(rows=int(rows), entities=int(entities), now=self._now, times=found)
 
     def _row(self, table: Table, query: Query) -> tuple[Any, ...]:
         size = self._statements.warehouse.bytes_to_scan(self._statements.text(query))

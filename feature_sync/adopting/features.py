@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ def guess_features(table: Table, reserved: AbstractSet[str]) -> FeatureGuess:
     for column in table.facts():
         if column.name in reserved:
             continue
-        if reason := _reason_to_leave_out(column):
+        if reason := next(_reasons_to_leave_out(column), None):
             left_out.setdefault(reason, []).append(column.name)
         else:
             names.append(column.name)
@@ -32,15 +33,17 @@ def guess_features(table: Table, reserved: AbstractSet[str]) -> FeatureGuess:
     return FeatureGuess(names=tuple(names), remarks=remarks)
 
 
-def _reason_to_leave_out(column: TableColumn) -> str | None:
+def _reasons_to_leave_out(column: TableColumn) -> Iterator[str]:
+    """Say what speaks against a feature, the weightiest first."""
     if not column.is_offered:
-        return "by its own YAML"
+        yield "by its own YAML"
     if column.name == IS_DELETED:
-        return "which marks deleted rows: leave those out in the model"
+        yield "which marks deleted rows: leave those out in the model"
     if may_be_personal(column.name):
-        return "which may be personal data"
+        yield "which may be personal data"
+    if column.is_uncast_time:
+        yield f"which is named like a time and is {column.data_type}: cast it in the model"
     if column.kind is None and column.data_type is not None:
-        return f"whose type {column.data_type} cannot be a feature: cast it in the model"
+        yield f"whose type {column.data_type} cannot be a feature: cast it in the model"
     if written_rank(column.name) is not None and (column.is_time or column.data_type is None):
-        return "which says when the row was written"
-    return None
+        yield "which says when the row was written"

@@ -10,9 +10,10 @@ from feature_sync.adopting.features import guess_features
 from feature_sync.adopting.grain import Grain
 from feature_sync.adopting.keys import EntityGuess, KeyGuess, guess_keys, name_entities
 from feature_sync.adopting.proposal import Proposal, Setting
+from feature_sync.adopting.ranking import best_time, likely_times
 from feature_sync.adopting.remarks import hints, remarks
 from feature_sync.adopting.table import Table
-from feature_sync.adopting.times import TimeGuess, best_time, created_timestamp, event_times, guess_lag, to_count
+from feature_sync.adopting.times import TimeGuess, created_timestamp, event_times, guess_lag, to_count
 from feature_sync.dbt.schema_file import Place
 from feature_sync.errors import RequestError
 from feature_sync.yaml_lines import write_name
@@ -41,13 +42,12 @@ def propose(
         started = table.validity[0] if table.validity is not None else None
         keys = guess_keys(table, times[0].column if times else started, counter)
         entities = tuple(name_entities(table, keys, known))
-    times = [_in_key(guess, keys) for guess in times]
-    times.sort(key=lambda guess: not guess.is_certain)
-    counted = [each for each in to_count(times) if each not in keys.columns]
+    times = to_count([_in_key(guess, keys) for guess in times if guess.column not in keys.columns])
+    counted = [each.column for each in times if each.column.is_time]
     grain = Grain(
         keys=keys,
         counts=counter.rows_of(table, keys.columns, counted) if counter is not None else None,
-        times=tuple(each for each in times if each.column not in keys.columns),
+        times=tuple(times),
     )
     dated = _dated(table, grain, asked)
     return _proposal(table, place, file, grain, entities, dated)
@@ -93,7 +93,7 @@ def _dated(table: Table, grain: Grain, asked: Asked) -> TimeGuess | None:
     if not grain.repeats and not asked.event_time and not _keeps_history(table, grain):
         return None
     try:
-        return best_time(table, grain.times, grain.counts)
+        return best_time(table, grain)
     except RequestError as unknown:
         if not grain.repeats or grain.times:
             raise
@@ -106,7 +106,7 @@ def _keeps_history(table: Table, grain: Grain) -> bool:
         return True
     if table.configured_time is not None and table.configured_time.is_date:
         return True  # a date needs a lag, and a row that is overwritten cannot have one
-    return bool(grain.times) and not grain.are_counts_telling and not grain.keys.is_of_rows
+    return bool(likely_times(grain)) and not grain.are_counts_telling and not grain.keys.is_of_rows
 
 
 def _settings(table: Table, grain: Grain, dated: TimeGuess | None, created: TimeGuess | None) -> dict[str, Setting]:
@@ -121,8 +121,8 @@ def _settings(table: Table, grain: Grain, dated: TimeGuess | None, created: Time
     elif table.is_snapshot:
         return settings
     if started is None:
-        reason = grain.in_numbers if grain.are_counts_telling else f"{grain.keys.reason}: one row for each, it seems"
-        return {"latest_only": Setting(value="true", reason=f"{reason}; what a row said before is overwritten")}
+        reason = grain.in_numbers if grain.are_counts_telling else grain.keys.reason
+        return {"latest_only": Setting(value="true", reason=f"{reason}: one for each, so it seems overwritten")}
     if created is not None and "created_timestamp" not in table.defaults:
         settings["created_timestamp"] = Setting(value=write_name(created.column.name), reason=created.reason)
     if "lag" not in table.defaults and (lag := guess_lag(started, grain.counts_of(dated))):

@@ -62,21 +62,25 @@ def guess_keys(table: Table, event_time: TableColumn | None, counter: Counter | 
     if guess := _declared(table) or _own(table) or _before_time(table, event_time, counter):
         return guess
     candidates = [each for each in table.facts() if _may_identify(each)]
-    identifying = [each for each in candidates if identifies(each.name) or each.name in table.related]
+    identifying = [each for each in candidates if _names_something(each, table)]
     if len(identifying) == 1:
         return KeyGuess(columns=tuple(identifying), reason="its name")
-    ranked = list(dict.fromkeys([*identifying, *candidates]))[:_MOST_COUNTED]
-    unique = counter.unique_columns(table, ranked) if counter is not None and ranked else []
+    naming = identifying or [each for each in candidates if each.is_name]
+    if len(naming) == 1:
+        return KeyGuess(columns=tuple(naming), reason="the only column that names something")
+    unique = counter.unique_columns(table, naming[:_MOST_COUNTED]) if counter is not None and naming else []
     if unique:
         return KeyGuess(columns=(unique[0],), reason="no two rows share it", is_of_rows=True)
     if identifying:
         return KeyGuess(columns=(identifying[0],), reason="its name, the first of several")
-    if len(candidates) == 1:
-        return KeyGuess(columns=tuple(candidates), reason="the only column that can be a key")
-    columns = ", ".join(each.name for each in candidates or table.columns)
-    raise RequestError(
+    raise _unknown(table, candidates or table.columns)
+
+
+def _unknown(table: Table, columns: Sequence[TableColumn]) -> RequestError:
+    names = ", ".join(each.name for each in columns)
+    return RequestError(
         f"{table.relation.location}: no column of it looks like a key; say what it describes with "
-        f"--entity NAME=COLUMN, of {columns}"
+        f"--entity NAME=COLUMN, of {names}"
     )
 
 
@@ -139,31 +143,41 @@ def _before_time(table: Table, event_time: TableColumn | None, counter: Counter 
     """Take the few columns that stand before the event time; among them, those whose names identify something.
 
     Before a time of writing stands everything else as well, so there only such names count. One of several that no two
-    rows share identifies the rows alone.
+    rows share identifies the rows alone if it names something; a number that differs everywhere measures or counts.
     """
     if event_time is None:
         return None
     before = [each for each in table.columns[: table.columns.index(event_time)] if _may_identify(each)]
-    chosen = [each for each in before if identifies(each.name) or each.name in table.related]
+    chosen = [each for each in before if _names_something(each, table)]
     if not chosen and written_rank(event_time.name) is None:
         chosen = before
     if not 1 <= len(chosen) <= _MOST_BEFORE_TIME:
         return None
-    unique = counter.unique_columns(table, chosen) if counter is not None and len(chosen) > 1 else []
-    if unique:
+    named = [each for each in chosen if _names_something(each, table) or each.is_name]
+    is_plain = len(chosen) == 1 and named
+    different = counter.unique_columns(table, chosen) if counter is not None and not is_plain else []
+    if unique := [each for each in different if each in named]:
         return KeyGuess(columns=(unique[0],), reason="no two rows share it", is_of_rows=True)
-    return KeyGuess(columns=tuple(chosen), reason=f"stands before {event_time.name}")
+    if not (rest := [each for each in chosen if each not in different]):
+        raise _unknown(table, chosen)
+    return KeyGuess(columns=tuple(rest), reason=f"stands before {event_time.name}")
+
+
+def _names_something(column: TableColumn, table: Table) -> bool:
+    return identifies(column.name) or column.name in table.related
 
 
 def _may_identify(column: TableColumn) -> bool:
-    """Tell whether a guess may take a column for a key: not a person's name, nor a time of unknown type."""
-    return column.may_be_key and not _is_like_a_time(column) and not may_be_personal(column.name)
+    """Tell whether a guess may take a column for a key: no time, no person's name, no decimal unless so called."""
+    is_measure = column.kind is not None and column.kind.kind == "decimal" and not identifies(column.name)
+    is_fit = column.may_be_key and not is_measure
+    return is_fit and not _is_like_a_time(column) and not may_be_personal(column.name)
 
 
 def _is_like_a_time(column: TableColumn) -> bool:
     """Tell whether a column is a time, or by its name would be one if its type were known."""
     is_named_like_one = written_rank(column.name) is not None or happened_rank(column.name) < NO_TIME
-    return column.is_time or (column.data_type is None and is_named_like_one)
+    return column.is_time or column.is_uncast_time or (column.data_type is None and is_named_like_one)
 
 
 def _told_apart(guesses: Sequence[EntityGuess]) -> list[EntityGuess]:

@@ -14,33 +14,49 @@ _OWN = ("id", "key", "code", "uuid", "guid", "pk")
 _SAME_IN_PLURAL = ("series", "species", "status", "news", "sms")
 _SIBILANT = ("sses", "shes", "ches", "xes", "zzes", "tuses")
 
-_LOADED = re.compile(
-    r"^(_fivetran_synced|_airbyte_\w+|_etl\w*|etl_\w+|_dlt_\w+|_sdc_\w+|_synced|_loaded"
-    r"|_?((row|record|db|dwh?|last|latest|max)_)?(loaded|ingested|synced|imported|extracted|refreshed|load)_?(at|on|time|ts|timestamp|date)?)$"
-)
+_ROW = "row|record|db|dwh?|dbt|source|src|etl|sys|system|warehouse"
+_MOMENT = r"_?(at|on|time|ts|timestamp|date)?"
+_ZONE = re.compile(r"_(utc|gmt|tz|ntz|ltz|local)$")
 _WRITTEN = (
-    _LOADED,
-    re.compile(r"^_?((row|record|db|dwh?)_)?inserted_?(at|on|time|ts|timestamp|date)?$"),
     re.compile(
-        r"^(dbt_updated_at|_?((row|record|db|dwh?|last|latest|max)_)?(updated|modified)_?(at|on|time|ts|timestamp|date)?)$"
+        r"_fivetran_synced|_airbyte_\w+|_etl\w*|etl_\w+|_dlt_\w+|_sdc_\w+|_synced|_loaded"
+        rf"|_?(({_ROW}|last|latest|max)_)?(loaded|ingested|synced|imported|extracted|refreshed|load){_MOMENT}"
     ),
-    re.compile(r"^_?((row|record|db|dwh?)_)?created_?(at|on|time|ts|timestamp|date)?$"),
+    re.compile(rf"_?(({_ROW})_)?inserted{_MOMENT}"),
+    re.compile(rf"_?(({_ROW}|last|latest|max)_)?(updated|modified){_MOMENT}"),
+    re.compile(rf"_?(({_ROW})_)?created{_MOMENT}"),
 )
 _HAPPENED = (
-    re.compile(r"^(event_(timestamp|time|ts|at|date)|occurred_(at|on)|happened_(at|on)|timestamp)$"),
-    re.compile(r"^(.*_(at|time|timestamp|ts)|(hour|day|week|month|period|window)_(end|ended))$"),
-    re.compile(r"^(.*_(date|on|day|hour|week|month)|date|day|hour|week|month)$"),
+    re.compile(r"event_(timestamp|time|ts|at|date)|occurred_(at|on)|happened_(at|on)|timestamp"),
+    re.compile(r".*_(at|time|timestamp|ts)|(hour|day|week|month|period|window)_(end|ended)"),
+    re.compile(r".*_(date|on|day|hour|week|month)|date|day|hour|week|month"),
 )
+NO_TIME = len(_HAPPENED)
+_UNCAST = re.compile(r"(.*_)?(at|ts|timestamp|datetime|date|epoch)|event_time")
+_PLANNED = {
+    "due", "expires", "expiry", "expiration", "expected", "estimated", "eta", "matures", "maturity", "renews",
+    "renewal", "scheduled", "planned", "promised", "deadline", "until", "next", "ends", "starts", "begins", "closes",
+}  # fmt: skip
+_ENDS = {
+    "end", "ended", "finish", "finished", "complete", "completed", "close", "closed", "stopped", "resolved", "last",
+    "latest", "final", "recent",
+}  # fmt: skip
+_STARTS = {
+    "start", "started", "begin", "began", "begun", "first", "open", "opened", "created", "registered", "joined",
+    "earliest",
+}  # fmt: skip
+
 NO_TIME = len(_HAPPENED)
 
 VALIDITY = (("valid_from", "valid_to"), ("dbt_valid_from", "dbt_valid_to"), ("effective_from", "effective_to"))
 """What the two columns are called by which a row says from when until when it holds."""
 IS_DELETED = "dbt_is_deleted"
 
-_PERSONAL = {
+_BIRTH = {"birth", "birthday", "birthdate", "dob", "born"}
+_PERSONAL = _BIRTH | {
     "email", "emails", "mail", "phone", "phones", "telephone", "tel", "mobile", "fax", "name", "firstname", "lastname",
     "fullname", "surname", "username", "nickname", "login", "address", "addresses", "addr", "street", "zip", "zipcode",
-    "postcode", "postal", "ssn", "birth", "birthday", "birthdate", "birthplace", "dob", "born", "ip", "ipv4", "ipv6",
+    "postcode", "postal", "ssn", "birthplace", "ip", "ipv4", "ipv6",
     "iban", "bic", "passport", "password", "passwd", "pwd", "secret", "token", "tokens", "nin", "tin",
 }  # fmt: skip
 _PERSONAL_PAIRS = {
@@ -101,12 +117,36 @@ def entity_of_model(model: str) -> str:
 
 def happened_rank(column: str) -> int:
     """Rank a column's name by how clearly it says when something happened: the lower, the clearer."""
-    return next((rank for rank, pattern in enumerate(_HAPPENED) if pattern.match(column.lower())), NO_TIME)
+    return next((rank for rank, pattern in enumerate(_HAPPENED) if pattern.fullmatch(_bare(column))), NO_TIME)
 
 
 def written_rank(column: str) -> int | None:
     """Rank a column's name by how clearly it says when a row was written; None where it does not say so."""
-    return next((rank for rank, pattern in enumerate(_WRITTEN) if pattern.match(column.lower())), None)
+    return next((rank for rank, pattern in enumerate(_WRITTEN) if pattern.fullmatch(_bare(column))), None)
+
+
+def end_rank(column: str) -> int:
+    """Rank a column's name: 0 if it says when something ended, 2 if it says when it began, else 1.
+
+    >>> end_rank("ended_at"), end_rank("ordered_at"), end_rank("first_order_at")
+    (0, 1, 2)
+    """
+    parts = words(column)
+    return 0 if not _ENDS.isdisjoint(parts) else 2 if not _STARTS.isdisjoint(parts) else 1
+
+
+def is_elsewhen(column: str) -> bool:
+    """Tell whether a column's name says that its time is a birth, or may be still to come: when no row was complete."""
+    return not (_PLANNED | _BIRTH).isdisjoint(words(column))
+
+
+def is_named_as_moment(column: str) -> bool:
+    """Tell whether a column's name says that it holds moments or dates, whatever its type."""
+    return _UNCAST.fullmatch(_bare(column)) is not None
+
+
+def _bare(column: str) -> str:
+    return _ZONE.sub("", column.lower())
 
 
 def is_update_time(column: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from feature_sync.adopting.names import VALIDITY, snapshot_columns
+from feature_sync.adopting.names import VALIDITY, is_named_as_moment, snapshot_columns
 from feature_sync.dbt.declared import DeclaredKey, declared_keys, related_nodes
 from feature_sync.dbt.manifest import Manifest, Node
 from feature_sync.definitions import Column, Relation
@@ -15,6 +15,7 @@ from feature_sync.sql.types import TIMES, key_type, value_type
 from feature_sync.value_types import ValueType
 
 _KEYS = ("int64", "wideint", "string", "uuid", "decimal")
+_UNCAST = ("string", "int64", "wideint", "decimal", "float64")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,16 @@ class TableColumn:
     def is_time(self) -> bool:
         """Whether it holds moments or days; false where no type is known."""
         return self.kind is not None and self.kind.kind in TIMES
+
+    @property
+    def is_uncast_time(self) -> bool:
+        """Whether it is named as a time, and holds text or numbers."""
+        return self.kind is not None and self.kind.kind in _UNCAST and is_named_as_moment(self.name)
+
+    @property
+    def is_name(self) -> bool:
+        """Whether its values name things, rather than measure or count them: text and the like; an unknown type may."""
+        return self.data_type is None or (self.kind is not None and self.kind.kind in ("string", "uuid"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from feature_sync.adopting.counting import Counts, TimeCounts
-from feature_sync.adopting.names import NO_TIME, happened_rank, words, written_rank
+from feature_sync.adopting.counting import TimeCounts
+from feature_sync.adopting.names import (
+    NO_TIME,
+    end_rank,
+    happened_rank,
+    is_elsewhen,
+    words,
+    written_rank,
+)
 from feature_sync.adopting.table import Table, TableColumn
-from feature_sync.errors import RequestError
 
-_MOST_COUNTED = 3
+_MOST_COUNTED = 6
+_MOST_WRITTEN = 2
 _UPDATED_FIRST = (2, 3, 1, 0)
-"""Of times of writing, which is the best event time: the last change, then the creation, then the loading."""
 _LONG = {"week": "7d", "month": "31d", "quarter": "92d", "year": "366d"}
 _DATES = ("date", "day", "on", *_LONG)
 
@@ -25,52 +31,37 @@ class TimeGuess:
     reason: str
     is_certain: bool = False
 
+    @property
+    def is_written(self) -> bool:
+        """Whether it says when a row was written, by its name."""
+        return written_rank(self.column.name) is not None
+
+    @property
+    def written_order(self) -> int:
+        """The place among times of writing: the last change says most, then the creation, then the loading."""
+        return _UPDATED_FIRST.index(written_rank(self.column.name) or 0)
+
 
 def event_times(table: Table) -> list[TimeGuess]:
-    """List the columns that may say when a row was complete, the likeliest first: by the project's word, then names."""
+    """List the columns that may say when a row was complete, the likeliest first; times of writing come last."""
     if table.keeps_validity:
         return []
     if table.configured_time is not None:
-        return [TimeGuess(column=table.configured_time, reason="as configured")]
-    found = [column for column in table.facts() if _may_be_time(column) and written_rank(column.name) is None]
-    found.sort(key=lambda column: (happened_rank(column.name), column.is_date))
-    if found:
-        return [TimeGuess(column=each, reason=_reason(each, found)) for each in found]
-    written = [column for column in table.facts() if _may_be_time(column)]
-    written.sort(key=lambda column: _UPDATED_FIRST.index(written_rank(column.name) or 0))
-    return [TimeGuess(column=each, reason="there is only the time of writing") for each in written]
+        return [TimeGuess(column=table.configured_time, reason="as configured", is_certain=True)]
+    times = [column for column in table.facts() if _may_be_time(column)]
+    found = [column for column in times if written_rank(column.name) is None and not is_elsewhen(column.name)]
+    found.sort(key=lambda column: (happened_rank(column.name), end_rank(column.name), column.is_date))
+    why = "the time of writing, for no other tells its rows apart" if found else "there is only the time of writing"
+    written = [TimeGuess(column=each, reason=why) for each in times if written_rank(each.name) is not None]
+    written.sort(key=lambda guess: guess.written_order)
+    return [*(TimeGuess(column=each, reason=_reason(each, found)) for each in found), *written]
 
 
-def to_count(guesses: Sequence[TimeGuess]) -> list[TableColumn]:
-    """Choose the columns that are worth counting."""
-    return [guess.column for guess in guesses[:_MOST_COUNTED] if guess.column.is_time]
-
-
-def best_time(table: Table, guesses: Sequence[TimeGuess], counts: Counts | None) -> TimeGuess:
-    """Choose the event time: by name, then by whether it is there in all rows, then by whether it tells them apart.
-
-    Raises:
-        RequestError: There is none, or several of which nothing tells the likeliest.
-    """
-    if not guesses:
-        raise RequestError(f"{table.relation.location}: {_without_time(table)}")
-    times = counts.times if counts is not None else {}
-    rows = counts.rows if counts is not None else 0
-
-    def rank(guess: TimeGuess) -> tuple[bool, bool, int, bool, bool]:
-        counted = times.get(guess.column.name) or TimeCounts(timed=rows, moments=rows)
-        mostly_null = counted.timed < rows / 2
-        name_rank = happened_rank(guess.column.name)
-        return not guess.is_certain, mostly_null, name_rank, counted.timed < rows, counted.moments < counted.timed
-
-    best, *others = sorted(guesses, key=rank)
-    if happened_rank(best.column.name) == NO_TIME and any(rank(each) == rank(best) for each in others):
-        names = ", ".join(guess.column.name for guess in guesses)
-        raise RequestError(
-            f"{table.relation.location}: which of its times says when a row was complete? Name it with "
-            f"--event-time COLUMN, of {names}"
-        )
-    return best
+def to_count(guesses: Sequence[TimeGuess]) -> list[TimeGuess]:
+    """Keep the times that are worth counting, the certain ones first."""
+    sure_first = sorted(guesses, key=lambda guess: not guess.is_certain)
+    written = [guess for guess in sure_first if guess.is_written]
+    return [*[guess for guess in sure_first if not guess.is_written][:_MOST_COUNTED], *written[:_MOST_WRITTEN]]
 
 
 def created_timestamp(table: Table, event_time: TableColumn | None) -> TimeGuess | None:
@@ -112,13 +103,17 @@ def _reason(column: TableColumn, found: Sequence[TableColumn]) -> str:
     return "the only time in it" if len(found) == 1 else "a time"
 
 
-def _without_time(table: Table) -> str:
-    unfit = [
-        f"{column.name} ({column.data_type})"
-        for column in table.facts()
-        if column.data_type and not column.is_time and happened_rank(column.name) < NO_TIME
-    ]
-    if unfit:
-        return f"no column of it is a time; {', '.join(unfit)} is named like one: cast it in the model"
+def without_time(table: Table) -> str:
+    """Say that no column says when a row was complete, and what to do."""
+    if uncast := uncast_times(table):
+        return f"no column of it is a time; {', '.join(uncast)} is named like one: cast it in the model"
+    if times := [column.name for column in table.facts() if column.is_time]:
+        names = ", ".join(times)
+        return f"none of its times, by their names, says when a row was complete; name it with --event-time, of {names}"
     columns = ", ".join(f"{column.name} {column.data_type or ''}".rstrip() for column in table.facts())
     return f"no column of it is a time: {columns}; add one to the model that says when a row was complete"
+
+
+def uncast_times(table: Table) -> list[str]:
+    """List the columns that are named like times and hold text or numbers, with their types."""
+    return [f"{column.name} ({column.data_type})" for column in table.facts() if column.is_uncast_time]

@@ -66,13 +66,21 @@ def put_settings(text: str, place: Place, lines: Sequence[Line], *, file: str) -
     """
     try:
         whole = text if text.endswith("\n") or not text else text + _newline(text)
+        wanted = _expected(text, place, lines)
         changed = _put(_unfolded(whole, place, lines), place, lines)
-        wanted, found = _expected(text, place, lines), yaml.safe_load(changed)
+        found = _read_again(changed)
     except (yaml.YAMLError, AttributeError, TypeError, _NoRoom) as unfit:
         raise OutputError(_refusal(file, place, " ".join(str(unfit).split()))) from unfit
     if wanted != found:
         raise OutputError(_refusal(file, place, "something else in it would change"))
     return changed
+
+
+def _read_again(changed: str) -> Any:
+    try:
+        return yaml.safe_load(changed)
+    except yaml.YAMLError as broken:
+        raise _NoRoom("it is laid out in a way in which more lines would not be understood") from broken
 
 
 def _refusal(file: str, place: Place, reason: str) -> str:

@@ -59,8 +59,14 @@ def slice_of(text: str, node: Node) -> str:
 
 
 def column_of(node: Node) -> int:
-    """How far a node is indented."""
-    return int(node.start_mark.column)
+    """How far a node is indented; on lines of its own by its first key or dash, which an anchor may precede."""
+    if not isinstance(node, yaml.CollectionNode) or node.flow_style or not node.value:
+        return int(node.start_mark.column)
+    if isinstance(node, yaml.MappingNode):
+        return int(node.value[0][0].start_mark.column)
+    text, first = node.value[0].start_mark.buffer, node.value[0].start_mark.index
+    dash = text.rindex("-", 0, first)
+    return int(dash - text.rfind("\n", 0, dash) - 1)
 
 
 def end_of(text: str, found: Found) -> int:
