@@ -89,6 +89,19 @@ def test_a_manifest_that_is_cut_off_is_named(project):
     refused(project.feature_sync("list"), "manifest.json is cut off", "dbt build")
 
 
+@pytest.mark.parametrize(
+    ("name", "command"), [("catalog.json", "dbt docs generate"), ("sources.json", "dbt source freshness")]
+)
+def test_a_file_that_dbt_build_does_not_write_names_the_command_that_does(plain, redis_url, name, command):
+    path = plain.folder / "target" / name
+    path.write_text('{"metadata": {')
+    try:
+        line = refused(plain.feature_sync("push", "--redis-url", redis_url), f"{name} is cut off", "or delete it")
+        assert f"run {command} again" in line
+    finally:
+        path.unlink()
+
+
 def test_a_manifest_of_an_unknown_version_is_refused(project):
     def change(manifest):
         manifest["metadata"]["dbt_schema_version"] = "https://schemas.getdbt.com/dbt/manifest/v7.json"
@@ -142,6 +155,16 @@ def test_a_wrong_setting_names_the_file_the_node_and_the_key(project, settings, 
             lambda exposure, service: service["features"].update({"aircraft_history": ["flights_7"]}),
             ["aircraft_history has no feature 'flights_7'", "did you mean 'flights_7d'?"],
             id="an unknown feature",
+        ),
+        pytest.param(
+            lambda exposure, service: service.update(features=["visib"]),
+            ["feature_service.features: must map each feature view to a list of its features, not be ['visib']"],
+            id="a list for a mapping",
+        ),
+        pytest.param(
+            lambda exposure, service: service.update(features={}),
+            ["feature_service.features: is missing: map each feature view"],
+            id="no feature",
         ),
         pytest.param(
             lambda exposure, service: exposure["depends_on"]["nodes"].remove("model.feature_sync.carrier_delays.v2"),

@@ -157,7 +157,9 @@ WRONG = {
                   full_name: true
                   features:
                     customers: [spent]
-                    orders.v1: [spend]
+                    orders.v1:
+                      - spent
+                      - spend
                     nobody: [spent]
                     alias: {view: 7, features: [spent]}
     """,
@@ -216,7 +218,7 @@ PROBLEMS = [
     ("models/bare.yml", "feature_view_defaults: {ttl: 1d}", "config.feature_view_defaults"),
     ("models/bare.yml", 'meta: {label: "yes"}', "columns.spent.config.meta.label"),
     ("models/customers.yml", "entities: {customer: customer}", f"{BLOCK}.entities.customer"),
-    ("models/customers.yml", "features: [spent, spend]", f"{BLOCK}.features"),
+    ("models/customers.yml", "features: [spent, spend]", f"{BLOCK}.features.spend"),
     ("models/customers.yml", "fearures: [spent]", f"{BLOCK}.fearures"),
     ("models/customers.yml", "onlin: false", f"{BLOCK}.onlin"),
     ("models/customers.yml", "lag: 1 hour", f"{BLOCK}.lag"),
@@ -228,7 +230,7 @@ PROBLEMS = [
     ("models/ml.yml", "type: dashboard", "type"),
     ("models/ml.yml", "full_name: true", "config.meta.feature_service.full_name"),
     ("models/ml.yml", "customers: [spent]", "config.meta.feature_service.features.customers"),
-    ("models/ml.yml", "orders.v1: [spend]", "config.meta.feature_service.features.orders.v1"),
+    ("models/ml.yml", "- spend", "config.meta.feature_service.features.orders.v1.spend"),
     ("models/ml.yml", "nobody: [spent]", "config.meta.feature_service.features.nobody"),
     ("models/ml.yml", "alias: {view: 7, features: [spent]}", "config.meta.feature_service.features.alias.view"),
     ("models/shared.yml", "ttl: 2 days", f"{BLOCK}.ttl"),
@@ -556,7 +558,7 @@ def test_the_built_tables_are_looked_at_if_one_asks_for_it(example, tmp_path):
     assert exit_code == 1
     assert placed(project, problems) == [
         ("models/features/aircraft_history.yml", "data_type: integer", "columns.flights_7d.data_type"),
-        ("models/features/airport_weather.yml", "feature_view:", f"{BLOCK}.features"),
+        ("models/features/airport_weather.yml", "feature_view:", f"{BLOCK}.features.visib"),
         ("models/features/carrier_delays.yml", "- name: carrier_delays", ""),
     ]
     for problem, words in zip(

@@ -159,9 +159,9 @@ def _features(view: FeatureView, block: Block, node: Node, mistakes: Mistakes) -
     names = mistakes.attempt((), _feature_names, view, block, node, left_out)
     for name in names:
         if name in left_out:
-            mistakes.note(block.at("features").error(f"lists {name!r}, whose column says feature: false"))
+            mistakes.note(block.at(f"features.{name}").error(f"lists {name!r}, whose column says feature: false"))
         if name in {*view.join_keys, *view.times}:
-            mistakes.note(block.at("features").error(f"lists {name!r}, which is a key or a time of the view"))
+            mistakes.note(block.at(f"features.{name}").error(f"lists {name!r}, which is a key or a time of the view"))
     return tuple(Feature(name=name, default=defaults.get(name)) for name in names)
 
 

@@ -115,7 +115,7 @@ def _follow(node: yaml.Node | None, path: str, so_far: _Found) -> _Found:
 
 
 def _entries(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node, int]]:
-    """The keys of a mapping, and the names in a list of mappings that have one; each with its value and its line."""
+    """The keys of a mapping, or the texts and names in a list; each with its value and its line."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value == "<<":
@@ -125,7 +125,7 @@ def _entries(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node, int]]:
                 yield str(key.value), value, _line(key)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            name = _value(item, "name") if isinstance(item, yaml.MappingNode) else None
+            name = _value(item, "name") if isinstance(item, yaml.MappingNode) else item
             if isinstance(name, yaml.ScalarNode):
                 yield str(name.value), item, _line(item)
 

@@ -139,7 +139,7 @@ class FeatureView:
             for name in entity.join_keys:
                 yield settings.at(f"entities.{entity.name}"), name
         for feature in self.features:
-            yield settings.at("features"), feature.name
+            yield settings.at(f"features.{feature.name}"), feature.name
         is_snapshot = self.history is History.SNAPSHOT
         times = {
             settings.at("valid_from") if is_snapshot else self.relation.location.at("config.event_time"): (
