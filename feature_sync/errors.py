@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import ParamSpec, TypeVar
@@ -59,6 +59,14 @@ class HeldBack(FeatureSyncError):
 
 class ArtifactsChanged(FeatureSyncError):
     """dbt wrote its artifacts anew while a view was staged."""
+
+
+class ViewsFailed(FeatureSyncError):
+    """Several views could not be pushed; `failures` says why, by their references."""
+
+    def __init__(self, failures: Mapping[str, FeatureSyncError]) -> None:
+        super().__init__(f"{len(failures)} feature views could not be pushed: {', '.join(failures)}")
+        self.failures = failures
 
 
 class LeaseHeld(OnlineStoreError):
