@@ -212,6 +212,7 @@ PROBLEMS = [
     ("dbt_project.yml", "ttl: soon", f"{BLOCK}_defaults.ttl"),
     ("models/bare.yml", "config:", "config.event_time"),
     ("models/bare.yml", "feature_view: {entities: {}}", f"{BLOCK}.entities"),
+    ("models/bare.yml", "feature_view: {entities: {}}", f"{BLOCK}.features"),
     ("models/bare.yml", 'feature_view: "yes"', BLOCK),
     ("models/bare.yml", "feature_veiw: {entities: {customer: customer_id}}", "config.meta.feature_veiw"),
     ("models/bare.yml", "feature_service: {features: {customers: [spent]}}", "config.meta.feature_service"),
@@ -227,6 +228,7 @@ PROBLEMS = [
     ("models/customers.yml", "feature: {defautl: 0}", "columns.spent.config.meta.feature.defautl"),
     ("models/customers.yml", 'online: "no"', f"{BLOCK}.online"),
     ("models/in_sql.sql", "", f"{BLOCK}.entities"),
+    ("models/in_sql.sql", "", f"{BLOCK}.features"),
     ("models/ml.yml", "type: dashboard", "type"),
     ("models/ml.yml", "full_name: true", "config.meta.feature_service.full_name"),
     ("models/ml.yml", "customers: [spent]", "config.meta.feature_service.features.customers"),
@@ -260,7 +262,7 @@ def test_all_mistakes_in_all_files_are_told_at_once_each_with_its_line(wrong):
 def test_a_line_can_be_clicked_and_the_sum_stands_on_stderr(wrong):
     done = wrong.feature_sync("check")
     assert done.returncode == 1
-    assert done.stderr == "11 feature views, 1 feature service: 22 errors, 6 warnings\n"
+    assert done.stderr == "11 feature views, 1 feature service: 24 errors, 6 warnings\n"
     expected = (
         "models/customers.yml:12: error: model.shop.customers: config.meta.feature_view.lag: '1 hour' is no duration"
     )
@@ -537,6 +539,59 @@ def test_types_that_are_known_are_checked_across_views(tmp_path):
     ]
 
 
+def test_all_that_is_wrong_with_one_view_is_told_at_once(tmp_path):
+    files = {
+        "models/models.yml": """
+            models:
+              - name: orders
+                config:
+                  event_time: ordered_at
+                  contract: {enforced: true}
+                  meta:
+                    feature_view:
+                      entities: {customer: customer_id, shop: shop}
+                      features: [spent, spend, tags, discount]
+                      ttl: 1h
+                      lag: 2h
+                columns:
+                  - {name: customer_id, data_type: float}
+                  - {name: ordered_at, data_type: varchar}
+                  - {name: spent, data_type: integer}
+                  - {name: tags, data_type: "map(text, text)"}
+                  - name: discount
+                    data_type: integer
+                    config: {meta: {feature: {default: abc}}}
+              - name: refunds
+                config:
+                  event_time: ordered_at
+                  meta: {feature_view: {entities: [customer_id]}}
+              - name: returns
+                config:
+                  event_time: ordered_at
+                  meta: {feature_view: {entities: [customer_id], features: {a: b}}}
+        """,
+        **{f"models/{name}.sql": "" for name in ("orders", "refunds", "returns")},
+    }
+    project = write_project(tmp_path, files)
+    project.dbt("--quiet", "parse")
+    _, problems = check(project)
+    found = {(each["node"].rpartition(".")[2], each["key"].removeprefix(f"{BLOCK}.")) for each in problems}
+    assert found == {
+        ("orders", "entities.shop"),
+        ("orders", "features.spend"),
+        ("orders", "ttl"),
+        ("orders", "columns.customer_id.data_type"),
+        ("orders", "columns.ordered_at.data_type"),
+        ("orders", "columns.tags.data_type"),
+        ("orders", "columns.discount.config.meta.feature.default"),
+        ("refunds", "entities"),
+        ("refunds", "features"),
+        ("returns", "entities"),
+        ("returns", "features"),
+    }
+    assert len(problems) == len(found)
+
+
 # The warehouse
 
 
@@ -545,11 +600,15 @@ def run_in_duckdb(project, query) -> None:
     assert done.returncode == 0, done.stderr
 
 
+DOUBLE = """data_type: "{{ 'float64' if target.type == 'bigquery' else 'double precision' }}\""""
+
+
 def test_the_built_tables_are_looked_at_if_one_asks_for_it(example, tmp_path):
     project = own_copy(example, tmp_path / "project")
     deprecated = [each["message"] for each in check(project)[1]]
     assert [each["message"] for each in check(project, "--warehouse")[1]] == deprecated
     run_in_duckdb(project, "alter table airport_weather drop column visib")
+    run_in_duckdb(project, "alter table airport_weather alter precip type map(text, text) using null")
     run_in_duckdb(project, "alter table aircraft_history alter flights_7d type varchar")
     run_in_duckdb(project, "drop table carrier_delays_v1")
     assert check(project)[0] == 0
@@ -559,6 +618,7 @@ def test_the_built_tables_are_looked_at_if_one_asks_for_it(example, tmp_path):
     assert placed(project, problems) == [
         ("models/features/aircraft_history.yml", "data_type: integer", "columns.flights_7d.data_type"),
         ("models/features/airport_weather.yml", "feature_view:", f"{BLOCK}.features.visib"),
+        ("models/features/airport_weather.yml", DOUBLE, "columns.precip.data_type"),
         ("models/features/carrier_delays.yml", "- name: carrier_delays", ""),
     ]
     for problem, words in zip(
@@ -566,6 +626,7 @@ def test_the_built_tables_are_looked_at_if_one_asks_for_it(example, tmp_path):
         (
             "'integer' is expected, but 'VARCHAR' was built; run dbt build -s aircraft_history",
             "has no column 'visib'; it has airport, observed_at, wind_speed, precip, pressure",
+            "'MAP(VARCHAR, VARCHAR)' cannot be a feature",
             "run dbt build -s carrier_delays",
         ),
         strict=True,
