@@ -90,7 +90,10 @@ class UnknownName(FeatureSyncError):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a definition stands: a file of the project, the node in it, and the YAML key below that node."""
+    """Where a definition stands: a file of the project, the node in it, and the YAML key below that node.
+
+    Once somebody has looked for it, the file ends with the line, as in `models/orders.yml:12`.
+    """
 
     file: str
     node: str

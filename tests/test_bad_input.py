@@ -133,14 +133,14 @@ def test_a_file_changed_after_the_build_is_a_warning(project):
         pytest.param({"features": ["visibility"]}, ["has no column 'visibility'"], id="a feature it lacks"),
         pytest.param({"features": ["airport"]}, ["which is a key or a time"], id="a key as a feature"),
         pytest.param({"timezone": "Mars/Base"}, ["feature_view.timezone", "Europe/Paris"], id="an unknown zone"),
-        pytest.param({"online": "yes"}, ["feature_view.online", "true or false"], id="a text for a flag"),
+        pytest.param({"timeless": "yes"}, ["feature_view.timeless", "true or false"], id="a text for a flag"),
         pytest.param({"timeless": True}, ["feature_view.ttl", "no age"], id="a timeless view with a ttl"),
     ],
 )
 def test_a_wrong_setting_names_the_file_the_node_and_the_key(project, settings, words):
     edit_view(project, "airport_weather", **settings)
-    where = "models/features/airport_weather.yml: model.feature_sync.airport_weather: config.meta."
-    refused(project.feature_sync("list"), where, *words)
+    where = ("Error: models/features/airport_weather.yml:", ": model.feature_sync.airport_weather: config.meta.")
+    refused(project.feature_sync("list"), *where, *words)
 
 
 @pytest.mark.parametrize(
@@ -200,8 +200,8 @@ def test_a_wrong_setting_names_the_file_the_node_and_the_key(project, settings, 
 )
 def test_a_wrong_feature_service_names_the_file_the_node_and_the_key(project, change, words):
     edit_service(project, change)
-    where = f"models/ml/departure_delay_model.yml: exposure.feature_sync.{SERVICE}: "
-    refused(project.feature_sync("list"), where, *words)
+    where = ("Error: models/ml/departure_delay_model.yml:", f": exposure.feature_sync.{SERVICE}: ")
+    refused(project.feature_sync("list"), *where, *words)
 
 
 def test_without_a_contract_the_features_must_be_listed_and_the_error_lists_them(project):

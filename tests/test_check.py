@@ -45,6 +45,7 @@ def _text(project, problem) -> str:
     return (project.folder / problem["file"]).read_text().splitlines()[problem["line"] - 1].strip()
 
 
+IN_SQL = "{{ config(event_time='ordered_at', meta={'feature_view': {'entities': 7}}) }}"
 WRONG = {
     "dbt_project.yml": """
         name: shop
@@ -194,7 +195,7 @@ WRONG = {
     "models/words.sql": "",
     "models/old/refunds.sql": "",
     "models/old/returns.sql": "",
-    "models/in_sql.sql": "{{ config(event_time='ordered_at', meta={'feature_view': {'entities': 7}}) }}\n" + ROWS,
+    "models/in_sql.sql": f"{IN_SQL}\n{ROWS}",
 }
 
 
@@ -227,8 +228,8 @@ PROBLEMS = [
     ("models/customers.yml", "timezone: Mars/Base", f"{BLOCK}.timezone"),
     ("models/customers.yml", "feature: {defautl: 0}", "columns.spent.config.meta.feature.defautl"),
     ("models/customers.yml", 'online: "no"', f"{BLOCK}.online"),
-    ("models/in_sql.sql", "", f"{BLOCK}.entities"),
-    ("models/in_sql.sql", "", f"{BLOCK}.features"),
+    ("models/in_sql.sql", IN_SQL, f"{BLOCK}.entities"),
+    ("models/in_sql.sql", IN_SQL, f"{BLOCK}.features"),
     ("models/ml.yml", "type: dashboard", "type"),
     ("models/ml.yml", "full_name: true", "config.meta.feature_service.full_name"),
     ("models/ml.yml", "customers: [spent]", "config.meta.feature_service.features.customers"),
@@ -279,14 +280,87 @@ def test_what_one_line_does_to_many_views_is_told_once(wrong):
     assert anchored["message"].endswith("such as 30d (so it is for 1 more)")
 
 
-def test_other_commands_end_at_the_first_mistake_as_one_line(wrong):
+def test_other_commands_end_at_the_first_mistake_with_its_line_and_say_how_many_more_there_are(wrong):
     done = wrong.feature_sync("list")
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("Error: models/")
     _, problems = check(wrong)
-    told = [f"{each['key']}: {each['message'].removesuffix(' (so it is for 1 more)')}" for each in problems]
-    assert line.endswith(tuple(told))
+    errors = [each for each in problems if each["severity"] == "error"]
+    more = f"; and {len(errors) - 1} more: feature-sync check"
+    told = [
+        (
+            f"Error: {each['file']}:{each['line']}",
+            f"{each['key']}: {each['message']}{more}".replace(" (so it is for 1 more)", ""),
+        )
+        for each in errors
+    ]
+    error, place, _, said = line.split(": ", 3)
+    assert (f"{error}: {place}", said) in told
+
+
+def test_a_mistake_in_dbt_project_yml_is_told_there_by_every_command(tmp_path):
+    project = write_project(
+        tmp_path,
+        {
+            "dbt_project.yml": """
+                name: shop
+                version: 1.0.0
+                profile: shop
+                models:
+                  shop:
+                    +meta: {feature_view_defaults: {lagg: 1d}}
+            """,
+            "models/orders.yml": """
+                models:
+                  - name: orders
+                    config:
+                      event_time: ordered_at
+                      meta: {feature_view: {entities: {customer: customer_id}, features: [spent]}}
+            """,
+            "models/orders.sql": "",
+        },
+    )
+    project.dbt("--quiet", "parse")
+    for command in (("list",), ("describe", "orders"), ("push", "orders")):
+        assert project.feature_sync(*command).stderr == (
+            "Error: dbt_project.yml:6: model.shop.orders: config.meta.feature_view_defaults.lagg: "
+            "unknown key; did you mean 'lag'?\n"
+        )
+
+
+def test_a_definition_in_sql_is_looked_for_there_unless_the_yaml_or_the_project_holds_it(tmp_path):
+    in_sql = """
+        -- config(feature_view: none)
+        {{
+            config(meta={'feature_view': {'entities': {'customer': 'customer_id'}, 'features': ['spent'], 'tttl': 1}})
+        }}
+        select 1 as customer_id, now() as ordered_at, 2 as spent
+    """
+    files = {
+        "dbt_project.yml": """
+            name: shop
+            version: 1.0.0
+            profile: shop
+            models:
+              shop:
+                +meta: {feature_view_defaults: {tll: 1d}}
+        """,
+        "models/models.yml": """
+            models:
+              - {name: in_sql, description: Orders, config: {event_time: ordered_at}}
+              - name: in_yaml
+                config:
+                  meta: {feature_view: {entities: {customer: customer_id}, features: 7}}
+        """,
+        "models/in_sql.sql": in_sql,
+        "models/in_yaml.sql": "{{ config(event_time='ordered_at') }} -- feature_view: see the YAML\n" + ROWS,
+    }
+    project = write_project(tmp_path, files)
+    project.dbt("--quiet", "parse")
+    (project_file, config, yaml) = placed(project, check(project)[1])
+    assert project_file == ("dbt_project.yml", "+meta: {feature_view_defaults: {tll: 1d}}", f"{BLOCK}_defaults.tll")
+    assert (config[0], config[1].partition("(")[0], config[2]) == ("models/in_sql.sql", "config", f"{BLOCK}.tttl")
+    assert (yaml[0], yaml[1].partition(" ")[0], yaml[2]) == ("models/models.yml", "meta:", f"{BLOCK}.features")
 
 
 def test_from_another_folder_files_are_named_as_one_would_open_them_there(wrong):

@@ -33,11 +33,13 @@ def read_registry(manifest: Manifest, *, project: str, catalog: Path) -> Registr
     """Read all feature views and feature services.
 
     Raises:
-        DefinitionError: A definition is wrong; the error names its file, node and YAML key.
+        DefinitionError: Definitions are wrong: the first, which names its file, node and YAML key; the rest are its
+            `others`.
     """
     reading = read_definitions(manifest, project=project, catalog=catalog)
-    for error in reading.errors:
-        raise error
+    mistakes = Mistakes()
+    mistakes.found.extend(reading.errors)
+    mistakes.check()
     return reading.registry
 
 
