@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from feature_sync.dbt.feature_views import DOUBLED, is_feature_view
 from feature_sync.dbt.lines import SourceLines
 from feature_sync.dbt.lookalikes import lookalikes
 from feature_sync.dbt.manifest import Manifest
@@ -83,6 +84,8 @@ def check_definitions(
     reading = read_definitions(manifest, project=project.name, catalog=project.catalog)
     mistakes, warnings = Mistakes(), [*reading.warnings, *lookalikes(manifest)]
     mistakes.found.extend(reading.errors)
+    lines = SourceLines(project, manifest)
+    _note_doubled_lists(manifest, lines, mistakes)
     views = [*reading.registry.feature_views.values(), *reading.wrong_views]
     if open_warehouse is not None:
         try:
@@ -93,7 +96,6 @@ def check_definitions(
     if stale := project.warning_of_newer_sources(manifest.path):
         file, said = stale
         warnings.append(Location(str(project.directory / file), "").warning(said))
-    lines = SourceLines(project, manifest)
     problems = [
         *(_problem(Severity.ERROR, each, lines) for each in mistakes.found),
         *(_problem(Severity.WARNING, each, lines) for each in warnings),
@@ -121,6 +123,15 @@ def _said_once(problems: Iterable[Problem]) -> list[Problem]:
         first if not more else replace(first, message=f"{first.message} (so it is for {len(more)} more)")
         for first, *more in alike.values()
     ]
+
+
+def _note_doubled_lists(manifest: Manifest, lines: SourceLines, mistakes: Mistakes) -> None:
+    """Note lists that stand at a version and at its model, unless something else is wrong with them."""
+    known = {each.location for each in mistakes.found}
+    for node in manifest.nodes_that_mention("feature_view"):
+        if node.version is not None and is_feature_view(node):
+            doubled = lines.doubled_lists(node.location.at("config.meta.feature_view"))
+            mistakes.note(*(each.error(DOUBLED) for each in doubled if each not in known))
 
 
 def _note_types(views: Iterable[FeatureView], adapter: str, mistakes: Mistakes) -> None:

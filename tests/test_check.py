@@ -363,6 +363,50 @@ def test_a_definition_in_sql_is_looked_for_there_unless_the_yaml_or_the_project_
     assert (yaml[0], yaml[1].partition(" ")[0], yaml[2]) == ("models/models.yml", "meta:", f"{BLOCK}.features")
 
 
+def test_a_list_at_a_model_and_at_its_version_is_an_error_for_dbt_adds_them_up(tmp_path):
+    files = {
+        "models/shelves.yml": """
+            models:
+              - name: shelves
+                latest_version: 3
+                config:
+                  event_time: ordered_at
+                  meta:
+                    feature_view:
+                      entities: {shelf: [shop, item]}
+                      features: [spent, secret]
+                      ttl: 1d
+                versions:
+                  - v: 1
+                    config: {meta: {feature_view: {features: [amount], ttl: 2d}}}
+                  - v: 2
+                    config:
+                      meta:
+                        feature_view:
+                          entities: {shelf: [shop, item], customer: [customer_id]}
+                  - v: 3
+                    config: {meta: {feature_view: {ttl: 3d, known_at: ordered_at}}}
+        """,
+        **{f"models/shelves_v{version}.sql": "" for version in (1, 2, 3)},
+    }
+    project = write_project(tmp_path, files)
+    project.dbt("--quiet", "parse")
+    _, problems = check(project)
+    added = "dbt adds a version's list to the model's: write it at the versions only"
+    assert [(*place[1:], each["message"]) for place, each in zip(placed(project, problems), problems, strict=True)] == [
+        (
+            "config: {meta: {feature_view: {features: [amount], ttl: 2d}}}",
+            f"{BLOCK}.features",
+            added,
+        ),
+        (
+            "entities: {shelf: [shop, item], customer: [customer_id]}",
+            f"{BLOCK}.entities.shelf",
+            f"names something twice: shop, item, shop, item; {added}",
+        ),
+    ]
+
+
 def test_from_another_folder_files_are_named_as_one_would_open_them_there(wrong):
     project = BuiltProject(wrong.folder.parent, "duckdb", {"DBT_PROFILES_DIR": str(wrong.folder)})
     done = project.feature_sync("check", "--project-dir", wrong.folder.name)

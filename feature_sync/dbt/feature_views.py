@@ -23,6 +23,7 @@ _TIMES = ("created_timestamp", "known_at", "valid_from", "valid_to")
 _UNDATED = {"ttl": "its facts have no age", "lag": "its facts have no age", "known_at": "it keeps no history"}
 _WITHOUT_AGE = (History.TIMELESS, History.LATEST_ONLY)
 _ENFORCING = ("duckdb", "postgres")
+DOUBLED = "dbt adds a version's list to the model's: write it at the versions only"
 _SNAPSHOT_COLUMNS = ("dbt_valid_from", "dbt_valid_to", "dbt_is_deleted")
 
 
@@ -83,8 +84,8 @@ def _block(node: Node, mistakes: Mistakes) -> Block:
     defaults = mistakes.attempt(
         None, Block, values, at.at("feature_view_defaults"), allowed=DEFAULTS, mistakes=mistakes
     )
-    own = meta["feature_view"]
-    return Block(own, at.at("feature_view"), allowed=SETTINGS, mistakes=mistakes, defaults=defaults)
+    own, if_twice = meta["feature_view"], "" if node.version is None else f"; {DOUBLED}"
+    return Block(own, at.at("feature_view"), allowed=SETTINGS, mistakes=mistakes, defaults=defaults, if_twice=if_twice)
 
 
 def _history(block: Block, node: Node) -> History:

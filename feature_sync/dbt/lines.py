@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 
 import yaml
@@ -63,6 +64,12 @@ class SourceLines:
         others = {self._said(each) for each in error.others} - {self._said(error)}
         more = f"; and {len(others)} more: feature-sync check" if others else ""
         return replace(error.location, file=str(self.place(error.location))).error(f"{error.message}{more}")
+
+    def doubled_lists(self, location: Location) -> list[Location]:
+        """Find the lists below a location that stand at a version and at its model: dbt adds the one to the other."""
+        file, path = self._file(location.file, location.node), location.key.split(".")
+        model, version = self._node(None if file is None else self._document(file), location.node)
+        return list(_doubled(reduce(_value, path, model), reduce(_value, path, version), location))
 
     def _said(self, error: DefinitionError) -> tuple[Place, str, str, str]:
         """Tell mistakes apart; what one line does to many nodes is one."""
@@ -147,6 +154,14 @@ def _follow(node: yaml.Node | None, path: str, so_far: _Found) -> _Found:
         others.append(_follow(node, path.removeprefix(_CONFIG), _Found(so_far.depth + 1, so_far.line)))
     ways += [each for each in others if each.depth > so_far.depth + 1]
     return max(ways, key=lambda each: each.depth)
+
+
+def _doubled(everywhere: yaml.Node | None, own: yaml.Node | None, location: Location) -> Iterator[Location]:
+    if isinstance(own, yaml.SequenceNode) and everywhere is not None:
+        yield location
+    elif isinstance(own, yaml.MappingNode):
+        for key, value, _ in _entries(own):
+            yield from _doubled(_value(everywhere, key), value, location.at(key))
 
 
 def _entries(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node, int]]:
