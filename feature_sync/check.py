@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from feature_sync.dbt.feature_views import DOUBLED, is_feature_view
 from feature_sync.dbt.lines import SourceLines
 from feature_sync.dbt.lookalikes import lookalikes
 from feature_sync.dbt.manifest import Manifest
@@ -83,7 +84,9 @@ def check_definitions(
     reading = read_definitions(manifest, project=project.name, catalog=project.catalog)
     mistakes, warnings = Mistakes(), [*reading.warnings, *lookalikes(manifest)]
     mistakes.found.extend(reading.errors)
-    views = list(reading.registry.feature_views.values())
+    lines = SourceLines(project, manifest)
+    _note_doubled_lists(manifest, lines, mistakes)
+    views = [*reading.registry.feature_views.values(), *reading.wrong_views]
     if open_warehouse is not None:
         try:
             views = _as_built(views, open_warehouse, mistakes)
@@ -93,7 +96,6 @@ def check_definitions(
     if stale := project.warning_of_newer_sources(manifest.path):
         file, said = stale
         warnings.append(Location(str(project.directory / file), "").warning(said))
-    lines = SourceLines(project, manifest)
     problems = [
         *(_problem(Severity.ERROR, each, lines) for each in mistakes.found),
         *(_problem(Severity.WARNING, each, lines) for each in warnings),
@@ -112,9 +114,9 @@ def _problem(severity: Severity, found: DefinitionError | DefinitionWarning, lin
 
 
 def _said_once(problems: Iterable[Problem]) -> list[Problem]:
-    """Say once what one line does to many nodes, as one of `dbt_project.yml` may."""
+    """Say once what was found twice, and what one line does to many nodes, as one of `dbt_project.yml` may."""
     alike: dict[Problem, list[Problem]] = {}
-    for each in problems:
+    for each in dict.fromkeys(problems):
         key = replace(each, node="") if each.line is not None else each
         alike.setdefault(key, []).append(each)
     return [
@@ -123,15 +125,21 @@ def _said_once(problems: Iterable[Problem]) -> list[Problem]:
     ]
 
 
+def _note_doubled_lists(manifest: Manifest, lines: SourceLines, mistakes: Mistakes) -> None:
+    """Note lists that stand at a version and at its model, unless something else is wrong with them."""
+    known = {each.location for each in mistakes.found}
+    for node in manifest.nodes_that_mention("feature_view"):
+        if node.version is not None and is_feature_view(node):
+            doubled = lines.doubled_lists(node.location.at("config.meta.feature_view"))
+            mistakes.note(*(each.error(DOUBLED) for each in doubled if each not in known))
+
+
 def _note_types(views: Iterable[FeatureView], adapter: str, mistakes: Mistakes) -> None:
     """Note known types that do not fit: of keys, features, defaults and times, and of one entity in two views."""
     if adapter not in DIALECTS:
         return
-    known = [view for view in views if view.relation.columns_are_complete]
-    read = [mistakes.attempt(None, ViewQuery, view, adapter=adapter) for view in known]
-    queries = [query for query in read if query is not None]
-    for query in queries:
-        mistakes.attempt(None, query.check_times)
+    known = [view.known_part() for view in views if view.relation.columns_are_complete]
+    queries = [ViewQuery(view, adapter=adapter, mistakes=mistakes) for view in known]
     mistakes.attempt(None, check_entity_types, queries)
 
 
@@ -141,8 +149,7 @@ def _as_built(
     """Learn the columns of the tables that dbt built, and note what the definitions say otherwise."""
     with open_warehouse() as warehouse:
         statements = Statements(warehouse)
-        found = [mistakes.attempt(None, _with_built_types, view, statements, mistakes) for view in views]
-    return [view for view in found if view is not None]
+        return [mistakes.attempt(view, _with_built_types, view, statements, mistakes) for view in views]
 
 
 def _with_built_types(view: FeatureView, statements: Statements, mistakes: Mistakes) -> FeatureView:
@@ -151,10 +158,11 @@ def _with_built_types(view: FeatureView, statements: Statements, mistakes: Mista
         types = statements.types_of(view.relation)
     except WarehouseError as refused:
         raise view.relation.location.error(str(refused).replace("dbt build", cure)) from refused
-    built = view.with_types(types)
+    built = replace(view, relation=view.relation.with_types(types))
+    mistakes.note(*built.mistakes())
     for name in (*view.join_keys, *view.times, *(each.name for each in view.features)):
-        declared, found = view.relation.columns.get(name), built.relation.columns[name]
-        if declared is not None and _differ(declared, found, view.relation, dialect=statements.dialect):
+        declared, found = view.relation.columns.get(name), built.relation.columns.get(name)
+        if declared and found and _differ(declared, found, view.relation, dialect=statements.dialect):
             at = view.relation.location.at(f"columns.{name}.data_type")
             mistakes.note(
                 at.error(f"{declared.data_type!r} is expected, but {found.data_type!r} was built; run {cure}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import ParamSpec, TypeVar
@@ -61,6 +61,14 @@ class ArtifactsChanged(FeatureSyncError):
     """dbt wrote its artifacts anew while a view was staged."""
 
 
+class ViewsFailed(FeatureSyncError):
+    """Several views could not be pushed; `failures` says why, by their references."""
+
+    def __init__(self, failures: Mapping[str, FeatureSyncError]) -> None:
+        super().__init__(f"{len(failures)} feature views could not be pushed: {', '.join(failures)}")
+        self.failures = failures
+
+
 class LeaseHeld(OnlineStoreError):
     """Another push of the view is under way."""
 
@@ -82,7 +90,10 @@ class UnknownName(FeatureSyncError):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a definition stands: a file of the project, the node in it, and the YAML key below that node."""
+    """Where a definition stands: a file of the project, the node in it, and the YAML key below that node.
+
+    Once somebody has looked for it, the file ends with the line, as in `models/orders.yml:12`.
+    """
 
     file: str
     node: str

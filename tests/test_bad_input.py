@@ -89,6 +89,19 @@ def test_a_manifest_that_is_cut_off_is_named(project):
     refused(project.feature_sync("list"), "manifest.json is cut off", "dbt build")
 
 
+@pytest.mark.parametrize(
+    ("name", "command"), [("catalog.json", "dbt docs generate"), ("sources.json", "dbt source freshness")]
+)
+def test_a_file_that_dbt_build_does_not_write_names_the_command_that_does(plain, redis_url, name, command):
+    path = plain.folder / "target" / name
+    path.write_text('{"metadata": {')
+    try:
+        line = refused(plain.feature_sync("push", "--redis-url", redis_url), f"{name} is cut off", "or delete it")
+        assert f"run {command} again" in line
+    finally:
+        path.unlink()
+
+
 def test_a_manifest_of_an_unknown_version_is_refused(project):
     def change(manifest):
         manifest["metadata"]["dbt_schema_version"] = "https://schemas.getdbt.com/dbt/manifest/v7.json"
@@ -120,14 +133,14 @@ def test_a_file_changed_after_the_build_is_a_warning(project):
         pytest.param({"features": ["visibility"]}, ["has no column 'visibility'"], id="a feature it lacks"),
         pytest.param({"features": ["airport"]}, ["which is a key or a time"], id="a key as a feature"),
         pytest.param({"timezone": "Mars/Base"}, ["feature_view.timezone", "Europe/Paris"], id="an unknown zone"),
-        pytest.param({"online": "yes"}, ["feature_view.online", "true or false"], id="a text for a flag"),
+        pytest.param({"timeless": "yes"}, ["feature_view.timeless", "true or false"], id="a text for a flag"),
         pytest.param({"timeless": True}, ["feature_view.ttl", "no age"], id="a timeless view with a ttl"),
     ],
 )
 def test_a_wrong_setting_names_the_file_the_node_and_the_key(project, settings, words):
     edit_view(project, "airport_weather", **settings)
-    where = "models/features/airport_weather.yml: model.feature_sync.airport_weather: config.meta."
-    refused(project.feature_sync("list"), where, *words)
+    where = ("Error: models/features/airport_weather.yml:", ": model.feature_sync.airport_weather: config.meta.")
+    refused(project.feature_sync("list"), *where, *words)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +155,16 @@ def test_a_wrong_setting_names_the_file_the_node_and_the_key(project, settings, 
             lambda exposure, service: service["features"].update({"aircraft_history": ["flights_7"]}),
             ["aircraft_history has no feature 'flights_7'", "did you mean 'flights_7d'?"],
             id="an unknown feature",
+        ),
+        pytest.param(
+            lambda exposure, service: service.update(features=["visib"]),
+            ["feature_service.features: must map each feature view to a list of its features, not be ['visib']"],
+            id="a list for a mapping",
+        ),
+        pytest.param(
+            lambda exposure, service: service.update(features={}),
+            ["feature_service.features: is missing: map each feature view"],
+            id="no feature",
         ),
         pytest.param(
             lambda exposure, service: exposure["depends_on"]["nodes"].remove("model.feature_sync.carrier_delays.v2"),
@@ -177,8 +200,8 @@ def test_a_wrong_setting_names_the_file_the_node_and_the_key(project, settings, 
 )
 def test_a_wrong_feature_service_names_the_file_the_node_and_the_key(project, change, words):
     edit_service(project, change)
-    where = f"models/ml/departure_delay_model.yml: exposure.feature_sync.{SERVICE}: "
-    refused(project.feature_sync("list"), where, *words)
+    where = ("Error: models/ml/departure_delay_model.yml:", f": exposure.feature_sync.{SERVICE}: ")
+    refused(project.feature_sync("list"), *where, *words)
 
 
 def test_without_a_contract_the_features_must_be_listed_and_the_error_lists_them(project):

@@ -45,6 +45,7 @@ def _text(project, problem) -> str:
     return (project.folder / problem["file"]).read_text().splitlines()[problem["line"] - 1].strip()
 
 
+IN_SQL = "{{ config(event_time='ordered_at', meta={'feature_view': {'entities': 7}}) }}"
 WRONG = {
     "dbt_project.yml": """
         name: shop
@@ -157,7 +158,9 @@ WRONG = {
                   full_name: true
                   features:
                     customers: [spent]
-                    orders.v1: [spend]
+                    orders.v1:
+                      - spent
+                      - spend
                     nobody: [spent]
                     alias: {view: 7, features: [spent]}
     """,
@@ -192,7 +195,7 @@ WRONG = {
     "models/words.sql": "",
     "models/old/refunds.sql": "",
     "models/old/returns.sql": "",
-    "models/in_sql.sql": "{{ config(event_time='ordered_at', meta={'feature_view': {'entities': 7}}) }}\n" + ROWS,
+    "models/in_sql.sql": f"{IN_SQL}\n{ROWS}",
 }
 
 
@@ -210,13 +213,14 @@ PROBLEMS = [
     ("dbt_project.yml", "ttl: soon", f"{BLOCK}_defaults.ttl"),
     ("models/bare.yml", "config:", "config.event_time"),
     ("models/bare.yml", "feature_view: {entities: {}}", f"{BLOCK}.entities"),
+    ("models/bare.yml", "feature_view: {entities: {}}", f"{BLOCK}.features"),
     ("models/bare.yml", 'feature_view: "yes"', BLOCK),
     ("models/bare.yml", "feature_veiw: {entities: {customer: customer_id}}", "config.meta.feature_veiw"),
     ("models/bare.yml", "feature_service: {features: {customers: [spent]}}", "config.meta.feature_service"),
     ("models/bare.yml", "feature_view_defaults: {ttl: 1d}", "config.feature_view_defaults"),
     ("models/bare.yml", 'meta: {label: "yes"}', "columns.spent.config.meta.label"),
     ("models/customers.yml", "entities: {customer: customer}", f"{BLOCK}.entities.customer"),
-    ("models/customers.yml", "features: [spent, spend]", f"{BLOCK}.features"),
+    ("models/customers.yml", "features: [spent, spend]", f"{BLOCK}.features.spend"),
     ("models/customers.yml", "fearures: [spent]", f"{BLOCK}.fearures"),
     ("models/customers.yml", "onlin: false", f"{BLOCK}.onlin"),
     ("models/customers.yml", "lag: 1 hour", f"{BLOCK}.lag"),
@@ -224,11 +228,12 @@ PROBLEMS = [
     ("models/customers.yml", "timezone: Mars/Base", f"{BLOCK}.timezone"),
     ("models/customers.yml", "feature: {defautl: 0}", "columns.spent.config.meta.feature.defautl"),
     ("models/customers.yml", 'online: "no"', f"{BLOCK}.online"),
-    ("models/in_sql.sql", "", f"{BLOCK}.entities"),
+    ("models/in_sql.sql", IN_SQL, f"{BLOCK}.entities"),
+    ("models/in_sql.sql", IN_SQL, f"{BLOCK}.features"),
     ("models/ml.yml", "type: dashboard", "type"),
     ("models/ml.yml", "full_name: true", "config.meta.feature_service.full_name"),
     ("models/ml.yml", "customers: [spent]", "config.meta.feature_service.features.customers"),
-    ("models/ml.yml", "orders.v1: [spend]", "config.meta.feature_service.features.orders.v1"),
+    ("models/ml.yml", "- spend", "config.meta.feature_service.features.orders.v1.spend"),
     ("models/ml.yml", "nobody: [spent]", "config.meta.feature_service.features.nobody"),
     ("models/ml.yml", "alias: {view: 7, features: [spent]}", "config.meta.feature_service.features.alias.view"),
     ("models/shared.yml", "ttl: 2 days", f"{BLOCK}.ttl"),
@@ -258,7 +263,7 @@ def test_all_mistakes_in_all_files_are_told_at_once_each_with_its_line(wrong):
 def test_a_line_can_be_clicked_and_the_sum_stands_on_stderr(wrong):
     done = wrong.feature_sync("check")
     assert done.returncode == 1
-    assert done.stderr == "11 feature views, 1 feature service: 22 errors, 6 warnings\n"
+    assert done.stderr == "11 feature views, 1 feature service: 24 errors, 6 warnings\n"
     expected = (
         "models/customers.yml:12: error: model.shop.customers: config.meta.feature_view.lag: '1 hour' is no duration"
     )
@@ -275,14 +280,131 @@ def test_what_one_line_does_to_many_views_is_told_once(wrong):
     assert anchored["message"].endswith("such as 30d (so it is for 1 more)")
 
 
-def test_other_commands_end_at_the_first_mistake_as_one_line(wrong):
+def test_other_commands_end_at_the_first_mistake_with_its_line_and_say_how_many_more_there_are(wrong):
     done = wrong.feature_sync("list")
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("Error: models/")
     _, problems = check(wrong)
-    told = [f"{each['key']}: {each['message'].removesuffix(' (so it is for 1 more)')}" for each in problems]
-    assert line.endswith(tuple(told))
+    errors = [each for each in problems if each["severity"] == "error"]
+    more = f"; and {len(errors) - 1} more: feature-sync check"
+    told = [
+        (
+            f"Error: {each['file']}:{each['line']}",
+            f"{each['key']}: {each['message']}{more}".replace(" (so it is for 1 more)", ""),
+        )
+        for each in errors
+    ]
+    error, place, _, said = line.split(": ", 3)
+    assert (f"{error}: {place}", said) in told
+
+
+def test_a_mistake_in_dbt_project_yml_is_told_there_by_every_command(tmp_path):
+    project = write_project(
+        tmp_path,
+        {
+            "dbt_project.yml": """
+                name: shop
+                version: 1.0.0
+                profile: shop
+                models:
+                  shop:
+                    +meta: {feature_view_defaults: {lagg: 1d}}
+            """,
+            "models/orders.yml": """
+                models:
+                  - name: orders
+                    config:
+                      event_time: ordered_at
+                      meta: {feature_view: {entities: {customer: customer_id}, features: [spent]}}
+            """,
+            "models/orders.sql": "",
+        },
+    )
+    project.dbt("--quiet", "parse")
+    for command in (("list",), ("describe", "orders"), ("push", "orders")):
+        assert project.feature_sync(*command).stderr == (
+            "Error: dbt_project.yml:6: model.shop.orders: config.meta.feature_view_defaults.lagg: "
+            "unknown key; did you mean 'lag'?\n"
+        )
+
+
+def test_a_definition_in_sql_is_looked_for_there_unless_the_yaml_or_the_project_holds_it(tmp_path):
+    in_sql = """
+        -- config(feature_view: none)
+        {{
+            config(meta={'feature_view': {'entities': {'customer': 'customer_id'}, 'features': ['spent'], 'tttl': 1}})
+        }}
+        select 1 as customer_id, now() as ordered_at, 2 as spent
+    """
+    files = {
+        "dbt_project.yml": """
+            name: shop
+            version: 1.0.0
+            profile: shop
+            models:
+              shop:
+                +meta: {feature_view_defaults: {tll: 1d}}
+        """,
+        "models/models.yml": """
+            models:
+              - {name: in_sql, description: Orders, config: {event_time: ordered_at}}
+              - name: in_yaml
+                config:
+                  meta: {feature_view: {entities: {customer: customer_id}, features: 7}}
+        """,
+        "models/in_sql.sql": in_sql,
+        "models/in_yaml.sql": "{{ config(event_time='ordered_at') }} -- feature_view: see the YAML\n" + ROWS,
+    }
+    project = write_project(tmp_path, files)
+    project.dbt("--quiet", "parse")
+    (project_file, config, yaml) = placed(project, check(project)[1])
+    assert project_file == ("dbt_project.yml", "+meta: {feature_view_defaults: {tll: 1d}}", f"{BLOCK}_defaults.tll")
+    assert (config[0], config[1].partition("(")[0], config[2]) == ("models/in_sql.sql", "config", f"{BLOCK}.tttl")
+    assert (yaml[0], yaml[1].partition(" ")[0], yaml[2]) == ("models/models.yml", "meta:", f"{BLOCK}.features")
+
+
+def test_a_list_at_a_model_and_at_its_version_is_an_error_for_dbt_adds_them_up(tmp_path):
+    files = {
+        "models/shelves.yml": """
+            models:
+              - name: shelves
+                latest_version: 3
+                config:
+                  event_time: ordered_at
+                  meta:
+                    feature_view:
+                      entities: {shelf: [shop, item]}
+                      features: [spent, secret]
+                      ttl: 1d
+                versions:
+                  - v: 1
+                    config: {meta: {feature_view: {features: [amount], ttl: 2d}}}
+                  - v: 2
+                    config:
+                      meta:
+                        feature_view:
+                          entities: {shelf: [shop, item], customer: [customer_id]}
+                  - v: 3
+                    config: {meta: {feature_view: {ttl: 3d, known_at: ordered_at}}}
+        """,
+        **{f"models/shelves_v{version}.sql": "" for version in (1, 2, 3)},
+    }
+    project = write_project(tmp_path, files)
+    project.dbt("--quiet", "parse")
+    _, problems = check(project)
+    added = "dbt adds a version's list to the model's: write it at the versions only"
+    assert [(*place[1:], each["message"]) for place, each in zip(placed(project, problems), problems, strict=True)] == [
+        (
+            "config: {meta: {feature_view: {features: [amount], ttl: 2d}}}",
+            f"{BLOCK}.features",
+            added,
+        ),
+        (
+            "entities: {shelf: [shop, item], customer: [customer_id]}",
+            f"{BLOCK}.entities.shelf",
+            f"names something twice: shop, item, shop, item; {added}",
+        ),
+    ]
 
 
 def test_from_another_folder_files_are_named_as_one_would_open_them_there(wrong):
@@ -535,6 +657,59 @@ def test_types_that_are_known_are_checked_across_views(tmp_path):
     ]
 
 
+def test_all_that_is_wrong_with_one_view_is_told_at_once(tmp_path):
+    files = {
+        "models/models.yml": """
+            models:
+              - name: orders
+                config:
+                  event_time: ordered_at
+                  contract: {enforced: true}
+                  meta:
+                    feature_view:
+                      entities: {customer: customer_id, shop: shop}
+                      features: [spent, spend, tags, discount]
+                      ttl: 1h
+                      lag: 2h
+                columns:
+                  - {name: customer_id, data_type: float}
+                  - {name: ordered_at, data_type: varchar}
+                  - {name: spent, data_type: integer}
+                  - {name: tags, data_type: "map(text, text)"}
+                  - name: discount
+                    data_type: integer
+                    config: {meta: {feature: {default: abc}}}
+              - name: refunds
+                config:
+                  event_time: ordered_at
+                  meta: {feature_view: {entities: [customer_id]}}
+              - name: returns
+                config:
+                  event_time: ordered_at
+                  meta: {feature_view: {entities: [customer_id], features: {a: b}}}
+        """,
+        **{f"models/{name}.sql": "" for name in ("orders", "refunds", "returns")},
+    }
+    project = write_project(tmp_path, files)
+    project.dbt("--quiet", "parse")
+    _, problems = check(project)
+    found = {(each["node"].rpartition(".")[2], each["key"].removeprefix(f"{BLOCK}.")) for each in problems}
+    assert found == {
+        ("orders", "entities.shop"),
+        ("orders", "features.spend"),
+        ("orders", "ttl"),
+        ("orders", "columns.customer_id.data_type"),
+        ("orders", "columns.ordered_at.data_type"),
+        ("orders", "columns.tags.data_type"),
+        ("orders", "columns.discount.config.meta.feature.default"),
+        ("refunds", "entities"),
+        ("refunds", "features"),
+        ("returns", "entities"),
+        ("returns", "features"),
+    }
+    assert len(problems) == len(found)
+
+
 # The warehouse
 
 
@@ -543,11 +718,15 @@ def run_in_duckdb(project, query) -> None:
     assert done.returncode == 0, done.stderr
 
 
+DOUBLE = """data_type: "{{ 'float64' if target.type == 'bigquery' else 'double precision' }}\""""
+
+
 def test_the_built_tables_are_looked_at_if_one_asks_for_it(example, tmp_path):
     project = own_copy(example, tmp_path / "project")
     deprecated = [each["message"] for each in check(project)[1]]
     assert [each["message"] for each in check(project, "--warehouse")[1]] == deprecated
     run_in_duckdb(project, "alter table airport_weather drop column visib")
+    run_in_duckdb(project, "alter table airport_weather alter precip type map(text, text) using null")
     run_in_duckdb(project, "alter table aircraft_history alter flights_7d type varchar")
     run_in_duckdb(project, "drop table carrier_delays_v1")
     assert check(project)[0] == 0
@@ -556,7 +735,8 @@ def test_the_built_tables_are_looked_at_if_one_asks_for_it(example, tmp_path):
     assert exit_code == 1
     assert placed(project, problems) == [
         ("models/features/aircraft_history.yml", "data_type: integer", "columns.flights_7d.data_type"),
-        ("models/features/airport_weather.yml", "feature_view:", f"{BLOCK}.features"),
+        ("models/features/airport_weather.yml", "feature_view:", f"{BLOCK}.features.visib"),
+        ("models/features/airport_weather.yml", DOUBLE, "columns.precip.data_type"),
         ("models/features/carrier_delays.yml", "- name: carrier_delays", ""),
     ]
     for problem, words in zip(
@@ -564,6 +744,7 @@ def test_the_built_tables_are_looked_at_if_one_asks_for_it(example, tmp_path):
         (
             "'integer' is expected, but 'VARCHAR' was built; run dbt build -s aircraft_history",
             "has no column 'visib'; it has airport, observed_at, wind_speed, precip, pressure",
+            "'MAP(VARCHAR, VARCHAR)' cannot be a feature",
             "run dbt build -s carrier_delays",
         ),
         strict=True,

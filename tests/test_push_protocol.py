@@ -15,7 +15,7 @@ from threading import Event
 
 import pytest
 
-from feature_sync.errors import ArtifactsChanged, OnlineStoreError
+from feature_sync.errors import ArtifactsChanged, OnlineStoreError, ViewsFailed
 from feature_sync.online.redis import OnlineStore
 from tests.support.meters import Meters, build_meters, minutes_ago
 from tests.support.projects import BuiltProject, copy_project
@@ -655,6 +655,24 @@ def test_a_view_that_fails_leaves_the_others_pushed_and_exits_with_an_error(mete
     assert "a schema in Redis cannot be read" in done.stderr
     assert meters.differences() == []
     assert meters.client.keys("meters:sourced_readings:{*") == []
+
+
+def test_all_views_that_fail_are_told_each_with_its_reason(meters):
+    meters.many(5)
+    broken = ["hourly_readings", "sourced_readings"]
+    for name in broken:
+        meters.client.hset(f"meters:{name}:schema", b"1234", b"no json")
+    done = meters.project.feature_sync("push", *broken, "latest_readings", "--redis-url", meters.redis_url)
+    assert done.returncode == 1
+    assert done.stdout.count("failed, see below") == 2
+    *reasons, summary = done.stderr.splitlines()
+    assert [line.split(": ")[:2] for line in reasons] == [["Error", name] for name in broken]
+    assert all("a schema in Redis cannot be read" in line for line in reasons)
+    assert summary == "Error: 2 feature views could not be pushed: hourly_readings, sourced_readings"
+    with pytest.raises(ViewsFailed, match="2 feature views") as raised:
+        list(meters.store.push([*reversed(broken), "latest_readings"]))
+    assert list(raised.value.failures) == broken
+    assert {type(each) for each in raised.value.failures.values()} == {OnlineStoreError}
 
 
 def test_views_can_be_left_out(meters):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 import click
 
 from feature_sync.cli.logs import FORMATS, start_logging
+from feature_sync.errors import DefinitionError
 
 if TYPE_CHECKING:
     from feature_sync.store import FeatureStore
@@ -107,12 +108,21 @@ def pass_feature_store(
 
     def with_store(*args: Any, **arguments: Any) -> None:
         with open_store({name: arguments.pop(name) for name in _names}) as store:
-            command(store, *args, **arguments)
+            try:
+                command(store, *args, **arguments)
+            except DefinitionError as wrong:
+                raise _with_line(wrong, store) from wrong
 
     decorated = update_wrapper(with_store, command)
     for name, variable, metavar, text in reversed(_OPTIONS):
         decorated = click.option(name, envvar=variable, metavar=metavar, help=text)(decorated)
     return decorated
+
+
+def _with_line(wrong: DefinitionError, store: FeatureStore) -> DefinitionError:
+    from feature_sync.dbt.lines import SourceLines
+
+    return SourceLines(store.project, store.manifest).told(wrong)
 
 
 def training_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:

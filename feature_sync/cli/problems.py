@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from feature_sync.cli.tables import print_json
+from feature_sync.dbt.lines import Place
 
 if TYPE_CHECKING:
     from feature_sync.check import Checked, Problem
@@ -26,8 +27,10 @@ def print_problems(checked: Checked, *, as_json: bool) -> None:
 
 
 def _line(problem: Problem) -> str:
-    place = problem.file if problem.line is None else f"{problem.file}:{problem.line}"
-    return ": ".join(part for part in (place, problem.severity, problem.node, problem.key, problem.message) if part)
+    place = Place(problem.file, problem.line)
+    return ": ".join(
+        part for part in (str(place), problem.severity, problem.node, problem.key, problem.message) if part
+    )
 
 
 def _count(number: int, what: str) -> str:

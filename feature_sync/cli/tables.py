@@ -92,13 +92,20 @@ def print_description(description: Description, *, as_json: bool) -> None:
 
 @contextmanager
 def printed_pushes(*, as_json: bool) -> Iterator[list[Pushed]]:
-    """Lend a list for what a push does with each view, and print it at the end, also when some of them failed."""
+    """Lend a list for what a push does with each view, and print it at the end, also when some of them failed.
+
+    Who gets the error of one view alone prints it; of several, each is printed here.
+    """
     done: list[Pushed] = []
     try:
         yield done
     finally:
+        done.sort(key=lambda each: each.feature_view)
         if as_json or any(each.failed is None for each in done):
-            print_pushed(sorted(done, key=lambda each: each.feature_view), as_json=as_json)
+            print_pushed(done, as_json=as_json)
+        failed = [each for each in done if each.failed is not None]
+        for each in failed if len(failed) > 1 else []:
+            click.echo(f"Error: {each.feature_view}: {each.failed}", err=True)
 
 
 def print_pushed(pushed: Sequence[Pushed], *, as_json: bool) -> None:

@@ -25,9 +25,14 @@ class Block:
         allowed: tuple[str, ...],
         mistakes: Mistakes,
         defaults: Block | None = None,
+        if_twice: str = "",
     ) -> None:
-        """Take a mapping; keys that are not allowed are noted as mistakes."""
+        """Take a mapping; keys that are not allowed are noted as mistakes.
+
+        `if_twice` says why a list may hold a name twice although nobody wrote it so.
+        """
         self.location = location
+        self._if_twice = if_twice
         self._defaults = defaults
         if not isinstance(values, Mapping):
             raise location.error(f"must be a mapping, not {values!r}")
@@ -75,7 +80,7 @@ class Block:
     def names(self, key: str) -> tuple[str, ...] | None:
         """Read a list of names, or one name alone; None where the key is absent."""
         value = self.values.get(key)
-        return None if value is None else name_list(value, self.at(key))
+        return None if value is None else name_list(value, self.at(key), self._if_twice)
 
     def named_names(self, key: str) -> dict[str, tuple[str, ...]]:
         """Read a mapping from names to a name or a list of names."""
@@ -86,17 +91,18 @@ class Block:
             raise self.at(key).error(f"must be a mapping, not {value!r}")
         mistakes = Mistakes()
         names = {
-            str(name): mistakes.attempt((), name_list, each, self.at(key).at(str(name))) for name, each in value.items()
+            str(name): mistakes.attempt((), name_list, each, self.at(key).at(str(name)), self._if_twice)
+            for name, each in value.items()
         }
         mistakes.check()
         return names
 
 
-def name_list(value: object, location: Location) -> tuple[str, ...]:
+def name_list(value: object, location: Location, if_twice: str = "") -> tuple[str, ...]:
     """Read a name or a list of different names."""
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not names or not all(isinstance(each, str) and each for each in names):
         raise location.error(f"must be a name or a list of names, not {value!r}")
     if len(set(names)) < len(names):
-        raise location.error(f"names something twice: {', '.join(names)}")
+        raise location.error(f"names something twice: {', '.join(names)}{if_twice}")
     return tuple(names)

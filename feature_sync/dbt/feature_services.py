@@ -61,10 +61,7 @@ class _ServiceReader:
         if node.type != "ml":
             mistakes.note(node.location.at("type").error(f"must be ml for a feature service, not {node.type!r}"))
         full_names = mistakes.attempt(False, block.flag, "full_names", default=False)
-        chosen = block.values.get("features")
-        if not isinstance(chosen, Mapping) or not chosen:
-            mistakes.note(block.at("features").error("is missing: map each feature view to a list of its features"))
-            chosen = {}
+        chosen = mistakes.attempt({}, _chosen, block)
         selections = [self._selection(str(name), value, block.at(f"features.{name}")) for name, value in chosen.items()]
         mistakes.check()
         for view in self._used.values():
@@ -92,7 +89,8 @@ class _ServiceReader:
         is_alias = isinstance(value, Mapping)
         values = value if is_alias else {"features": value}
         block = Block(values, at, allowed=SELECTION, mistakes=mistakes)
-        features = mistakes.attempt((), name_list, values.get("features"), at.at("features") if is_alias else at)
+        listed = at.at("features") if is_alias else at
+        features = mistakes.attempt((), name_list, values.get("features"), listed)
         keys = mistakes.attempt(None, block.named_names, "keys")
         view = mistakes.attempt(None, self._view, block, name)
         if view is None:
@@ -100,7 +98,8 @@ class _ServiceReader:
         known = [feature.name for feature in view.features]
         for feature in features:
             if feature not in known:
-                mistakes.note(at.error(f"{view.reference} has no feature {feature!r}{did_you_mean(feature, known)}"))
+                unknown = f"{view.reference} has no feature {feature!r}{did_you_mean(feature, known)}"
+                mistakes.note(listed.at(feature).error(unknown))
         alias = name if is_alias and block.text("view") not in (None, name) else view.name
         spine_keys = mistakes.attempt((), _spine_keys, view, keys or {}, at)
         return Selection(view=view, alias=alias, features=features, spine_keys=spine_keys)
@@ -131,6 +130,16 @@ class _ServiceReader:
     def _warn_of_deprecation(self, view: FeatureView, at: Location) -> None:
         if said := deprecation(view, self._views.values(), today=datetime.now(UTC)):
             self._warnings.append(at.warning(said))
+
+
+def _chosen(block: Block) -> Mapping[Any, Any]:
+    """Read what a service takes from each view."""
+    chosen, at = block.values.get("features"), block.at("features")
+    if not chosen:
+        raise at.error("is missing: map each feature view to a list of its features")
+    if not isinstance(chosen, Mapping):
+        raise at.error(f"must map each feature view to a list of its features, not be {chosen!r}")
+    return chosen
 
 
 def _listed(views: Iterable[FeatureView]) -> str:

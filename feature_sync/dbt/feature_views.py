@@ -23,18 +23,29 @@ _TIMES = ("created_timestamp", "known_at", "valid_from", "valid_to")
 _UNDATED = {"ttl": "its facts have no age", "lag": "its facts have no age", "known_at": "it keeps no history"}
 _WITHOUT_AGE = (History.TIMELESS, History.LATEST_ONLY)
 _ENFORCING = ("duckdb", "postgres")
+DOUBLED = "dbt adds a version's list to the model's: write it at the versions only"
 _SNAPSHOT_COLUMNS = ("dbt_valid_from", "dbt_valid_to", "dbt_is_deleted")
 
 
-def read_feature_view(node: Node, types: dict[str, str], *, adapter: str | None = None) -> FeatureView:
-    """Read one node; `types` are its columns' types in the catalog, empty if unknown.
+def read_feature_view(
+    node: Node, types: dict[str, str], mistakes: Mistakes, *, adapter: str | None = None
+) -> FeatureView | None:
+    """Read one node, and note all mistakes that do not follow from each other; None where keys or times are unknown.
 
-    Raises:
-        DefinitionError: The block is misspelt, contradicts itself, or names columns that the model lacks. All mistakes
-            that do not follow from each other are told together.
+    `types` are its columns' types in the catalog, empty if unknown.
     """
-    mistakes = Mistakes()
     block = _block(node, mistakes)
+    view = _without_features(block, node, types, mistakes)
+    features = _features(view, block, node, mistakes)
+    if view is None:
+        return None
+    view = replace(view, features=features)
+    mistakes.note(*view.mistakes())
+    return replace(view, is_unique=_is_unique(view, node, adapter), is_indexed=_is_indexed(view, node))
+
+
+def _without_features(block: Block, node: Node, types: dict[str, str], mistakes: Mistakes) -> FeatureView | None:
+    """Read all but the features."""
     history = mistakes.attempt(None, _history, block, node)
     named = {key: mistakes.attempt(None, block.text, key) for key in _TIMES}
     times = None if history is None else mistakes.attempt(None, _times, named, node, history)
@@ -44,7 +55,7 @@ def read_feature_view(node: Node, types: dict[str, str], *, adapter: str | None 
     timezone = mistakes.attempt("UTC", _timezone, block)
     online = mistakes.attempt(True, block.flag, "online", default=True)
     if history is None or times is None or entities is None:
-        raise mistakes.first
+        return None
     has_age = history not in _WITHOUT_AGE
     view = FeatureView(
         name=node.name or "",
@@ -62,10 +73,6 @@ def read_feature_view(node: Node, types: dict[str, str], *, adapter: str | None 
         online=online,
     )
     _note_contradictions(view, block, mistakes)
-    view = replace(view, is_unique=_is_unique(view, node, adapter), is_indexed=_is_indexed(view, node))
-    view = replace(view, features=_features(view, block, node, mistakes))
-    mistakes.note(*view.mistakes())
-    mistakes.check()
     return view
 
 
@@ -77,8 +84,8 @@ def _block(node: Node, mistakes: Mistakes) -> Block:
     defaults = mistakes.attempt(
         None, Block, values, at.at("feature_view_defaults"), allowed=DEFAULTS, mistakes=mistakes
     )
-    own = meta["feature_view"]
-    return Block(own, at.at("feature_view"), allowed=SETTINGS, mistakes=mistakes, defaults=defaults)
+    own, if_twice = meta["feature_view"], "" if node.version is None else f"; {DOUBLED}"
+    return Block(own, at.at("feature_view"), allowed=SETTINGS, mistakes=mistakes, defaults=defaults, if_twice=if_twice)
 
 
 def _history(block: Block, node: Node) -> History:
@@ -150,7 +157,8 @@ def _entities(block: Block) -> tuple[Entity, ...]:
     return entities
 
 
-def _features(view: FeatureView, block: Block, node: Node, mistakes: Mistakes) -> tuple[Feature, ...]:
+def _features(view: FeatureView | None, block: Block, node: Node, mistakes: Mistakes) -> tuple[Feature, ...]:
+    """Read the features; without the view it is unknown which columns are keys and times."""
     metas = {name: column.meta.get("feature") for name, column in (node.columns or {}).items()}
     defaults = {
         name: mistakes.attempt(None, _default, name, meta, node.location, mistakes) for name, meta in metas.items()
@@ -159,28 +167,29 @@ def _features(view: FeatureView, block: Block, node: Node, mistakes: Mistakes) -
     names = mistakes.attempt((), _feature_names, view, block, node, left_out)
     for name in names:
         if name in left_out:
-            mistakes.note(block.at("features").error(f"lists {name!r}, whose column says feature: false"))
-        if name in {*view.join_keys, *view.times}:
-            mistakes.note(block.at("features").error(f"lists {name!r}, which is a key or a time of the view"))
+            mistakes.note(block.at(f"features.{name}").error(f"lists {name!r}, whose column says feature: false"))
+        if view is not None and name in {*view.join_keys, *view.times}:
+            mistakes.note(block.at(f"features.{name}").error(f"lists {name!r}, which is a key or a time of the view"))
     return tuple(Feature(name=name, default=defaults.get(name)) for name in names)
 
 
-def _feature_names(view: FeatureView, block: Block, node: Node, left_out: Collection[str]) -> tuple[str, ...]:
+def _feature_names(view: FeatureView | None, block: Block, node: Node, left_out: Collection[str]) -> tuple[str, ...]:
     """Name the features as listed, or else all columns of a contract that are not taken."""
     names = block.names("features")
     if names is not None:
         return names
-    taken = {*view.join_keys, *view.times, *left_out}
-    columns = node.columns or {}
+    free: list[str] = []
+    if view is not None:
+        taken = {*view.join_keys, *view.times, *left_out}
+        free = [name for name in node.columns or {} if name not in taken]
     if not node.has_contract:
         raise block.at("features").error(
             "is missing, and no contract is enforced; list the columns that models may see: "
-            f"features: [{', '.join(name for name in columns if name not in taken) or '...'}]"
+            f"features: [{', '.join(free) or '...'}]"
         )
-    names = tuple(name for name in view.relation.columns if name not in taken)
-    if not names:
+    if view is not None and not free:
         raise block.at("features").error("is empty: the view has no column but keys and times")
-    return names
+    return tuple(free)
 
 
 def _is_unique(view: FeatureView, node: Node, adapter: str | None) -> bool:

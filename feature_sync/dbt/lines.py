@@ -1,20 +1,22 @@
-"""Finds the lines of a project's YAML at which definitions stand; dbt's artifacts name files and keys, but no lines."""
+"""Finds the lines of a project at which definitions stand; dbt's artifacts name files and keys, but no lines."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 
 import yaml
 
 from feature_sync.dbt.manifest import Manifest, Node
 from feature_sync.dbt.project import Project
-from feature_sync.errors import Location
+from feature_sync.errors import DefinitionError, Location
 
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SECTIONS = {"model": "models", "seed": "seeds", "snapshot": "snapshots", "exposure": "exposures"}
-_CONFIG, _VIEW, _DEFAULTS = "config.", "feature_view.", "feature_view_defaults."
+_CONFIG, _META, _VIEW, _DEFAULTS = "config.", "config.meta.", "feature_view.", "feature_view_defaults."
 _BLOCK_DEPTH = 3  # config, meta, and one of our blocks
 
 
@@ -24,6 +26,9 @@ class Place:
 
     file: str
     line: int | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class _Found:
 
 
 class SourceLines:
-    """Where the definitions of a project stand, in its own YAML, that of its packages, and `dbt_project.yml`."""
+    """Where definitions stand: in the YAML of a project or its packages, in `dbt_project.yml`, or in a model's SQL."""
 
     def __init__(self, project: Project, manifest: Manifest) -> None:
         self._project = project
@@ -44,36 +49,73 @@ class SourceLines:
 
     def place(self, location: Location) -> Place:
         """Find the deepest key on the way to a location that a file holds; never fails, at worst there is no line."""
-        file = self._file(location)
+        file = self._file(location.file, location.node)
         if file is None:
             return Place(location.file)
+        if in_sql := self._in_sql(location, file):
+            return in_sql
         at_node, in_project = self._in_node(self._document(file), location), self._in_project(location)
         if in_project.depth > at_node.depth:
             return Place(_shown(self._project_file), in_project.line)
         return Place(_shown(file), at_node.line)
 
+    def told(self, error: DefinitionError) -> DefinitionError:
+        """Say of a mistake at which line it stands, and how many more `check` would tell."""
+        others = {self._said(each) for each in error.others} - {self._said(error)}
+        more = f"; and {len(others)} more: feature-sync check" if others else ""
+        return replace(error.location, file=str(self.place(error.location))).error(f"{error.message}{more}")
+
+    def doubled_lists(self, location: Location) -> list[Location]:
+        """Find the lists below a location that stand at a version and at its model: dbt adds the one to the other."""
+        file, path = self._file(location.file, location.node), location.key.split(".")
+        model, version = self._node(None if file is None else self._document(file), location.node)
+        return list(_doubled(reduce(_value, path, model), reduce(_value, path, version), location))
+
+    def _said(self, error: DefinitionError) -> tuple[Place, str, str, str]:
+        """Tell mistakes apart; what one line does to many nodes is one."""
+        at, place = error.location, self.place(error.location)
+        return place, "" if place.line is not None else at.node, at.key, error.message
+
     @property
     def _project_file(self) -> Path:
         return self._project.directory / "dbt_project.yml"
 
-    def _file(self, location: Location) -> Path | None:
-        """Find a file whose name is relative to the project, or to the package that defines the node."""
-        package = [*location.node.split("."), "", ""][1]
+    def _file(self, name: str, node: str) -> Path | None:
+        """Find a file whose name is relative to the project, or to the package that defines a node."""
+        package = [*node.split("."), "", ""][1]
         is_own = package in ("", self._project.name)
         folder = self._project.directory if is_own else self._project.packages_path / package
-        return folder / location.file if (folder / location.file).is_file() else None
+        return folder / name if (folder / name).is_file() else None
 
-    def _in_node(self, document: yaml.Node | None, location: Location) -> _Found:
-        """Follow a location's keys below its node; those of a version win over those of all versions."""
-        kind, _, name = [*location.node.split(".", 2), "", ""][:3]
+    def _in_sql(self, location: Location, yaml_file: Path) -> Place | None:
+        """Find the `config(` of a model's SQL if it says what neither the YAML nor `dbt_project.yml` does."""
+        node = self._manifest.node(location.node) or Node()
+        file = self._file(node.original_file_path or "", location.node)
+        if file is None or file.suffix != ".sql" or not location.key.startswith(_CONFIG):
+            return None
+        block = location.key.split(".")[: _BLOCK_DEPTH if location.key.startswith(_META) else _BLOCK_DEPTH - 1]
+        at = replace(location, key=".".join(block))
+        if self._in_node(self._document(yaml_file), at).depth >= len(block) or self._in_project(at).depth:
+            return None
+        text = file.read_text(errors="replace")
+        call = re.search(rf"\{{\{{-?\s*config\s*\((?=.*\b{re.escape(block[-1])}\b['\"]?\s*[=:])", text, re.DOTALL)
+        return None if call is None else Place(_shown(file), text.count("\n", 0, call.end()) + 1)
+
+    def _node(self, document: yaml.Node | None, unique_id: str) -> tuple[yaml.Node | None, yaml.Node | None]:
+        """Find a node, and its version where it has one."""
+        kind, _, name = [*unique_id.split(".", 2), "", ""][:3]
         section = _value(document, _SECTIONS.get(kind, ""))
         model, _, version = name.rpartition(".v")
         node = _item(section, "name", name) or _item(section, "name", model)
+        return node, _item(_value(node, "versions"), "v", version)
+
+    def _in_node(self, document: yaml.Node | None, location: Location) -> _Found:
+        """Follow a location's keys below its node; those of a version win over those of all versions."""
+        node, version = self._node(document, location.node)
         if node is None:
             return _Found()
         everywhere = _follow(node, location.key, _Found(line=_line(node)))
-        one = _item(_value(node, "versions"), "v", version)
-        own = _Found() if one is None else _follow(one, location.key, _Found(line=_line(one)))
+        own = _Found() if version is None else _follow(version, location.key, _Found(line=_line(version)))
         return own if own.depth and own.depth >= everywhere.depth else everywhere
 
     def _in_project(self, location: Location) -> _Found:
@@ -114,8 +156,16 @@ def _follow(node: yaml.Node | None, path: str, so_far: _Found) -> _Found:
     return max(ways, key=lambda each: each.depth)
 
 
+def _doubled(everywhere: yaml.Node | None, own: yaml.Node | None, location: Location) -> Iterator[Location]:
+    if isinstance(own, yaml.SequenceNode) and everywhere is not None:
+        yield location
+    elif isinstance(own, yaml.MappingNode):
+        for key, value, _ in _entries(own):
+            yield from _doubled(_value(everywhere, key), value, location.at(key))
+
+
 def _entries(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node, int]]:
-    """The keys of a mapping, and the names in a list of mappings that have one; each with its value and its line."""
+    """The keys of a mapping, or the texts and names in a list; each with its value and its line."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value == "<<":
@@ -125,7 +175,7 @@ def _entries(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node, int]]:
                 yield str(key.value), value, _line(key)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            name = _value(item, "name") if isinstance(item, yaml.MappingNode) else None
+            name = _value(item, "name") if isinstance(item, yaml.MappingNode) else item
             if isinstance(name, yaml.ScalarNode):
                 yield str(name.value), item, _line(item)
 

@@ -15,6 +15,7 @@ from feature_sync.value_types import as_utc
 
 _SCHEMAS = ("manifest/v12.json",)
 _BUILD = "run dbt build"
+_BUILD_AGAIN = f"{_BUILD} again"
 Text = str | None
 Decoded = TypeVar("Decoded")
 
@@ -293,7 +294,7 @@ def read_catalog(path: Path, manifest: Manifest) -> dict[str, dict[str, str]]:
     """
     if not path.exists():
         return {}
-    content = _decode(_read(path), CatalogFile, path)
+    content = decode_artifact(path, CatalogFile, cure="run dbt docs generate again, or delete it")
     generated_at = (content.metadata and content.metadata.generated_at) or ""
     if generated_at < (manifest.metadata.generated_at or ""):
         return {}
@@ -312,19 +313,19 @@ def _read(path: Path) -> bytes:
         raise ProjectError(f"{path} cannot be read: {unreadable.strerror}") from unreadable
 
 
-def decode_artifact(path: Path, kind: type[Decoded]) -> Decoded:
-    """Read one of dbt's JSON files as a struct.
+def decode_artifact(path: Path, kind: type[Decoded], *, cure: str = _BUILD_AGAIN) -> Decoded:
+    """Read one of dbt's JSON files as a struct; the cure says how to get a good one.
 
     Raises:
         ProjectError: The file is missing, cut off, or of another shape.
     """
-    return _decode(_read(path), kind, path)
+    return _decode(_read(path), kind, path, cure=cure)
 
 
-def _decode(content: bytes, kind: type[Decoded], path: Path) -> Decoded:
+def _decode(content: bytes, kind: type[Decoded], path: Path, *, cure: str = _BUILD_AGAIN) -> Decoded:
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as unexpected:
-        raise ProjectError(f"{path} is not what dbt writes: {unexpected}; {_BUILD} again") from unexpected
+        raise ProjectError(f"{path} is not what dbt writes: {unexpected}; {cure}") from unexpected
     except msgspec.DecodeError as broken:
-        raise ProjectError(f"{path} is cut off or no JSON ({broken}); {_BUILD} again") from broken
+        raise ProjectError(f"{path} is cut off or no JSON ({broken}); {cure}") from broken

@@ -17,10 +17,12 @@ from feature_sync.errors import DefinitionError, DefinitionWarning, Mistakes
 class Reading:
     """What of a manifest could be read, what could not and why, and how much there is of both.
 
-    Where there are errors, services lack what they take from views that could not be read.
+    Where there are errors, services lack what they take from views that are wrong. `wrong_views` are those, as far as
+    they could be read.
     """
 
     registry: Registry
+    wrong_views: tuple[FeatureView, ...]
     errors: tuple[DefinitionError, ...]
     warnings: tuple[DefinitionWarning, ...]
     feature_views: int
@@ -31,11 +33,13 @@ def read_registry(manifest: Manifest, *, project: str, catalog: Path) -> Registr
     """Read all feature views and feature services.
 
     Raises:
-        DefinitionError: A definition is wrong; the error names its file, node and YAML key.
+        DefinitionError: Definitions are wrong: the first, which names its file, node and YAML key; the rest are its
+            `others`.
     """
     reading = read_definitions(manifest, project=project, catalog=catalog)
-    for error in reading.errors:
-        raise error
+    mistakes = Mistakes()
+    mistakes.found.extend(reading.errors)
+    mistakes.check()
     return reading.registry
 
 
@@ -50,6 +54,7 @@ def read_definitions(manifest: Manifest, *, project: str, catalog: Path) -> Read
             feature_views=dict(sorted(views.items())),
             feature_services=dict(sorted(services.items())),
         ),
+        wrong_views=tuple(reader.wrong_views),
         errors=tuple(reader.mistakes.found),
         warnings=tuple(reader.warnings),
         feature_views=reader.seen["feature views"],
@@ -64,7 +69,8 @@ class _Reader:
         self._manifest = manifest
         self.mistakes = Mistakes()
         self.warnings: list[DefinitionWarning] = []
-        self.wrong_views: list[str] = []
+        self.wrong_views: list[FeatureView] = []
+        self._wrong_references: list[str] = []
         self.seen = Counter[str]()
 
     def views(self, catalog: Path) -> dict[str, FeatureView]:
@@ -77,9 +83,12 @@ class _Reader:
             if types is None and not node.has_contract:
                 types = read_catalog(catalog, self._manifest)
             known = (types or {}).get(node.unique_id or "", {})
-            view = self.mistakes.attempt(None, read_feature_view, node, known, adapter=adapter)
-            if view is None:
-                self.wrong_views.append(node.reference)
+            mistakes = Mistakes()
+            view = read_feature_view(node, known, mistakes, adapter=adapter)
+            self.mistakes.note(*mistakes.found)
+            if view is None or mistakes.found:
+                self._wrong_references.append(node.reference)
+                self.wrong_views += [] if view is None else [view]
             elif other := views.get(view.reference):
                 text = f"{other.relation.location.node} is also a feature view called {view.reference}"
                 self.mistakes.note(node.location.error(text))
@@ -95,7 +104,7 @@ class _Reader:
                 self.seen["feature services"] += 1
                 warnings: list[DefinitionWarning] = []
                 service = self.mistakes.attempt(
-                    None, read_feature_service, node, views, warnings, wrong_views=self.wrong_views
+                    None, read_feature_service, node, views, warnings, wrong_views=self._wrong_references
                 )
                 self.warnings += warnings
                 if service is not None:

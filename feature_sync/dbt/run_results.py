@@ -99,7 +99,8 @@ class Gate:
         self._args = content.args or {}
         self._results = {each.unique_id: each for each in content.results or []}
         sources = path.with_name("sources.json")
-        freshness = decode_artifact(sources, RunResults) if sources.exists() else RunResults()
+        cure = "run dbt source freshness again, or delete it"
+        freshness = decode_artifact(sources, RunResults, cure=cure) if sources.exists() else RunResults()
         self._stale = {each.unique_id or "" for each in freshness.results or [] if each.status in _STALE}
 
     def check_unchanged(self) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 from feature_sync.definitions.relation import Relation
 from feature_sync.errors import DefinitionError, Location, Mistakes, UnknownName
 
+_TIMES = ("event_timestamp", "created_timestamp", "known_at", "valid_to", "is_deleted")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
@@ -84,7 +86,7 @@ class FeatureView:
     @property
     def times(self) -> tuple[str, ...]:
         """The columns that carry a time or a mark of this view's history."""
-        columns = (self.event_timestamp, self.created_timestamp, self.known_at, self.valid_to, self.is_deleted)
+        columns = (getattr(self, name) for name in _TIMES)
         return tuple(dict.fromkeys(column for column in columns if column is not None))
 
     def feature(self, name: str) -> Feature:
@@ -105,6 +107,17 @@ class FeatureView:
             DefinitionError: The table lacks a column that the definition uses.
         """
         return replace(self, relation=self.relation.with_types(types)).checked()
+
+    def known_part(self) -> FeatureView:
+        """Leave out what the table lacks, so that the rest can be looked at."""
+        known = self.relation.columns
+        unknown: dict[str, Any] = dict.fromkeys(name for name in _TIMES if getattr(self, name) not in known)
+        return replace(
+            self,
+            entities=tuple(each for each in self.entities if all(key in known for key in each.join_keys)),
+            features=tuple(each for each in self.features if each.name in known),
+            **unknown,
+        )
 
     def checked(self) -> FeatureView:
         """Check everything that needs the columns and their types; what is not known yet is not held against it.
@@ -139,7 +152,7 @@ class FeatureView:
             for name in entity.join_keys:
                 yield settings.at(f"entities.{entity.name}"), name
         for feature in self.features:
-            yield settings.at("features"), feature.name
+            yield settings.at(f"features.{feature.name}"), feature.name
         is_snapshot = self.history is History.SNAPSHOT
         times = {
             settings.at("valid_from") if is_snapshot else self.relation.location.at("config.event_time"): (

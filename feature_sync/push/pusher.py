@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Event
 
 from feature_sync.dbt.run_results import Gate
 from feature_sync.definitions import FeatureView, Period
-from feature_sync.errors import ArtifactsChanged, FeatureSyncError
+from feature_sync.errors import ArtifactsChanged, FeatureSyncError, ViewsFailed
 from feature_sync.push.report import Pushed
 from feature_sync.push.view_push import Setting, ViewPush
 from feature_sync.push_state import create_states
@@ -32,7 +32,8 @@ class Pusher:
         Raises:
             DefinitionError: A view does not fit its table.
             ArtifactsChanged: dbt wrote its artifacts anew; the views of which nothing was yielded are not pushed.
-            FeatureSyncError: Views failed; one failure is raised when all others have ended.
+            ViewsFailed: Several views failed; this is raised when all have ended.
+            FeatureSyncError: One view failed; its own error is raised when all have ended.
         """
         reasons = {view.reference: self._gate and self._gate.reason_to_hold(view) for view in views}
         yield from (Pushed(feature_view=name, held_back=reason) for name, reason in reasons.items() if reason)
@@ -43,21 +44,26 @@ class Pusher:
         with ThreadPoolExecutor(self._threads, thread_name_prefix="push") as pool:
             pushes = [ViewPush(query, self._setting, check=check, stopped=stop.is_set) for query in queries]
             running = {pool.submit(each.preview if dry_run else each.push): each for each in pushes}
-            failures: list[FeatureSyncError] = []
+            failures: dict[str, FeatureSyncError] = {}
+            unsent: dict[str, ArtifactsChanged] = {}
             try:
                 for future in as_completed(running):
+                    name = running[future].reference
                     try:
                         yield future.result()
                     except ArtifactsChanged as changed:
-                        failures.append(changed)
+                        unsent[name] = changed
                     except FeatureSyncError as failure:
-                        failures.insert(0, failure)
-                        yield Pushed(feature_view=running[future].reference, failed=str(failure))
+                        failures[name] = failure
+                        yield Pushed(feature_view=name, failed=str(failure))
             finally:
                 stop.set()
                 pool.shutdown(cancel_futures=True)
         if failures:
-            raise failures[0]
+            yield from (Pushed(feature_view=name, failed=str(changed)) for name, changed in unsent.items())
+            raise _joined({**failures, **unsent})
+        if unsent:
+            raise next(iter(unsent.values()))
 
     def _prepare(self, views: Collection[FeatureView]) -> list[ViewQuery]:
         """Ask for types that the project does not declare, and make the place of the states."""
@@ -71,3 +77,9 @@ class Pusher:
             if not self._setting.options.dry_run:
                 create_states(statements, PushTables(self._setting.options.schema))
         return queries
+
+
+def _joined(failures: Mapping[str, FeatureSyncError]) -> FeatureSyncError:
+    """Make one error of those of several views."""
+    ordered = dict(sorted(failures.items()))
+    return ViewsFailed(ordered) if len(ordered) > 1 else next(iter(ordered.values()))

@@ -24,28 +24,38 @@ class ViewQuery:
     """One feature view as expressions; every moment in them is a naive timestamp in UTC."""
 
     def __init__(
-        self, view: FeatureView, *, adapter: str, dialect: str | None = None, asked: Period | None = None
+        self,
+        view: FeatureView,
+        *,
+        adapter: str,
+        dialect: str | None = None,
+        asked: Period | None = None,
+        mistakes: Mistakes | None = None,
     ) -> None:
         """Read the types of all columns in use.
 
         `adapter` is the warehouse, whose words the definitions use; `dialect` the one that the query is for, if
         another. Rows that cannot answer any moment `asked` are left out by bounds on the event timestamp as it is
-        stored, so that the warehouse need not read them.
+        stored, so that the warehouse need not read them. With `mistakes`, wrong types are noted there; of what they
+        touch no query can be made.
 
         Raises:
-            DefinitionError: A type cannot be a key or a feature, or a default does not have its feature's type.
+            DefinitionError: A type cannot be a key, a time or a feature, or a default does not have its feature's type.
         """
         self.view = view
         self.adapter = adapter
         self.dialect = dialect_named(dialect or adapter)
         self._asked = asked or Period()
         columns, relation = view.relation.columns, view.relation
-        mistakes = Mistakes()
+        found = Mistakes() if mistakes is None else mistakes
         self.key_types = {
-            key: mistakes.attempt(_UNKNOWN, key_type, columns[key], relation, dialect=adapter) for key in view.join_keys
+            key: found.attempt(_UNKNOWN, key_type, columns[key], relation, dialect=adapter) for key in view.join_keys
         }
-        self.feature_types = {each.name: mistakes.attempt(_UNKNOWN, self._feature_type, each) for each in view.features}
-        mistakes.check()
+        self.feature_types = {each.name: found.attempt(_UNKNOWN, self._feature_type, each) for each in view.features}
+        for name in filter(None, (view.event_timestamp, view.valid_to, view.known_at, view.created_timestamp)):
+            found.attempt(None, self._time, name)
+        if mistakes is None:
+            found.check()
         self._taken = {*columns, *(key for key in view.join_keys)}
         self.event_timestamp_name = self.own_name("_event_timestamp")
         self.available_at_name = self.own_name("_available_at")
@@ -54,17 +64,6 @@ class ViewQuery:
         self.known_at_name = self.own_name("_known_at")
         self.newness_name = self.own_name("_newness")
         self.row_hash_name = self.own_name("_row_hash")
-
-    def check_times(self) -> None:
-        """Check that the columns of time are times, which a query would find out only when it is made.
-
-        Raises:
-            DefinitionError: One is not.
-        """
-        view, mistakes = self.view, Mistakes()
-        for name in filter(None, (view.event_timestamp, view.valid_to, view.known_at, view.created_timestamp)):
-            mistakes.attempt(None, self._time, name)
-        mistakes.check()
 
     def _feature_type(self, feature: Feature) -> ValueType:
         relation = self.view.relation
@@ -303,7 +302,8 @@ def check_entity_types(queries: Iterable[ViewQuery]) -> None:
     for query in queries:
         for entity in query.view.entities:
             for place, key in enumerate(entity.join_keys):
-                kind = query.key_types[key]
+                if (kind := query.key_types[key]) is _UNKNOWN:
+                    continue
                 other, other_key, other_kind = first.setdefault((entity.name, place), (query.view, key, kind))
                 if kind.kind != other_kind.kind:
                     at = query.view.relation.location.at(f"config.meta.feature_view.entities.{entity.name}")
