@@ -46,8 +46,6 @@ _STARTS = {
     "earliest",
 }  # fmt: skip
 
-NO_TIME = len(_HAPPENED)
-
 VALIDITY = (("valid_from", "valid_to"), ("dbt_valid_from", "dbt_valid_to"), ("effective_from", "effective_to"))
 """What the two columns are called by which a row says from when until when it holds."""
 IS_DELETED = "dbt_is_deleted"
