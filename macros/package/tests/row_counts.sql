@@ -4,7 +4,6 @@
 select
     '{{ relation.schema }}.{{ relation.identifier }}' as name,
     count(*) as number_of_rows,
-    '{{ invocation_id }}' as invocation_id,
     {{ adapter.dispatch('now', 'feature_sync')() }} as counted_at
 from {{ relation }}
 having {{ 'false' if flags.EMPTY or invocation_args_dict.get('sample') else 'true' }}
