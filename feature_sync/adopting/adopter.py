@@ -79,8 +79,7 @@ class Adopter:
             place = self._place(node)
             try:
                 _check_kind(node)
-                file = self._file(node, place)
-                entry = self._entry(file, place)
+                file, entry = self._described(node, place)
                 if is_feature_view(node) or _is_adopted(entry):
                     adoption.already[place.name] = file
                     continue
@@ -155,15 +154,18 @@ class Adopter:
         version = str(node.version) if node.version is not None and len(siblings) > 1 else None
         return Place(section=section, name=node.name or "", version=version)
 
-    def _file(self, node: Node, place: Place) -> str:
-        """The YAML file that describes a node, be it newer than the manifest; or else the one beside it that would.
+    def _described(self, node: Node, place: Place) -> tuple[str, dict[str, Any]]:
+        """The YAML file that describes a node, be it newer than the manifest, and what it says; or the one that would.
 
         A second entry of one name would make a project that dbt refuses.
         """
         known = self._known_file(node)
-        if not self._is_own(node) or self._entry(known, place):
-            return known
-        return next((file for file in self._files_that_say(place.name) if self._entry(file, place)), known)
+        entry = self._entry(known, place)
+        if self._is_own(node) and not entry:
+            for file in self._files_that_say(place.name):
+                if entry := self._entry(file, place):
+                    return file, entry
+        return known, entry
 
     def _is_own(self, node: Node) -> bool:
         return node.package_name in (None, self._manifest.metadata.project_name)
@@ -182,7 +184,7 @@ class Adopter:
         return str(path if self._is_own(node) else PurePosixPath(packages, node.package_name or "", path))
 
     def _entry(self, file: str, place: Place) -> dict[str, Any]:
-        """Read what the YAML says already, be it newer than the manifest."""
+        """Read what the YAML says already."""
         path = self._project.directory / file
         return read_entry(read_text(path), place, file=file) if path.exists() else {}
 
