@@ -186,7 +186,7 @@ class FeatureStore:
 
     def init(
         self,
-        models: Sequence[str],
+        models: Iterable[str],
         *,
         entities: Mapping[str, tuple[str, ...]] | None = None,
         event_time: str | None = None,
@@ -217,17 +217,17 @@ class FeatureStore:
                 statements=statements,
                 before_scan=before_scan,
             )
-            adoption = adopter.propose(models, Asked(entities=entities or {}, event_time=event_time))
+            adoption = adopter.propose(_listed(models), Asked(entities=entities or {}, event_time=event_time))
         if write:
             adopter.write(adoption)
         return adoption
 
     def push(
         self,
-        names: Sequence[str] = (),
+        names: Iterable[str] = (),
         *,
-        select: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        select: Iterable[str] = (),
+        exclude: Iterable[str] = (),
         as_of: str | datetime | None = None,
         gate: bool = True,
         prune: bool = False,
@@ -247,6 +247,7 @@ class FeatureStore:
         from feature_sync.push import Pusher
 
         done: set[str] = set()
+        names, select, exclude = _listed(names), _listed(select), _listed(exclude)  # a second try asks once more
         for last_try in (False, False, True):
             views = [each for each in self._online_views(names, select, exclude) if each.reference not in done]
             views = self._proven(views) if gate else views
@@ -299,10 +300,10 @@ class FeatureStore:
 
     def verify(
         self,
-        names: Sequence[str] = (),
+        names: Iterable[str] = (),
         *,
-        select: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        select: Iterable[str] = (),
+        exclude: Iterable[str] = (),
         as_of: str | datetime | None = None,
         sample: int | None = None,
         redact: bool = False,
@@ -327,9 +328,10 @@ class FeatureStore:
             redact=redact,
             progress=progress,
         )
-        yield from Verifier(setting).verify(self._online_views(names, select, exclude))
+        views = self._online_views(_listed(names), _listed(select), _listed(exclude))
+        yield from Verifier(setting).verify(views)
 
-    def status(self, names: Sequence[str] = ()) -> list[ViewStatus]:
+    def status(self, names: Iterable[str] = ()) -> list[ViewStatus]:
         """Tell what is known of the pushes of the views named, or of all that are online or were pushed once.
 
         Raises:
@@ -337,6 +339,7 @@ class FeatureStore:
         """
         from feature_sync.status import Places, read_statuses
 
+        names = _listed(names)
         views, online = self._online_views(names, (), ()), self._open_online(may_create=False)
         places = Places(
             open_warehouse=self._open_warehouse, online=online, prefix=self.key_prefix, schema=self.state_schema
@@ -379,7 +382,7 @@ class FeatureStore:
         return self.get_online_features(name, [keys], as_of=as_of)[0]
 
     def get_online_features(
-        self, name: str, entity_rows: Sequence[Mapping[str, Any]], *, as_of: str | datetime | None = None
+        self, name: str, entity_rows: Iterable[Mapping[str, Any]], *, as_of: str | datetime | None = None
     ) -> list[FeatureVector]:
         """Read the values of a feature service (or of one view) for many sets of keys, in their order.
 
@@ -391,7 +394,7 @@ class FeatureStore:
         service = self._warn_of(self.registry.service_or_view(name))
         if self._reader is None:
             self._reader = Reader(self._open_online(), prefix=self.key_prefix)
-        return self._reader.read(service, entity_rows, as_of=self._clock(as_of))
+        return self._reader.read(service, list(entity_rows), as_of=self._clock(as_of))
 
     def get_training_set(
         self,
@@ -434,7 +437,7 @@ class FeatureStore:
             RequestError: Both or neither are given, or a feature is not written as `view:feature`.
             UnknownName: The project does not define it.
         """
-        chosen = list(features)
+        chosen = _listed(features)
         if (name is None) == (not chosen):
             raise RequestError("name a feature service, or features as --features view:feature,..., and not both")
         if name is not None:
@@ -509,3 +512,8 @@ class FeatureStore:
         if self.target.adapter == "duckdb":
             return self.embedded_server.start()
         raise RequestError("say where Redis is with --redis-url or FEATURE_SYNC_REDIS_URL")
+
+
+def _listed(names: Iterable[str]) -> list[str]:
+    """Read names once, whatever holds them; a lone text is one name, not its letters."""
+    return [names] if isinstance(names, str) else list(names)

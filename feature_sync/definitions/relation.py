@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from feature_sync.errors import Location
@@ -39,6 +39,10 @@ class Relation:
     is_table: bool = False
     event_time: str | None = None
 
+    def declaring(self, names: Iterable[str]) -> Relation:
+        """Declare columns that are asked for by these names, so that `with_types` finds them whatever their case."""
+        return replace(self, columns={**{name: Column(name=name) for name in names}, **self.columns})
+
     def with_types(self, types: Mapping[str, str]) -> Relation:
         """Fill in the columns and types that the warehouse reports for this relation.
 
@@ -49,6 +53,8 @@ class Relation:
         declared_by_fold = {name.casefold(): column for name, column in self.columns.items()}
         for name, data_type in types.items():
             declared = self.columns.get(name) or declared_by_fold.get(name.casefold())
+            if declared is not None and declared.name != name and (declared.name in types or declared.name in found):
+                declared = None  # the table has a column of just that spelling, or one that was found before
             column = declared or Column(name=name)
             found[column.name] = replace(column, data_type=data_type, stored_as=name)
         return replace(self, columns=found, columns_are_complete=True)

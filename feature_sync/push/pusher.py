@@ -14,7 +14,7 @@ from feature_sync.push.view_push import Setting, ViewPush
 from feature_sync.push_state import create_states
 from feature_sync.sql.pushes import PushTables
 from feature_sync.sql.view_query import ViewQuery, check_entity_types
-from feature_sync.statements import Statements
+from feature_sync.statements import Statements, check_view_collations
 
 
 class Pusher:
@@ -74,6 +74,8 @@ class Pusher:
             now = self._setting.clock.now
             queries = [statements.query_of(view, asked=Period(now, now)) for view in views]
             check_entity_types(queries)
+            for query in queries:
+                check_view_collations(warehouse, query)
             if not self._setting.options.dry_run:
                 create_states(statements, PushTables(self._setting.options.schema))
         return queries

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 
 from feature_sync.clock import Clock
-from feature_sync.errors import HeldBack, OnlineStoreError, WarehouseError
+from feature_sync.errors import HeldBack, OnlineStoreError, WarehouseError, placing
 from feature_sync.online.codec import Schema, schema_of
 from feature_sync.online.keys import view_prefix
 from feature_sync.online.lease import Lease
@@ -76,7 +76,7 @@ class ViewPush:
         lease = setting.online.lease(
             self._view_prefix, duration=setting.options.lease, wait=setting.options.wait, stopped=self._stopped
         )
-        with lease as held_lease, setting.open_warehouse() as warehouse:
+        with lease as held_lease, setting.open_warehouse() as warehouse, placing(self._query.view.relation.location):
             warehouse.label(feature_view=self.reference)
             facts = self._redis_facts()
             staging = self._staging(warehouse, facts)
@@ -123,7 +123,8 @@ class ViewPush:
                 return Pushed(feature_view=self.reference, held_back=str(reason), is_dry_run=True)
             is_full = preview.full is not None
             rows = warehouse.columns(preview.query, batch_size=_ROWS_PER_BATCH)
-            sent = weigh(setting.online, self._view_prefix, self._encoder(self._schema(0)), rows, is_full=is_full)
+            with placing(self._query.view.relation.location):
+                sent = weigh(setting.online, self._view_prefix, self._encoder(self._schema(0)), rows, is_full=is_full)
         return Pushed(
             feature_view=self.reference,
             written=sent.written,

@@ -25,10 +25,9 @@ def every_column(relation: Relation, *, dialect: str) -> exp.Select:
 
 
 def typed_rows(query: str) -> exp.Table:
-    """Read from a query as somebody typed it, in the warehouse's own words."""
-    text = query.strip().rstrip(";").rstrip()
+    """Read from a query in the warehouse's own words, which `typed_query` has checked."""
     alias = exp.TableAlias(this=exp.to_identifier("rows", quoted=True))
-    return exp.Table(this=verbatim(f"(\n{text}\n)"), alias=alias)
+    return exp.Table(this=verbatim(f"(\n{query.strip()}\n)"), alias=alias)
 
 
 def verbatim(text: str) -> exp.Var:

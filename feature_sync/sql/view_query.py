@@ -12,7 +12,7 @@ from feature_sync.definitions import Feature, FeatureView, Period
 from feature_sync.errors import Mistakes
 from feature_sync.sql.columns import column, is_not_null, named, quoted, table, unused
 from feature_sync.sql.dialects import dialect_named
-from feature_sync.sql.types import TIMES, key_type, value_type
+from feature_sync.sql.types import TIMES, key_type, plain_time, value_type
 from feature_sync.value_types import ValueType, read_default
 
 _WITHOUT_ORDER = ("json", "array", "struct")
@@ -179,8 +179,8 @@ class ViewQuery:
         """Whether the view's rows end by themselves, as a snapshot's do."""
         return self.view.valid_to is not None
 
-    def _column(self, name: str) -> exp.Column:
-        return column(self.view.relation, name)
+    def _column(self, name: str) -> exp.Expr:
+        return plain_time(column(self.view.relation, name), self.view.relation.columns.get(name), dialect=self.adapter)
 
     def _time(self, name: str) -> exp.Expr:
         declared, kind = self.view.relation.columns[name], self._kind(name)

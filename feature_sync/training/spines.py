@@ -63,7 +63,8 @@ def read_spine(
         rows = _file(Path(source), relation.event_time or "")
     else:
         relation, frame = _outside("the frame", options), source
-        rows = Rows(read=lambda types: read_frame(frame), origin={"frame": True})
+        asked_at = relation.event_time or ""
+        rows = Rows(read=lambda types: read_frame(frame, (asked_at, *types)), origin={"frame": True})
     since, until = (
         None if moment is None else read_moment(moment, name)
         for name, moment in (("--since", options.since), ("--until", options.until))

@@ -16,7 +16,7 @@ import duckdb
 import msgspec
 
 from feature_sync.definitions import Target
-from feature_sync.errors import ProfileError, WarehouseConflict, WarehouseError
+from feature_sync.errors import ProfileError, UnfitValue, WarehouseConflict, WarehouseError
 from feature_sync.warehouses.base import Columns, Warehouse, read_settings
 
 if TYPE_CHECKING:
@@ -252,6 +252,8 @@ def _translated(refused: Exception, where: str) -> WarehouseError:
         return WarehouseError(
             f"{where} is locked by process {holder[1]}; wait until it has ended (a dbt run, a notebook?)"
         )
+    if unfit := UnfitValue.read(text):
+        return unfit
     if isinstance(refused, duckdb.CatalogException):
         return WarehouseError(f"{text.partition(' LINE ')[0]}; run dbt build")
     if isinstance(refused, (duckdb.TransactionException, duckdb.ConstraintException)):

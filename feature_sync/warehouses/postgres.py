@@ -18,8 +18,9 @@ from psycopg.sql import SQL, Composed, Identifier
 from psycopg.types.json import set_json_loads
 
 from feature_sync.definitions import Target
-from feature_sync.errors import RequestError, WarehouseConflict, WarehouseError
+from feature_sync.errors import RequestError, UnfitValue, WarehouseConflict, WarehouseError
 from feature_sync.warehouses.base import Columns, Warehouse, read_settings
+from feature_sync.warehouses.postgres_values import arrow_array, load_times_as_numbers
 
 if TYPE_CHECKING:
     import pyarrow
@@ -134,7 +135,17 @@ class PostgresWarehouse(Warehouse):
 
     def describe(self, query: str) -> Mapping[str, str]:
         """Ask for the query's columns, without running it whole."""
-        return {column.name: column.type_display for column in self._described(query)}
+        described = self._described(query)
+        named = self._type_names({column.type_code for column in described if column.type_display.isdigit()})
+        return {column.name: named.get(column.type_code, column.type_display) for column in described}
+
+    def _type_names(self, unknown: set[int]) -> Mapping[int, str]:
+        """Ask for the names of types that the driver knows by number alone: enums, composites and extensions'."""
+        query = "select oid::bigint, format_type(oid, null) from pg_type where oid = any(%s)"
+        if not unknown:
+            return {}
+        with _translating(), self._connection.transaction():
+            return dict(self._connection.execute(query, [list(unknown)]).fetchall())
 
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
         """Run the query in a transaction of its own, unless there is one."""
@@ -157,9 +168,9 @@ class PostgresWarehouse(Warehouse):
 
             def batches() -> Generator[pyarrow.RecordBatch]:
                 with _translating():
-                    for rows in self._batches(query, batch_size):
-                        columns = zip(zip(*rows, strict=True), schema.types, strict=True)
-                        arrays = [pyarrow.array(values, type=kind) for values, kind in columns]
+                    for rows in self._batches(query, batch_size, times_as_numbers=True):
+                        columns = zip(schema.names, zip(*rows, strict=True), schema.types, strict=True)
+                        arrays = [arrow_array(*column) for column in columns]
                         rows.clear()  # many times as large as their batch
                         yield pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
 
@@ -246,13 +257,15 @@ class PostgresWarehouse(Warehouse):
                 cursor.execute(query, binary=True)
                 return cursor.description or []
 
-    def _batches(self, query: str, size: int) -> Generator[list[tuple[Any, ...]]]:
+    def _batches(self, query: str, size: int, *, times_as_numbers: bool = False) -> Generator[list[tuple[Any, ...]]]:
         """Stream the rows of a query, which the server sends ahead; a cursor's it sends only when it is asked for them.
 
         It may also work in parallel, which for a cursor it never does.
         """
         chunk = _ROWS_PER_CHUNK if psycopg.capabilities.has_stream_chunked() else 1
         with _translating(), self._connection.cursor() as cursor:
+            if times_as_numbers:
+                load_times_as_numbers(cursor)
             stream = cast("Generator[tuple[Any, ...]]", cursor.stream(query, binary=True, size=chunk))
             with closing(stream) as rows:
                 while batch := list(itertools.islice(rows, size)):
@@ -326,7 +339,8 @@ def _translating() -> Iterator[None]:
     except _CONFLICTS as conflict:
         raise WarehouseConflict(f"PostgreSQL: {_one_line(conflict)}") from conflict
     except psycopg.Error as refused:
-        raise WarehouseError(f"PostgreSQL: {_one_line(refused)}") from refused
+        text = _one_line(refused)
+        raise UnfitValue.read(text) or WarehouseError(f"PostgreSQL: {text}") from refused
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as unfit:
         raise WarehouseError(f"a value does not fit its column: {unfit}; cast the column in the model") from unfit
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from sqlglot import exp
 
-from feature_sync.errors import RequestError
+from feature_sync.errors import RequestError, UnfitValue
 from feature_sync.value_types import ValueType
 
 SAME_IF_EQUAL = ("bool", "int64", "bytes", "date", "timestamp", "timestamptz", "uuid")
@@ -50,6 +50,13 @@ class Dialect:
     """Whether several statements can take effect together, and keys can be kept unique."""
     materializes: ClassVar[bool] = False
     """Whether a step can be marked as one to evaluate once."""
+
+    has_endless_times: ClassVar[bool] = False
+    """Whether dates and timestamps may be infinite, or lie outside the years 1 to 9999."""
+    has_numeric_nan: ClassVar[bool] = False
+    """Whether a decimal may be NaN or infinite."""
+    hides_dimensions: ClassVar[bool] = False
+    """Whether an array's type does not tell how many dimensions it has."""
 
     def fold(self, name: str) -> str:
         """Spell an unquoted name as the warehouse stores it."""
@@ -148,6 +155,18 @@ class Dialect:
         )
         array = exp.Array(expressions=[exp.select(converted).from_(items).order_by(exp.column(place))])
         return exp.Case(ifs=[exp.If(this=value.copy().is_(exp.null()).not_(), true=array)])
+
+    def any_item(self, value: exp.Expr, item: exp.Identifier, condition: exp.Expr) -> exp.Expr:
+        """Test whether a condition holds for any item of an array."""
+        items = exp.Unnest(
+            expressions=[value], alias=exp.TableAlias(this=exp.to_identifier("items", quoted=True), columns=[item])
+        )
+        return exp.Exists(this=exp.select(exp.Literal.number(1)).from_(items).where(condition))
+
+    def refuse(self, name: str, reason: str, value: exp.Expr) -> exp.Expr:
+        """End the query where this is evaluated, and say why; it stands in place of a condition on the value."""
+        del value
+        return call("ERROR", UnfitValue.written(name, reason))
 
     def layout(self, keys: Sequence[str]) -> exp.Properties | None:
         """Say how a table of a push is stored: found by its join keys, and gone some day should nobody drop it."""

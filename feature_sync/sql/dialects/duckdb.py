@@ -17,6 +17,7 @@ class DuckDB(Dialect):
     caveat = None
     strategies = ("asof", "carry", "lateral")
     materializes = True
+    has_endless_times = True
 
     def microseconds(self, moment: exp.Expr) -> exp.Expr:
         return call("EPOCH_US", moment)
@@ -43,3 +44,7 @@ class DuckDB(Dialect):
 
     def convert_array(self, value: exp.Expr, item: exp.Identifier, converted: exp.Expr) -> exp.Expr:
         return call("LIST_TRANSFORM", value, exp.Lambda(this=converted, expressions=[item]))
+
+    def any_item(self, value: exp.Expr, item: exp.Identifier, condition: exp.Expr) -> exp.Expr:
+        found = call("LIST_FILTER", value, exp.Lambda(this=condition, expressions=[item]))
+        return exp.GT(this=call("LEN", found), expression=exp.Literal.number(0))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from sqlglot import exp
 
+from feature_sync.errors import UnfitValue
 from feature_sync.sql.dialects.base import Dialect, call, if_finite
 from feature_sync.value_types import ValueType
 
@@ -31,6 +32,9 @@ class Postgres(Dialect):
     has_distinct_on = True
     hashes_rows = False  # to hash a row takes it three times as long as to compare two of them
     materializes = True
+    has_endless_times = True
+    has_numeric_nan = True
+    hides_dimensions = True
 
     def fold(self, name: str) -> str:
         return name.lower()
@@ -74,6 +78,11 @@ class Postgres(Dialect):
         signs = exp.NEQ(this=call("FLOAT8SEND", one.copy()), expression=call("FLOAT8SEND", other.copy()))
         zeros = exp.and_(exp.EQ(this=one.copy(), expression=exp.Literal.number(0)), signs)
         return exp.or_(exp.NullSafeNEQ(this=one, expression=other), zeros)
+
+    def refuse(self, name: str, reason: str, value: exp.Expr) -> exp.Expr:
+        """Read the message as a boolean, which fails; it depends on the value, lest the planner tries it beforehand."""
+        nothing = call("LEFT", exp.cast(value.copy(), "text"), exp.Literal.number(0))
+        return exp.cast(call("CONCAT", UnfitValue.written(name, reason), nothing), "boolean")
 
     def by_code_point(self, text: exp.Expr) -> exp.Expr:
         return exp.Collate(this=text, expression=exp.to_identifier("C", quoted=True))
