@@ -13,7 +13,8 @@ class Column:
     """A column as the project declares it.
 
     `data_type` is in the warehouse's own words, None until it is known. `stored_as` is the exact spelling in the
-    warehouse; None means that the warehouse folds `name` as it folds every unquoted name.
+    warehouse; None means that the warehouse folds `name` as it folds every unquoted name. `is_label`: a model
+    learns to predict it. `is_left_out`: it says `feature: false`.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Column:
     stored_as: str | None = None
     description: str = ""
     is_label: bool = False
+    is_left_out: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,13 @@ class Relation:
     columns_are_complete: bool = False
     is_table: bool = False
     event_time: str | None = None
+
+    def mark_of(self, name: str) -> str:
+        """Write what a column's YAML says that keeps it from being a feature; nothing if it may be one."""
+        column = self.columns.get(name)
+        if column is None or not (column.is_label or column.is_left_out):
+            return ""
+        return f"columns.{name}.config.meta.{'label: true' if column.is_label else 'feature: false'}"
 
     def declaring(self, names: Iterable[str]) -> Relation:
         """Declare columns that are asked for by these names, so that `with_types` finds them whatever their case."""
