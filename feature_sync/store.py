@@ -23,6 +23,7 @@ from feature_sync.definitions import (
     FeatureService,
     FeatureView,
     Registry,
+    Relation,
     Target,
     parse_features,
     service_of,
@@ -55,7 +56,7 @@ class Options:
     profile: str | None = None
     target: str | None = None
     target_path: str | None = None
-    redis_url: str | None = None
+    redis_url: str | None = field(default=None, repr=False)
     key_prefix: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
 
@@ -110,6 +111,11 @@ class FeatureStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out connections, which cannot be copied, and the profile with its passwords; a copy finds its own."""
+        state = {name: value for name, value in self.__dict__.items() if name != "target"}
+        return {**state, "_online": None, "_reader": None}
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -426,9 +432,12 @@ class FeatureStore:
             adapter=self.manifest.metadata.adapter_type or self.target.adapter,
             open_warehouse=self._open_warehouse,
             is_proven_unique=UniquenessTests(self.project.run_results, self.manifest).prove,
-            reference_to=lambda relation: self.manifest.reference(relation.unique_id),
+            reference_to=self._reference_to,
             invocation_id=self.manifest.metadata.invocation_id,
         )
+
+    def _reference_to(self, relation: Relation) -> str:
+        return self.manifest.reference(relation.unique_id)
 
     def service(self, name: str | None, features: Iterable[str] = ()) -> FeatureService:
         """Find a service by name, or make one of `view:feature` names.

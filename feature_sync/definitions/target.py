@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -14,7 +14,7 @@ class Target:
     profile: str
     name: str
     adapter: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(repr=False)
     project_dir: str
 
     @property
