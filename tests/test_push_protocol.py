@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -343,16 +344,23 @@ def test_a_definition_that_went_back_after_a_push_of_the_other_was_cut_off_is_pu
     edit(own, ("entities: {meter: meter}, features: [kwh, note]", "entities: {note: note}, features: [kwh]"))
     own.project.dbt("--quiet", "parse")
     own.reopen()
-    own.client.execute_command("ACL", "SETUSER", "default", "-sadd")  # so that the push ends where it would mark Redis
-    try:
-        with pytest.raises(OnlineStoreError, match="does not allow it to this user"):
-            list(own.store.push(["latest_readings"], allow_removals=True))
-    finally:
-        own.client.execute_command("ACL", "SETUSER", "default", "+@all")
+    with cut_off_where_it_marks_redis(own):
+        list(own.store.push(["latest_readings"], allow_removals=True))
     (own.project.folder / "models" / "models.yml").write_text(before)
     own.project.dbt("--quiet", "parse")
     own.reopen()
     assert own.push().written == 2
+
+
+@contextmanager
+def cut_off_where_it_marks_redis(meters):
+    """A push in here ends once its changes are staged, with nothing sent."""
+    meters.client.execute_command("ACL", "SETUSER", "default", "-sadd")
+    try:
+        with pytest.raises(OnlineStoreError, match="does not allow it to this user"):
+            yield
+    finally:
+        meters.client.execute_command("ACL", "SETUSER", "default", "+@all")
 
 
 # Redis
@@ -379,6 +387,22 @@ def test_a_redis_restored_from_an_older_copy_is_brought_up_to_date(on_own_redis,
     pushed = meters.push()
     assert pushed.full == "Redis or the warehouse was restored, or a full push did not end"
     assert (pushed.written, pushed.deleted) == (9, 1)
+
+
+def test_a_redis_restored_from_before_the_last_commit_is_not_trusted_because_a_push_after_it_is_unfinished(
+    on_own_redis, own_redis, tmp_path
+):
+    meters = on_own_redis
+    meters.many(10)
+    meters.push()
+    backup = own_redis.backup(tmp_path.name)
+    meters.run("update {t} set kwh = 7 where meter = 'm1'")
+    meters.push()
+    meters.run("update {t} set kwh = 8 where meter = 'm2'")
+    with cut_off_where_it_marks_redis(meters):
+        list(meters.store.push(["latest_readings"]))
+    own_redis.restore(backup)  # m1 is on no list of changes
+    assert meters.push().full == "Redis or the warehouse was restored, or a full push did not end"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.75, 0.99])
