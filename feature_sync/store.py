@@ -48,14 +48,17 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Where everything is; what is None falls back on dbt's environment variables, then on dbt's defaults."""
+    """Where everything is; what is None falls back on dbt's environment variables, then on dbt's defaults.
+
+    The URL of Redis may hold a password, so it is no part of the `repr`.
+    """
 
     project_dir: str | None = None
     profiles_dir: str | None = None
     profile: str | None = None
     target: str | None = None
     target_path: str | None = None
-    redis_url: str | None = None
+    redis_url: str | None = field(default=None, repr=False)
     key_prefix: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
 

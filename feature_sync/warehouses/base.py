@@ -16,9 +16,19 @@ from feature_sync.errors import ProfileError
 if TYPE_CHECKING:
     import pyarrow
 
-Settings = TypeVar("Settings")
+Settings = TypeVar("Settings", bound="TargetSettings")
 Columns = Sequence[Sequence[Any]]
 """Some rows of a result, column by column."""
+
+
+class TargetSettings(msgspec.Struct):
+    """The fields of a target that a warehouse uses. Some are passwords, so that a `repr` holds none."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
 
 
 class Warehouse(ABC):

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Self
 
-import msgspec
 from google.api_core.exceptions import GoogleAPICallError, NotFound, RetryError
 from google.auth.credentials import Credentials
 from google.auth.exceptions import GoogleAuthError
@@ -20,7 +19,7 @@ from requests.exceptions import RequestException
 
 from feature_sync.definitions import Target
 from feature_sync.errors import ProfileError, RequestError, WarehouseConflict, WarehouseError
-from feature_sync.warehouses.base import Columns, Warehouse, read_settings
+from feature_sync.warehouses.base import Columns, TargetSettings, Warehouse, read_settings
 
 if TYPE_CHECKING:
     import pyarrow
@@ -56,7 +55,7 @@ _ADDRESS = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE) \S+ ")
 _FAILURES = (GoogleAPICallError, RetryError, GoogleAuthError, RequestException)
 
 
-class BigQuerySettings(msgspec.Struct):
+class BigQuerySettings(TargetSettings):
     """The fields of dbt-bigquery's profile; some have two names there, too."""
 
     method: str

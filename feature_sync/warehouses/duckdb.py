@@ -13,11 +13,10 @@ from threading import Lock
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import duckdb
-import msgspec
 
 from feature_sync.definitions import Target
 from feature_sync.errors import ProfileError, WarehouseConflict, WarehouseError
-from feature_sync.warehouses.base import Columns, Warehouse, read_settings
+from feature_sync.warehouses.base import Columns, TargetSettings, Warehouse, read_settings
 
 if TYPE_CHECKING:
     import pyarrow
@@ -30,7 +29,7 @@ _SECONDS_TO_REOPEN = 60
 _SECONDS_BETWEEN_TRIES = 0.1
 
 
-class DuckDBSettings(msgspec.Struct):
+class DuckDBSettings(TargetSettings):
     """The fields of dbt-duckdb's profile that reading needs."""
 
     path: str = ":memory:"

@@ -19,7 +19,7 @@ from psycopg.types.json import set_json_loads
 
 from feature_sync.definitions import Target
 from feature_sync.errors import RequestError, WarehouseConflict, WarehouseError
-from feature_sync.warehouses.base import Columns, Warehouse, read_settings
+from feature_sync.warehouses.base import Columns, TargetSettings, Warehouse, read_settings
 
 if TYPE_CHECKING:
     import pyarrow
@@ -46,7 +46,7 @@ _COLUMN_TYPES = {
 }  # fmt: skip
 
 
-class PostgresSettings(msgspec.Struct):
+class PostgresSettings(TargetSettings):
     """The fields of dbt-postgres's profile; `pass` and `database` are dbt's own second names."""
 
     host: str
