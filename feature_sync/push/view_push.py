@@ -81,7 +81,7 @@ class ViewPush:
             facts = self._redis_facts()
             staging = self._staging(warehouse, facts)
             try:
-                with self._timing("stage"), warehouse.transaction():
+                with self._timing("stage"), warehouse.transaction([self._query.view.relation.name]):
                     staged = staging.stage(self._check)
             except HeldBack as reason:
                 self._log("held back", reason=str(reason))
@@ -113,7 +113,8 @@ class ViewPush:
             WarehouseError: The warehouse failed.
         """
         setting = self._setting
-        with setting.open_warehouse() as warehouse, warehouse.snapshot(), self._timing("stage"):
+        relation = self._query.view.relation.name
+        with setting.open_warehouse() as warehouse, warehouse.snapshot([relation]), self._timing("stage"):
             try:
                 warehouse.label(feature_view=self.reference)
                 staging = self._staging(warehouse, self._redis_facts())
