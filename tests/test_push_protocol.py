@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -524,14 +525,45 @@ def backup(own):
     return restore
 
 
-def test_without_its_schema_in_the_warehouse_a_push_sends_everything(meters):
+def test_a_warehouse_that_lost_its_states_sends_everything(meters):
     meters.many(10)
     meters.push()
-    meters.run(f"drop schema {meters.sync_schema} cascade", "delete from {t} where meter = 'm1'")
+    meters.run(f"delete from {meters.sync_schema}.state where feature_view <> ''", "delete from {t} where meter = 'm1'")
     pushed = meters.push()
     assert (pushed.written, pushed.deleted) == (9, 1)
     assert pushed.full == "the warehouse has no record of what Redis holds"
     assert meters.push().written == 0
+
+
+def test_another_warehouse_at_the_same_address_is_told_from_the_one_before(meters):
+    """Nothing but the id that the one before had chosen in its schema sets them apart."""
+    meters.many(10)
+    meters.push()
+    meters.run(f"drop schema {meters.sync_schema} cascade", "delete from {t} where meter < 'm5'")
+    for options in ({"dry_run": True}, {}, {"full_refresh": True}, {"allow_removals": True}):
+        with pytest.raises(OnlineStoreError, match=r"another warehouse at the same address.*--take-over"):
+            list(meters.store.push(["latest_readings"], **options))
+    assert len(meters.client.keys(f"{KEYS}{{*")) == 10
+    pushed = meters.push(take_over=True, allow_removals=True)
+    assert (pushed.written, pushed.deleted, pushed.full) == (5, 5, "taken over from another warehouse")
+    assert meters.push().written == 0
+
+
+def test_a_mark_of_an_older_version_is_of_the_warehouse_that_remembers_its_push(meters):
+    meters.many(10)
+    meters.push()
+    mark = json.loads(meters.client.get(f"{KEYS}push"))
+    older = json.dumps({name: value for name, value in mark.items() if name != "warehouse_id"})
+    meters.client.set(f"{KEYS}push", older)
+    meters.run(f"delete from {meters.sync_schema}.state where feature_view = ''")
+    pushed = meters.push()
+    assert (pushed.written, pushed.full) == (0, None)
+    named = json.loads(meters.client.get(f"{KEYS}push"))["warehouse_id"]
+    assert named not in {"", mark["warehouse_id"]}
+    meters.client.set(f"{KEYS}push", older.replace(mark["push"], "another"))
+    with pytest.raises(OnlineStoreError, match=r"by an older version, in a push that this warehouse has no record of"):
+        list(meters.store.push(["latest_readings"]))
+    assert meters.push(take_over=True).written == 10
 
 
 def test_without_the_table_of_rows_a_push_sends_everything(meters):
