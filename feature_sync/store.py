@@ -49,7 +49,10 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Where everything is; what is None falls back on dbt's environment variables, then on dbt's defaults."""
+    """Where everything is; what is None falls back on dbt's environment variables, then on dbt's defaults.
+
+    The URL of Redis may hold a password, so it is no part of the `repr`.
+    """
 
     project_dir: str | None = None
     profiles_dir: str | None = None

@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """How to reach a warehouse: the adapter's name and its fields in `profiles.yml`, rendered."""
+    """How to reach a warehouse: the adapter's name and its fields in `profiles.yml`, rendered.
+
+    The fields hold passwords, so they are no part of the `repr`.
+    """
 
     profile: str
     name: str

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.definitions import FeatureService, FeatureView, Period, Relation, Spine
-from feature_sync.errors import Location, RequestError, UnfitValue
+from feature_sync.errors import Location, RequestError, UnfitValue, WarehouseConflict, placing
 from feature_sync.files import check_suffix, table_writer, whole_file
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.dialects import dialect_named
@@ -22,7 +22,7 @@ from feature_sync.sql.spine import every_row, spine_keys
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import check_spine_collations, check_view_collations
 from feature_sync.training.answers import Answers
-from feature_sync.training.extract import Extract, Tally
+from feature_sync.training.extract import Extract, Tally, is_within
 from feature_sync.training.frames import frame_of
 from feature_sync.value_types import EPOCH, ValueType
 from feature_sync.warehouses.base import Warehouse
@@ -193,12 +193,14 @@ class TrainingSet:
             for view in {each.view.reference: each.view for each in service.selections}.values():
                 check_view_collations(warehouse, ViewQuery(view, adapter=self.adapter))
             check_spine_collations(warehouse, service, spine)
-            with warehouse.snapshot():
+            relations = [each.view.relation for each in service.selections]
+            with warehouse.snapshot([each.name for each in (*relations, spine.relation)]):
                 bounds = moments_asked(service, spine, adapter=self.adapter)
-                asked = _period(warehouse, render(bounds, dialect=self.adapter))
+                with placing(spine.relation.location):
+                    asked = _period(warehouse, render(bounds, dialect=self.adapter), spine.asked_at)
                 query = training_query(service, spine, adapter=self.adapter, strategy=self.strategy, asked=asked)
                 sql = render(query, dialect=self.adapter)
-                yield _Answering(warehouse=warehouse, service=service, spine=spine, sql=sql)
+                yield _Answering(warehouse=warehouse, service=service, spine=spine, sql=sql, asked=asked)
 
     def _kept_spine(self, warehouse: Warehouse, service: FeatureService) -> Spine:
         """Put a spine that is no table into a temporary one; a query is checked first, and evaluated once."""
@@ -251,14 +253,28 @@ class _Answering:
     service: FeatureService
     spine: Spine
     sql: str
+    asked: Period | None
 
     @contextmanager
     def answers(self) -> Iterator[pyarrow.RecordBatchReader]:
-        """Stream the answers; wide rows come in smaller batches."""
+        """Stream the answers; wide rows come in smaller batches.
+
+        Raises:
+            WarehouseConflict: The spine has other moments than those for which the query was written, because it was
+                changed meanwhile where two queries cannot share a snapshot; also while reading.
+        """
+        import pyarrow
+
         columns = len(self.spine.relation.columns) + len(self.service.feature_names)
         batch_size = max(1, min(_CELLS_PER_BATCH // columns, _MOST_ROWS_PER_BATCH))
         with self.warehouse.arrow(self.sql, batch_size=batch_size) as reader:
-            yield reader
+            yield pyarrow.RecordBatchReader.from_batches(reader.schema, map(self._checked, reader))
+
+    def _checked(self, batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
+        """Check that the query was written for the moments of these rows."""
+        if not is_within(batch.column(self.spine.asked_at), self.asked):
+            raise WarehouseConflict("the spine was changed while it was read; run this again")
+        return batch
 
     def rows_asked(self) -> int:
         """Count the rows of the spine."""
@@ -286,9 +302,12 @@ class _Answering:
         return dict(self.warehouse.fetch(render(query, dialect=dialect)))
 
 
-def _period(warehouse: Warehouse, bounds: str) -> Period | None:
+def _period(warehouse: Warehouse, bounds: str, asked_at: str) -> Period | None:
     """Read the first and last moment asked; None where nothing is asked."""
     (first, last), *_ = warehouse.fetch(bounds)
     if first is None:
         return None
-    return Period(*(EPOCH + timedelta(microseconds=each) for each in (first, last)))
+    try:
+        return Period(*(EPOCH + timedelta(microseconds=each) for each in (first, last)))
+    except OverflowError:
+        raise UnfitValue(asked_at, "a time outside the years 1 to 9999") from None

@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import duckdb
-import msgspec
 
 from feature_sync.definitions import Target
 from feature_sync.errors import ProfileError, UnfitValue, WarehouseConflict, WarehouseError
-from feature_sync.warehouses.base import Columns, Warehouse, read_settings
+from feature_sync.warehouses.base import Columns, TargetSettings, Warehouse, never, read_settings
 
 if TYPE_CHECKING:
     import pyarrow
@@ -30,7 +29,7 @@ _SECONDS_TO_REOPEN = 60
 _SECONDS_BETWEEN_TRIES = 0.1
 
 
-class DuckDBSettings(msgspec.Struct):
+class DuckDBSettings(TargetSettings):
     """The fields of dbt-duckdb's profile that reading needs."""
 
     path: str = ":memory:"
@@ -44,8 +43,17 @@ class DuckDBWarehouse(Warehouse):
 
     dialect = "duckdb"
 
-    def __init__(self, path: Path, settings: DuckDBSettings, *, writable: bool, patience: float = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: DuckDBSettings,
+        *,
+        writable: bool,
+        patience: float = 0,
+        stopped: Callable[[], bool] = never,
+    ) -> None:
         self._path = path
+        self._stopped = stopped
         self._settings = settings
         self._writable = writable
         self._opened: duckdb.DuckDBPyConnection | None = self._open(patience)
@@ -58,7 +66,9 @@ class DuckDBWarehouse(Warehouse):
         return self._opened
 
     @classmethod
-    def connect(cls, target: Target, *, writable: bool = False, wait: bool = False) -> Self:
+    def connect(
+        cls, target: Target, *, writable: bool = False, wait: bool = False, stopped: Callable[[], bool] = never
+    ) -> Self:
         """Open the file; as in dbt, a relative path starts at the project.
 
         Raises:
@@ -73,7 +83,7 @@ class DuckDBWarehouse(Warehouse):
         path = Path(target.project_dir, settings.path)
         if not path.exists():
             raise WarehouseError(f"{path} does not exist; run dbt build")
-        return cls(path, settings, writable=writable, patience=math.inf if wait else 0)
+        return cls(path, settings, writable=writable, patience=math.inf if wait else 0, stopped=stopped)
 
     def _open(self, patience: float = 0) -> duckdb.DuckDBPyConnection:
         """Open the file, within some seconds of patience for another process that has it."""
@@ -86,7 +96,7 @@ class DuckDBWarehouse(Warehouse):
                 for extension in self._settings.extensions or []:
                     connection.load_extension(extension if isinstance(extension, str) else extension["name"])
             except duckdb.Error as refused:
-                if not _is_locked(refused) or time.monotonic() >= deadline:
+                if not _is_locked(refused) or time.monotonic() >= deadline or self._stopped():
                     raise _translated(refused, str(self._path)) from refused
                 time.sleep(_SECONDS_BETWEEN_TRIES)
             else:
@@ -159,13 +169,12 @@ class DuckDBWarehouse(Warehouse):
             finally:
                 self._connection.unregister(_LENT)
 
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Nobody else writes to a file that is open, so it is its own snapshot."""
-        yield
+    def snapshot(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
+        """Read in one transaction: nobody else writes to a file that is open, but attached databases may change."""
+        return self.transaction(reads)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, reads: Sequence[str] = ()) -> Iterator[None]:  # noqa: ARG002 - tables never are younger
         """Begin and commit; whatever goes wrong rolls back."""
         with _translating():
             self._connection.begin()

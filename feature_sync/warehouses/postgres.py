@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self, cast
 from uuid import UUID
@@ -19,7 +20,8 @@ from psycopg.types.json import set_json_loads
 
 from feature_sync.definitions import Target
 from feature_sync.errors import RequestError, UnfitValue, WarehouseConflict, WarehouseError
-from feature_sync.warehouses.base import Columns, Warehouse, read_settings
+from feature_sync.warehouses.base import Columns, TargetSettings, Warehouse, never, read_settings
+from feature_sync.warehouses.postgres_snapshots import Locked, Snapshots, locking
 from feature_sync.warehouses.postgres_values import arrow_array, load_times_as_numbers
 
 if TYPE_CHECKING:
@@ -32,8 +34,7 @@ _MORE_MEMORY_TO_SORT = SQL(
     "where pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')"
 )
 _CONFLICTS = (
-    psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable,
-    psycopg.errors.UniqueViolation,
+    psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation,
     psycopg.errors.DuplicateSchema, psycopg.errors.DuplicateTable,
 )  # fmt: skip
 _MILLISECONDS_TO_LOCK = 500
@@ -47,7 +48,7 @@ _COLUMN_TYPES = {
 }  # fmt: skip
 
 
-class PostgresSettings(msgspec.Struct):
+class PostgresSettings(TargetSettings):
     """The fields of dbt-postgres's profile; `pass` and `database` are dbt's own second names."""
 
     host: str
@@ -92,13 +93,16 @@ class PostgresWarehouse(Warehouse):
 
     dialect = "postgres"
 
-    def __init__(self, connection: psycopg.Connection[Any], place: str) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], place: str, snapshots: Snapshots) -> None:
         self._connection = connection
+        self._snapshots = snapshots
         self._place = place
         self._cursors = itertools.count()
 
     @classmethod
-    def connect(cls, target: Target, *, writable: bool = False, wait: bool = False) -> Self:  # noqa: ARG003 - nobody has it alone
+    def connect(
+        cls, target: Target, *, writable: bool = False, wait: bool = False, stopped: Callable[[], bool] = never
+    ) -> Self:
         """Connect with dbt's own fields.
 
         Raises:
@@ -116,11 +120,14 @@ class PostgresWarehouse(Warehouse):
                 connection.commit()
             connection.read_only = not writable
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            snapshots = Snapshots(
+                connection, translating=_translating, patience=math.inf if wait else None, stopped=stopped
+            )
         except psycopg.Error as refused:
             raise WarehouseError(f"PostgreSQL at {settings.host}:{settings.port}: {_one_line(refused)}") from refused
         connection.adapters.register_loader("uuid", _UuidAsText)
         set_json_loads(lambda text: text.decode() if isinstance(text, bytes) else text, connection)
-        return cls(connection, f"postgres {settings.host}:{settings.port}/{connection.info.dbname}")
+        return cls(connection, f"postgres {settings.host}:{settings.port}/{connection.info.dbname}", snapshots)
 
     @property
     def place(self) -> str:
@@ -135,7 +142,7 @@ class PostgresWarehouse(Warehouse):
 
     def describe(self, query: str) -> Mapping[str, str]:
         """Ask for the query's columns, without running it whole."""
-        described = self._described(query)
+        described = self._snapshots.run(lambda: self._described(query))
         named = self._type_names({column.type_code for column in described if column.type_display.isdigit()})
         return {column.name: named.get(column.type_code, column.type_display) for column in described}
 
@@ -149,12 +156,16 @@ class PostgresWarehouse(Warehouse):
 
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
         """Run the query in a transaction of its own, unless there is one."""
-        with _translating(), self._connection.transaction():
-            return self._connection.execute(query.encode(), binary=True).fetchall()
+
+        def fetched() -> list[tuple[Any, ...]]:
+            with _translating(), self._connection.transaction():
+                return self._connection.execute(query.encode(), binary=True).fetchall()
+
+        return self._snapshots.run(fetched)
 
     def columns(self, query: str, *, batch_size: int) -> Generator[Columns]:
         """Stream the rows, and turn every batch."""
-        with _translating(), self._connection.transaction(), closing(self._batches(query, batch_size)) as batches:
+        with self._snapshots.of([_planning(query)]), closing(self._batches(query, batch_size)) as batches:
             for rows in batches:
                 yield list(zip(*rows, strict=True))
 
@@ -163,7 +174,7 @@ class PostgresWarehouse(Warehouse):
         """Build record batches, with the types that the server reports."""
         import pyarrow
 
-        with _translating(), self._connection.transaction():
+        with self._snapshots.of([_planning(query)]):
             schema = pyarrow.schema([(column.name, _arrow_type(column)) for column in self._described(query)])
 
             def batches() -> Generator[pyarrow.RecordBatch]:
@@ -179,9 +190,13 @@ class PostgresWarehouse(Warehouse):
 
     def keep(self, name: str, query: str) -> str:
         """Create a temporary table, and let the planner know what is in it."""
-        with self._writing_temporarily():
+
+        def kept() -> None:
             self._execute(SQL("create temp table {} as {}").format(Identifier(name), SQL(query)))
             self._execute(SQL("analyze {}").format(Identifier(name)))
+
+        with self._writing_temporarily():
+            self._snapshots.run(kept)
         return Identifier(name).as_string()
 
     def load(self, name: str, rows: pyarrow.RecordBatchReader, types: Mapping[str, str]) -> str:
@@ -192,7 +207,7 @@ class PostgresWarehouse(Warehouse):
         columns = [SQL("{} {}").format(Identifier(column), SQL(kind)) for column, kind in declared.items()]
         options = pyarrow.csv.WriteOptions(include_header=False)
         into = SQL("copy {} from stdin (format csv)").format(Identifier(name))
-        with self._writing_temporarily():
+        with self._writing_temporarily(), self._snapshots.of():
             self._execute(SQL("create temp table {} ({})").format(Identifier(name), SQL(", ").join(columns)))
             for batch in rows:
                 text = io.BytesIO()
@@ -202,15 +217,13 @@ class PostgresWarehouse(Warehouse):
             self._execute(SQL("analyze {}").format(Identifier(name)))
         return Identifier(name).as_string()
 
-    def snapshot(self) -> AbstractContextManager[None]:
+    def snapshot(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
         """Read in one transaction."""
-        return self.transaction()
+        return self.transaction(reads)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
         """Work in one transaction, which sees what was committed before it began."""
-        with _translating(), self._connection.transaction():
-            yield
+        return self._snapshots.of([locking(relation) for relation in reads])
 
     def execute(self, statement: str) -> int:
         """Run a statement."""
@@ -238,8 +251,7 @@ class PostgresWarehouse(Warehouse):
         """Lift the connection's own ban on writing for a transaction; creating a temporary table counts as writing."""
         self._connection.read_only = False
         try:
-            with self._connection.transaction():
-                yield
+            yield
         finally:
             self._connection.read_only = True
 
@@ -328,6 +340,11 @@ def _arrow_type(column: psycopg.Column) -> pyarrow.DataType:
     return pyarrow.list_(kind) if name.endswith("[]") else kind
 
 
+def _planning(query: str) -> Composed:
+    """Let the server plan a query, which locks what it reads, and run nothing."""
+    return SQL("explain {}").format(SQL(cast("Any", query)))
+
+
 @contextmanager
 def _translating() -> Iterator[None]:
     import pyarrow
@@ -336,6 +353,8 @@ def _translating() -> Iterator[None]:
         yield
     except psycopg.errors.UndefinedTable as missing:
         raise WarehouseError(f"PostgreSQL: {_one_line(missing)}; run dbt build") from missing
+    except psycopg.errors.LockNotAvailable as locked:
+        raise Locked(f"PostgreSQL: {_one_line(locked)}") from locked
     except _CONFLICTS as conflict:
         raise WarehouseConflict(f"PostgreSQL: {_one_line(conflict)}") from conflict
     except psycopg.Error as refused:
