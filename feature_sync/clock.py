@@ -37,5 +37,5 @@ def read_moment(moment: str | datetime, source: str) -> datetime:
     """
     try:
         return as_utc(moment if isinstance(moment, datetime) else datetime.fromisoformat(moment))
-    except (ValueError, OverflowError) as wrong:  # a zone may lead out of the years that there are
+    except ValueError as wrong:
         raise RequestError(f"{source}: {moment!r} is no moment; write one such as 2013-01-31T17:00:00Z") from wrong

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import copymode
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from feature_sync.csv_text import check_csv
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".parquet", ".csv")
 _BYTES_PER_BLOCK = 16 * 2**20
 _ROWS_PER_BATCH = 100_000
+_LONGEST_REASON = 300
+"""In letters: Arrow quotes a value whole, and it may be the rest of a file."""
 
 WriteBatch = Callable[["pyarrow.RecordBatch"], None]
 
@@ -194,7 +197,10 @@ def _csv_reader(path: Path, types: Mapping[str, ValueType], moment: str) -> pyar
     with pyarrow.csv.open_csv(path, read, parse, convert) as guessed:
         convert.column_types = {field.name: _plain_type(field.type) for field in guessed.schema}
         asked_at = spelled.get(moment)
-        if asked_at is not None and pyarrow.types.is_null(guessed.schema.field(asked_at).type):
+        kinds = dict(
+            zip(guessed.schema.names, guessed.schema.types, strict=True)
+        )  # two may have one name, until `_plain`
+        if asked_at is not None and pyarrow.types.is_null(kinds[asked_at]):
             convert.column_types = {**convert.column_types, asked_at: pyarrow.timestamp("us")}
     return pyarrow.csv.open_csv(path, read, parse, convert)
 
@@ -261,4 +267,5 @@ def _plain(
 
 def _unreadable(source: object, broken: Exception) -> RequestError:
     reason = broken.strerror if isinstance(broken, OSError) and broken.strerror else str(broken)
-    return RequestError(f"{source} cannot be read: {' '.join(reason.split())}")
+    reason = shorten(" ".join(reason.split()), _LONGEST_REASON, placeholder=" ...")
+    return RequestError(f"{source} cannot be read: {reason}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.definitions import FeatureService, FeatureView, Period, Relation, Spine
-from feature_sync.errors import Location, RequestError, UnfitValue, WarehouseConflict, placing
+from feature_sync.errors import Location, RequestError, UnfitValue, WarehouseConflict
 from feature_sync.files import check_suffix, table_writer, whole_file
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.dialects import dialect_named
@@ -196,8 +196,7 @@ class TrainingSet:
             relations = [each.view.relation for each in service.selections]
             with warehouse.snapshot([each.name for each in (*relations, spine.relation)]):
                 bounds = moments_asked(service, spine, adapter=self.adapter)
-                with placing(spine.relation.location):
-                    asked = _period(warehouse, render(bounds, dialect=self.adapter), spine.asked_at)
+                asked = _period(warehouse, render(bounds, dialect=self.adapter))
                 query = training_query(service, spine, adapter=self.adapter, strategy=self.strategy, asked=asked)
                 sql = render(query, dialect=self.adapter)
                 yield _Answering(warehouse=warehouse, service=service, spine=spine, sql=sql, asked=asked)
@@ -302,12 +301,9 @@ class _Answering:
         return dict(self.warehouse.fetch(render(query, dialect=dialect)))
 
 
-def _period(warehouse: Warehouse, bounds: str, asked_at: str) -> Period | None:
+def _period(warehouse: Warehouse, bounds: str) -> Period | None:
     """Read the first and last moment asked; None where nothing is asked."""
     (first, last), *_ = warehouse.fetch(bounds)
     if first is None:
         return None
-    try:
-        return Period(*(EPOCH + timedelta(microseconds=each) for each in (first, last)))
-    except OverflowError:
-        raise UnfitValue(asked_at, "a time outside the years 1 to 9999") from None
+    return Period(*(EPOCH + timedelta(microseconds=each) for each in (first, last)))
