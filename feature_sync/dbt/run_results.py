@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from feature_sync.dbt.manifest import Manifest, Metadata, Node, decode_artifact
+from feature_sync.dbt.artifacts import decode_artifact
+from feature_sync.dbt.manifest import Manifest, Metadata, Node, parts_of
 from feature_sync.definitions import FeatureView
 from feature_sync.errors import ArtifactsChanged
 
@@ -75,11 +76,11 @@ class UniquenessTests:
 
 def unique_columns(test: Node) -> set[str]:
     """The columns that a test over the whole table proves unique together; none for other tests."""
-    config, metadata = test.config or {}, test.test_metadata or {}
+    config = test.config or {}
     if config.get("where") or config.get("limit"):
         return set()
-    named = (metadata.get("kwargs") or {}).get(_UNIQUE.get(metadata.get("name") or "", ""))
-    names = [named] if isinstance(named, str) else named or []
+    named = test.test_arguments.get(_UNIQUE.get(test.test_name, ""))
+    names = [named] if isinstance(named, str) else named if isinstance(named, list) else []
     return {str(name).strip('"`') for name in names}
 
 
@@ -129,7 +130,7 @@ class Gate:
                 return f"dbt {which} ran with --{flag}: its tables are not whole; run {build}"
         stale = sorted(self._stale & self._manifest.ancestors(view.relation.unique_id))
         if stale:
-            name = ".".join(stale[0].split(".")[2:])
+            name = parts_of(stale[0])[2] or stale[0]
             return f"the source {name} is stale; load it, and run dbt source freshness and {build}"
         return self._verdict(view, build)
 
@@ -145,7 +146,9 @@ class Gate:
             return f"its model ended with {own.status}{_because(own)}"
         for name, test in tests.items():
             if test.status not in _GOOD:
-                return f"the test {name.split('.')[2]} ended with {test.status}{_because(test)}"
+                return (
+                    f"the test {parts_of(name)[2].partition('.')[0] or name} ended with {test.status}{_because(test)}"
+                )
         return None
 
 

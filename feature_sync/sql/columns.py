@@ -57,6 +57,16 @@ def named(expression: exp.Expr, name: str) -> exp.Expr:
     return exp.alias_(expression, exp.to_identifier(name, quoted=True))
 
 
+def ascending(term: exp.Expr, *, nulls_first: bool = False) -> exp.Ordered:
+    """Order from the least to the greatest, with nothing left to a session's default."""
+    return exp.Ordered(this=term, desc=False, nulls_first=nulls_first)
+
+
+def descending(term: exp.Expr, *, nulls_first: bool = False) -> exp.Ordered:
+    """Order from the greatest to the least, with nothing left to a session's default."""
+    return exp.Ordered(this=term, desc=True, nulls_first=nulls_first)
+
+
 def is_not_null(expression: exp.Expr) -> exp.Expr:
     """Test for a value, in the usual spelling."""
     return exp.Is(this=expression, expression=exp.Not(this=exp.null()))

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlglot import exp
 
-from feature_sync.sql.columns import is_not_null, named, quoted
+from feature_sync.sql.columns import ascending, is_not_null, named, quoted
 from feature_sync.sql.limits import within_limits
 from feature_sync.sql.types import TIMES
 from feature_sync.sql.view_query import ViewQuery
@@ -26,7 +26,9 @@ def stored_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
     """
     dialect = query.dialect
     keys = {
-        key: wire(within_limits(quoted(key), kind, key, dialect=dialect), kind, dialect=dialect)
+        key: wire(
+            dialect.canonical_key(within_limits(quoted(key), kind, key, dialect=dialect), kind), kind, dialect=dialect
+        )
         for key, kind in query.key_types.items()
     }
     finite = [is_not_null(keys[key].copy()) for key, kind in query.key_types.items() if kind.kind in TIMES]
@@ -59,7 +61,8 @@ def latest_rows(query: ViewQuery, *, now: datetime, sample: int | None = None) -
         return rows
     texts = [exp.cast(quoted(key), "text") for key in query.key_types]
     parts = [part for text in texts for part in (exp.Literal.string("|"), text)]
-    return rows.order_by(query.dialect.md5(exp.Concat(expressions=parts)), *map(quoted, query.key_types)).limit(sample)
+    order = (query.dialect.md5(exp.Concat(expressions=parts)), *map(quoted, query.key_types))
+    return rows.order_by(*map(ascending, order)).limit(sample)
 
 
 def life_of(query: ViewQuery) -> list[str]:

@@ -114,6 +114,11 @@ def _in_microseconds(node: exp.Expr) -> exp.Expr:
     return exp.DataType.build("timestamp") if is_other else node
 
 
+def is_padded(column: Column, *, dialect: str) -> bool:
+    """True if a column holds blank-padded text, whose last blanks comparisons ignore."""
+    return _parsed(column.data_type or "", dialect).this in _PADDED
+
+
 def _parsed(data_type: str, dialect: str) -> exp.DataType:
     """Parse a type; DuckDB and sqlglot differ in how they write structs and enums, so those meet here."""
     return exp.DataType.build(data_type, dialect=dialect, udt=False)

@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 
 
 _LENT = "_feature_sync_lent"
+_PINNED = {
+    "arrow_large_buffer_size": "false",
+    "arrow_lossless_conversion": "false",
+    "arrow_output_list_view": "false",
+    "arrow_output_version": "1.0",
+    "calendar": "gregorian",
+    "default_collation": "",
+    "timezone": "UTC",
+}
+"""What a profile or the machine may set otherwise, and our SQL or the types of results depend on.
+
+What only the words of a model depend on, such as `default_order` or `integer_division`, stays as the profile has it:
+a view is read as dbt reads it. Our own SQL leaves nothing to these."""
 _OPENING = Lock()
 """While one thread opens or closes a file, DuckDB cannot tell another whether it is open in this process."""
 _SECONDS_TO_REOPEN = 60
@@ -95,6 +108,7 @@ class DuckDBWarehouse(Warehouse):
                     connection = duckdb.connect(str(self._path), read_only=not self._writable, config=config)
                 for extension in self._settings.extensions or []:
                     connection.load_extension(extension if isinstance(extension, str) else extension["name"])
+                _pin(connection)
             except duckdb.Error as refused:
                 if not _is_locked(refused) or time.monotonic() >= deadline or self._stopped():
                     raise _translated(refused, str(self._path)) from refused
@@ -225,6 +239,15 @@ class DuckDBWarehouse(Warehouse):
             with _OPENING:
                 self._opened.close()
             self._opened = None
+
+
+def _pin(connection: duckdb.DuckDBPyConnection) -> None:
+    """Set what is not as it should be; a profile may have locked the rest."""
+    found = connection.execute("select name, value from duckdb_settings()").fetchall()
+    for name, value in found:
+        wanted = _PINNED.get(name.lower())
+        if wanted is not None and value.lower() != wanted.lower():
+            connection.execute(f"set {name} = '{wanted}'")
 
 
 def _is_locked(refused: duckdb.Error) -> bool:

@@ -29,6 +29,21 @@ if TYPE_CHECKING:
 
 _SECONDS_TO_CONNECT = 10
 _ROWS_PER_CHUNK = 512
+_PINNED = {
+    "array_nulls": "on",
+    "bytea_output": "hex",
+    "client_encoding": "UTF8",
+    "DateStyle": "ISO, MDY",
+    "default_transaction_deferrable": "off",
+    "extra_float_digits": "1",
+    "gin_fuzzy_search_limit": "0",
+    "IntervalStyle": "postgres",
+    "standard_conforming_strings": "on",
+    "TimeZone": "UTC",
+    "timezone_abbreviations": "Default",
+    "transform_null_equals": "off",
+}
+"""What a role or a database may set otherwise, and our SQL or the texts of values depend on."""
 _MORE_MEMORY_TO_SORT = SQL(
     "select set_config('work_mem', '64MB', false) "
     "where pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')"
@@ -67,25 +82,32 @@ class PostgresSettings(TargetSettings):
     sslkey: str | None = None
     sslrootcert: str | None = None
 
-    def connection(self, *, writable: bool) -> dict[str, Any]:
+    def connection(self) -> dict[str, Any]:
         """The arguments of libpq.
 
-        A push compares a view with as many rows as it has: the planner takes the newest rows for a few, and would
-        hash them; and it would spend longer on compiling than that saves. Should its process be suspended in a
-        transaction, the server ends it, so that it stands in nobody's way.
+        None are `options`, which PgBouncer refuses: see `session`.
         """
         same = ("host", "user", "port", "connect_timeout", "sslmode", "sslcert", "sslkey", "sslrootcert")
         arguments = {name: getattr(self, name) for name in same}
         arguments |= {"password": self.password or self.pass_, "dbname": self.dbname or self.database}
         arguments |= {"keepalives_idle": self.keepalives_idle or None, "application_name": "feature-sync"}
-        options = []
-        if writable:
-            options += ["-c enable_hashjoin=off", "-c jit=off"]
-            options.append(f"-c idle_in_transaction_session_timeout={_SECONDS_TO_IDLE}s")
-        if self.search_path:
-            options.append("-c search_path=" + re.sub(r"([\\ ])", r"\\\1", self.search_path))
-        arguments["options"] = " ".join(options)
         return {name: value for name, value in arguments.items() if value is not None}
+
+    def session(self, *, writable: bool) -> Composed:
+        """The statement that sets the session up, in one round trip.
+
+        A push compares a view with as many rows as it has: the planner takes the newest rows for a few, and would
+        hash them; and it would spend longer on compiling than that saves. Should its process be suspended in a
+        transaction, the server ends it, so that it stands in nobody's way.
+        """
+        settings = dict(_PINNED)
+        if writable:
+            settings |= {"enable_hashjoin": "off", "jit": "off"}
+            settings["idle_in_transaction_session_timeout"] = f"{_SECONDS_TO_IDLE}s"
+        if self.search_path:
+            settings["search_path"] = self.search_path
+        calls = [SQL("set_config({}, {}, false)").format(name, value) for name, value in settings.items()]
+        return SQL("select {}").format(SQL(", ").join(calls))
 
 
 class PostgresWarehouse(Warehouse):
@@ -111,13 +133,13 @@ class PostgresWarehouse(Warehouse):
         """
         settings = read_settings(target, PostgresSettings)
         try:
-            connection = psycopg.connect(**settings.connection(writable=writable))
+            connection = psycopg.connect(**settings.connection(), autocommit=True)
             if settings.role:
                 connection.execute(SQL("set role {}").format(Identifier(settings.role)))
-                connection.commit()
+            connection.execute(settings.session(writable=writable))
             if writable:
                 connection.execute(_MORE_MEMORY_TO_SORT)
-                connection.commit()
+            connection.autocommit = False
             connection.read_only = not writable
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             snapshots = Snapshots(

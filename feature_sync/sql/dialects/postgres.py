@@ -17,6 +17,9 @@ _SENT = {
     "timestamptz": ("TIMESTAMPTZ_SEND", "timestamptz"),
 }
 
+_SIGN_BIT = exp.Literal.number(7)
+"""Of the first byte, the highest: PostgreSQL counts a byte's bits from its lowest."""
+
 
 class Postgres(Dialect):
     """PostgreSQL: an index lets it look rows up one by one; without it, it counts where they belong among moments."""
@@ -86,6 +89,24 @@ class Postgres(Dialect):
 
     def by_code_point(self, text: exp.Expr) -> exp.Expr:
         return exp.Collate(this=text, expression=exp.to_identifier("C", quoted=True))
+
+    def tell_equals_apart(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
+        """Bytes are cheaper than text, and that of an interval depends on the session; a fixed scale has one spelling."""
+        if kind.kind == "float64":
+            sign = call("GET_BIT", call("FLOAT8SEND", exp.cast(value, "double")), _SIGN_BIT.copy())
+            return [exp.paren(exp.EQ(this=sign, expression=exp.Literal.number(0)))]
+        if kind.kind == "interval":
+            return [call("INTERVAL_SEND", value)]
+        if kind.kind == "decimal" and kind.precision is None:
+            return [self.by_code_point(exp.cast(value, "text"))]
+        return super().tell_equals_apart(value, kind)
+
+    def canonical_key(self, key: exp.Expr, kind: ValueType) -> exp.Expr:
+        # 1.0 and 1.00 are one key; without a fixed scale, each row would have the text of its own.
+        return call("TRIM_SCALE", key) if kind.kind == "decimal" and kind.precision is None else key
+
+    def tell_blanks_apart(self, padded: exp.Expr) -> list[exp.Expr]:
+        return [call("OCTET_LENGTH", padded)]
 
 
 def _hash_record(parts: list[exp.Expr]) -> exp.Expr:
