@@ -487,7 +487,7 @@ class FeatureStore:
                 raise RequestError(f"{spoken_selection(select, exclude)} selects no feature view that is online")
         return views
 
-    def _open_warehouse(self, *, writable: bool = False, wait: bool = False) -> Warehouse:
+    def _open_warehouse(self, **how: Any) -> Warehouse:
         from feature_sync.warehouses import open_warehouse
 
         built_for = self.manifest.metadata.adapter_type
@@ -496,7 +496,7 @@ class FeatureStore:
                 f"{self.manifest.path} was written for {built_for}, but the target {self.target.name} is "
                 f"{self.target.adapter}; run dbt build --target {self.target.name}"
             )
-        return open_warehouse(self.target, writable=writable, wait=wait)
+        return open_warehouse(self.target, **how)
 
     def _open_online(self, *, may_create: bool = True) -> OnlineStore:
         """Connect to Redis; who only looks does not make an embedded one."""

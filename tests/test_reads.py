@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -44,6 +49,33 @@ create or replace view swaps.priced as
 def built(postgres, tmp_path_factory):
     folder = tmp_path_factory.mktemp("swaps")
     return build_project(PROJECTS / "swaps", folder, target="postgres", environment=postgres.environment)
+
+
+@pytest.fixture
+def push(built, redis_url):
+    """Push one view by the command line; returns the exit code and what became of the view."""
+
+    def pushed(*options: str) -> tuple[int, str | None]:
+        done = built.feature_sync("push", "amounts", "--redis-url", redis_url, "--json", *options)
+        (view,) = json.loads(done.stdout)
+        return done.returncode, view["held_back"]
+
+    return pushed
+
+
+@contextmanager
+def building(built, postgres, *options: str) -> Iterator[subprocess.Popen]:
+    """Let `dbt build` wait in a test, when its models are there, until the end."""
+    waiting = "select count(*) from pg_locks where not granted and locktype = 'advisory'"
+    with postgres.connect() as connection:
+        connection.execute("select pg_advisory_lock(4712)")
+        command = [str(Path(sys.executable).with_name("dbt")), "--quiet", "build", *options]
+        process = subprocess.Popen(command, cwd=built.folder, env=built.variables)
+        while not connection.execute(waiting).fetchone()[0]:
+            assert process.poll() is None
+            time.sleep(0.05)
+        yield process
+    assert process.wait() in {0, -signal.SIGKILL}
 
 
 @pytest.fixture
@@ -158,3 +190,25 @@ def test_no_entity_is_removed_because_its_table_was_swapped(store, postgres, scr
         with changing(postgres, script) as commit:
             (pushed,) = during(lambda options=options: list(store.push(["amounts"], **options)), commit)
         assert (pushed.held_back, pushed.deleted) == (None, 0)
+
+
+def test_what_dbt_is_still_testing_is_held_back(built, postgres, push):
+    with building(built, postgres):
+        code, reason = push()
+        assert (code, "it is building or testing still" in reason, "dbt build -s amounts" in reason) == (3, True, True)
+        assert push("--select", "amounts")[0] == 3  # dbt is asked for the selection, and leaves another trace of a plan
+        assert push("--no-gate") == (0, None)
+    assert push() == (0, None)
+
+
+@pytest.mark.slow
+def test_a_build_that_was_killed_holds_back_until_there_is_another(built, postgres, push):
+    with building(built, postgres, "-s", "amounts") as process:
+        process.kill()
+    assert push()[0] == 3
+    built.dbt("--quiet", "parse")
+    assert push()[0] == 3
+    built.dbt("--quiet", "build", "-s", "amounts")
+    assert push() == (0, None)
+    built.dbt("--quiet", "parse")
+    assert push() == (0, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from threading import Event
 
 from feature_sync.dbt.run_results import Gate
@@ -15,6 +15,8 @@ from feature_sync.push_state import create_states, warehouse_id
 from feature_sync.sql.pushes import PushTables
 from feature_sync.sql.view_query import ViewQuery, check_entity_types
 from feature_sync.statements import Statements, check_view_collations
+
+_SECONDS_BETWEEN_CANCELS = 0.2
 
 
 class Pusher:
@@ -60,7 +62,7 @@ class Pusher:
                         yield Pushed(feature_view=name, failed=str(failure))
             finally:
                 stop.set()
-                pool.shutdown(cancel_futures=True)
+                _end(pool, running)
         if failures:
             yield from (Pushed(feature_view=name, failed=str(changed)) for name, changed in unsent.items())
             raise _joined({**failures, **unsent})
@@ -81,6 +83,14 @@ class Pusher:
             tables = PushTables(self._setting.options.schema)
             named = warehouse_id if self._setting.options.dry_run else create_states
             return queries, named(statements, tables)
+
+
+def _end(pool: ThreadPoolExecutor, running: Mapping[Future[Pushed], ViewPush]) -> None:
+    """Wait for pushes that were asked to stop; those that wait for the warehouse end when it does."""
+    pool.shutdown(wait=False, cancel_futures=True)
+    while waiting := wait(running, timeout=_SECONDS_BETWEEN_CANCELS).not_done:
+        for future in waiting:
+            running[future].cancel()
 
 
 def _joined(failures: Mapping[str, FeatureSyncError]) -> FeatureSyncError:

@@ -41,7 +41,7 @@ _LOG = logging.getLogger(__name__)
 class Setting:
     """What the pushes of all views of one command share."""
 
-    open_warehouse: Callable[[], Warehouse]
+    open_warehouse: Callable[..., Warehouse]
     online: OnlineStore
     prefix: str
     clock: Clock
@@ -71,6 +71,12 @@ class ViewPush:
         self.reference = query.view.reference
         self._view_prefix = view_prefix(setting.prefix, self.reference)
         self._seconds: dict[str, float] = {}
+        self._warehouse: Warehouse | None = None
+
+    def cancel(self) -> None:
+        """End what the warehouse does for this push; another thread asks for it, again and again until it has ended."""
+        if self._warehouse is not None:
+            self._warehouse.cancel()
 
     def push(self) -> Pushed:
         """Make Redis hold the newest rows, and nothing else.
@@ -85,7 +91,12 @@ class ViewPush:
         lease = setting.online.lease(
             self._view_prefix, duration=setting.options.lease, wait=setting.options.wait, stopped=self._stopped
         )
-        with lease as held_lease, setting.open_warehouse() as warehouse, placing(self._query.view.relation.location):
+        with (
+            lease as held_lease,
+            setting.open_warehouse(stopped=self._stopped) as warehouse,
+            placing(self._query.view.relation.location),
+        ):
+            self._warehouse = warehouse
             warehouse.label(feature_view=self.reference)
             facts = self._redis_facts()
             staging = self._staging(warehouse, facts)
@@ -123,7 +134,12 @@ class ViewPush:
         """
         setting = self._setting
         relation = self._query.view.relation.name
-        with setting.open_warehouse() as warehouse, warehouse.snapshot([relation]), self._timing("stage"):
+        with (
+            setting.open_warehouse(stopped=self._stopped) as warehouse,
+            warehouse.snapshot([relation]),
+            self._timing("stage"),
+        ):
+            self._warehouse = warehouse
             try:
                 warehouse.label(feature_view=self.reference)
                 staging = self._staging(warehouse, self._redis_facts())

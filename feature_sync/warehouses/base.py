@@ -138,6 +138,10 @@ class Warehouse(ABC):
         """
 
     @abstractmethod
+    def cancel(self) -> None:
+        """End what runs, which then fails; for another thread to call, at any time."""
+
+    @abstractmethod
     def close(self) -> None:
         """Close the connection."""
 

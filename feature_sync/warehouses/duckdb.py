@@ -39,6 +39,8 @@ a view is read as dbt reads it. Our own SQL leaves nothing to these."""
 _OPENING = Lock()
 """While one thread opens or closes a file, DuckDB cannot tell another whether it is open in this process."""
 _SECONDS_TO_REOPEN = 60
+_INTERRUPTED = "Query interrupted"
+"""What DuckDB makes of a KeyboardInterrupt, or of whatever else a signal raises in its midst."""
 _SECONDS_BETWEEN_TRIES = 0.1
 
 
@@ -233,6 +235,12 @@ class DuckDBWarehouse(Warehouse):
                 writer.write_batch(batch)
         file.seek(0)
 
+    def cancel(self) -> None:
+        """Interrupt the query."""
+        if (opened := self._opened) is not None:
+            with suppress(duckdb.Error):  # it may be closed by now
+                opened.interrupt()
+
     def close(self) -> None:
         """Close the file."""
         if self._opened is not None:
@@ -274,6 +282,10 @@ def _quoted(name: str) -> str:
 def _translating() -> Iterator[None]:
     try:
         yield
+    except RuntimeError as ended:
+        if str(ended) == _INTERRUPTED:
+            raise KeyboardInterrupt from None
+        raise
     except (duckdb.Error, OSError) as refused:
         raise _translated(refused, "DuckDB") from refused
 

@@ -264,6 +264,11 @@ class PostgresWarehouse(Warehouse):
         with ExitStack() as streams:
             yield [streams.enter_context(closing(self.columns(each, batch_size=batch_size))) for each in queries]
 
+    def cancel(self) -> None:
+        """Ask the server to end the query."""
+        with suppress(psycopg.Error):  # it may be closed by now
+            self._connection.cancel_safe(timeout=_SECONDS_TO_CONNECT)
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
