@@ -40,11 +40,15 @@ def test_a_key_with_a_collation_that_redis_does_not_know_is_refused_everywhere(t
             store.get_training_set("plain", spine_sql=f"select id, {ASKS} from main.people").to_arrow()
 
 
-def test_a_default_collation_of_the_profile_counts_as_the_columns_own(tmp_path, redis_url):
+def test_a_default_collation_of_the_profile_changes_no_key(tmp_path, redis_url):
     project = UnbuiltProject(tmp_path / "project", settings={"default_collation": "nocase"})
     project.view("people", "select 'A' as id, 7 as age", features=["age"])
-    with project.open(redis_url) as store, pytest.raises(DefinitionError, match=r"columns\.id: .*'A' and 'a' equal"):
-        list(store.push(gate=False))
+    query = f"select unnest(['A', 'a']) as id, {ASKS}"
+    with project.open(redis_url) as store:
+        assert [each.held_back for each in store.push(gate=False)] == [None]
+        served = {key: store.get_feature_vector("people", {"id": key}).to_dict()["age"] for key in "Aa"}
+        trained = store.get_training_set("people", spine_sql=query).to_arrow().to_pylist()
+    assert served == {row["id"]: row["age"] for row in trained} == {"A": 7, "a": None}
 
 
 def test_a_case_insensitive_type_is_refused_by_its_name(tmp_path, redis_url, postgres):

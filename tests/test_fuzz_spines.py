@@ -244,7 +244,8 @@ def test_a_damaged_spine_is_answered_row_by_row_or_refused_in_one_clear_line(sto
         folder.mkdir()
         spine, given, rows = chance.choice([damaged_csv, odd_table, typed_query])(chance, folder)
         given |= options(chance)
-        case = f"seed {SEED}, case {at}: {spine!r} {given!r}"[:2_000]
+        shape = getattr(spine, "schema", getattr(spine, "dtypes", None))  # some values have no repr
+        case = f"seed {SEED}, case {at}: {spine if shape is None else shape} {given!r}"[:2_000]
         before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
         try:
             store.get_training_set("amounts", spine, **given).write(folder / f"set.{chance.choice(['csv', 'parquet'])}")
