@@ -165,12 +165,13 @@ class TrainingSet:
     @contextmanager
     def _answering(self) -> Iterator[_Answering]:
         """Put the spine where the query can read it, see which moments it asks for, and write the query for those."""
+        relations = [*(each.view.relation for each in self.service.selections), self.spine.relation]
         with self.open_warehouse() as warehouse:
+            warehouse.check_rights([each.name for each in relations if each.name])
             service = self._proven(self._typed_service(warehouse.describe))
             spine = self._kept_spine(warehouse, service)
             check_question(service, spine, adapter=self.adapter)
-            relations = [each.view.relation for each in service.selections]
-            with warehouse.snapshot([each.name for each in (*relations, spine.relation)]):
+            with warehouse.snapshot([*(each.view.relation.name for each in service.selections), spine.relation.name]):
                 bounds = moments_asked(service, spine, adapter=self.adapter)
                 asked = _period(warehouse, render(bounds, dialect=self.adapter))
                 query = training_query(service, spine, adapter=self.adapter, strategy=self.strategy, asked=asked)
