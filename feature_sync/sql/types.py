@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from feature_sync.definitions import Column, Relation
+from feature_sync.definitions import Column, FeatureView, Relation
 from feature_sync.value_types import ValueType
 
 _Type = exp.DataType.Type
@@ -28,6 +30,13 @@ _KINDS = {
 _KIND_OF = {each: kind for kind, types in _KINDS.items() for each in types}
 _DECIMALS = {_Type.DECIMAL, _Type.BIGDECIMAL, _Type.UDECIMAL, _Type.DECIMAL128, _Type.DECIMAL256}
 _PADDED = {_Type.CHAR, _Type.NCHAR, _Type.BPCHAR}
+_SYNONYMS = {
+    ("", _Type.BPCHAR): _Type.CHAR,
+    ("bigquery", _Type.INT): _Type.BIGINT,
+    ("bigquery", _Type.SMALLINT): _Type.BIGINT,
+    ("bigquery", _Type.TINYINT): _Type.BIGINT,
+}
+"""What sqlglot takes for two types, by dialect where it is one there alone."""
 TIMES = ("date", "timestamp", "timestamptz")
 _KEYS = ("bool", "int64", "wideint", "decimal", "string", "date", "timestamp", "timestamptz", "uuid")
 
@@ -66,6 +75,31 @@ def key_type(column: Column, relation: Relation, *, dialect: str) -> ValueType:
     if found is None or found.kind not in _KEYS or parsed.this in _PADDED:
         raise at.error(refusal)
     return found
+
+
+def normal_type(data_type: str, *, dialect: str) -> str:
+    """Write a type in the one spelling that stands for all: a catalog, a contract and the warehouse choose others.
+
+    Other widths stay other types: rows that are kept in columns of one may not fit those of another.
+    """
+    try:
+        parsed = _parsed(data_type, dialect)
+    except SqlglotError:
+        return " ".join(data_type.split()).lower()
+    for each in parsed.find_all(exp.DataType):
+        each.set("this", _SYNONYMS.get((dialect, each.this)) or _SYNONYMS.get(("", each.this)) or each.this)
+    for name in parsed.find_all(exp.Identifier):
+        name.set("quoted", True)
+    return parsed.sql()
+
+
+def with_normal_types(view: FeatureView, *, dialect: str) -> FeatureView:
+    """Write the types of all columns of a view in their normal spelling, for fingerprints."""
+    columns = {
+        name: replace(column, data_type=column.data_type and normal_type(column.data_type, dialect=dialect))
+        for name, column in view.relation.columns.items()
+    }
+    return replace(view, relation=replace(view.relation, columns=columns))
 
 
 def _parsed(data_type: str, dialect: str) -> exp.DataType:

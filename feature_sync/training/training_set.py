@@ -137,6 +137,7 @@ class TrainingSet:
                 views=tally.views(),
                 columns={field.name: str(field.type) for field in reader.schema},
                 sql=answering.sql,
+                adapter=self.adapter,
                 invocation_id=self.invocation_id,
             )
             partial_sidecar.write_text(extract.to_json(), encoding="utf-8")
