@@ -212,3 +212,75 @@ def test_a_build_that_was_killed_holds_back_until_there_is_another(built, postgr
     assert push() == (0, None)
     built.dbt("--quiet", "parse")
     assert push() == (0, None)
+
+
+@pytest.fixture
+def role(built, postgres):
+    """Make a role without any right, and run commands as it; it is gone afterwards, with all that it owns."""
+    with postgres.connect() as connection:
+        connection.execute("drop schema if exists swaps_feature_sync cascade")
+        connection.execute("create role limited login")
+
+        def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return built.feature_sync(*arguments, SWAPS_USER="limited")
+
+        yield run
+        connection.execute("drop owned by limited cascade")
+        connection.execute("drop role limited")
+
+
+def grants_in(said: str) -> list[str]:
+    (line,) = [line for line in said.splitlines() if "rights are missing" in line]
+    return [each.partition(" (or ")[0] for each in line.partition("have their owner run: ")[2].split("; ")]
+
+
+@pytest.mark.parametrize("has_schema", [True, False])
+def test_all_grants_that_a_push_lacks_are_named_at_once_and_are_all_that_it_needs(
+    role, postgres, redis_url, has_schema
+):
+    pushing = ("push", "--no-gate", "--redis-url", redis_url)
+    with postgres.connect() as connection:
+        if has_schema:  # the administrator has made one, and gives the right to make others to nobody
+            connection.execute("create schema swaps_feature_sync authorization limited")
+        refused = role(*pushing)
+        wanted = [f'grant select on "swaps"."{name}" to "limited"' for name in ("amounts", "priced")]
+        wanted += ['grant usage on schema "swaps" to "limited"']
+        wanted += [] if has_schema else ['create schema "swaps_feature_sync" authorization "limited"']
+        assert (refused.returncode, sorted(grants_in(refused.stderr))) == (1, sorted(wanted))
+        for grant in grants_in(refused.stderr):
+            connection.execute(grant)
+    for _ in range(2):
+        pushed = role(*pushing)
+        assert pushed.returncode == 0, pushed.stderr
+    verified = role("verify", "--redis-url", redis_url)
+    assert verified.returncode == 0, verified.stderr
+
+
+def test_who_only_reads_needs_no_right_to_write(role, built, postgres, redis_url, tmp_path):
+    pushed = built.feature_sync("push", "amounts", "--no-gate", "--redis-url", redis_url)
+    assert pushed.returncode == 0, pushed.stderr
+    reading = [
+        ("extract", "amounts", "--spine", "asked", "-o", str(tmp_path / "set.parquet")),
+        ("verify", "amounts", "--redis-url", redis_url),
+        ("get", "amounts", "customer=3", "--redis-url", redis_url),
+        ("push", "amounts", "--dry-run", "--take-over", "--redis-url", redis_url),
+    ]
+    with postgres.connect() as connection:
+        refused = role(*reading[0])
+        assert sorted(grants_in(refused.stderr)) == [
+            'grant select on "swaps"."amounts" to "limited"',
+            'grant select on "swaps"."asked" to "limited"',
+            'grant usage on schema "swaps" to "limited"',
+        ]
+        for grant in grants_in(refused.stderr):
+            connection.execute(grant)
+        told = role("status", "amounts", "--json", "--redis-url", redis_url)
+        assert "permission denied for schema swaps_feature_sync; grant this role USAGE on that" in told.stdout
+        connection.execute("grant usage on schema swaps_feature_sync to limited")
+        told = role("status", "amounts", "--json", "--redis-url", redis_url)
+        assert "permission denied for table state; grant this role SELECT on that" in told.stdout
+        connection.execute("grant select on all tables in schema swaps_feature_sync to limited")
+    for command in [*reading, ("status", "amounts", "--json", "--redis-url", redis_url)]:
+        done = role(*command)
+        assert done.returncode == 0, (command, done.stderr)
+    assert json.loads(done.stdout)[0]["rows"] == 500

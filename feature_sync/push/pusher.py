@@ -74,15 +74,17 @@ class Pusher:
         if not views:
             return [], ""
         with self._setting.open_warehouse() as warehouse:
+            options = self._setting.options
+            writes_to = None if options.dry_run else options.schema
+            warehouse.check_rights([view.relation.name for view in views], writes_to=writes_to)
             statements = Statements(warehouse)
             now = self._setting.clock.now
             queries = [statements.query_of(view, asked=Period(now, now)) for view in views]
             check_entity_types(queries)
             for query in queries:
                 check_view_collations(warehouse, query)
-            tables = PushTables(self._setting.options.schema)
-            named = warehouse_id if self._setting.options.dry_run else create_states
-            return queries, named(statements, tables)
+            named = warehouse_id if options.dry_run else create_states
+            return queries, named(statements, PushTables(options.schema))
 
 
 def _end(pool: ThreadPoolExecutor, running: Mapping[Future[Pushed], ViewPush]) -> None:

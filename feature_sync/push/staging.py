@@ -20,6 +20,7 @@ from feature_sync.push_state import Committed, LastPush, State, StateStore, Unfi
 from feature_sync.sql.latest import candidates, newest_event
 from feature_sync.sql.pushes import PushTables, ViewTables
 from feature_sync.sql.render import Select
+from feature_sync.sql.types import with_normal_types
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import Statements
 
@@ -94,11 +95,12 @@ class Staging:
         self._now = clock.now
         self._after = State()
         self.place = f"{statements.warehouse.place} {query.view.relation.name}"
+        view = with_normal_types(query.view, dialect=statements.dialect)
         self._expected = Expected(
             reference=query.view.reference,
             place=self.place,
             warehouse_id=warehouse_id,
-            definition=f"{_VERSION} {query.dialect.hash_version} {view_fingerprint(query.view)}",
+            definition=f"{_VERSION} {query.dialect.hash_version} {view_fingerprint(view)}",
             options=options,
         )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from feature_sync.definitions import Column, Relation
+from feature_sync.definitions import Column, FeatureView, Relation
 from feature_sync.value_types import ValueType
 
 _Type = exp.DataType.Type
@@ -33,6 +35,13 @@ _AS_TEXT = {_Type.INTERVAL, _Type.UINT128, _Type.UINT256, *_PADDED}
 _BY_DRIVERS = {_Type.TIME, _Type.NULL}
 """No features, but columns of spines may have them."""
 _NESTED = {_Type.ARRAY, _Type.LIST, _Type.STRUCT, _Type.MAP}
+_SYNONYMS = {
+    ("", _Type.BPCHAR): _Type.CHAR,
+    ("bigquery", _Type.INT): _Type.BIGINT,
+    ("bigquery", _Type.SMALLINT): _Type.BIGINT,
+    ("bigquery", _Type.TINYINT): _Type.BIGINT,
+}
+"""What sqlglot takes for two types, by dialect where it is one there alone."""
 TIMES = ("date", "timestamp", "timestamptz")
 _KEYS = ("bool", "int64", "wideint", "decimal", "string", "date", "timestamp", "timestamptz", "uuid")
 
@@ -117,6 +126,31 @@ def _in_microseconds(node: exp.Expr) -> exp.Expr:
 def is_padded(column: Column, *, dialect: str) -> bool:
     """True if a column holds blank-padded text, whose last blanks comparisons ignore."""
     return _parsed(column.data_type or "", dialect).this in _PADDED
+
+
+def normal_type(data_type: str, *, dialect: str) -> str:
+    """Write a type in the one spelling that stands for all: a catalog, a contract and the warehouse choose others.
+
+    Other widths stay other types: rows that are kept in columns of one may not fit those of another.
+    """
+    try:
+        parsed = _parsed(data_type, dialect)
+    except SqlglotError:
+        return " ".join(data_type.split()).lower()
+    for each in parsed.find_all(exp.DataType):
+        each.set("this", _SYNONYMS.get((dialect, each.this)) or _SYNONYMS.get(("", each.this)) or each.this)
+    for name in parsed.find_all(exp.Identifier):
+        name.set("quoted", True)
+    return parsed.sql()
+
+
+def with_normal_types(view: FeatureView, *, dialect: str) -> FeatureView:
+    """Write the types of all columns of a view in their normal spelling, for fingerprints."""
+    columns = {
+        name: replace(column, data_type=column.data_type and normal_type(column.data_type, dialect=dialect))
+        for name, column in view.relation.columns.items()
+    }
+    return replace(view, relation=replace(view.relation, columns=columns))
 
 
 def _parsed(data_type: str, dialect: str) -> exp.DataType:

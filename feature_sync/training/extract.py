@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.definitions import FeatureService, Period, Spine, fingerprint
+from feature_sync.sql.types import with_normal_types
 from feature_sync.value_types import EPOCH
 
 if TYPE_CHECKING:
@@ -50,7 +51,13 @@ class Extract:
     views: tuple[ViewExtract, ...]
     columns: Mapping[str, str]
     sql: str
+    adapter: str
     invocation_id: str | None
+
+    @property
+    def _normal_service(self) -> FeatureService:
+        """The service with its types in one spelling, whoever told them."""
+        return self.service.with_views(lambda view: with_normal_types(view, dialect=self.adapter))
 
     def to_json(self) -> str:
         """Write the sidecar: the same inputs always give the same bytes."""
@@ -76,7 +83,7 @@ class Extract:
                 }
                 for each in self.views
             },
-            "definitions_sha256": fingerprint(self.service),
+            "definitions_sha256": fingerprint(self._normal_service),
             "dbt_invocation_id": self.invocation_id,
             "feature_sync_version": version("feature-sync"),
             "sql_sha256": sha256(self.sql.encode()).hexdigest(),

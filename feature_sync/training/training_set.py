@@ -148,6 +148,7 @@ class TrainingSet:
                 views=tally.views(),
                 columns={field.name: str(field.type) for field in reader.schema},
                 sql=answering.sql,
+                adapter=self.adapter,
                 invocation_id=self.invocation_id,
             )
             partial_sidecar.write_text(extract.to_json(), encoding="utf-8")
@@ -186,15 +187,16 @@ class TrainingSet:
     @contextmanager
     def _answering(self) -> Iterator[_Answering]:
         """Put the spine where the query can read it, see which moments it asks for, and write the query for those."""
+        relations = [*(each.view.relation for each in self.service.selections), self.spine.relation]
         with self.open_warehouse() as warehouse:
+            warehouse.check_rights([each.name for each in relations if each.name])
             service = self._proven(self._typed_service(warehouse.describe))
             spine = self._kept_spine(warehouse, service)
             check_question(service, spine, adapter=self.adapter)
             for view in {each.view.reference: each.view for each in service.selections}.values():
                 check_view_collations(warehouse, ViewQuery(view, adapter=self.adapter))
             check_spine_collations(warehouse, service, spine)
-            relations = [each.view.relation for each in service.selections]
-            with warehouse.snapshot([each.name for each in (*relations, spine.relation)]):
+            with warehouse.snapshot([*(each.view.relation.name for each in service.selections), spine.relation.name]):
                 bounds = moments_asked(service, spine, adapter=self.adapter)
                 asked = _period(warehouse, render(bounds, dialect=self.adapter))
                 query = training_query(service, spine, adapter=self.adapter, strategy=self.strategy, asked=asked)

@@ -197,6 +197,13 @@ class BigQueryWarehouse(Warehouse):
         job = self._planned(query)
         return None if job is None else int(job.total_bytes_processed)
 
+    def has_schema(self, schema: str) -> bool:
+        """Ask for the dataset, which costs nothing."""
+        with _translating(), suppress(NotFound):
+            self._client.get_dataset(f"{self._dataset.project}.{schema}", retry=self._retry)
+            return True
+        return False
+
     def tables(self, schema: str) -> set[str]:
         """List them, which costs nothing, whereas a query of the catalog does."""
         with _translating(), suppress(NotFound):

@@ -123,6 +123,12 @@ class DuckDBWarehouse(Warehouse):
         """The file's path."""
         return f"duckdb {self._path.resolve()}"
 
+    def has_schema(self, schema: str) -> bool:
+        """Look it up in the catalog."""
+        query = "select 1 from information_schema.schemata where catalog_name = current_database() and schema_name = ?"
+        with _translating():
+            return self._connection.execute(query, [schema]).fetchone() is not None
+
     def tables(self, schema: str) -> set[str]:
         """Look them up in the catalog."""
         query = "select table_name from information_schema.tables where table_schema = ?"

@@ -21,6 +21,7 @@ from psycopg.types.json import set_json_loads
 from feature_sync.definitions import Target
 from feature_sync.errors import RequestError, UnfitValue, WarehouseConflict, WarehouseError
 from feature_sync.warehouses.base import Columns, TargetSettings, Warehouse, never, read_settings
+from feature_sync.warehouses.postgres_rights import missing_grants
 from feature_sync.warehouses.postgres_snapshots import Locked, Snapshots, locking
 from feature_sync.warehouses.postgres_values import arrow_array, load_times_as_numbers
 
@@ -51,6 +52,10 @@ _MORE_MEMORY_TO_SORT = SQL(
 _CONFLICTS = (
     psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation,
     psycopg.errors.DuplicateSchema, psycopg.errors.DuplicateTable,
+)  # fmt: skip
+_GRANTS = (
+    ("temporary tables", "TEMPORARY on"), ("for schema", "USAGE on"), ("for database", "CREATE on"),
+    ("for table", "SELECT on"), ("for view", "SELECT on"), ("for materialized view", "SELECT on"),
 )  # fmt: skip
 _MILLISECONDS_TO_LOCK = 500
 _SECONDS_TO_IDLE = 60
@@ -156,9 +161,25 @@ class PostgresWarehouse(Warehouse):
         """Host, port and database."""
         return self._place
 
+    def check_rights(self, relations: Sequence[str], *, writes_to: str | None = None) -> None:
+        """Ask for each right, in one transaction."""
+        with _translating(), self._connection.transaction():
+            grants = missing_grants(self._connection, relations, writes_to)
+        if grants:
+            raise WarehouseError(f"PostgreSQL: rights are missing; have their owner run: {'; '.join(grants)}")
+
+    def has_schema(self, schema: str) -> bool:
+        """Look it up in the catalog."""
+        query = "select 1 from pg_catalog.pg_namespace where nspname = %s"
+        with _translating(), self._connection.transaction():
+            return self._connection.execute(query, [schema]).fetchone() is not None
+
     def tables(self, schema: str) -> set[str]:
-        """Look them up in the catalog."""
-        query = "select table_name from information_schema.tables where table_schema = %s"
+        """Look them up in the catalog: also those that this user may not read, which must not seem to be missing."""
+        query = (
+            "select relname from pg_catalog.pg_class where relkind in ('r', 'p', 'v', 'm', 'f') "
+            "and relnamespace = (select oid from pg_catalog.pg_namespace where nspname = %s)"
+        )
         with _translating(), self._connection.transaction():
             return {name for (name,) in self._connection.execute(query, [schema]).fetchall()}
 
@@ -380,6 +401,8 @@ def _translating() -> Iterator[None]:
         yield
     except psycopg.errors.UndefinedTable as missing:
         raise WarehouseError(f"PostgreSQL: {_one_line(missing)}; run dbt build") from missing
+    except psycopg.errors.InsufficientPrivilege as forbidden:
+        raise WarehouseError(f"PostgreSQL: {_one_line(forbidden)}{_grant(forbidden)}") from forbidden
     except psycopg.errors.LockNotAvailable as locked:
         raise Locked(f"PostgreSQL: {_one_line(locked)}") from locked
     except _CONFLICTS as conflict:
@@ -389,6 +412,13 @@ def _translating() -> Iterator[None]:
         raise UnfitValue.read(text) or WarehouseError(f"PostgreSQL: {text}") from refused
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as unfit:
         raise WarehouseError(f"a value does not fit its column: {unfit}; cast the column in the model") from unfit
+
+
+def _grant(forbidden: psycopg.Error) -> str:
+    """Say what to grant to this role."""
+    said = _one_line(forbidden)
+    found = next((found for words, found in _GRANTS if words in said), None)
+    return f"; grant this role {found} that" if found else ""
 
 
 def _one_line(error: psycopg.Error) -> str:
