@@ -28,6 +28,11 @@ class ValueType:
     element: ValueType | None = None
     fields: tuple[tuple[str, ValueType], ...] = ()
 
+    def holds(self, kind: str) -> bool:
+        """True if this is a kind, or holds it at any depth."""
+        inner = [each for _, each in self.fields] + ([] if self.element is None else [self.element])
+        return self.kind == kind or any(each.holds(kind) for each in inner)
+
     def __str__(self) -> str:
         if self.element is not None:
             return f"array<{self.element}>"

@@ -9,6 +9,8 @@ import redis
 
 from feature_sync import FeatureStore
 from feature_sync.errors import OnlineStoreError, RequestError
+from tests.support.naive import EPOCH, differences, read_table
+from tests.support.oracle import instant
 from tests.support.projects import PROJECTS, build_project
 
 NOW = "2024-01-01T12:30:00Z"
@@ -104,6 +106,36 @@ def test_a_snapshot_serves_the_row_that_is_valid_and_nothing_for_an_entity_that_
     pushed(store, "owner_history", as_of="2024-01-01T11:59:59Z", full_refresh=True)
     assert value(store, "owner_history", "attic") == ("Ada", "present")
     assert value(store, "owner_history", "cellar") == ("Bob", "present")
+
+
+def test_a_snapshots_row_expires_in_redis_when_its_lag_has_passed_since_its_end(store, client):
+    pushed(store, "tenant_history")
+    assert value(store, "tenant_history", "cellar") == ("Bob", "present")
+    ended = round_up_to_millisecond(end_of_cellar(store) + timedelta(minutes=30))
+    assert client.pexpiretime("histories:tenant_history:{cellar}") == ended
+    assert client.pexpiretime("histories:tenant_history:{attic}") == -1
+
+
+def test_a_snapshots_row_answers_until_its_end_and_lag_to_the_microsecond(store):
+    ended = end_of_cellar(store) + timedelta(minutes=30)
+    before = (ended - timedelta(microseconds=1)).isoformat()
+    assert pushed(store, "tenant_history", as_of=before) == {"tenant_history": 2}
+    assert value(store, "tenant_history", "cellar", as_of=before) == ("Bob", "present")
+    assert differences(store, "tenant_history") == []
+    pushed(store, "tenant_history", as_of=ended.isoformat(), allow_removals=True)
+    assert value(store, "tenant_history", "cellar", as_of=ended.isoformat()) == (None, "missing")
+    assert differences(store, "tenant_history") == []
+
+
+def end_of_cellar(store) -> datetime:
+    """When the snapshot's one row of the cellar ended: dbt noticed its deletion then."""
+    rows = read_table(store, store.registry.feature_view("tenant_history"))
+    (ended,) = [row["dbt_valid_to"] for row in rows if row["sensor"] == "cellar"]
+    return instant(ended, "UTC")
+
+
+def round_up_to_millisecond(moment: datetime) -> int:
+    return -((EPOCH - moment) // timedelta(milliseconds=1))
 
 
 def test_training_and_serving_agree_on_every_kind_of_view(store):

@@ -137,6 +137,7 @@ def test_redis_equals_the_warehouse_after_a_push(opened, histories, types, store
         "owner_history": (True, 2),
         "places": (True, 3),
         "temperatures": (True, 1),
+        "tenant_history": (True, 2),
     }
     of_all_types = opened(types)
     pushed(of_all_types)

@@ -166,6 +166,7 @@ class Node(msgspec.Struct):
                 stored_as=column.name or name if column.quote else None,
                 description=column.description or "",
                 is_label=column.meta.get("label") is True,
+                is_left_out=column.meta.get("feature") is False,
             )
             for name, column in (self.columns or {}).items()
         }

@@ -78,6 +78,7 @@ class Staging:
         query: ViewQuery,
         *,
         key: str,
+        warehouse_id: str,
         facts: RedisFacts,
         clock: Clock,
         options: PushOptions,
@@ -96,6 +97,7 @@ class Staging:
         self._expected = Expected(
             reference=query.view.reference,
             place=self.place,
+            warehouse_id=warehouse_id,
             definition=f"{_VERSION} {query.dialect.hash_version} {view_fingerprint(query.view)}",
             options=options,
         )

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feature_sync.definitions import FeatureService, Spine, fingerprint
+from feature_sync.definitions import FeatureService, Period, Spine, fingerprint
 from feature_sync.value_types import EPOCH
 
 if TYPE_CHECKING:
@@ -125,6 +125,19 @@ class Tally:
             )
             for each in self._service.selections
         )
+
+
+def is_within(moments: pyarrow.Array, period: Period | None) -> bool:
+    """True if all moments lie in a period, both ends included; None holds no moment. Nulls count as within."""
+    import pyarrow.compute
+
+    if moments.null_count == len(moments):
+        return True
+    if period is None or period.since is None or period.until is None:
+        return False
+    ends = pyarrow.compute.min_max(_microseconds(moments)).as_py()
+    first, last = ((end - EPOCH) // timedelta(microseconds=1) for end in (period.since, period.until))
+    return bool(first <= ends["min"] and ends["max"] <= last)
 
 
 def _microseconds(moments: pyarrow.Array) -> pyarrow.Array:

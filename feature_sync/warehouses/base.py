@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
@@ -31,6 +31,11 @@ class TargetSettings(msgspec.Struct):
         return []
 
 
+def never() -> bool:
+    """Ask for nothing to end early."""
+    return False
+
+
 class Warehouse(ABC):
     """A connection. One that is not `writable` writes temporary tables alone, which end with it.
 
@@ -44,8 +49,10 @@ class Warehouse(ABC):
 
     @classmethod
     @abstractmethod
-    def connect(cls, target: Target, *, writable: bool = False, wait: bool = False) -> Self:
-        """Connect to a target of `profiles.yml`; where one process has the warehouse alone, `wait` for it to end."""
+    def connect(
+        cls, target: Target, *, writable: bool = False, wait: bool = False, stopped: Callable[[], bool] = never
+    ) -> Self:
+        """Connect to a target of `profiles.yml`; `wait` for who has it or its tables alone, until `stopped` says so."""
 
     @property
     @abstractmethod
@@ -99,12 +106,15 @@ class Warehouse(ABC):
         """
 
     @abstractmethod
-    def snapshot(self) -> AbstractContextManager[None]:
-        """Let all reads inside see the tables as they are at the first of them."""
+    def snapshot(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
+        """Let all reads inside see the tables as they are at the first of them.
+
+        The relations in `reads` stand still from then on where others could swap them.
+        """
 
     @abstractmethod
-    def transaction(self) -> AbstractContextManager[None]:
-        """Let all statements inside see one snapshot, and take effect together or not at all.
+    def transaction(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
+        """Let all statements inside see one snapshot, and take effect together or not at all; `reads` as above.
 
         Where the warehouse has no such transactions (its dialect says so), each statement takes effect by itself, and
         what goes wrong drops the tables that were made inside.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from tempfile import TemporaryFile
@@ -19,7 +19,7 @@ from requests.exceptions import RequestException
 
 from feature_sync.definitions import Target
 from feature_sync.errors import ProfileError, RequestError, WarehouseConflict, WarehouseError
-from feature_sync.warehouses.base import Columns, TargetSettings, Warehouse, read_settings
+from feature_sync.warehouses.base import Columns, TargetSettings, Warehouse, never, read_settings
 
 if TYPE_CHECKING:
     import pyarrow
@@ -150,7 +150,14 @@ class BigQueryWarehouse(Warehouse):
         self._made: list[str] | None = None
 
     @classmethod
-    def connect(cls, target: Target, *, writable: bool = False, wait: bool = False) -> Self:  # noqa: ARG003 - nobody has it alone
+    def connect(
+        cls,
+        target: Target,
+        *,
+        writable: bool = False,  # noqa: ARG003 - one client does both
+        wait: bool = False,  # noqa: ARG003 - nobody has it alone
+        stopped: Callable[[], bool] = never,  # noqa: ARG003
+    ) -> Self:
         """Find credentials with dbt's own fields; nothing is asked of the service yet.
 
         Raises:
@@ -264,12 +271,12 @@ class BigQueryWarehouse(Warehouse):
         return table
 
     @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def snapshot(self, reads: Sequence[str] = ()) -> Iterator[None]:  # noqa: ARG002 - a query locks nothing
         """Let every query see its own snapshot: reads across several cannot be tied together without a session."""
         yield
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, reads: Sequence[str] = ()) -> Iterator[None]:  # noqa: ARG002 - a query locks nothing
         """Drop the tables that were made inside, should anything go wrong; each statement takes effect by itself."""
         self._made = []
         try:

@@ -14,6 +14,8 @@ from feature_sync.value_types import ValueType
 _MOST_CLUSTERED = 4
 _DAYS_TO_KEEP = 7
 """How long tables that a killed push left behind cost anything: the next push is to come before."""
+_HASH_VERSION = 2
+"""Raise it when the same rows get other hashes."""
 _HASH_DIGITS = 15
 """How many hexadecimal digits BigQuery reads as a positive INT64."""
 
@@ -49,16 +51,33 @@ class BigQuery(Dialect):
 
     def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
         """Hash the row's JSON text to 60 bits, as a number whose sum does not overflow."""
-        row = call("TO_JSON_STRING", call("STRUCT", *(value for value, _ in values)))
+        parts = [part for value, kind in values for part in (value, *self.tell_equals_apart(value.copy(), kind))]
+        row = call("TO_JSON_STRING", call("STRUCT", *parts))
         digits = exp.Substring(
             this=exp.MD5(this=row), start=exp.Literal.number(1), length=exp.Literal.number(_HASH_DIGITS)
         )
         return exp.cast(exp.cast(call("CONCAT", "0x", digits), "bigint"), "decimal")
 
+    @property
+    def hash_version(self) -> str:
+        return f"{self.name} {_HASH_VERSION}"
+
     def json_text(self, value: exp.Expr) -> exp.Expr:
         # Of no value it makes the text "null", which would win ties.
         text = exp.If(this=is_not_null(value), true=call("TO_JSON_STRING", value.copy()))
         return exp.Case(ifs=[text])
+
+    def by_code_point(self, text: exp.Expr) -> exp.Expr:
+        # A column may have a collation of its own; the bytes of UTF-8 are in the order of code points.
+        return exp.cast(text, "bytes", dialect=self.name)
+
+    def tell_equals_apart(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
+        """Write zeros by what they divide 1 to, arrays and structs as literals: as text and as JSON, -0.0 is 0."""
+        if kind.kind == "float64":
+            return [call("IEEE_DIVIDE", exp.Literal.number(1), value)]
+        if kind.kind in ("array", "struct"):
+            return [self.by_code_point(call("FORMAT", "%T", value))] if kind.holds("float64") else []
+        return super().tell_equals_apart(value, kind)
 
     def stored_json(self, value: exp.Expr) -> exp.Expr:
         return self.json_text(value)
