@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from feature_sync.definitions import FeatureView
 from feature_sync.errors import DefinitionError, WarehouseError
-from feature_sync.online.codec import Schema, from_microseconds
+from feature_sync.online.codec import Schema
 from feature_sync.online.keys import key_writer, view_prefix
 from feature_sync.online.lease import Holder
 from feature_sync.online.marks import DONE, Mark
@@ -156,8 +156,8 @@ def _with_rows(
     return replace(
         status,
         rows=rows,
-        oldest=None if first is None else from_microseconds(first),
-        newest=None if last is None else from_microseconds(last),
+        oldest=since_epoch(first),
+        newest=since_epoch(last),
         memory_bytes=round(sum(sizes) / len(sizes) * rows) if sizes else None,
         sampled_keys=len(sizes),
     )

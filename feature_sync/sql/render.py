@@ -57,9 +57,7 @@ def write(expression: Statement, *, dialect: str, **options: Any) -> str:
     for order in expression.find_all(exp.Order):
         if bare := [each for each in order.expressions if not isinstance(each, exp.Ordered)]:
             raise ValueError(f"an ORDER BY holds a bare term: {bare[0].sql()}")
-    generator = _generator(dialect)(
-        dialect=Dialect.get_or_raise(dialect), pretty=True, max_text_width=_LINE, **options
-    )
+    generator = _generator(dialect)(dialect=Dialect.get_or_raise(dialect), pretty=True, max_text_width=_LINE, **options)
     return generator.generate(expression)
 
 

@@ -7,14 +7,14 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.definitions import FeatureService, Spine, fingerprint
-from feature_sync.value_types import EPOCH
+from feature_sync.value_types import since_epoch
 
 if TYPE_CHECKING:
     import pyarrow
@@ -116,7 +116,7 @@ class Tally:
                 alias=each.alias,
                 view=each.view.reference,
                 is_timeless=each.view.event_timestamp is None,
-                earliest_answerable=_moment(self._earliest.get(each.view.reference)),
+                earliest_answerable=since_epoch(self._earliest.get(each.view.reference)),
                 rows_asking_earlier=self._asked_earlier[each.view.reference],
                 null_shares={
                     name: self._nulls[name] / self.rows if self.rows else 0.0
@@ -139,7 +139,3 @@ def _number(value: int) -> pyarrow.Scalar:
     import pyarrow
 
     return pyarrow.Array.from_buffers(pyarrow.int64(), 1, [None, pyarrow.py_buffer(array("q", [value]))])[0]
-
-
-def _moment(microseconds: int | None) -> datetime | None:
-    return None if microseconds is None else EPOCH + timedelta(microseconds=microseconds)

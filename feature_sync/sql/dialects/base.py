@@ -51,6 +51,8 @@ class Dialect:
     """Whether the hash of a pushed row is kept to tell later that it has changed; else all its values are compared."""
     has_transactions: ClassVar[bool] = True
     """Whether several statements can take effect together, and keys can be kept unique."""
+    is_null_beyond_time: ClassVar[bool] = False
+    """Whether `later` gives null after the last moment that the warehouse knows."""
     materializes: ClassVar[bool] = False
     """Whether a step can be marked as one to evaluate once."""
 

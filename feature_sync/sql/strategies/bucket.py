@@ -122,7 +122,11 @@ def _newest(group: Group, question: Question) -> exp.Select:
     features = [quoted(name, of=rows) for name in question.selection.features]
     newest = exp.select(place, event_timestamp.copy(), *ends, *features).from_(step_table(carried))
     ties = [] if question.selection.view.is_unique else query.tie_order(of=rows)
-    return newest.join(step_table(rows), on=exp.and_(*same)).distinct(place.copy()).order_by(ascending(place.copy()), *ties)
+    return (
+        newest.join(step_table(rows), on=exp.and_(*same))
+        .distinct(place.copy())
+        .order_by(ascending(place.copy()), *ties)
+    )
 
 
 def _answers(group: Group) -> exp.Select:
