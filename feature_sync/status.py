@@ -18,6 +18,7 @@ from feature_sync.push_state import Committed, LastPush, StateStore
 from feature_sync.sql.pushes import PushTables, ViewTables
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import Statements
+from feature_sync.value_types import since_epoch
 from feature_sync.warehouses.base import Warehouse
 
 _SAMPLED_KEYS = 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -147,6 +147,14 @@ def moved(moment: datetime, *durations: timedelta) -> datetime | None:
     """Move a moment on by durations, or back by negative ones; None beyond the years 1 to 9999."""
     try:
         return sum(durations, timedelta(0)) + moment
+    except OverflowError:
+        return None
+
+
+def seen_in(moment: datetime, zone: tzinfo) -> datetime | None:
+    """Read a moment on a zone's clocks; None where these show a time beyond the years 1 to 9999."""
+    try:
+        return moment.astimezone(zone)
     except OverflowError:
         return None
 

@@ -13,7 +13,7 @@ from feature_sync.errors import Mistakes
 from feature_sync.sql.columns import ascending, column, descending, is_not_null, named, quoted, table, unused
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.types import TIMES, is_padded, key_type, value_type
-from feature_sync.value_types import ValueType, moved, read_default
+from feature_sync.value_types import ValueType, moved, read_default, seen_in
 
 _WITHOUT_ORDER = ("json", "array", "struct")
 _DAY = timedelta(days=1)
@@ -226,13 +226,10 @@ class ViewQuery:
         if asked is None:
             return None
         is_clock = kind.kind != "timestamptz" and (kind.kind == "date" or self.view.timezone.upper() != "UTC")
-        # Another day, lest a zone's offset lead beyond the last year.
-        if is_clock and moved(asked, distance, 2 * margin) is None:
-            return None
         moment = moved(asked, distance, margin if is_clock else timedelta(0))
-        if moment is None:
-            return None
-        return self.dialect.literal(moment.astimezone(ZoneInfo(self.view.timezone)) if is_clock else moment, kind)
+        if moment is not None and is_clock:
+            moment = seen_in(moment, ZoneInfo(self.view.timezone))
+        return None if moment is None else self.dialect.literal(moment, kind)
 
     def _event_timestamp(self) -> exp.Expr | None:
         return None if self.view.event_timestamp is None else self._time(self.view.event_timestamp)
@@ -282,7 +279,7 @@ class ViewQuery:
     def _order(self, *, newest_first: bool) -> list[exp.Ordered]:
         """Order by event timestamp, known at, created timestamp, then all features; null is the oldest.
 
-        Of a snapshot's rows that still tie, the one that ends last is the newest, and last comes what tells equal values
+        Of a snapshot's rows that still tie, the one that ends last is the newest; last comes what tells equal values
         apart. Values alone decide, so the answer never depends on the physical order of rows.
         """
         view = self.view

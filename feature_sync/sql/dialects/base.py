@@ -144,7 +144,7 @@ class Dialect:
         return text
 
     def tell_equals_apart(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
-        """Return what orders values that the warehouse calls equal and Redis would hold differently, such as 0.0 and -0.0.
+        """Return what orders values that the warehouse calls equal and Redis holds differently, such as 0.0 and -0.0.
 
         Nothing for types without such values, and for those that are ordered by their text already.
         """
@@ -156,7 +156,7 @@ class Dialect:
         return key
 
     def tell_blanks_apart(self, padded: exp.Expr) -> list[exp.Expr]:
-        """Return what orders blank-padded text that differs in its last blanks alone, where the warehouse ignores these."""
+        """Return what orders blank-padded text that differs in its last blanks alone, where these are ignored."""
         del padded
         return []
 
