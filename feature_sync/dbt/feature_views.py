@@ -6,11 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from feature_sync.dbt.block import Block
 from feature_sync.dbt.manifest import Node
-from feature_sync.definitions import Entity, Feature, FeatureView, History, format_duration
+from feature_sync.definitions import Entity, Feature, FeatureView, History, check_zone, format_duration
 from feature_sync.errors import Location, Mistakes
 
 SETTINGS = (
@@ -139,11 +138,11 @@ def _note_contradictions(view: FeatureView, block: Block, mistakes: Mistakes) ->
 
 
 def _timezone(block: Block) -> str:
-    name = block.text("timezone") or "UTC"
+    name = "" if block.values.get("timezone") == "" else block.text("timezone") or "UTC"
     try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as unknown:
-        raise block.at("timezone").error(f"{name!r} is no time zone; write one such as Europe/Paris") from unknown
+        check_zone(name)
+    except ValueError as unknown:
+        raise block.at("timezone").error(str(unknown)) from unknown
     return name
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from feature_sync.definitions import FeatureView
 from feature_sync.errors import OnlineStoreError
-from feature_sync.value_types import EPOCH, ValueType, parse
+from feature_sync.value_types import EPOCH, ValueType, parse, since_epoch
 
 MICROSECOND = timedelta(microseconds=1)
 encode_row: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
@@ -116,7 +116,10 @@ def read_schema(content: bytes) -> Schema:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row as Redis holds it: the id of its schema, its event timestamp, and the values in wire form."""
+    """A row as Redis holds it: the id of its schema, its event timestamp, and the values in wire form.
+
+    The event timestamp is None where the view has none, and beyond the years 1 to 9999.
+    """
 
     schema_id: bytes
     event_timestamp: datetime | None
@@ -130,7 +133,7 @@ def read_row(content: bytes) -> Row:
         OnlineStoreError: They are not what a push writes.
     """
     schema_id, event_timestamp, values = split_row(content)
-    return Row(schema_id, None if event_timestamp is None else from_microseconds(event_timestamp), values)
+    return Row(schema_id, since_epoch(event_timestamp), values)
 
 
 def split_row(content: bytes) -> tuple[bytes, int | None, list[Any]]:

@@ -13,7 +13,6 @@ import msgspec
 from feature_sync.clock import Clock
 from feature_sync.definitions import view_fingerprint
 from feature_sync.errors import HeldBack
-from feature_sync.online.codec import from_microseconds
 from feature_sync.push.report import PushOptions
 from feature_sync.push.trust import Expected, RedisFacts, why_full
 from feature_sync.push_state import Committed, LastPush, State, StateStore, Unfinished
@@ -23,6 +22,7 @@ from feature_sync.sql.render import Select
 from feature_sync.sql.types import with_normal_types
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import Statements
+from feature_sync.value_types import since_epoch
 
 _VERSION = 2
 """Of the rows that pushes keep in the warehouse: raise it when rows of before can no longer be compared."""
@@ -281,7 +281,9 @@ class Staging:
         newest = self._statements.fetch(newest_event(every_row))[0][0]
         if newest is None:
             raise HeldBack("the table holds no row with a key and an event timestamp")
-        raise HeldBack(f"no row answers at {now}; the newest is of {from_microseconds(newest):%Y-%m-%d %H:%M:%S}Z")
+        moment = since_epoch(newest)
+        when = "beyond the years 1 to 9999" if moment is None else f"of {moment:%Y-%m-%d %H:%M:%S}Z"
+        raise HeldBack(f"no row answers at {now}; the newest is {when}")
 
     def _table(self, kind: str, push: str) -> str:
         name = re.sub(r"\W+", "_", self._query.view.reference.lower(), flags=re.ASCII)[:_LONGEST_NAME]

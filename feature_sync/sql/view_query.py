@@ -13,7 +13,7 @@ from feature_sync.errors import Mistakes
 from feature_sync.sql.columns import ascending, column, descending, is_not_null, named, quoted, table, unused
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.types import TIMES, is_padded, key_type, plain_time, value_type
-from feature_sync.value_types import ValueType, read_default
+from feature_sync.value_types import ValueType, moved, read_default, seen_in
 
 _WITHOUT_ORDER = ("json", "array", "struct")
 _DAY = timedelta(days=1)
@@ -208,18 +208,28 @@ class ViewQuery:
             return []
         stored, kind = self._column(view.event_timestamp), self._kind(view.event_timestamp)
         bounds: list[exp.Expr] = []
-        if asked.since is not None and view.ttl is not None:
-            bounds.append(exp.GTE(this=stored, expression=self._bound(asked.since - view.ttl, kind, -_DAY)))
-        if asked.until is not None:
-            latest = self._bound(asked.until - (view.lag or timedelta(0)), kind, _DAY)
+        earliest = None if view.ttl is None else self._bound(asked.since, -view.ttl, kind, -_DAY)
+        if earliest is not None:
+            bounds.append(exp.GTE(this=stored, expression=earliest))
+        latest = self._bound(asked.until, -(view.lag or timedelta(0)), kind, _DAY)
+        if latest is not None:
             bounds.append(exp.LTE(this=stored.copy(), expression=latest))
         return bounds
 
-    def _bound(self, moment: datetime, kind: ValueType, margin: timedelta) -> exp.Expr:
-        """Write a bound; with a day's margin for dates, and for clocks which are turned back and so run twice."""
-        if kind.kind != "timestamptz" and (kind.kind == "date" or self.view.timezone.upper() != "UTC"):
-            moment = (moment + margin).astimezone(ZoneInfo(self.view.timezone))
-        return self.dialect.literal(moment, kind)
+    def _bound(
+        self, asked: datetime | None, distance: timedelta, kind: ValueType, margin: timedelta
+    ) -> exp.Expr | None:
+        """Write a bound; with a day's margin for dates, and for clocks which are turned back and so run twice.
+
+        None beyond the years 1 to 9999: what is left out by no bound is judged by the join all the same.
+        """
+        if asked is None:
+            return None
+        is_clock = kind.kind != "timestamptz" and (kind.kind == "date" or self.view.timezone.upper() != "UTC")
+        moment = moved(asked, distance, margin if is_clock else timedelta(0))
+        if moment is not None and is_clock:
+            moment = seen_in(moment, ZoneInfo(self.view.timezone))
+        return None if moment is None else self.dialect.literal(moment, kind)
 
     def _event_timestamp(self) -> exp.Expr | None:
         return None if self.view.event_timestamp is None else self._time(self.view.event_timestamp)
@@ -261,12 +271,15 @@ class ViewQuery:
                 lasting.append(self._is_current(view.valid_to, view.valid_to_current))
             lasting.append(exp.LT(this=self._time(view.event_timestamp), expression=self._time(view.valid_to)))
             conditions.append(exp.or_(*lasting))
+        if self.dialect.is_null_beyond_time and view.lag:
+            # A row that becomes available after the end of time never does; as a null it would come first in line.
+            conditions.append(is_not_null(self.dialect.later(self._time(str(view.event_timestamp)), view.lag)))
         return conditions + self._within_reach()
 
     def _order(self, *, newest_first: bool) -> list[exp.Ordered]:
         """Order by event timestamp, known at, created timestamp, then all features; null is the oldest.
 
-        Of a snapshot's rows that still tie, the one that ends last is the newest, and last comes what tells equal values
+        Of a snapshot's rows that still tie, the one that ends last is the newest; last comes what tells equal values
         apart. Values alone decide, so the answer never depends on the physical order of rows.
         """
         view = self.view

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from feature_sync.statements import check_spine_collations, check_view_collation
 from feature_sync.training.answers import Answers
 from feature_sync.training.extract import Extract, Tally, is_within
 from feature_sync.training.frames import frame_of
-from feature_sync.value_types import EPOCH, ValueType
+from feature_sync.value_types import ValueType, since_epoch
 from feature_sync.warehouses.base import Warehouse
 
 if TYPE_CHECKING:
@@ -254,7 +253,7 @@ class _Answering:
     service: FeatureService
     spine: Spine
     sql: str
-    asked: Period | None
+    asked: Period
 
     @contextmanager
     def answers(self) -> Iterator[pyarrow.RecordBatchReader]:
@@ -303,9 +302,7 @@ class _Answering:
         return dict(self.warehouse.fetch(render(query, dialect=dialect)))
 
 
-def _period(warehouse: Warehouse, bounds: str) -> Period | None:
-    """Read the first and last moment asked; None where nothing is asked."""
+def _period(warehouse: Warehouse, bounds: str) -> Period:
+    """Read the first and last moment asked; an end at infinity, or beyond the years 1 to 9999, bounds nothing."""
     (first, last), *_ = warehouse.fetch(bounds)
-    if first is None:
-        return None
-    return Period(*(EPOCH + timedelta(microseconds=each) for each in (first, last)))
+    return Period(since_epoch(first), since_epoch(last))

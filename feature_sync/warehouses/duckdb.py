@@ -110,7 +110,7 @@ class DuckDBWarehouse(Warehouse):
                     connection = duckdb.connect(str(self._path), read_only=not self._writable, config=config)
                 for extension in self._settings.extensions or []:
                     connection.load_extension(extension if isinstance(extension, str) else extension["name"])
-                _pin(connection)
+                pin(connection)
             except duckdb.Error as refused:
                 if not _is_locked(refused) or time.monotonic() >= deadline or self._stopped():
                     raise _translated(refused, str(self._path)) from refused
@@ -255,8 +255,8 @@ class DuckDBWarehouse(Warehouse):
             self._opened = None
 
 
-def _pin(connection: duckdb.DuckDBPyConnection) -> None:
-    """Set what is not as it should be; a profile may have locked the rest."""
+def pin(connection: duckdb.DuckDBPyConnection) -> None:
+    """Set what our SQL depends on, unless it is so already: a profile may have locked the configuration."""
     found = connection.execute("select name, value from duckdb_settings()").fetchall()
     for name, value in found:
         wanted = _PINNED.get(name.lower())

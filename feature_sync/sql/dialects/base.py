@@ -51,6 +51,8 @@ class Dialect:
     """Whether the hash of a pushed row is kept to tell later that it has changed; else all its values are compared."""
     has_transactions: ClassVar[bool] = True
     """Whether several statements can take effect together, and keys can be kept unique."""
+    is_null_beyond_time: ClassVar[bool] = False
+    """Whether `later` gives null after the last moment that the warehouse knows."""
     materializes: ClassVar[bool] = False
     """Whether a step can be marked as one to evaluate once."""
 
@@ -149,7 +151,7 @@ class Dialect:
         return text
 
     def tell_equals_apart(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
-        """Return what orders values that the warehouse calls equal and Redis would hold differently, such as 0.0 and -0.0.
+        """Return what orders values that the warehouse calls equal and Redis holds differently, such as 0.0 and -0.0.
 
         Nothing for types without such values, and for those that are ordered by their text already.
         """
@@ -161,7 +163,7 @@ class Dialect:
         return key
 
     def tell_blanks_apart(self, padded: exp.Expr) -> list[exp.Expr]:
-        """Return what orders blank-padded text that differs in its last blanks alone, where the warehouse ignores these."""
+        """Return what orders blank-padded text that differs in its last blanks alone, where these are ignored."""
         del padded
         return []
 

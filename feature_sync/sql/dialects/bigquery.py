@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlglot import exp
 
@@ -14,6 +14,7 @@ from feature_sync.value_types import ValueType
 _MOST_CLUSTERED = 4
 _DAYS_TO_KEEP = 7
 """How long tables that a killed push left behind cost anything: the next push is to come before."""
+_FIRST_MOMENT = datetime(1, 1, 1, tzinfo=UTC)
 _HASH_VERSION = 2
 """Raise it when the same rows get other hashes."""
 _HASH_DIGITS = 15
@@ -26,6 +27,7 @@ class BigQuery(Dialect):
     name = "bigquery"
     caveat = "are tested with Google's own analyzer and reference engine, but not executed by us on BigQuery"
     moment_type = "timestamptz"
+    is_null_beyond_time = True
     puts_nan_highest = False
     # It has transactions, but none in which a table is made; and its keys are promises that nobody keeps.
     has_transactions = False
@@ -38,10 +40,14 @@ class BigQuery(Dialect):
         return _last_reading(exp.cast(moment, "datetime") if kind.kind == "date" else moment, timezone)
 
     def later(self, moment: exp.Expr, duration: timedelta | None) -> exp.Expr:
-        return _moved(exp.TimestampAdd, moment, duration) if duration else moment
+        return _moved("SAFE.TIMESTAMP_ADD", moment, duration) if duration else moment
 
     def earlier(self, moment: exp.Expr, duration: timedelta | None) -> exp.Expr:
-        return _moved(exp.TimestampSub, moment, duration) if duration else moment
+        """Move back; before the first moment that BigQuery knows, that one stands, which no row precedes."""
+        if not duration:
+            return moment
+        first = exp.If(this=is_not_null(moment.copy()), true=self.moment(_FIRST_MOMENT))
+        return exp.Coalesce(this=_moved("SAFE.TIMESTAMP_SUB", moment, duration), expressions=[exp.Case(ifs=[first])])
 
     def microseconds(self, moment: exp.Expr) -> exp.Expr:
         return call("UNIX_MICROS", moment)
@@ -104,14 +110,15 @@ def _last_reading(wall_clock: exp.Expr, timezone: str) -> exp.Expr:
     The last day that BigQuery knows has no next one: there SAFE gives null, and the first reading stays.
     """
     a_day = exp.Interval(this=exp.Literal.number(1), unit=exp.var("DAY"))
-    next_day = call("TIMESTAMP", call("SAFE.DATETIME_ADD", wall_clock, a_day), timezone)
-    last = _moved(exp.TimestampSub, next_day, timedelta(days=1))
+    next_day = call("SAFE.TIMESTAMP", call("SAFE.DATETIME_ADD", wall_clock, a_day), timezone)
+    last = _moved("SAFE.TIMESTAMP_SUB", next_day, timedelta(days=1))
     shows_the_same = call("DATETIME", last.copy(), timezone).eq(wall_clock.copy())
     return exp.Case(
         ifs=[exp.If(this=shows_the_same, true=last)], default=call("TIMESTAMP", wall_clock.copy(), timezone)
     )
 
 
-def _moved(how: type[exp.Expr], moment: exp.Expr, duration: timedelta) -> exp.Expr:
+def _moved(how: str, moment: exp.Expr, duration: timedelta) -> exp.Expr:
+    """Move a moment; beyond the years 1 to 9999, SAFE gives null instead of an error that ends the whole query."""
     size, unit = in_units(duration)
-    return how(this=moment, expression=exp.Literal.number(size), unit=exp.var(unit))
+    return call(how, moment, exp.Interval(this=exp.Literal.number(size), unit=exp.var(unit)))

@@ -43,7 +43,7 @@ class DuckDB(Dialect):
         return super()._exact(value, kind)
 
     def by_code_point(self, text: exp.Expr) -> exp.Expr:
-        """Order as text, bytewise: a column may have a collation of its own, and an ENUM is ordered as it is declared."""
+        """Order as text, bytewise: a column may have its own collation, an ENUM the order of its declaration."""
         return exp.Collate(this=exp.cast(text, "text"), expression=exp.to_identifier("C", quoted=True))
 
     def tell_equals_apart(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:

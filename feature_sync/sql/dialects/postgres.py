@@ -91,7 +91,7 @@ class Postgres(Dialect):
         return exp.Collate(this=text, expression=exp.to_identifier("C", quoted=True))
 
     def tell_equals_apart(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
-        """Bytes are cheaper than text, and that of an interval depends on the session; a fixed scale has one spelling."""
+        """Bytes are cheaper than text, which for an interval is the session's; a fixed scale has one spelling."""
         if kind.kind == "float64":
             sign = call("GET_BIT", call("FLOAT8SEND", exp.cast(value, "double")), _SIGN_BIT.copy())
             return [exp.paren(exp.EQ(this=sign, expression=exp.Literal.number(0)))]
