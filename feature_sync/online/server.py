@@ -18,6 +18,7 @@ import redis
 from feature_sync.errors import OnlineStoreError
 
 _SECONDS_TO_START = 15
+_SECONDS_TO_ANSWER = 5.0
 _LONGEST_SOCKET_PATH = 100
 _SERVERS = ("redis-server", "valkey-server")
 
@@ -25,8 +26,10 @@ _SERVERS = ("redis-server", "valkey-server")
 class EmbeddedServer:
     """A Redis whose files stand in one folder; it outlives the command that starts it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, timeout: float = _SECONDS_TO_ANSWER) -> None:
+        """`timeout` is how many seconds to wait for an answer."""
         self._folder = folder
+        self._timeout = timeout
         self._configuration = folder / "redis.conf"
         self._socket = folder / "redis.sock"
 
@@ -42,13 +45,21 @@ class EmbeddedServer:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the running server; None if there is none."""
+        """The process id of the running server; None if there is none.
+
+        Raises:
+            OnlineStoreError: It does not answer; a second one would ruin its files.
+        """
         client = self._client()
         if client is None:
             return None
         try:
             return int(client.info("server")["process_id"])
-        except (redis.ConnectionError, redis.TimeoutError):
+        except redis.TimeoutError as silent:
+            raise OnlineStoreError(
+                f"the embedded Redis in {self._folder} did not answer in time ({self._timeout:g} s); is it suspended?"
+            ) from silent
+        except redis.ConnectionError:
             return None
         finally:
             client.close()
@@ -120,7 +131,11 @@ class EmbeddedServer:
 
     def _client(self) -> redis.Redis | None:
         url = self.url
-        return None if url is None else redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
+        return (
+            None
+            if url is None
+            else redis.Redis.from_url(url, socket_timeout=self._timeout, socket_connect_timeout=self._timeout)
+        )
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

@@ -23,7 +23,7 @@ from feature_sync.sql.render import Select
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import Statements
 
-_VERSION = 2
+_VERSION = 3
 """Of the rows that pushes keep in the warehouse: raise it when rows of before can no longer be compared."""
 _LARGEST_REMOVAL = 0.3
 _LONGEST_NAME = 30
