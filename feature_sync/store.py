@@ -51,6 +51,7 @@ _LOG = logging.getLogger(__name__)
 class Options:
     """Where everything is; what is None falls back on dbt's environment variables, then on dbt's defaults.
 
+    `redis_timeout` is how long to wait for an answer of Redis, in seconds.
     The URL of Redis may hold a password, so it is no part of the `repr`.
     """
 
@@ -60,6 +61,7 @@ class Options:
     target: str | None = None
     target_path: str | None = None
     redis_url: str | None = field(default=None, repr=False)
+    redis_timeout: float | str | None = None
     key_prefix: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
 
@@ -163,7 +165,7 @@ class FeatureStore:
         """The project's own Redis, whether it runs or not."""
         from feature_sync.online.server import EmbeddedServer
 
-        return EmbeddedServer(self.project.directory / FOLDER / "redis")
+        return EmbeddedServer(self.project.directory / FOLDER / "redis", timeout=self._redis_timeout)
 
     def describe(self, name: str) -> Description:
         """Tell all that is known of a feature view or a feature service.
@@ -506,8 +508,14 @@ class FeatureStore:
             url = self._configured_redis_url
             if url is None and not may_create and self.target.adapter == "duckdb" and self.embedded_server.url is None:
                 raise RequestError("this project has no embedded Redis yet: feature-sync push makes one and fills it")
-            self._online = OnlineStore(url or self.redis_url())
+            self._online = OnlineStore(url or self.redis_url(), timeout=self._redis_timeout)
         return self._online
+
+    @property
+    def _redis_timeout(self) -> float:
+        from feature_sync.online.redis import read_timeout
+
+        return read_timeout(self.options.redis_timeout or os.environ.get("FEATURE_SYNC_REDIS_TIMEOUT"))
 
     @property
     def _configured_redis_url(self) -> str | None:

@@ -21,6 +21,7 @@ from feature_sync.errors import OnlineStoreError
 from feature_sync.online.orphans import end, servers_in
 
 _SECONDS_TO_START = 15
+_SECONDS_TO_ANSWER = 5.0
 _LONGEST_SOCKET_PATH = 100
 _SERVERS = ("redis-server", "valkey-server")
 _OURS_ALONE = 0o077
@@ -31,8 +32,10 @@ _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 class EmbeddedServer:
     """A Redis whose files stand in one folder; it outlives the command that starts it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, timeout: float = _SECONDS_TO_ANSWER) -> None:
+        """`timeout` is how many seconds to wait for an answer."""
         self._folder = folder
+        self._timeout = timeout
         self._configuration = folder / "redis.conf"
         self._socket = folder / "redis.sock"
         self._log = folder / "redis.log"
@@ -61,12 +64,20 @@ class EmbeddedServer:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the running server; None if there is none."""
+        """The process id of the running server; None if there is none.
+
+        Raises:
+            OnlineStoreError: It does not answer; a second one would ruin its files.
+        """
         client = self._client()
         if client is None:
             return None
         try:
             return int(client.info("server")["process_id"])
+        except redis.TimeoutError as silent:
+            raise OnlineStoreError(
+                f"the embedded Redis in {self._folder} did not answer in time ({self._timeout:g} s); is it suspended?"
+            ) from silent
         except redis.RedisError:
             return None
         finally:
@@ -166,7 +177,11 @@ class EmbeddedServer:
 
     def _client(self) -> redis.Redis | None:
         url = self.url
-        return None if url is None else redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
+        return (
+            None
+            if url is None
+            else redis.Redis.from_url(url, socket_timeout=self._timeout, socket_connect_timeout=self._timeout)
+        )
 
     @contextmanager
     def _lock(self, name: str, kind: int) -> Iterator[int]:

@@ -24,7 +24,7 @@ from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import Statements
 from feature_sync.value_types import since_epoch
 
-_VERSION = 2
+_VERSION = 3
 """Of the rows that pushes keep in the warehouse: raise it when rows of before can no longer be compared."""
 _LARGEST_REMOVAL = 0.3
 _LONGEST_NAME = 30

@@ -192,7 +192,7 @@ class ViewPush:
         clock = self._setting.clock
         if self._setting.options.full_refresh:
             return
-        for schema in self._setting.online.schemas(self._view_prefix).values():
+        for schema in self._setting.online.schemas(self._view_prefix, strict=True).values():
             if (schema.as_of is not None) != clock.is_fixed:
                 before = (
                     "the real clock" if schema.as_of is None else f"the fixed clock {schema.as_of:%Y-%m-%d %H:%M:%S}Z"

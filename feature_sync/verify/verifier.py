@@ -113,7 +113,7 @@ class _ViewVerification:
 
     def _compare(self, batches: Iterator[list[Row]], findings: Findings, ours: KeySpill) -> tuple[bool, Checksums]:
         """Compare the rows that should be there; the checksums are of the keys that are."""
-        comparer = self._online.comparer()
+        comparer = self._online.comparer(self._view_prefix)
         checksums = Checksums()
         done = 0
         with closing(comparer.compare(batches)) as compared:
