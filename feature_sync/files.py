@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import copymode
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 SUFFIXES = (".parquet", ".csv")
+_LONGEST_START = 40  # of a name, which may be as long as names can be
 _BYTES_PER_BLOCK = 16 * 2**20
 _ROWS_PER_BATCH = 100_000
 _LONGEST_REASON = 300
@@ -28,25 +30,52 @@ WriteBatch = Callable[["pyarrow.RecordBatch"], None]
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, keeps_rights: bool = False) -> Iterator[Path]:
     """Lend a temporary path beside a file, and put it in the file's place at the end; a failure leaves nothing.
+
+    The file is as open as the umask says, and no more than one that it replaces, whose rights `keeps_rights` leaves as
+    they are.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with writing(path):
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{path} is a folder or a device; name a file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
-        try:
-            yield partial
+        partial, mode = _new_file(path, keeps_rights=keeps_rights)
+    try:
+        yield partial
+        with writing(path):
+            partial.chmod(mode)
             partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the file that is written, should the system refuse."""
+    try:
+        yield
     except OSError as refused:
         raise OutputError(f"{path} cannot be written: {refused.strerror or refused}") from refused
+
+
+def _new_file(path: Path, *, keeps_rights: bool) -> tuple[Path, int]:
+    """Make an empty file beside another, with the rights that it shall have in the end.
+
+    Its name cannot be foreseen, and nothing may stand there yet: a link that is laid for us would lead elsewhere.
+    """
+    partial = path.with_name(f".{path.name[:_LONGEST_START]}.{secrets.token_hex(8)}.partial")
+    most = stat.S_IMODE(path.stat().st_mode) & 0o777 if path.exists() else 0o666
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(partial, flags, most | 0o600)
+    try:
+        made = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+    return partial, most if keeps_rights and path.exists() else most & made
 
 
 def read_text(path: Path) -> str:
@@ -69,10 +98,8 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    with whole_file(path) as partial:
+    with whole_file(path, keeps_rights=True) as partial, writing(path):
         partial.write_bytes(text.encode("utf-8"))
-        if path.exists():
-            copymode(path, partial)
 
 
 def check_suffix(path: Path) -> None:
@@ -99,7 +126,7 @@ def table_writer(path: Path, schema: pyarrow.Schema, *, named: Path) -> Iterator
 
     opened = _csv_writer if named.suffix.lower() == ".csv" else _parquet_writer
     try:
-        with opened(path, schema) as write:
+        with writing(named), opened(path, schema) as write:
             yield write
     except pyarrow.ArrowNotImplementedError as unfit:
         raise OutputError(f"{named}: {unfit}; cast the column in its model") from unfit

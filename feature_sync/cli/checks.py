@@ -7,9 +7,9 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import click
 import msgspec
 
+from feature_sync.cli.saying import say
 from feature_sync.cli.tables import print_json, print_table, show, size
 
 if TYPE_CHECKING:
@@ -49,13 +49,11 @@ def print_verified(verified: Sequence[Verified], *, as_json: bool) -> None:
     print_table(("examples", "are", "in what", "warehouse", "Redis"), examples)
     for each in verified:
         for text in (*each.problems, *_notes(each)):
-            click.echo(f"{each.feature_view}: {text}", err=True)
+            say(f"{each.feature_view}: {text}", err=True)
     if wrong:
         names = " ".join(each.feature_view for each in wrong)
-        click.echo(f"To put it right: feature-sync push {names}", err=True)
-        click.echo(
-            f"If differences stay, something else wrote to Redis: feature-sync push --full-refresh {names}", err=True
-        )
+        say(f"To put it right: feature-sync push {names}", err=True)
+        say(f"If differences stay, something else wrote to Redis: feature-sync push --full-refresh {names}", err=True)
 
 
 def print_statuses(statuses: Sequence[ViewStatus], *, as_json: bool) -> None:
@@ -96,7 +94,7 @@ def print_statuses(statuses: Sequence[ViewStatus], *, as_json: bool) -> None:
     print_table(columns, pushes, right=(2, 3, 4))
     for each in statuses:
         for text in _remarks(each):
-            click.echo(f"{each.feature_view}: {text}", err=True)
+            say(f"{each.feature_view}: {text}", err=True)
 
 
 def _verdict(verified: Verified) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 import click
 
 from feature_sync.cli.logs import FORMATS, start_logging
+from feature_sync.cli.saying import say
 from feature_sync.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def open_store(options: dict[str, str | None]) -> FeatureStore:
 
 def warn(text: str) -> None:
     """Say on stderr what a person should know although nothing failed."""
-    click.echo(f"Warning: {text}", err=True)
+    say(f"Warning: {text}", err=True)
 
 
 def key_values(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:

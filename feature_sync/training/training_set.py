@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_sync.definitions import FeatureService, FeatureView, Period, Relation, Spine
 from feature_sync.errors import Location, RequestError, UnfitValue, WarehouseConflict
-from feature_sync.files import check_suffix, table_writer, whole_file
+from feature_sync.files import check_suffix, table_writer, whole_file, writing
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.point_in_time import check_question, training_query
@@ -150,7 +150,8 @@ class TrainingSet:
                 adapter=self.adapter,
                 invocation_id=self.invocation_id,
             )
-            partial_sidecar.write_text(extract.to_json(), encoding="utf-8")
+            with writing(sidecar):
+                partial_sidecar.write_text(extract.to_json(), encoding="utf-8")
         return extract
 
     @contextmanager

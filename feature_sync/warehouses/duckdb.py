@@ -227,11 +227,19 @@ class DuckDBWarehouse(Warehouse):
         The spools have no names, so that nothing is left of them however this process ends.
         """
         with ExitStack() as spools:
-            files = [spools.enter_context(TemporaryFile(dir=self._path.parent)) for _ in queries]
+            files = [spools.enter_context(self._new_spool()) for _ in queries]
             for query, file in zip(queries, files, strict=True):
                 self._spool(query, file, batch_size)
             self.close()
             yield [_columns_of(file) for file in files]
+
+    def _new_spool(self) -> IO[bytes]:
+        """Make a spool beside the file, where there is room for results; where nothing may be written, elsewhere."""
+        try:
+            return TemporaryFile(dir=self._path.parent)
+        except OSError:
+            with _translating():
+                return TemporaryFile()
 
     def _spool(self, query: str, file: IO[bytes], batch_size: int) -> None:
         import pyarrow
