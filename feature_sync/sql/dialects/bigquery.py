@@ -57,7 +57,9 @@ class BigQuery(Dialect):
 
     def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
         """Hash the row's JSON text to 60 bits, as a number whose sum does not overflow."""
-        parts = [part for value, kind in values for part in (value, *self.tell_equals_apart(value.copy(), kind))]
+        parts: list[exp.Expr] = []
+        for value, kind in values:
+            parts += [value, *(self.tell_equals_apart(value.copy(), kind) if kind.kind == "float64" else [])]
         row = call("TO_JSON_STRING", call("STRUCT", *parts))
         digits = exp.Substring(
             this=exp.MD5(this=row), start=exp.Literal.number(1), length=exp.Literal.number(_HASH_DIGITS)
@@ -73,16 +75,12 @@ class BigQuery(Dialect):
         text = exp.If(this=is_not_null(value), true=call("TO_JSON_STRING", value.copy()))
         return exp.Case(ifs=[text])
 
-    def by_code_point(self, text: exp.Expr) -> exp.Expr:
-        # A column may have a collation of its own; the bytes of UTF-8 are in the order of code points.
-        return exp.cast(text, "bytes", dialect=self.name)
-
     def tell_equals_apart(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
         """Write zeros by what they divide 1 to, arrays and structs as literals: as text and as JSON, -0.0 is 0."""
         if kind.kind == "float64":
-            return [call("IEEE_DIVIDE", exp.Literal.number(1), value)]
+            return [exp.cast(call("IEEE_DIVIDE", exp.Literal.number(1), value), "double")]
         if kind.kind in ("array", "struct"):
-            return [self.by_code_point(call("FORMAT", "%T", value))] if kind.holds("float64") else []
+            return [call("FORMAT", "%T", value)] if kind.holds("float64") else []
         return super().tell_equals_apart(value, kind)
 
     def stored_json(self, value: exp.Expr) -> exp.Expr:

@@ -19,7 +19,7 @@
 {%- if closed == 'right' -%}
 max({{ column }}) over (partition by {{ keys }}, {{ order_by }})
 {%- else -%}
-{%- set before = '(partition by ' ~ keys ~ ' order by ' ~ order_by ~ ' groups between 1 preceding and 1 preceding)' -%}
+{%- set before = '(partition by ' ~ keys ~ ' order by ' ~ order_by ~ ' asc groups between 1 preceding and 1 preceding)' -%}
 case
     when max({{ order_by }}) over {{ before }} >= {{ feature_sync.earlier(order_by, window) }}
         then max({{ column }}) over {{ before }}

@@ -17,7 +17,7 @@
 {% macro duckdb__time_since_last(event, keys, order_by, closed, unit) -%}
 {{ feature_sync.as_double(
     feature_sync.microseconds(order_by) ~ ' - ' ~ feature_sync.microseconds(
-        'max(' ~ event ~ ') over (partition by ' ~ keys ~ ' order by ' ~ order_by ~ ' range between unbounded preceding and '
+        'max(' ~ event ~ ') over (partition by ' ~ keys ~ ' order by ' ~ order_by ~ ' asc range between unbounded preceding and '
         ~ ('current row' if closed == 'right' else "interval '1 microsecond' preceding") ~ ')'
     )
 ) }} / {{ unit }}
@@ -31,7 +31,7 @@
 {{ feature_sync.as_double(
     feature_sync.microseconds(order_by) ~ ' - ' ~ feature_sync.microseconds(
         'max(' ~ event ~ ') over (partition by ' ~ keys ~ ' order by ' ~ feature_sync.microseconds(order_by)
-        ~ ' range between unbounded preceding and ' ~ ('current row' if closed == 'right' else '1 preceding') ~ ')'
+        ~ ' asc range between unbounded preceding and ' ~ ('current row' if closed == 'right' else '1 preceding') ~ ')'
     )
 ) }} / {{ unit }}
 {%- endmacro %}
