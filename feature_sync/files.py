@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import copymode
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
+from feature_sync.csv_text import check_csv
 from feature_sync.errors import OutputError, ProjectError, RequestError
 from feature_sync.value_types import ValueType
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".parquet", ".csv")
 _BYTES_PER_BLOCK = 16 * 2**20
 _ROWS_PER_BATCH = 100_000
+_LONGEST_REASON = 300
+"""In letters: Arrow quotes a value whole, and it may be the rest of a file."""
 
 WriteBatch = Callable[["pyarrow.RecordBatch"], None]
 
@@ -119,16 +123,24 @@ def _csv_writer(path: Path, schema: pyarrow.Schema) -> Iterator[WriteBatch]:
     for field in schema:
         if types.is_nested(field.type) or types.is_binary(field.type) or types.is_duration(field.type):
             raise pyarrow.ArrowNotImplementedError(f"a CSV file cannot hold {field.name!r}, which is {field.type}")
-    with pyarrow.csv.CSVWriter(path, schema) as writer:
-        yield writer.write_batch
+    # A float of 32 bits would be written as the shortest text that only 32 bits read back as the same number.
+    wide = pyarrow.schema([(each.name, _wide(each.type)) for each in schema])
+    with pyarrow.csv.CSVWriter(path, wide) as writer:
+        yield lambda batch: writer.write_batch(batch.cast(wide))
+
+
+def _wide(kind: pyarrow.DataType) -> pyarrow.DataType:
+    import pyarrow
+
+    return pyarrow.float64() if pyarrow.types.is_float32(kind) or pyarrow.types.is_float16(kind) else kind
 
 
 def read_table(path: Path, types: Mapping[str, ValueType], *, moment: str) -> pyarrow.RecordBatchReader:
     """Read a Parquet or CSV file in a stream.
 
     A CSV file does not say what its columns are: `types` does for some (the keys), the others are guessed from the
-    first 16 MiB; `moment` names a column of times, should it be empty. Timestamps come as microseconds, as the
-    warehouses keep them.
+    first 16 MiB; `moment` names a column of times, should it be empty. Keys and moment are found whatever their case,
+    and come as they are spelled here. Timestamps come as microseconds, as the warehouses keep them.
 
     Raises:
         RequestError: The file is missing or broken, or a value does not have its column's type; also while reading.
@@ -136,26 +148,33 @@ def read_table(path: Path, types: Mapping[str, ValueType], *, moment: str) -> py
     import pyarrow
 
     check_suffix(path)
+    is_csv, rows = path.suffix.lower() == ".csv", None
     try:
-        reader = _csv_reader(path, types, moment) if path.suffix.lower() == ".csv" else _parquet_reader(path)
+        if is_csv:
+            rows = check_csv(path)
+        reader = _csv_reader(path, types, moment) if is_csv else _parquet_reader(path)
     except (OSError, pyarrow.ArrowException) as broken:
         raise _unreadable(path, broken) from broken
-    return _plain(reader, str(path))
+    return _plain(reader, str(path), (moment, *types), rows=rows)
 
 
-def read_frame(frame: pandas.DataFrame | pyarrow.Table) -> pyarrow.RecordBatchReader:
+def read_frame(frame: pandas.DataFrame | pyarrow.Table, spellings: Iterable[str] = ()) -> pyarrow.RecordBatchReader:
     """Read a table that stands in memory; a pandas frame's index is left out.
 
+    Columns of these `spellings` are found whatever their case, and come as they are spelled here.
+
     Raises:
-        RequestError: A column holds values of several types.
+        RequestError: It is no table, or a column holds values of several types.
     """
     import pyarrow
 
+    if not isinstance(frame, pyarrow.Table) and not hasattr(frame, "iloc"):
+        raise RequestError(f"a spine is a pandas frame or an Arrow table, not a {type(frame).__name__}")
     try:
         table = frame if isinstance(frame, pyarrow.Table) else pyarrow.Table.from_pandas(frame, preserve_index=False)
-    except pyarrow.ArrowException as mixed:
+    except (pyarrow.ArrowException, ValueError, OverflowError) as mixed:
         raise _unreadable("the frame", mixed) from mixed
-    return _plain(table.to_reader(_ROWS_PER_BATCH), "the frame")
+    return _plain(table.to_reader(_ROWS_PER_BATCH), "the frame", spellings)
 
 
 def _parquet_reader(path: Path) -> pyarrow.RecordBatchReader:
@@ -172,11 +191,17 @@ def _csv_reader(path: Path, types: Mapping[str, ValueType], moment: str) -> pyar
     read = pyarrow.csv.ReadOptions(block_size=_BYTES_PER_BLOCK)
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
     convert = pyarrow.csv.ConvertOptions(null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False)
-    convert.column_types = {name: _arrow_type(kind) for name, kind in types.items()}
+    with pyarrow.csv.open_csv(path, read, parse, convert) as headed:
+        spelled = dict(zip(_spelled(headed.schema.names, (moment, *types)), headed.schema.names, strict=True))
+    convert.column_types = {spelled.get(name, name): _arrow_type(kind) for name, kind in types.items()}
     with pyarrow.csv.open_csv(path, read, parse, convert) as guessed:
         convert.column_types = {field.name: _plain_type(field.type) for field in guessed.schema}
-        if moment in guessed.schema.names and pyarrow.types.is_null(guessed.schema.field(moment).type):
-            convert.column_types = {**convert.column_types, moment: pyarrow.timestamp("us")}
+        asked_at = spelled.get(moment)
+        kinds = dict(
+            zip(guessed.schema.names, guessed.schema.types, strict=True)
+        )  # two may have one name, until `_plain`
+        if asked_at is not None and pyarrow.types.is_null(kinds[asked_at]):
+            convert.column_types = {**convert.column_types, asked_at: pyarrow.timestamp("us")}
     return pyarrow.csv.open_csv(path, read, parse, convert)
 
 
@@ -207,24 +232,40 @@ def _plain_type(kind: pyarrow.DataType) -> pyarrow.DataType:
     return pyarrow.time64("us") if types.is_time(kind) else kind
 
 
-def _plain(reader: pyarrow.RecordBatchReader, source: str) -> pyarrow.RecordBatchReader:
+def _spelled(names: Iterable[str], spellings: Iterable[str]) -> list[str]:
+    """Name columns as they are asked for: exactly, or else whatever their case."""
+    given = list(names)
+    folded = {each.casefold(): each for each in spellings if each not in given}
+    return [folded.get(name.casefold(), name) for name in given]
+
+
+def _plain(
+    reader: pyarrow.RecordBatchReader, source: str, spellings: Iterable[str], *, rows: int | None = None
+) -> pyarrow.RecordBatchReader:
+    """Cast to the warehouses' types; where it is known how many `rows` a file has, that many must come."""
     import pyarrow
 
     names = [name.casefold() for name in reader.schema.names]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise RequestError(f"{source}: two columns are called {twice[0]!r}")
-    schema = pyarrow.schema([(field.name, _plain_type(field.type)) for field in reader.schema])
+    spelled = zip(_spelled(reader.schema.names, spellings), reader.schema.types, strict=True)
+    schema = pyarrow.schema([(name, _plain_type(kind)) for name, kind in spelled])
 
     def batches() -> Iterator[pyarrow.RecordBatch]:
+        came = 0
         try:
             for batch in reader:
-                yield batch.cast(schema)
+                came += batch.num_rows
+                yield batch.rename_columns(schema.names).cast(schema)
         except (OSError, pyarrow.ArrowException) as broken:
             raise _unreadable(source, broken) from broken
+        if rows is not None and came != rows:
+            raise RequestError(f"{source} has {rows} rows, of which {came} can be read; save it as CSV once more")
 
     return pyarrow.RecordBatchReader.from_batches(schema, batches())
 
 
 def _unreadable(source: object, broken: Exception) -> RequestError:
     reason = broken.strerror if isinstance(broken, OSError) and broken.strerror else str(broken)
-    return RequestError(f"{source} cannot be read: {' '.join(reason.split())}")
+    reason = shorten(" ".join(reason.split()), _LONGEST_REASON, placeholder=" ...")
+    return RequestError(f"{source} cannot be read: {reason}")

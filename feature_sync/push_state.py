@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from contextlib import suppress
 from datetime import datetime
 
@@ -13,6 +14,8 @@ from feature_sync.sql.pushes import PushTables
 from feature_sync.sql.states import STATE, StateTable
 from feature_sync.statements import Statements
 
+_WAREHOUSE = ("", "")
+"""The row that holds the warehouse's own id: no view and no Redis are called so."""
 _OUT = "another push has changed the state in the warehouse meanwhile; this one does not count"
 
 
@@ -44,6 +47,12 @@ class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
     is_full: bool
 
 
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """What a warehouse calls itself: random, and so unlike all others, whatever their addresses."""
+
+    warehouse: str
+
+
 class LastPush(msgspec.Struct, frozen=True, kw_only=True):
     """What a person wants to know of the newest push that came to its end."""
 
@@ -69,6 +78,12 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     def tables(self) -> set[str]:
         """The tables that are needed."""
         return {each.table for each in (self.committed, self.unfinished) if each is not None}
+
+    @property
+    def pushes(self) -> set[str]:
+        """The pushes that Redis may have seen last."""
+        committed = {self.committed.push} if self.committed is not None else set()
+        return committed.union(self.unfinished.pushes if self.unfinished is not None else ())
 
 
 class StateStore:
@@ -142,12 +157,36 @@ class StateStore:
         return existing_tables(self._statements, self._tables)
 
 
-def create_states(statements: Statements, tables: PushTables) -> None:
-    """Create the place of all states, unless it is there: then no right to create a schema is needed."""
-    if STATE in existing_tables(statements, tables):
-        return
-    with suppress(WarehouseConflict), statements.warehouse.transaction():  # then another push has just made it
-        statements.run(*StateTable(tables, dialect_named(statements.dialect)).create())
+def create_states(statements: Statements, tables: PushTables) -> str:
+    """Create the place of all states, unless it is there; returns what this warehouse calls itself."""
+    table = StateTable(tables, dialect_named(statements.dialect))
+    if STATE not in existing_tables(statements, tables):
+        with suppress(WarehouseConflict), statements.warehouse.transaction():  # then another push has just made it
+            statements.run(*table.create(has_schema=statements.warehouse.has_schema(tables.schema)))
+    if not (found := warehouse_id(statements, tables)):
+        content = msgspec.json.encode(Identity(warehouse=secrets.token_hex(8))).decode()
+        with suppress(WarehouseConflict), statements.warehouse.transaction():  # then another push has just chosen it
+            statements.run(table.write(*_WAREHOUSE, 0, content))
+        found = warehouse_id(statements, tables)
+    return found
+
+
+def warehouse_id(statements: Statements, tables: PushTables) -> str:
+    """Read what this warehouse calls itself; empty before its first push.
+
+    Raises:
+        WarehouseError: It was written by another version of this package.
+    """
+    if STATE not in existing_tables(statements, tables):
+        return ""
+    found = statements.fetch(StateTable(tables, dialect_named(statements.dialect)).read(*_WAREHOUSE))
+    try:
+        # where no key is kept unique, two first pushes may have chosen: the same one counts for both
+        return min((msgspec.json.decode(content, type=Identity).warehouse for _, content in found), default="")
+    except msgspec.DecodeError as unreadable:
+        raise WarehouseError(
+            f"{tables.schema}.{STATE} cannot be read ({unreadable}); drop that schema and push again with --take-over"
+        ) from unreadable
 
 
 def existing_tables(statements: Statements, tables: PushTables) -> set[str]:

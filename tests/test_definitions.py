@@ -163,6 +163,26 @@ def test_feature_false_takes_a_column_out_and_default_answers_for_nobody(read):
         read(model(columns=columns, feature_view={**CUSTOMER, "features": ["email"]}))
 
 
+def test_a_label_is_never_a_feature_of_a_view_or_a_service(read):
+    label = {"data_type": "text", "config": {"meta": {"label": True}}}
+    view = read(model(columns={"email": label}, feature_view=CUSTOMER)).feature_view("orders")
+    assert "email" not in [each.name for each in view.features]
+    with pytest.raises(DefinitionError, match=r"orders\.yml: .*features\.email: .*whose column says label: true"):
+        read(model(columns={"email": label}, feature_view={**CUSTOMER, "features": ["email"]}))
+    left_out = {"data_type": "text", "config": {"meta": {"feature": False}}}
+    for column, mark in ((label, "label: true"), (left_out, "feature: false")):
+        node = model(columns={"email": column}, feature_view=CUSTOMER)
+        service = exposure({"orders": ["spent", "email"]}, depends_on=["model.shop.orders"])
+        words = rf"ml\.yml: exposure\.shop\.churn: .*features\.orders\.email: .*columns\.email\.config\.meta\.{mark}"
+        with pytest.raises(DefinitionError, match=words):
+            read(node, service)
+        with pytest.raises(RequestError, match=rf"orders\.yml: model\.shop\.orders: 'email' .*{mark}"):
+            parse_features(["orders:email"], read(node))
+    both = {"data_type": "text", "config": {"meta": {"label": True, "feature": {"default": ""}}}}
+    with pytest.raises(DefinitionError, match=r"columns\.email\.config\.meta: says label: true and feature, too"):
+        read(model(columns={"email": both}, feature_view=CUSTOMER))
+
+
 def test_only_config_meta_counts_at_a_column(read):
     columns = {"email": {"data_type": "text", "meta": {"feature": False}}}
     view = read(model(columns=columns, feature_view=CUSTOMER)).feature_view("orders")

@@ -17,7 +17,7 @@ from feature_sync.definitions.spine import Ordering
 from feature_sync.sql.columns import is_not_null
 from feature_sync.sql.dialects import DIALECTS
 from feature_sync.sql.point_in_time import training_query
-from feature_sync.sql.render import render
+from feature_sync.sql.render import render, write
 from tests.support.cases import NOON, cases
 from tests.support.engines import examples
 
@@ -107,7 +107,7 @@ def test_every_dialect_is_either_run_or_read_back():
 def read_back(text: str, dialect: str) -> str:
     """Parse a query and write it again."""
     parsed = sqlglot.parse_one(text, dialect=dialect).transform(_spelled_as_usual)
-    written = parsed.sql(dialect, pretty=True, max_text_width=100) + "\n"
+    written = write(parsed, dialect=dialect) + "\n"
     return re.sub(r"INTERVAL '(\d+)'", r"INTERVAL \1", written) if dialect in NUMBERED else written
 
 

@@ -9,6 +9,8 @@ import redis
 
 from feature_sync import FeatureStore
 from feature_sync.errors import OnlineStoreError, RequestError
+from tests.support.naive import EPOCH, differences, read_table
+from tests.support.oracle import instant
 from tests.support.projects import PROJECTS, build_project
 
 NOW = "2024-01-01T12:30:00Z"
@@ -104,6 +106,54 @@ def test_a_snapshot_serves_the_row_that_is_valid_and_nothing_for_an_entity_that_
     pushed(store, "owner_history", as_of="2024-01-01T11:59:59Z", full_refresh=True)
     assert value(store, "owner_history", "attic") == ("Ada", "present")
     assert value(store, "owner_history", "cellar") == ("Bob", "present")
+
+
+@pytest.mark.parametrize(
+    ("as_of", "owner"),
+    [
+        pytest.param("2024-01-01T11:59:59.999999Z", ("Ada", "present"), id="a microsecond before its end"),
+        pytest.param("2024-01-01T12:00:00Z", (None, "expired"), id="at its end"),
+        pytest.param("2025-01-01T00:00:00Z", (None, "expired"), id="long after its end"),
+    ],
+)
+def test_a_snapshots_row_that_was_pushed_at_a_fixed_clock_answers_until_its_end(store, as_of, owner):
+    pushed(store, "owner_history", as_of="2024-01-01T11:00:00Z")
+    assert value(store, "owner_history", "attic", as_of=as_of) == owner
+    found = next(iter(store.verify(["owner_history"])))
+    assert (found.is_equal, found.matching) == (True, 2)
+    assert next(iter(store.verify(["owner_history"], as_of="2024-01-01T11:59:59.999999Z"))).is_equal
+    ended = next(iter(store.verify(["owner_history"], as_of="2024-01-01T12:00:00Z")))
+    assert (ended.different, ended.extra, ended.overdue) == (1, 0, 0)  # the attic has another owner by then
+
+
+def test_a_snapshots_row_expires_in_redis_when_its_lag_has_passed_since_its_end(store, client):
+    pushed(store, "tenant_history")
+    assert value(store, "tenant_history", "cellar") == ("Bob", "present")
+    ended = round_up_to_millisecond(end_of_cellar(store) + timedelta(minutes=30))
+    assert client.pexpiretime("histories:tenant_history:{cellar}") == ended
+    assert client.pexpiretime("histories:tenant_history:{attic}") == -1
+
+
+def test_a_snapshots_row_answers_until_its_end_and_lag_to_the_microsecond(store):
+    ended = end_of_cellar(store) + timedelta(minutes=30)
+    before = (ended - timedelta(microseconds=1)).isoformat()
+    assert pushed(store, "tenant_history", as_of=before) == {"tenant_history": 2}
+    assert value(store, "tenant_history", "cellar", as_of=before) == ("Bob", "present")
+    assert differences(store, "tenant_history") == []
+    pushed(store, "tenant_history", as_of=ended.isoformat(), allow_removals=True)
+    assert value(store, "tenant_history", "cellar", as_of=ended.isoformat()) == (None, "missing")
+    assert differences(store, "tenant_history") == []
+
+
+def end_of_cellar(store) -> datetime:
+    """When the snapshot's one row of the cellar ended: dbt noticed its deletion then."""
+    rows = read_table(store, store.registry.feature_view("tenant_history"))
+    (ended,) = [row["dbt_valid_to"] for row in rows if row["sensor"] == "cellar"]
+    return instant(ended, "UTC")
+
+
+def round_up_to_millisecond(moment: datetime) -> int:
+    return -((EPOCH - moment) // timedelta(milliseconds=1))
 
 
 def test_training_and_serving_agree_on_every_kind_of_view(store):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -283,6 +285,17 @@ def test_a_changed_ttl_gives_every_row_another_expiry(own):
     assert (pushed.written, pushed.deleted) == (1, 1)
 
 
+def test_the_spelling_of_types_in_a_catalog_is_no_change(own):
+    if own.project.target == "bigquery":
+        pytest.skip("the emulator has no catalog to ask for")
+    own.read(("m1", 0, 1.0), ("m2", 0, 2.0))
+    own.push()
+    own.project.dbt("--quiet", "docs", "generate")
+    own.reopen()
+    pushed = own.push(gate=False)
+    assert (pushed.written, pushed.full) == (0, None)
+
+
 def test_a_changed_definition_gets_a_schema_of_its_own_and_readers_of_the_old_one_go_on(own):
     own.read(("m1", 0, 1.0), ("m2", 0, 2.0))
     own.push()
@@ -343,16 +356,23 @@ def test_a_definition_that_went_back_after_a_push_of_the_other_was_cut_off_is_pu
     edit(own, ("entities: {meter: meter}, features: [kwh, note]", "entities: {note: note}, features: [kwh]"))
     own.project.dbt("--quiet", "parse")
     own.reopen()
-    own.client.execute_command("ACL", "SETUSER", "default", "-sadd")  # so that the push ends where it would mark Redis
-    try:
-        with pytest.raises(OnlineStoreError, match="does not allow it to this user"):
-            list(own.store.push(["latest_readings"], allow_removals=True))
-    finally:
-        own.client.execute_command("ACL", "SETUSER", "default", "+@all")
+    with cut_off_where_it_marks_redis(own):
+        list(own.store.push(["latest_readings"], allow_removals=True))
     (own.project.folder / "models" / "models.yml").write_text(before)
     own.project.dbt("--quiet", "parse")
     own.reopen()
     assert own.push().written == 2
+
+
+@contextmanager
+def cut_off_where_it_marks_redis(meters):
+    """A push in here ends once its changes are staged, with nothing sent."""
+    meters.client.execute_command("ACL", "SETUSER", "default", "-sadd")
+    try:
+        with pytest.raises(OnlineStoreError, match="does not allow it to this user"):
+            yield
+    finally:
+        meters.client.execute_command("ACL", "SETUSER", "default", "+@all")
 
 
 # Redis
@@ -379,6 +399,22 @@ def test_a_redis_restored_from_an_older_copy_is_brought_up_to_date(on_own_redis,
     pushed = meters.push()
     assert pushed.full == "Redis or the warehouse was restored, or a full push did not end"
     assert (pushed.written, pushed.deleted) == (9, 1)
+
+
+def test_a_redis_restored_from_before_the_last_commit_is_not_trusted_because_a_push_after_it_is_unfinished(
+    on_own_redis, own_redis, tmp_path
+):
+    meters = on_own_redis
+    meters.many(10)
+    meters.push()
+    backup = own_redis.backup(tmp_path.name)
+    meters.run("update {t} set kwh = 7 where meter = 'm1'")
+    meters.push()
+    meters.run("update {t} set kwh = 8 where meter = 'm2'")
+    with cut_off_where_it_marks_redis(meters):
+        list(meters.store.push(["latest_readings"]))
+    own_redis.restore(backup)  # m1 is on no list of changes
+    assert meters.push().full == "Redis or the warehouse was restored, or a full push did not end"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.75, 0.99])
@@ -500,14 +536,45 @@ def backup(own):
     return restore
 
 
-def test_without_its_schema_in_the_warehouse_a_push_sends_everything(meters):
+def test_a_warehouse_that_lost_its_states_sends_everything(meters):
     meters.many(10)
     meters.push()
-    meters.run(f"drop schema {meters.sync_schema} cascade", "delete from {t} where meter = 'm1'")
+    meters.run(f"delete from {meters.sync_schema}.state where feature_view <> ''", "delete from {t} where meter = 'm1'")
     pushed = meters.push()
     assert (pushed.written, pushed.deleted) == (9, 1)
     assert pushed.full == "the warehouse has no record of what Redis holds"
     assert meters.push().written == 0
+
+
+def test_another_warehouse_at_the_same_address_is_told_from_the_one_before(meters):
+    """Nothing but the id that the one before had chosen in its schema sets them apart."""
+    meters.many(10)
+    meters.push()
+    meters.run(f"drop schema {meters.sync_schema} cascade", "delete from {t} where meter < 'm5'")
+    for options in ({"dry_run": True}, {}, {"full_refresh": True}, {"allow_removals": True}):
+        with pytest.raises(OnlineStoreError, match=r"another warehouse at the same address.*--take-over"):
+            list(meters.store.push(["latest_readings"], **options))
+    assert len(meters.client.keys(f"{KEYS}{{*")) == 10
+    pushed = meters.push(take_over=True, allow_removals=True)
+    assert (pushed.written, pushed.deleted, pushed.full) == (5, 5, "taken over from another warehouse")
+    assert meters.push().written == 0
+
+
+def test_a_mark_of_an_older_version_is_of_the_warehouse_that_remembers_its_push(meters):
+    meters.many(10)
+    meters.push()
+    mark = json.loads(meters.client.get(f"{KEYS}push"))
+    older = json.dumps({name: value for name, value in mark.items() if name != "warehouse_id"})
+    meters.client.set(f"{KEYS}push", older)
+    meters.run(f"delete from {meters.sync_schema}.state where feature_view = ''")
+    pushed = meters.push()
+    assert (pushed.written, pushed.full) == (0, None)
+    named = json.loads(meters.client.get(f"{KEYS}push"))["warehouse_id"]
+    assert named not in {"", mark["warehouse_id"]}
+    meters.client.set(f"{KEYS}push", older.replace(mark["push"], "another"))
+    with pytest.raises(OnlineStoreError, match=r"by an older version, in a push that this warehouse has no record of"):
+        list(meters.store.push(["latest_readings"]))
+    assert meters.push(take_over=True).written == 10
 
 
 def test_without_the_table_of_rows_a_push_sends_everything(meters):

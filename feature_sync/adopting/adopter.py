@@ -16,7 +16,7 @@ from feature_sync.adopting.table import read_table
 from feature_sync.clock import read_clock
 from feature_sync.dbt.feature_views import is_feature_view
 from feature_sync.dbt.manifest import Manifest, Node, read_catalog
-from feature_sync.dbt.project import Project
+from feature_sync.dbt.project import Project, source_files
 from feature_sync.dbt.schema_file import Place, put_settings, read_entry
 from feature_sync.definitions import Registry
 from feature_sync.errors import FeatureSyncError, OutputError, RequestError, UnknownName, WarehouseError
@@ -172,8 +172,8 @@ class Adopter:
 
     def _files_that_say(self, name: str) -> Iterator[str]:
         for folder in self._project.source_paths:
-            for path in sorted(each for each in folder.rglob("*") if each.suffix in _YAML):
-                if name in read_text(path):
+            for path in sorted(source_files(folder, _YAML)):
+                if path.is_file() and name in read_text(path):
                     yield path.relative_to(self._project.directory).as_posix()
 
     def _known_file(self, node: Node) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from feature_sync import __version__
+from feature_sync.cli.endings import EndsInOrder
 from feature_sync.cli.init_options import init_options
 from feature_sync.cli.options import (
     key_values,
@@ -27,7 +28,7 @@ as_of_option = click.option("--as-of", metavar="MOMENT", help="The moment to cal
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=EndsInOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def cli() -> None:
     """A feature store for dbt projects: the manifest is the registry, Redis serves, the warehouse trains."""

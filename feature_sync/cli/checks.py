@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from feature_sync.verify import Difference, Verified
 
 _COUNTS = ("matching", "different", "missing", "extra", "expired")
-_ABOUT_VALUES = ("event timestamp", "expires")
+_ABOUT_VALUES = ("event timestamp", "ends", "expires")
 _LONGEST_VALUE = 40
 _UNITS = (
     ("d", timedelta(days=1)),
@@ -124,7 +124,7 @@ def _example(verified: Verified, example: Difference) -> tuple[str, ...]:
         return example.key, example.kind, what, "", ""
     if verified.are_values_redacted:
         return example.key, example.kind, what, "hidden", "hidden"
-    none = "never" if about == "expires" else "null"
+    none = "never" if about in ("ends", "expires") else "null"
     values = [_short(value, none=none) for value in (example.warehouse, example.redis)]
     return example.key, example.kind, what, *values
 

@@ -24,6 +24,12 @@ _OPTIONS = (
     ("--target-path", "DBT_TARGET_PATH", "DIRECTORY", "Where dbt writes its artifacts."),
     ("--redis-url", "FEATURE_SYNC_REDIS_URL", "URL", "Where Redis is: redis://, rediss:// or unix://."),
     (
+        "--redis-timeout",
+        "FEATURE_SYNC_REDIS_TIMEOUT",
+        "SECONDS",
+        "How long to wait for an answer of Redis; 10 unless named.",
+    ),
+    (
         "--key-prefix",
         "FEATURE_SYNC_KEY_PREFIX",
         "TEXT",

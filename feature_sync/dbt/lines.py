@@ -11,10 +11,10 @@ from pathlib import Path
 import yaml
 
 from feature_sync.dbt.manifest import Manifest, Node
-from feature_sync.dbt.project import Project
+from feature_sync.dbt.project import Project, read_bounded
+from feature_sync.dbt.yaml_text import UnfitYaml, compose
 from feature_sync.errors import DefinitionError, Location
 
-_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SECTIONS = {"model": "models", "seed": "seeds", "snapshot": "snapshots", "exposure": "exposures"}
 _CONFIG, _META, _VIEW, _DEFAULTS = "config.", "config.meta.", "feature_view.", "feature_view_defaults."
 _BLOCK_DEPTH = 3  # config, meta, and one of our blocks
@@ -85,7 +85,10 @@ class SourceLines:
         package = [*node.split("."), "", ""][1]
         is_own = package in ("", self._project.name)
         folder = self._project.directory if is_own else self._project.packages_path / package
-        return folder / name if (folder / name).is_file() else None
+        try:
+            return folder / name if (folder / name).is_file() else None
+        except (OSError, ValueError):  # a folder that is closed to us, a name that no file can have
+            return None
 
     def _in_sql(self, location: Location, yaml_file: Path) -> Place | None:
         """Find the `config(` of a model's SQL if it says what neither the YAML nor `dbt_project.yml` does."""
@@ -97,7 +100,10 @@ class SourceLines:
         at = replace(location, key=".".join(block))
         if self._in_node(self._document(yaml_file), at).depth >= len(block) or self._in_project(at).depth:
             return None
-        text = file.read_text(errors="replace")
+        try:
+            text = file.read_text(errors="replace")
+        except OSError:
+            return None
         call = re.search(rf"\{{\{{-?\s*config\s*\((?=.*\b{re.escape(block[-1])}\b['\"]?\s*[=:])", text, re.DOTALL)
         return None if call is None else Place(_shown(file), text.count("\n", 0, call.end()) + 1)
 
@@ -134,9 +140,9 @@ class SourceLines:
         """Read a file as nodes that know their lines; None if it is no YAML."""
         if file not in self._documents:
             try:
-                content = file.read_bytes() if file.suffix in (".yml", ".yaml") else b""
-                self._documents[file] = yaml.compose(content, Loader=_LOADER)
-            except (OSError, ValueError, yaml.YAMLError):
+                content = read_bounded(file) if file.suffix in (".yml", ".yaml") else b""
+                self._documents[file] = compose(content)
+            except (OSError, UnfitYaml):
                 self._documents[file] = None
         return self._documents[file]
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from feature_sync.dbt.yaml_text import MOST_BYTES, UnfitYaml, load
 from feature_sync.errors import ProjectError
 
 AS_OF = "feature_sync_as_of"
@@ -22,7 +21,6 @@ _SOURCES = {
     "test-paths": "tests",
     "function-paths": "functions",
 }
-_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +65,9 @@ class Project:
 
     def newer_sources(self, than: Path) -> list[str]:
         """List the project's YAML and SQL files that changed after a file was written."""
-        written = than.stat().st_mtime
-        newer = [
-            path
-            for folder in self.source_paths
-            for path in folder.rglob("*")
-            if path.suffix in (".yml", ".yaml", ".sql") and path.stat().st_mtime > written
-        ]
-        return sorted(str(path.relative_to(self.directory)) for path in newer)
+        written = _changed_at(than)
+        paths = [path for folder in self.source_paths for path in source_files(folder, (".yml", ".yaml", ".sql"))]
+        return sorted(os.path.relpath(path, self.directory) for path in paths if _changed_at(path) > written)
 
 
 def read_project(
@@ -87,27 +80,73 @@ def read_project(
     """
     directory = Path(project_dir or os.environ.get("DBT_PROJECT_DIR") or ".").absolute()
     file = directory / "dbt_project.yml"
-    content = read_yaml(file, "run feature-sync in a dbt project, or name one with --project-dir")
-    name = content.get("name")
-    if not isinstance(name, str):
+    said = _Said(file, read_yaml(file, "run feature-sync in a dbt project, or name one with --project-dir"))
+    name = said.text("name")
+    if not name:
         raise ProjectError(f"{file}: name is missing")
-    target = target_path or os.environ.get("DBT_TARGET_PATH") or content.get("target-path") or "target"
-    folders = [
-        str(folder)
-        for kind in ("model-paths", "snapshot-paths", "seed-paths")
-        for folder in content.get(kind) or [_SOURCES[kind]]
-    ]
-    profile = content.get("profile")
+    target = target_path or os.environ.get("DBT_TARGET_PATH") or said.text("target-path") or "target"
+    kinds = ("model-paths", "snapshot-paths", "seed-paths")
+    folders = [folder for kind in kinds for folder in said.texts(kind) or [_SOURCES[kind]]]
     return Project(
         directory=directory,
-        target_path=directory / str(target),
+        target_path=directory / target,
         name=name,
-        profile=str(profile) if profile is not None else None,
+        profile=said.text("profile"),
         source_paths=tuple(directory / folder for folder in folders),
-        packages_path=directory / str(content.get("packages-install-path") or "dbt_packages"),
-        docs_paths=_docs_paths(content, directory),
-        variables=_project_variables(content.get("vars"), name) | dict(variables or {}),
+        packages_path=directory / (said.text("packages-install-path") or "dbt_packages"),
+        docs_paths=_docs_paths(said, directory),
+        variables=_project_variables(said.content.get("vars"), name) | dict(variables or {}),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What `dbt_project.yml` says; a number stands for its text.
+
+    Raises:
+        ProjectError: From both methods: a key holds something else.
+    """
+
+    file: Path
+    content: Mapping[str, Any]
+
+    def text(self, key: str) -> str | None:
+        """Read a text; None where the key is absent."""
+        value = self.content.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)) or "\0" in str(value):
+            raise ProjectError(f"{self.file}: {key}: must be a text")
+        return str(value)
+
+    def texts(self, key: str) -> list[str]:
+        """Read a list of texts; empty where the key is absent."""
+        values = self.content.get(key)
+        if values is None:
+            return []
+        if not isinstance(values, list) or not all(isinstance(each, str) and "\0" not in each for each in values):
+            raise ProjectError(f"{self.file}: {key}: must be a list of folders")
+        return values
+
+
+def source_files(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """Find the files below a folder by how their names end; a folder that is closed to us has none, as for dbt."""
+    for at, _, names in os.walk(folder):
+        yield from (Path(at, name) for name in names if name.endswith(suffixes) and Path(name).suffix)
+
+
+def _changed_at(path: Path) -> float:
+    """The time at which a file changed last; never, where there is none, as behind the links by which Emacs locks."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return float("-inf")
+
+
+def read_bounded(file: Path) -> bytes:
+    """Read a file no further than the bounds of YAML: what is longer is refused, whatever follows."""
+    with file.open("rb") as opened:
+        return opened.read(MOST_BYTES + 1)
 
 
 def read_yaml(file: Path, cure: str) -> dict[str, Any]:
@@ -117,24 +156,22 @@ def read_yaml(file: Path, cure: str) -> dict[str, Any]:
         ProjectError: The file is missing, unreadable, or holds something else.
     """
     try:
-        content = yaml.load(file.read_bytes(), Loader=_LOADER)  # noqa: S506 - both loaders are the safe one
+        content = load(read_bounded(file))
     except FileNotFoundError as missing:
         raise ProjectError(f"{file} is missing; {cure}") from missing
     except OSError as unreadable:
         raise ProjectError(f"{file} cannot be read: {unreadable.strerror}") from unreadable
-    except yaml.YAMLError as broken:
-        raise ProjectError(f"{file} is no valid YAML: {' '.join(str(broken).split())}") from broken
+    except UnfitYaml as unfit:
+        raise ProjectError(f"{file} is no valid YAML: {unfit}") from unfit
     if not isinstance(content, dict):
         raise ProjectError(f"{file} holds no YAML mapping; {cure}")
     return content
 
 
-def _docs_paths(content: Mapping[str, Any], directory: Path) -> tuple[Path, ...] | None:
+def _docs_paths(said: _Said, directory: Path) -> tuple[Path, ...] | None:
     """The folders in which dbt looks for docs blocks: unless the project names them, all that hold sources."""
-    named = content.get("docs-paths") or [
-        folder for kind, usual in _SOURCES.items() for folder in content.get(kind) or [usual]
-    ]
-    folders = [str(folder) for folder in named]
+    usual = [folder for kind, usual in _SOURCES.items() for folder in said.texts(kind) or [usual]]
+    folders = said.texts("docs-paths") or usual
     return None if any("{{" in folder for folder in folders) else tuple(directory / folder for folder in folders)
 
 

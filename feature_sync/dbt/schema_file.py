@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from feature_sync.dbt.yaml_nodes import Found, column_of, end_of, item_of, layout_of, line_end, slice_of, value_of
+from feature_sync.dbt.yaml_text import UnfitYaml, load
 from feature_sync.errors import OutputError, ProjectError
 from feature_sync.yaml_lines import Layout, Line, write_lines, write_name
 
@@ -53,8 +54,8 @@ def read_entry(text: str, place: Place, *, file: str) -> dict[str, Any]:
         ProjectError: The text is no YAML of dbt's.
     """
     try:
-        return _target(yaml.safe_load(text), place) or {}
-    except (yaml.YAMLError, AttributeError, TypeError) as broken:
+        return _target(load(text), place) or {}
+    except (UnfitYaml, AttributeError, TypeError) as broken:
         raise ProjectError(f"{file} is no YAML that dbt could read: {' '.join(str(broken).split())}") from broken
 
 
@@ -65,11 +66,12 @@ def put_settings(text: str, place: Place, lines: Sequence[Line], *, file: str) -
         OutputError: The text is no YAML, or is written in a way that has no room for more lines.
     """
     try:
+        load(text)  # so that what follows, which recurses and reads numbers, meets nothing out of bounds
         whole = text if text.endswith("\n") or not text else text + _newline(text)
         wanted = _expected(text, place, lines)
         changed = _put(_unfolded(whole, place, lines), place, lines)
         found = _read_again(changed)
-    except (yaml.YAMLError, AttributeError, TypeError, _NoRoom) as unfit:
+    except (UnfitYaml, yaml.YAMLError, AttributeError, TypeError, _NoRoom) as unfit:
         raise OutputError(_refusal(file, place, " ".join(str(unfit).split()))) from unfit
     if wanted != found:
         raise OutputError(_refusal(file, place, "something else in it would change"))

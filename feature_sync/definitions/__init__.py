@@ -9,6 +9,7 @@ from feature_sync.definitions.registry import Registry, parse_features, split_fe
 from feature_sync.definitions.relation import Column, Relation
 from feature_sync.definitions.spine import Ordering, Period, Spine, parse_ordering
 from feature_sync.definitions.target import Target
+from feature_sync.definitions.zones import check_zone
 
 __all__ = [
     "Column",
@@ -24,6 +25,7 @@ __all__ = [
     "Selection",
     "Spine",
     "Target",
+    "check_zone",
     "deprecation",
     "fingerprint",
     "format_duration",

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """How to reach a warehouse: the adapter's name and its fields in `profiles.yml`, rendered."""
+    """How to reach a warehouse: the adapter's name and its fields in `profiles.yml`, rendered.
+
+    The fields hold passwords, so they are no part of the `repr`.
+    """
 
     profile: str
     name: str
     adapter: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(repr=False)
     project_dir: str
 
     @property

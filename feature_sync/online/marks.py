@@ -12,12 +12,14 @@ SENDING, DONE = "sending", "done"
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """The newest push of a view that touched its rows.
 
-    `warehouse` names the table that it pushed. `evicted_keys` is how many keys this run of Redis had evicted by then.
+    `warehouse` names the table that it pushed, by the warehouse's address; `warehouse_id` is what that warehouse calls
+    itself, empty in marks of older versions. `evicted_keys` is how many keys this run of Redis had evicted by then.
     """
 
     push: str
     status: str
     warehouse: str
+    warehouse_id: str = ""
     run_id: str = ""
     evicted_keys: int = 0
 
@@ -36,7 +38,7 @@ def read_mark(content: bytes | None, key: str) -> Mark | None:
         return None
     try:
         return msgspec.json.decode(content, type=Mark)
-    except msgspec.DecodeError as unreadable:
+    except (msgspec.DecodeError, RecursionError, ValueError) as unreadable:
         raise OnlineStoreError(
             f"{key} in Redis cannot be read ({unreadable}); delete it and push again"
         ) from unreadable

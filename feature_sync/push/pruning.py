@@ -8,10 +8,11 @@ from typing import Any
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.keys import view_prefix
+from feature_sync.online.marks import Mark
 from feature_sync.online.redis import mark_key, schema_key, views_key
 from feature_sync.push.report import Pushed
 from feature_sync.push.view_push import Setting
-from feature_sync.push_state import StateStore
+from feature_sync.push_state import StateStore, warehouse_id
 from feature_sync.sql.pushes import PushTables
 from feature_sync.statements import Statements
 
@@ -36,21 +37,33 @@ def prune(setting: Setting, references: Collection[str]) -> Iterator[Pushed]:
             setting.online.lease(prefix, duration=options.lease, wait=options.wait, stopped=lambda: False) as lease,
             setting.open_warehouse() as warehouse,
         ):
+            tables, statements = PushTables(options.schema), Statements(warehouse)
+            store = setting.online.store_id(setting.prefix)
+            states = StateStore(statements, tables, prefix.removesuffix(":"), store)
             mark = setting.online.mark(prefix)
-            if mark is not None and not mark.warehouse.startswith(f"{warehouse.place} ") and not options.take_over:
-                raise OnlineStoreError(
-                    f"{reference} in Redis was pushed from {mark.warehouse}, not from {warehouse.place}; "
-                    "remove it all the same with --take-over"
-                )
+            if mark is not None and not options.take_over:
+                _check_ours(reference, mark, warehouse.place, warehouse_id(statements, tables), states)
             writer = setting.online.writer(lease, setting.online.facts("server")["run_id"])
             with setting.online.translating():
                 deleted = sum(writer.delete(keys) for keys in setting.online.keys(prefix))
                 writer.change(partial(_forget, views=views_key(setting.prefix), reference=reference, prefix=prefix))
-            store = setting.online.store_id(setting.prefix)
             with warehouse.transaction():
-                tables = PushTables(options.schema)
-                StateStore(Statements(warehouse), tables, prefix.removesuffix(":"), store).forget()
+                states.forget()
         yield Pushed(feature_view=reference, deleted=deleted, is_pruned=True)
+
+
+def _check_ours(reference: str, mark: Mark, place: str, name: str, states: StateStore) -> None:
+    """Check that a mark is of this warehouse, by its address and its id; an older version's, by the push.
+
+    Raises:
+        OnlineStoreError: It is another's.
+    """
+    is_named = mark.warehouse_id == name if mark.warehouse_id else mark.push in states.read().pushes
+    if not is_named or not mark.warehouse.startswith(f"{place} "):
+        raise OnlineStoreError(
+            f"{reference} in Redis was pushed from {mark.warehouse}, another warehouse than this at {place}; "
+            "remove it all the same with --take-over"
+        )
 
 
 def _forget(pipeline: Any, *, views: str, reference: str, prefix: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from threading import Event
 
 from feature_sync.dbt.run_results import Gate
@@ -11,10 +11,12 @@ from feature_sync.definitions import FeatureView, Period
 from feature_sync.errors import ArtifactsChanged, FeatureSyncError, ViewsFailed
 from feature_sync.push.report import Pushed
 from feature_sync.push.view_push import Setting, ViewPush
-from feature_sync.push_state import create_states
+from feature_sync.push_state import create_states, warehouse_id
 from feature_sync.sql.pushes import PushTables
 from feature_sync.sql.view_query import ViewQuery, check_entity_types
-from feature_sync.statements import Statements
+from feature_sync.statements import Statements, check_view_collations
+
+_SECONDS_BETWEEN_CANCELS = 0.2
 
 
 class Pusher:
@@ -38,11 +40,13 @@ class Pusher:
         reasons = {view.reference: self._gate and self._gate.reason_to_hold(view) for view in views}
         yield from (Pushed(feature_view=name, held_back=reason) for name, reason in reasons.items() if reason)
         dry_run = self._setting.options.dry_run
-        queries = self._prepare([view for view in views if not reasons[view.reference]])
+        queries, name = self._prepare([view for view in views if not reasons[view.reference]])
         stop = Event()
         check = self._gate.check_unchanged if self._gate else lambda: None
         with ThreadPoolExecutor(self._threads, thread_name_prefix="push") as pool:
-            pushes = [ViewPush(query, self._setting, check=check, stopped=stop.is_set) for query in queries]
+            pushes = [
+                ViewPush(query, self._setting, warehouse_id=name, check=check, stopped=stop.is_set) for query in queries
+            ]
             running = {pool.submit(each.preview if dry_run else each.push): each for each in pushes}
             failures: dict[str, FeatureSyncError] = {}
             unsent: dict[str, ArtifactsChanged] = {}
@@ -58,25 +62,37 @@ class Pusher:
                         yield Pushed(feature_view=name, failed=str(failure))
             finally:
                 stop.set()
-                pool.shutdown(cancel_futures=True)
+                _end(pool, running)
         if failures:
             yield from (Pushed(feature_view=name, failed=str(changed)) for name, changed in unsent.items())
             raise _joined({**failures, **unsent})
         if unsent:
             raise next(iter(unsent.values()))
 
-    def _prepare(self, views: Collection[FeatureView]) -> list[ViewQuery]:
-        """Ask for types that the project does not declare, and make the place of the states."""
+    def _prepare(self, views: Collection[FeatureView]) -> tuple[list[ViewQuery], str]:
+        """Ask for types that the project does not declare, make the place of the states, and name the warehouse."""
         if not views:
-            return []
+            return [], ""
         with self._setting.open_warehouse() as warehouse:
+            options = self._setting.options
+            writes_to = None if options.dry_run else options.schema
+            warehouse.check_rights([view.relation.name for view in views], writes_to=writes_to)
             statements = Statements(warehouse)
             now = self._setting.clock.now
             queries = [statements.query_of(view, asked=Period(now, now)) for view in views]
             check_entity_types(queries)
-            if not self._setting.options.dry_run:
-                create_states(statements, PushTables(self._setting.options.schema))
-        return queries
+            for query in queries:
+                check_view_collations(warehouse, query)
+            named = warehouse_id if options.dry_run else create_states
+            return queries, named(statements, PushTables(options.schema))
+
+
+def _end(pool: ThreadPoolExecutor, running: Mapping[Future[Pushed], ViewPush]) -> None:
+    """Wait for pushes that were asked to stop; those that wait for the warehouse end when it does."""
+    pool.shutdown(wait=False, cancel_futures=True)
+    while waiting := wait(running, timeout=_SECONDS_BETWEEN_CANCELS).not_done:
+        for future in waiting:
+            running[future].cancel()
 
 
 def _joined(failures: Mapping[str, FeatureSyncError]) -> FeatureSyncError:

@@ -61,10 +61,16 @@ class Sender:
         with self._online.translating():
             self._writer.change(lambda pipeline: None)
 
-    def publish(self, schema: Schema) -> None:
-        """Publish the schema alone: rows stay as they are, but their clock may move on."""
+    def publish(self, schema: Schema, mark: Mark | None) -> None:
+        """Publish the schema, and a mark if there is one: rows stay as they are, but their clock may move on."""
+
+        def set_both(pipeline: Any) -> None:
+            self._set_schema(pipeline, schema)
+            if mark is not None:
+                pipeline.set(mark_key(self._view_prefix), mark.to_json())
+
         with self._online.translating():
-            self._writer.change(lambda pipeline: self._set_schema(pipeline, schema))
+            self._writer.change(set_both)
 
     def send(self, mark: Mark, schema: Schema, encoder: RowEncoder, rows: Batches, removed: Batches | None) -> Sent:
         """Send the rows, and delete the keys of `removed`; where that is None, all keys that are not among the rows.

@@ -27,10 +27,15 @@ class RedisFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What a push is about: the view, where its rows come from, and the fingerprint of all that decides about them."""
+    """What a push is about: the view, where its rows come from, and the fingerprint of all that decides about them.
+
+    `place` is an address, which another warehouse may have tomorrow; `warehouse_id` is kept in the warehouse itself,
+    empty before its first push.
+    """
 
     reference: str
     place: str
+    warehouse_id: str
     definition: str
     options: PushOptions
 
@@ -42,12 +47,9 @@ def why_full(facts: RedisFacts, state: State, expected: Expected) -> str | None:
         OnlineStoreError: The keys in Redis are another warehouse's.
     """
     mark, known = facts.mark, state.committed
-    if mark is not None and mark.warehouse != expected.place:
+    if mark is not None and (foreign := _why_foreign(mark, state, expected)) is not None:
         if not expected.options.take_over:
-            raise OnlineStoreError(
-                f"{expected.reference} in Redis was pushed from {mark.warehouse}, not from {expected.place}; "
-                "use another key prefix, or adopt its keys with --take-over"
-            )
+            raise OnlineStoreError(f"{expected.reference} in Redis was pushed from {foreign}")
         return "taken over from another warehouse"
     reasons = {
         "--full-refresh": expected.options.full_refresh,
@@ -59,6 +61,26 @@ def why_full(facts: RedisFacts, state: State, expected: Expected) -> str | None:
         "Redis or the warehouse was restored, or a full push did not end": not _is_followed(mark, state),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _why_foreign(mark: Mark, state: State, expected: Expected) -> str | None:
+    """Say why a mark is of another warehouse, and what to do; None where it is of this one.
+
+    A mark without an id, of an older version, is of the warehouse that remembers its push.
+    """
+    if mark.warehouse != expected.place:
+        return (
+            f"{mark.warehouse}, not from {expected.place}; use another key prefix, or adopt its keys with --take-over"
+        )
+    cure = "use another key prefix; or if this one has taken its place, adopt its keys with --take-over"
+    if mark.warehouse_id and mark.warehouse_id != expected.warehouse_id:
+        return (
+            f"another warehouse at the same address, {mark.warehouse}: its id was {mark.warehouse_id}, this one's is "
+            f"{expected.warehouse_id or 'not chosen yet'} ({expected.options.schema} may be new); {cure}"
+        )
+    if not mark.warehouse_id and mark.push not in state.pushes:
+        return f"{mark.warehouse} by an older version, in a push that this warehouse has no record of; {cure}"
+    return None
 
 
 def _is_followed(mark: Mark | None, state: State) -> bool:

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
 
+import msgspec
+
 from feature_sync.clock import Clock
-from feature_sync.errors import HeldBack, OnlineStoreError, WarehouseError
+from feature_sync.errors import HeldBack, OnlineStoreError, WarehouseError, placing
 from feature_sync.online.codec import Schema, schema_of
 from feature_sync.online.keys import view_prefix
 from feature_sync.online.lease import Lease
@@ -39,7 +41,7 @@ _LOG = logging.getLogger(__name__)
 class Setting:
     """What the pushes of all views of one command share."""
 
-    open_warehouse: Callable[[], Warehouse]
+    open_warehouse: Callable[..., Warehouse]
     online: OnlineStore
     prefix: str
     clock: Clock
@@ -52,16 +54,29 @@ class ViewPush:
     """One push of one view."""
 
     def __init__(
-        self, query: ViewQuery, setting: Setting, *, check: Callable[[], None], stopped: Callable[[], bool]
+        self,
+        query: ViewQuery,
+        setting: Setting,
+        *,
+        warehouse_id: str,
+        check: Callable[[], None],
+        stopped: Callable[[], bool],
     ) -> None:
         """`check` raises if what dbt wrote is no longer what this push goes by; `stopped` asks it to end early."""
         self._query = query
         self._setting = setting
+        self._warehouse_id = warehouse_id
         self._check = check
         self._stopped = stopped
         self.reference = query.view.reference
         self._view_prefix = view_prefix(setting.prefix, self.reference)
         self._seconds: dict[str, float] = {}
+        self._warehouse: Warehouse | None = None
+
+    def cancel(self) -> None:
+        """End what the warehouse does for this push; another thread asks for it, again and again until it has ended."""
+        if self._warehouse is not None:
+            self._warehouse.cancel()
 
     def push(self) -> Pushed:
         """Make Redis hold the newest rows, and nothing else.
@@ -76,12 +91,17 @@ class ViewPush:
         lease = setting.online.lease(
             self._view_prefix, duration=setting.options.lease, wait=setting.options.wait, stopped=self._stopped
         )
-        with lease as held_lease, setting.open_warehouse() as warehouse:
+        with (
+            lease as held_lease,
+            setting.open_warehouse(stopped=self._stopped) as warehouse,
+            placing(self._query.view.relation.location),
+        ):
+            self._warehouse = warehouse
             warehouse.label(feature_view=self.reference)
             facts = self._redis_facts()
             staging = self._staging(warehouse, facts)
             try:
-                with self._timing("stage"), warehouse.transaction():
+                with self._timing("stage"), warehouse.transaction([self._query.view.relation.name]):
                     staged = staging.stage(self._check)
             except HeldBack as reason:
                 self._log("held back", reason=str(reason))
@@ -113,7 +133,13 @@ class ViewPush:
             WarehouseError: The warehouse failed.
         """
         setting = self._setting
-        with setting.open_warehouse() as warehouse, warehouse.snapshot(), self._timing("stage"):
+        relation = self._query.view.relation.name
+        with (
+            setting.open_warehouse(stopped=self._stopped) as warehouse,
+            warehouse.snapshot([relation]),
+            self._timing("stage"),
+        ):
+            self._warehouse = warehouse
             try:
                 warehouse.label(feature_view=self.reference)
                 staging = self._staging(warehouse, self._redis_facts())
@@ -123,7 +149,8 @@ class ViewPush:
                 return Pushed(feature_view=self.reference, held_back=str(reason), is_dry_run=True)
             is_full = preview.full is not None
             rows = warehouse.columns(preview.query, batch_size=_ROWS_PER_BATCH)
-            sent = weigh(setting.online, self._view_prefix, self._encoder(self._schema(0)), rows, is_full=is_full)
+            with placing(self._query.view.relation.location):
+                sent = weigh(setting.online, self._view_prefix, self._encoder(self._schema(0)), rows, is_full=is_full)
         return Pushed(
             feature_view=self.reference,
             written=sent.written,
@@ -165,7 +192,7 @@ class ViewPush:
         clock = self._setting.clock
         if self._setting.options.full_refresh:
             return
-        for schema in self._setting.online.schemas(self._view_prefix).values():
+        for schema in self._setting.online.schemas(self._view_prefix, strict=True).values():
             if (schema.as_of is not None) != clock.is_fixed:
                 before = (
                     "the real clock" if schema.as_of is None else f"the fixed clock {schema.as_of:%Y-%m-%d %H:%M:%S}Z"
@@ -180,6 +207,7 @@ class ViewPush:
             Statements(warehouse),
             self._query,
             key=self._view_prefix.removesuffix(":"),
+            warehouse_id=self._warehouse_id,
             facts=facts,
             clock=self._setting.clock,
             options=self._setting.options,
@@ -198,12 +226,13 @@ class ViewPush:
             stopped=self._stopped,
         )
         if staged.is_unchanged:
-            sender.publish(schema)
+            sender.publish(schema, self._named(facts.mark))
             return Sent()
         mark = Mark(
             push=staged.push,
             status=SENDING,
             warehouse=staging.place,
+            warehouse_id=self._warehouse_id,
             run_id=facts.run_id,
             evicted_keys=facts.evicted_keys,
         )
@@ -213,6 +242,12 @@ class ViewPush:
         except WarehouseError:
             sender.check()  # who has taken over has dropped our tables
             raise
+
+    def _named(self, mark: Mark | None) -> Mark | None:
+        """Name the warehouse in a mark of an older version; None where that is done already."""
+        if mark is None or mark.warehouse_id:
+            return None
+        return msgspec.structs.replace(mark, warehouse_id=self._warehouse_id)
 
     def _encoder(self, schema: Schema) -> RowEncoder:
         lag = microseconds(self._query.view.lag)

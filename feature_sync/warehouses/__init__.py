@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 
 from feature_sync.definitions import Target
 from feature_sync.errors import ProfileError, did_you_mean
-from feature_sync.warehouses.base import Warehouse
+from feature_sync.warehouses.base import Warehouse, never
 
 _WAREHOUSES = {
     "duckdb": ("feature_sync.warehouses.duckdb", "DuckDBWarehouse"),
@@ -15,8 +16,10 @@ _WAREHOUSES = {
 }
 
 
-def open_warehouse(target: Target, *, writable: bool = False, wait: bool = False) -> Warehouse:
-    """Connect to the warehouse of a target, to read from it or also to write; `wait` while somebody else has it alone.
+def open_warehouse(
+    target: Target, *, writable: bool = False, wait: bool = False, stopped: Callable[[], bool] = never
+) -> Warehouse:
+    """Connect to the warehouse of a target, to read from it or also to write; `wait` while another process has it.
 
     Raises:
         ProfileError: The adapter is not supported, its driver is not installed, or a field is wrong.
@@ -33,4 +36,4 @@ def open_warehouse(target: Target, *, writable: bool = False, wait: bool = False
     except ModuleNotFoundError as missing:
         extra = f"pip install 'feature-sync[{target.adapter}]'"
         raise ProfileError(f"target {target.name} needs the Python module {missing.name}; {extra}") from missing
-    return warehouse.connect(target, writable=writable, wait=wait)
+    return warehouse.connect(target, writable=writable, wait=wait, stopped=stopped)

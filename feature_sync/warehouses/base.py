@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
@@ -16,9 +16,24 @@ from feature_sync.errors import ProfileError
 if TYPE_CHECKING:
     import pyarrow
 
-Settings = TypeVar("Settings")
+Settings = TypeVar("Settings", bound="TargetSettings")
 Columns = Sequence[Sequence[Any]]
 """Some rows of a result, column by column."""
+
+
+class TargetSettings(msgspec.Struct):
+    """The fields of a target that a warehouse uses. Some are passwords, so that a `repr` holds none."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
+
+
+def never() -> bool:
+    """Ask for nothing to end early."""
+    return False
 
 
 class Warehouse(ABC):
@@ -34,8 +49,10 @@ class Warehouse(ABC):
 
     @classmethod
     @abstractmethod
-    def connect(cls, target: Target, *, writable: bool = False, wait: bool = False) -> Self:
-        """Connect to a target of `profiles.yml`; where one process has the warehouse alone, `wait` for it to end."""
+    def connect(
+        cls, target: Target, *, writable: bool = False, wait: bool = False, stopped: Callable[[], bool] = never
+    ) -> Self:
+        """Connect to a target of `profiles.yml`; `wait` for who has it or its tables alone, until `stopped` says so."""
 
     @property
     @abstractmethod
@@ -53,6 +70,17 @@ class Warehouse(ABC):
     def bytes_to_scan(self, query: str) -> int | None:  # noqa: ARG002 - most warehouses do not charge by it
         """Ask how many bytes a query would read, without running it; None where the warehouse does not say."""
         return None
+
+    def check_rights(self, relations: Sequence[str], *, writes_to: str | None = None) -> None:  # noqa: B027
+        """Check that this user may read relations, and keep tables in a schema; where the warehouse tells.
+
+        Raises:
+            WarehouseError: Something is missing; all of it is named.
+        """
+
+    @abstractmethod
+    def has_schema(self, schema: str) -> bool:
+        """True if there is such a schema: then no right to create one is needed."""
 
     @abstractmethod
     def tables(self, schema: str) -> set[str]:
@@ -89,12 +117,15 @@ class Warehouse(ABC):
         """
 
     @abstractmethod
-    def snapshot(self) -> AbstractContextManager[None]:
-        """Let all reads inside see the tables as they are at the first of them."""
+    def snapshot(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
+        """Let all reads inside see the tables as they are at the first of them.
+
+        The relations in `reads` stand still from then on where others could swap them.
+        """
 
     @abstractmethod
-    def transaction(self) -> AbstractContextManager[None]:
-        """Let all statements inside see one snapshot, and take effect together or not at all.
+    def transaction(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
+        """Let all statements inside see one snapshot, and take effect together or not at all; `reads` as above.
 
         Where the warehouse has no such transactions (its dialect says so), each statement takes effect by itself, and
         what goes wrong drops the tables that were made inside.
@@ -116,6 +147,10 @@ class Warehouse(ABC):
 
         Memory is bounded by the batch. Inside, nothing else can be asked of this connection.
         """
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """End what runs, which then fails; for another thread to call, at any time."""
 
     @abstractmethod
     def close(self) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Self
 
-import msgspec
 from google.api_core.exceptions import GoogleAPICallError, NotFound, RetryError
 from google.auth.credentials import Credentials
 from google.auth.exceptions import GoogleAuthError
@@ -20,7 +19,7 @@ from requests.exceptions import RequestException
 
 from feature_sync.definitions import Target
 from feature_sync.errors import ProfileError, RequestError, WarehouseConflict, WarehouseError
-from feature_sync.warehouses.base import Columns, Warehouse, read_settings
+from feature_sync.warehouses.base import Columns, TargetSettings, Warehouse, never, read_settings
 
 if TYPE_CHECKING:
     import pyarrow
@@ -56,7 +55,7 @@ _ADDRESS = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE) \S+ ")
 _FAILURES = (GoogleAPICallError, RetryError, GoogleAuthError, RequestException)
 
 
-class BigQuerySettings(msgspec.Struct):
+class BigQuerySettings(TargetSettings):
     """The fields of dbt-bigquery's profile; some have two names there, too."""
 
     method: str
@@ -149,9 +148,17 @@ class BigQueryWarehouse(Warehouse):
         self._labels = {"feature_sync": _label(version("feature-sync"))}
         self._temporary: list[str] = []
         self._made: list[str] | None = None
+        self._job: bigquery.QueryJob | None = None
 
     @classmethod
-    def connect(cls, target: Target, *, writable: bool = False, wait: bool = False) -> Self:  # noqa: ARG003 - nobody has it alone
+    def connect(
+        cls,
+        target: Target,
+        *,
+        writable: bool = False,  # noqa: ARG003 - one client does both
+        wait: bool = False,  # noqa: ARG003 - nobody has it alone
+        stopped: Callable[[], bool] = never,  # noqa: ARG003
+    ) -> Self:
         """Find credentials with dbt's own fields; nothing is asked of the service yet.
 
         Raises:
@@ -189,6 +196,13 @@ class BigQueryWarehouse(Warehouse):
         """Let BigQuery plan the query."""
         job = self._planned(query)
         return None if job is None else int(job.total_bytes_processed)
+
+    def has_schema(self, schema: str) -> bool:
+        """Ask for the dataset, which costs nothing."""
+        with _translating(), suppress(NotFound):
+            self._client.get_dataset(f"{self._dataset.project}.{schema}", retry=self._retry)
+            return True
+        return False
 
     def tables(self, schema: str) -> set[str]:
         """List them, which costs nothing, whereas a query of the catalog does."""
@@ -265,12 +279,12 @@ class BigQueryWarehouse(Warehouse):
         return table
 
     @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def snapshot(self, reads: Sequence[str] = ()) -> Iterator[None]:  # noqa: ARG002 - a query locks nothing
         """Let every query see its own snapshot: reads across several cannot be tied together without a session."""
         yield
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, reads: Sequence[str] = ()) -> Iterator[None]:  # noqa: ARG002 - a query locks nothing
         """Drop the tables that were made inside, should anything go wrong; each statement takes effect by itself."""
         self._made = []
         try:
@@ -298,6 +312,12 @@ class BigQueryWarehouse(Warehouse):
         """Stream from the service, which others can use at any time."""
         yield [self.columns(query, batch_size=batch_size) for query in queries]
 
+    def cancel(self) -> None:
+        """Ask the service to end the job."""
+        if (job := self._job) is not None:
+            with suppress(*_FAILURES):
+                job.cancel(retry=None)
+
     def close(self) -> None:
         """Drop what was temporary, and close the connections."""
         with suppress(WarehouseError):
@@ -322,12 +342,15 @@ class BigQueryWarehouse(Warehouse):
         """Run a job to its end; one that is given up is cancelled, for it would go on and cost."""
         with _translating():
             job = self._client.query(statement, self._config(), retry=self._retry, job_retry=self._job_retry)
+            self._job = job
             try:
                 result = job.result(page_size=page_size, retry=self._retry, timeout=self._settings.timeout)
             except (KeyboardInterrupt, TimeoutError):
                 with suppress(*_FAILURES):
                     job.cancel(retry=None)
                 raise
+            finally:
+                self._job = None
         if self._made is not None and job.statement_type == "CREATE_TABLE_AS_SELECT":
             self._made.append(_quoted_path(job.ddl_target_table))
         return result

@@ -5,32 +5,46 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import duckdb
-import msgspec
 
 from feature_sync.definitions import Target
-from feature_sync.errors import ProfileError, WarehouseConflict, WarehouseError
-from feature_sync.warehouses.base import Columns, Warehouse, read_settings
+from feature_sync.errors import ProfileError, UnfitValue, WarehouseConflict, WarehouseError
+from feature_sync.warehouses.base import Columns, TargetSettings, Warehouse, never, read_settings
 
 if TYPE_CHECKING:
     import pyarrow
 
 
 _LENT = "_feature_sync_lent"
+_PINNED = {
+    "arrow_large_buffer_size": "false",
+    "arrow_lossless_conversion": "false",
+    "arrow_output_list_view": "false",
+    "arrow_output_version": "1.0",
+    "calendar": "gregorian",
+    "default_collation": "",
+    "timezone": "UTC",
+}
+"""What a profile or the machine may set otherwise, and our SQL or the types of results depend on.
+
+What only the words of a model depend on, such as `default_order` or `integer_division`, stays as the profile has it:
+a view is read as dbt reads it. Our own SQL leaves nothing to these."""
 _OPENING = Lock()
 """While one thread opens or closes a file, DuckDB cannot tell another whether it is open in this process."""
 _SECONDS_TO_REOPEN = 60
+_INTERRUPTED = "Query interrupted"
+"""What DuckDB makes of a KeyboardInterrupt, or of whatever else a signal raises in its midst."""
 _SECONDS_BETWEEN_TRIES = 0.1
 
 
-class DuckDBSettings(msgspec.Struct):
+class DuckDBSettings(TargetSettings):
     """The fields of dbt-duckdb's profile that reading needs."""
 
     path: str = ":memory:"
@@ -44,8 +58,17 @@ class DuckDBWarehouse(Warehouse):
 
     dialect = "duckdb"
 
-    def __init__(self, path: Path, settings: DuckDBSettings, *, writable: bool, patience: float = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: DuckDBSettings,
+        *,
+        writable: bool,
+        patience: float = 0,
+        stopped: Callable[[], bool] = never,
+    ) -> None:
         self._path = path
+        self._stopped = stopped
         self._settings = settings
         self._writable = writable
         self._opened: duckdb.DuckDBPyConnection | None = self._open(patience)
@@ -58,7 +81,9 @@ class DuckDBWarehouse(Warehouse):
         return self._opened
 
     @classmethod
-    def connect(cls, target: Target, *, writable: bool = False, wait: bool = False) -> Self:
+    def connect(
+        cls, target: Target, *, writable: bool = False, wait: bool = False, stopped: Callable[[], bool] = never
+    ) -> Self:
         """Open the file; as in dbt, a relative path starts at the project.
 
         Raises:
@@ -73,7 +98,7 @@ class DuckDBWarehouse(Warehouse):
         path = Path(target.project_dir, settings.path)
         if not path.exists():
             raise WarehouseError(f"{path} does not exist; run dbt build")
-        return cls(path, settings, writable=writable, patience=math.inf if wait else 0)
+        return cls(path, settings, writable=writable, patience=math.inf if wait else 0, stopped=stopped)
 
     def _open(self, patience: float = 0) -> duckdb.DuckDBPyConnection:
         """Open the file, within some seconds of patience for another process that has it."""
@@ -85,8 +110,9 @@ class DuckDBWarehouse(Warehouse):
                     connection = duckdb.connect(str(self._path), read_only=not self._writable, config=config)
                 for extension in self._settings.extensions or []:
                     connection.load_extension(extension if isinstance(extension, str) else extension["name"])
+                pin(connection)
             except duckdb.Error as refused:
-                if not _is_locked(refused) or time.monotonic() >= deadline:
+                if not _is_locked(refused) or time.monotonic() >= deadline or self._stopped():
                     raise _translated(refused, str(self._path)) from refused
                 time.sleep(_SECONDS_BETWEEN_TRIES)
             else:
@@ -96,6 +122,12 @@ class DuckDBWarehouse(Warehouse):
     def place(self) -> str:
         """The file's path."""
         return f"duckdb {self._path.resolve()}"
+
+    def has_schema(self, schema: str) -> bool:
+        """Look it up in the catalog."""
+        query = "select 1 from information_schema.schemata where catalog_name = current_database() and schema_name = ?"
+        with _translating():
+            return self._connection.execute(query, [schema]).fetchone() is not None
 
     def tables(self, schema: str) -> set[str]:
         """Look them up in the catalog."""
@@ -159,13 +191,12 @@ class DuckDBWarehouse(Warehouse):
             finally:
                 self._connection.unregister(_LENT)
 
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Nobody else writes to a file that is open, so it is its own snapshot."""
-        yield
+    def snapshot(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
+        """Read in one transaction: nobody else writes to a file that is open, but attached databases may change."""
+        return self.transaction(reads)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, reads: Sequence[str] = ()) -> Iterator[None]:  # noqa: ARG002 - tables never are younger
         """Begin and commit; whatever goes wrong rolls back."""
         with _translating():
             self._connection.begin()
@@ -210,12 +241,27 @@ class DuckDBWarehouse(Warehouse):
                 writer.write_batch(batch)
         file.seek(0)
 
+    def cancel(self) -> None:
+        """Interrupt the query."""
+        if (opened := self._opened) is not None:
+            with suppress(duckdb.Error):  # it may be closed by now
+                opened.interrupt()
+
     def close(self) -> None:
         """Close the file."""
         if self._opened is not None:
             with _OPENING:
                 self._opened.close()
             self._opened = None
+
+
+def pin(connection: duckdb.DuckDBPyConnection) -> None:
+    """Set what our SQL depends on, unless it is so already: a profile may have locked the configuration."""
+    found = connection.execute("select name, value from duckdb_settings()").fetchall()
+    for name, value in found:
+        wanted = _PINNED.get(name.lower())
+        if wanted is not None and value.lower() != wanted.lower():
+            connection.execute(f"set {name} = '{wanted}'")
 
 
 def _is_locked(refused: duckdb.Error) -> bool:
@@ -242,6 +288,10 @@ def _quoted(name: str) -> str:
 def _translating() -> Iterator[None]:
     try:
         yield
+    except RuntimeError as ended:
+        if str(ended) == _INTERRUPTED:
+            raise KeyboardInterrupt from None
+        raise
     except (duckdb.Error, OSError) as refused:
         raise _translated(refused, "DuckDB") from refused
 
@@ -252,6 +302,8 @@ def _translated(refused: Exception, where: str) -> WarehouseError:
         return WarehouseError(
             f"{where} is locked by process {holder[1]}; wait until it has ended (a dbt run, a notebook?)"
         )
+    if unfit := UnfitValue.read(text):
+        return unfit
     if isinstance(refused, duckdb.CatalogException):
         return WarehouseError(f"{text.partition(' LINE ')[0]}; run dbt build")
     if isinstance(refused, (duckdb.TransactionException, duckdb.ConstraintException)):
