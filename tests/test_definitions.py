@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,15 @@ from hypothesis import strategies as st
 
 from feature_sync.dbt.manifest import read_manifest
 from feature_sync.dbt.registry import read_registry
-from feature_sync.definitions import History, fingerprint, format_duration, parse_duration, parse_features, service_of
+from feature_sync.definitions import (
+    History,
+    fingerprint,
+    format_duration,
+    parse_duration,
+    parse_features,
+    service_of,
+    split_features,
+)
 from feature_sync.errors import DefinitionError, RequestError, UnknownName
 
 COLUMNS = {
@@ -372,6 +381,41 @@ def test_features_to_explore_are_written_view_colon_feature(read):
         service_of(parse_features(["orders:spent", "orders:spent"], registry), name="mine")
     with pytest.raises(UnknownName, match="did you mean 'spent'"):
         parse_features(["orders:spend"], registry)
+
+
+def test_features_to_explore_may_name_the_spine_s_keys_between_brackets(read):
+    registry = read(model(feature_view={**CUSTOMER, "entities": {"customer": "customer_id"}}))
+    text = "orders[customer=buyer]:spent, orders:email,orders[customer_id = buyer]:email"
+    assert split_features(text) == ["orders[customer=buyer]:spent", "orders:email", "orders[customer_id = buyer]:email"]
+    found = [(each.features, each.spine_keys) for each in parse_features(split_features(text), registry)]
+    assert found == [(("spent", "email"), ("buyer",)), (("email",), ("customer_id",))]
+
+
+def test_an_entity_of_several_columns_names_each_between_the_brackets(read):
+    registry = read(model(feature_view={**CUSTOMER, "entities": {"customer": ["customer_id", "email"]}}))
+    written = split_features("orders[email=mail,customer_id=buyer]:spent")
+    assert [each.spine_keys for each in parse_features(written, registry)] == [("buyer", "mail")]
+    with pytest.raises(UnknownName, match="no entity or join key of orders is called 'customer'"):
+        parse_features(["orders[customer=buyer]:spent"], registry)
+
+
+@pytest.mark.parametrize(
+    ("written", "error", "message"),
+    [
+        pytest.param("orders[custmer=buyer]:spent", UnknownName, "did you mean 'customer'", id="an unknown entity"),
+        pytest.param("orders[buyer]:spent", RequestError, "'buyer' is not a key of orders; write", id="no equals sign"),
+        pytest.param("orders[]:spent", RequestError, "'' is not a key of orders", id="empty brackets"),
+        pytest.param("orders[customer=]:spent", RequestError, "'customer=' is not a key of orders", id="no column"),
+        pytest.param(
+            "orders[customer=a,customer_id=b]:spent", RequestError, "customer_id of orders is given twice", id="twice"
+        ),
+        pytest.param("orders[customer=a:spent", RequestError, "is not a feature; write view:feature", id="left open"),
+        pytest.param("orders[customer=a]spent", RequestError, "is not a feature; write view:feature", id="no colon"),
+    ],
+)
+def test_keys_between_brackets_that_can_t_be_read_are_refused(read, written, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        parse_features([written], read(model(feature_view=CUSTOMER)))
 
 
 @given(st.integers(0, 10_000), st.sampled_from("smhdw"))

@@ -55,9 +55,9 @@ _TRAINING_OPTIONS = (
     click.option("--order-by", metavar="COLUMN [desc],...", help="Order the rows; else they come as they come."),
     click.option(
         "--features",
-        metavar="VIEW:FEATURE,...",
-        callback=lambda context, parameter, text: [each for each in (text or "").split(",") if each.strip()],
-        help="Features to explore with, in place of a feature service.",
+        metavar="VIEW[ENTITY=COLUMN]:FEATURE,...",
+        callback=lambda context, parameter, text: _features(text or ""),
+        help="Features to explore with, in place of a feature service; [...] where the spine calls a key otherwise.",
     ),
     click.option(
         "--strategy",
@@ -130,6 +130,12 @@ def _with_line(wrong: DefinitionError, store: FeatureStore) -> DefinitionError:
     from feature_sync.dbt.lines import SourceLines
 
     return SourceLines(store.project, store.manifest).told(wrong)
+
+
+def _features(text: str) -> list[str]:
+    from feature_sync.definitions import split_features
+
+    return split_features(text)
 
 
 def training_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:

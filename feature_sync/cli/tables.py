@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from feature_sync.cli.saying import say
-from feature_sync.definitions import FeatureService, FeatureView, Registry, format_duration
+from feature_sync.definitions import FeatureService, FeatureView, Registry, Selection, format_duration
 from feature_sync.printable import printable
 
 if TYPE_CHECKING:
@@ -240,10 +240,23 @@ def print_exposure(service: FeatureService) -> None:
         "      meta:",
         "        feature_service:",
         "          features:",
-        *(f"            {each.view.reference}: [{', '.join(each.features)}]" for each in service.selections),
+        *(f"            {_entry(each)}" for each in service.selections),
     ]
     for line in lines:
         say(line, err=True)
+
+
+def _entry(selection: Selection) -> str:
+    """Write a view's entry of a feature service in YAML; with keys where the spine calls them otherwise."""
+    view, features = selection.view, f"[{', '.join(selection.features)}]"
+    if selection.spine_keys == view.join_keys:
+        return f"{view.reference}: {features}"
+    columns = dict(zip(view.join_keys, selection.spine_keys, strict=True))
+    keys = {each.name: [columns[key] for key in each.join_keys] for each in view.entities}
+    written = ", ".join(
+        f"{name}: {named[0] if len(named) == 1 else '[' + ', '.join(named) + ']'}" for name, named in keys.items()
+    )
+    return f"{view.name}: {{view: {view.reference}, keys: {{{written}}}, features: {features}}}"
 
 
 def _shares(shares: Mapping[str, float]) -> str:
