@@ -13,8 +13,8 @@ import redis
 
 from tests.support.projects import PROJECTS, build_project
 
-ENDLESS = "select 'UA' as carrier, 'N1' as tailnum, 'JFK' as origin, timestamp '2013-01-09' as event_timestamp, i "
-ENDLESS += "from range(1000000000000) as numbers (i)"
+ENDLESS = "select 'UA' as carrier, 'N1' as tailnum, 'JFK' as origin, timestamp '2013-01-09' as event_timestamp, "
+ENDLESS += "sum(i % 7) as i from range(1000000000000) as numbers (i)"
 KEYS = "swaps:amounts:"
 
 
@@ -25,8 +25,10 @@ def command(project, *arguments: str):
     with subprocess.Popen(
         started, cwd=project.folder, env=project.variables, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        yield process
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def until(condition) -> None:
