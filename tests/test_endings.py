@@ -18,6 +18,14 @@ ENDLESS += "sum(i % 7) as i from range(1000000000000) as numbers (i)"
 KEYS = "swaps:amounts:"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _hears_signals():
+    """Start commands as a terminal does, although who started the tests may have made them deaf to SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @contextmanager
 def command(project, *arguments: str):
     """Start a command, in a process of its own."""
