@@ -19,7 +19,7 @@ SEED = int(os.environ.get("PROOF_SEED") or random.SystemRandom().randrange(1_000
 
 
 @pytest.mark.parametrize(
-    ("kind", "cases"), [("manifest", 5), ("results", 3), ("catalog", 3), ("profiles", 5), ("project", 5)]
+    ("kind", "cases"), [("manifest", 3), ("results", 2), ("catalog", 2), ("profiles", 3), ("project", 3)]
 )
 def test_spoilt_files_are_read_or_refused_by_name_soon_and_in_little_memory(example, kind, cases):
     """The fuzzer is a process of its own: one that dies of recursion in C is seen, too."""
