@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 from feature_sync.dbt.manifest import read_manifest
 from feature_sync.dbt.registry import read_registry
 from feature_sync.definitions import (
+    Column,
     History,
+    Ordering,
+    Period,
+    Relation,
+    Spine,
     fingerprint,
     format_duration,
     parse_duration,
@@ -21,7 +26,7 @@ from feature_sync.definitions import (
     service_of,
     split_features,
 )
-from feature_sync.errors import DefinitionError, RequestError, UnknownName
+from feature_sync.errors import DefinitionError, Location, RequestError, UnknownName
 
 COLUMNS = {
     "customer_id": "bigint",
@@ -422,6 +427,61 @@ def test_keys_between_brackets_that_can_t_be_read_are_refused(read, written, err
 def test_a_duration_reads_back_as_it_was_written(count, unit):
     duration = parse_duration(f"{count}{unit}")
     assert parse_duration(format_duration(duration)) == duration
+
+
+@pytest.mark.parametrize(
+    ("duration", "text"),
+    [("0d", "0s"), ("59s", "59s"), ("60s", "1m"), ("90m", "90m"), ("120m", "2h"), ("24h", "1d"), ("2w", "14d")],
+)
+def test_a_duration_is_written_in_the_largest_unit_that_divides_it(duration, text):
+    assert format_duration(parse_duration(duration)) == text
+
+
+NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("asked", "refusal"),
+    [
+        pytest.param({"sample": 1}, None, id="a sample of all rows"),
+        pytest.param({"sample": 0}, "a sample of 0 is no share", id="a sample of none"),
+        pytest.param({"sample": 1.5}, "a sample of 1.5 is no share", id="a sample of more than all"),
+        pytest.param({"limit": 0}, None, id="no row"),
+        pytest.param({"limit": -1}, "a limit of -1 rows", id="fewer rows than none"),
+        pytest.param({"period": Period(NOON, NOON)}, None, id="one moment"),
+        pytest.param({"period": Period(NOON, NOON - timedelta(seconds=1))}, "before it", id="a period backwards"),
+        pytest.param({"period": Period(NOON, None)}, None, id="a period without an end"),
+        pytest.param({"order_by": (Ordering("asked_at"),)}, None, id="a column of its own"),
+        pytest.param({"order_by": (Ordering("asked"),)}, "asked", id="a column of no spine"),
+    ],
+)
+def test_a_spine_takes_every_share_number_and_period_that_makes_sense(asked, refusal):
+    columns = {"asked_at": Column(name="asked_at", data_type="timestamp")}
+    relation = Relation(
+        name="asked", unique_id="asked", location=Location("a.yml", "a"), columns=columns, columns_are_complete=True
+    )
+    spine = Spine(relation=relation, **asked)
+    if refusal is None:
+        assert spine.checked() is spine
+    else:
+        with pytest.raises((RequestError, UnknownName), match=refusal):
+            spine.checked()
+
+
+def test_two_features_whose_names_differ_in_case_alone_clash(read):
+    shouted = model("refunds", columns={"SPENT": {"data_type": "double"}}, feature_view=CUSTOMER)
+    clash = exposure(
+        {"orders": ["spent"], "refunds": ["SPENT"]}, depends_on=["model.shop.orders", "model.shop.refunds"]
+    )
+    with pytest.raises(DefinitionError, match="orders and refunds both have a feature 'SPENT'"):
+        read(model(feature_view=CUSTOMER), shouted, clash)
+
+
+def test_a_service_consumes_the_version_that_it_names_and_no_other(read):
+    versions = [model(version=version, feature_view=CUSTOMER) for version in (1, 2)]
+    registry = read(*versions, exposure({"orders.v1": ["spent"]}, depends_on=["model.shop.orders.v1"]))
+    found = {name: [each.name for each in registry.consumers(view)] for name, view in registry.feature_views.items()}
+    assert found == {"orders.v1": ["churn"], "orders.v2": []}
 
 
 @pytest.mark.parametrize("text", ["", "1", "d", "-1d", "1.5h", "1 month", "1d2h", "99999999999999999w"])
