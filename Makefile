@@ -7,7 +7,7 @@ PROJECT := pyproject.toml constraints.txt
 export DBT_PROFILES_DIR := $(CURDIR)/profiles
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: demo test proof bench lint format clean
+.PHONY: demo test proof mutants bench lint format clean
 
 demo: .venv/.demo ## Build the example on DuckDB, push it to an embedded Redis, read a vector, write a training set
 	@$(BIN)/python scripts/demo.py
@@ -17,6 +17,9 @@ test: .venv/.test .venv-bigquery/.made .venv-engines/.made ## Run all tests, aga
 
 proof: .venv/.test .venv-bigquery/.made .venv-engines/.made .venv-spark/.made ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
 	@$(BIN)/python -m pytest -m slow -rP --numprocesses 2 --dist worksteal
+
+mutants: .venv/.test .venv-bigquery/.made .venv-mutants/.made ## Change the product and see whether tests notice: MUTANTS=200 or all, MUTANTS_SEED=7
+	@.venv-mutants/bin/python scripts/mutants.py
 
 bench: .venv/.test .venv-feast/.made ## Time the point-in-time join and the push against SQL by hand, a bare socket and Feast, for an hour
 	@$(BIN)/python -m bench
@@ -37,7 +40,7 @@ format: .venv/.test ## Put everything into the house's style
 
 clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@if [ -x $(BIN)/feature-sync ]; then $(BIN)/feature-sync redis stop; fi
-	@rm -rf .venv .venv-bigquery .venv-engines .venv-spark .venv-feast target logs .feature_sync *.duckdb .coverage*
+	@rm -rf .venv .venv-bigquery .venv-engines .venv-spark .venv-feast .venv-mutants .mutants target logs .feature_sync *.duckdb .coverage*
 
 .venv/.made:
 	@echo "Making a virtual environment in .venv"
@@ -72,6 +75,13 @@ clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@echo "Installing Spark into an environment of its own (a minute, 0.5 GB); it runs on Java 17 or newer"
 	@$(PYTHON) -m venv .venv-spark
 	@.venv-spark/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/spark.txt
+	@touch $@
+
+.venv-mutants/.made: $(PROJECT)
+	@echo "Installing a mutation tester into an environment of its own (half a minute)"
+	@$(PYTHON) -m venv .venv-mutants
+	@.venv-mutants/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt pip
+	@.venv-mutants/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt --group mutants
 	@touch $@
 
 .venv-feast/.made: bench/feast.txt

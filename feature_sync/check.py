@@ -25,7 +25,7 @@ from feature_sync.errors import (
 from feature_sync.sql.dialects import DIALECTS
 from feature_sync.sql.types import value_type
 from feature_sync.sql.view_query import ViewQuery, check_entity_types
-from feature_sync.statements import Statements
+from feature_sync.statements import Statements, check_view_collations
 from feature_sync.warehouses.base import Warehouse
 
 _NOWHERE = Location("", "")
@@ -160,6 +160,10 @@ def _with_built_types(view: FeatureView, statements: Statements, mistakes: Mista
         raise view.relation.location.error(str(refused).replace("dbt build", cure)) from refused
     built = replace(view, relation=view.relation.with_types(types))
     mistakes.note(*built.mistakes())
+    wrong = Mistakes()
+    query = ViewQuery(built.known_part(), adapter=statements.dialect, mistakes=wrong)
+    if not wrong.found:  # they are told by _note_types
+        mistakes.attempt(None, check_view_collations, statements.warehouse, query)
     for name in (*view.join_keys, *view.times, *(each.name for each in view.features)):
         declared, found = view.relation.columns.get(name), built.relation.columns.get(name)
         if declared and found and _differ(declared, found, view.relation, dialect=statements.dialect):

@@ -33,9 +33,11 @@ def read_moment(moment: str | datetime, source: str) -> datetime:
     """Read a moment in UTC; one without a zone is in UTC already. `source` says where it was written.
 
     Raises:
-        RequestError: It is not written in ISO 8601.
+        RequestError: It is not written in ISO 8601, or lies beyond the years 1 to 9999.
     """
     try:
         return as_utc(moment if isinstance(moment, datetime) else datetime.fromisoformat(moment))
+    except OverflowError as beyond:
+        raise RequestError(f"{source}: {moment!s} lies beyond the years 1 to 9999 in UTC") from beyond
     except ValueError as wrong:
         raise RequestError(f"{source}: {moment!r} is no moment; write one such as 2013-01-31T17:00:00Z") from wrong

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Self, TypeVar
 
+_REFUSES = "feature_sync refuses"
 Parameters = ParamSpec("Parameters")
 Read = TypeVar("Read")
 Otherwise = TypeVar("Otherwise")
@@ -47,6 +50,31 @@ class WarehouseError(FeatureSyncError):
 
 class WarehouseConflict(WarehouseError):
     """Somebody else changed the same thing in the warehouse at the same time; ours is undone."""
+
+
+class UnfitValue(WarehouseError):
+    """A column holds a value that cannot be kept exactly; `column` is its name in the query, None if unknown."""
+
+    def __init__(self, column: str | None, reason: str) -> None:
+        where = "a column" if column is None else f"the column {column!r}"
+        super().__init__(f"{where} holds {reason}; cast it, or set it to null, in the model")
+        self.column = column
+        self.reason = reason
+
+    @staticmethod
+    def written(column: str, reason: str) -> str:
+        """Write what a query says that refuses a value, for `read` to find in the driver's error."""
+        return f"{_REFUSES} {column}: {reason}"
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """Find in a driver's error what a query refused; None where the error is another."""
+        found = re.search(rf'{_REFUSES} (.*): ([^:"]*)', text)
+        return cls(found[1], found[2].strip()) if found else None
+
+    def at(self, location: Location) -> DefinitionError:
+        """Name the place of the column in the project."""
+        return location.error(f"holds {self.reason}; cast it, or set it to null, in the model")
 
 
 class OnlineStoreError(FeatureSyncError):
@@ -178,3 +206,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if close := get_close_matches(name, choices, n=1):
         return f"; did you mean {close[0]!r}?"
     return f"; there is {', '.join(choices) or 'none yet'}"
+
+
+@contextmanager
+def placing(location: Location) -> Iterator[None]:
+    """Name the file and the node of a value that is refused inside."""
+    try:
+        yield
+    except UnfitValue as unfit:
+        raise unfit.at(location if unfit.column is None else location.at(f"columns.{unfit.column}")) from unfit

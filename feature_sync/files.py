@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import secrets
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import copymode
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
+from feature_sync.csv_text import check_csv
 from feature_sync.errors import OutputError, ProjectError, RequestError
 from feature_sync.value_types import ValueType
 
@@ -17,32 +20,62 @@ if TYPE_CHECKING:
     import pyarrow
 
 SUFFIXES = (".parquet", ".csv")
+_LONGEST_START = 40  # of a name, which may be as long as names can be
 _BYTES_PER_BLOCK = 16 * 2**20
 _ROWS_PER_BATCH = 100_000
+_LONGEST_REASON = 300
+"""In letters: Arrow quotes a value whole, and it may be the rest of a file."""
 
 WriteBatch = Callable[["pyarrow.RecordBatch"], None]
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, keeps_rights: bool = False) -> Iterator[Path]:
     """Lend a temporary path beside a file, and put it in the file's place at the end; a failure leaves nothing.
+
+    The file is as open as the umask says, and no more than one that it replaces, whose rights `keeps_rights` leaves as
+    they are.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with writing(path):
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{path} is a folder or a device; name a file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
-        try:
-            yield partial
+        partial, mode = _new_file(path, keeps_rights=keeps_rights)
+    try:
+        yield partial
+        with writing(path):
+            partial.chmod(mode)
             partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the file that is written, should the system refuse."""
+    try:
+        yield
     except OSError as refused:
         raise OutputError(f"{path} cannot be written: {refused.strerror or refused}") from refused
+
+
+def _new_file(path: Path, *, keeps_rights: bool) -> tuple[Path, int]:
+    """Make an empty file beside another, with the rights that it shall have in the end.
+
+    Its name cannot be foreseen, and nothing may stand there yet: a link that is laid for us would lead elsewhere.
+    """
+    partial = path.with_name(f".{path.name[:_LONGEST_START]}.{secrets.token_hex(8)}.partial")
+    most = stat.S_IMODE(path.stat().st_mode) & 0o777 if path.exists() else 0o666
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(partial, flags, most | 0o600)
+    try:
+        made = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+    return partial, most if keeps_rights and path.exists() else most & made
 
 
 def read_text(path: Path) -> str:
@@ -65,10 +98,8 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    with whole_file(path) as partial:
+    with whole_file(path, keeps_rights=True) as partial, writing(path):
         partial.write_bytes(text.encode("utf-8"))
-        if path.exists():
-            copymode(path, partial)
 
 
 def check_suffix(path: Path) -> None:
@@ -95,7 +126,7 @@ def table_writer(path: Path, schema: pyarrow.Schema, *, named: Path) -> Iterator
 
     opened = _csv_writer if named.suffix.lower() == ".csv" else _parquet_writer
     try:
-        with opened(path, schema) as write:
+        with writing(named), opened(path, schema) as write:
             yield write
     except pyarrow.ArrowNotImplementedError as unfit:
         raise OutputError(f"{named}: {unfit}; cast the column in its model") from unfit
@@ -119,16 +150,24 @@ def _csv_writer(path: Path, schema: pyarrow.Schema) -> Iterator[WriteBatch]:
     for field in schema:
         if types.is_nested(field.type) or types.is_binary(field.type) or types.is_duration(field.type):
             raise pyarrow.ArrowNotImplementedError(f"a CSV file cannot hold {field.name!r}, which is {field.type}")
-    with pyarrow.csv.CSVWriter(path, schema) as writer:
-        yield writer.write_batch
+    # A float of 32 bits would be written as the shortest text that only 32 bits read back as the same number.
+    wide = pyarrow.schema([(each.name, _wide(each.type)) for each in schema])
+    with pyarrow.csv.CSVWriter(path, wide) as writer:
+        yield lambda batch: writer.write_batch(batch.cast(wide))
+
+
+def _wide(kind: pyarrow.DataType) -> pyarrow.DataType:
+    import pyarrow
+
+    return pyarrow.float64() if pyarrow.types.is_float32(kind) or pyarrow.types.is_float16(kind) else kind
 
 
 def read_table(path: Path, types: Mapping[str, ValueType], *, moment: str) -> pyarrow.RecordBatchReader:
     """Read a Parquet or CSV file in a stream.
 
     A CSV file does not say what its columns are: `types` does for some (the keys), the others are guessed from the
-    first 16 MiB; `moment` names a column of times, should it be empty. Timestamps come as microseconds, as the
-    warehouses keep them.
+    first 16 MiB; `moment` names a column of times, should it be empty. Keys and moment are found whatever their case,
+    and come as they are spelled here. Timestamps come as microseconds, as the warehouses keep them.
 
     Raises:
         RequestError: The file is missing or broken, or a value does not have its column's type; also while reading.
@@ -136,26 +175,33 @@ def read_table(path: Path, types: Mapping[str, ValueType], *, moment: str) -> py
     import pyarrow
 
     check_suffix(path)
+    is_csv, rows = path.suffix.lower() == ".csv", None
     try:
-        reader = _csv_reader(path, types, moment) if path.suffix.lower() == ".csv" else _parquet_reader(path)
+        if is_csv:
+            rows = check_csv(path)
+        reader = _csv_reader(path, types, moment) if is_csv else _parquet_reader(path)
     except (OSError, pyarrow.ArrowException) as broken:
         raise _unreadable(path, broken) from broken
-    return _plain(reader, str(path))
+    return _plain(reader, str(path), (moment, *types), rows=rows)
 
 
-def read_frame(frame: pandas.DataFrame | pyarrow.Table) -> pyarrow.RecordBatchReader:
+def read_frame(frame: pandas.DataFrame | pyarrow.Table, spellings: Iterable[str] = ()) -> pyarrow.RecordBatchReader:
     """Read a table that stands in memory; a pandas frame's index is left out.
 
+    Columns of these `spellings` are found whatever their case, and come as they are spelled here.
+
     Raises:
-        RequestError: A column holds values of several types.
+        RequestError: It is no table, or a column holds values of several types.
     """
     import pyarrow
 
+    if not isinstance(frame, pyarrow.Table) and not hasattr(frame, "iloc"):
+        raise RequestError(f"a spine is a pandas frame or an Arrow table, not a {type(frame).__name__}")
     try:
         table = frame if isinstance(frame, pyarrow.Table) else pyarrow.Table.from_pandas(frame, preserve_index=False)
-    except pyarrow.ArrowException as mixed:
+    except (pyarrow.ArrowException, ValueError, OverflowError) as mixed:
         raise _unreadable("the frame", mixed) from mixed
-    return _plain(table.to_reader(_ROWS_PER_BATCH), "the frame")
+    return _plain(table.to_reader(_ROWS_PER_BATCH), "the frame", spellings)
 
 
 def _parquet_reader(path: Path) -> pyarrow.RecordBatchReader:
@@ -172,11 +218,17 @@ def _csv_reader(path: Path, types: Mapping[str, ValueType], moment: str) -> pyar
     read = pyarrow.csv.ReadOptions(block_size=_BYTES_PER_BLOCK)
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
     convert = pyarrow.csv.ConvertOptions(null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False)
-    convert.column_types = {name: _arrow_type(kind) for name, kind in types.items()}
+    with pyarrow.csv.open_csv(path, read, parse, convert) as headed:
+        spelled = dict(zip(_spelled(headed.schema.names, (moment, *types)), headed.schema.names, strict=True))
+    convert.column_types = {spelled.get(name, name): _arrow_type(kind) for name, kind in types.items()}
     with pyarrow.csv.open_csv(path, read, parse, convert) as guessed:
         convert.column_types = {field.name: _plain_type(field.type) for field in guessed.schema}
-        if moment in guessed.schema.names and pyarrow.types.is_null(guessed.schema.field(moment).type):
-            convert.column_types = {**convert.column_types, moment: pyarrow.timestamp("us")}
+        asked_at = spelled.get(moment)
+        kinds = dict(
+            zip(guessed.schema.names, guessed.schema.types, strict=True)
+        )  # two may have one name, until `_plain`
+        if asked_at is not None and pyarrow.types.is_null(kinds[asked_at]):
+            convert.column_types = {**convert.column_types, asked_at: pyarrow.timestamp("us")}
     return pyarrow.csv.open_csv(path, read, parse, convert)
 
 
@@ -207,24 +259,40 @@ def _plain_type(kind: pyarrow.DataType) -> pyarrow.DataType:
     return pyarrow.time64("us") if types.is_time(kind) else kind
 
 
-def _plain(reader: pyarrow.RecordBatchReader, source: str) -> pyarrow.RecordBatchReader:
+def _spelled(names: Iterable[str], spellings: Iterable[str]) -> list[str]:
+    """Name columns as they are asked for: exactly, or else whatever their case."""
+    given = list(names)
+    folded = {each.casefold(): each for each in spellings if each not in given}
+    return [folded.get(name.casefold(), name) for name in given]
+
+
+def _plain(
+    reader: pyarrow.RecordBatchReader, source: str, spellings: Iterable[str], *, rows: int | None = None
+) -> pyarrow.RecordBatchReader:
+    """Cast to the warehouses' types; where it is known how many `rows` a file has, that many must come."""
     import pyarrow
 
     names = [name.casefold() for name in reader.schema.names]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise RequestError(f"{source}: two columns are called {twice[0]!r}")
-    schema = pyarrow.schema([(field.name, _plain_type(field.type)) for field in reader.schema])
+    spelled = zip(_spelled(reader.schema.names, spellings), reader.schema.types, strict=True)
+    schema = pyarrow.schema([(name, _plain_type(kind)) for name, kind in spelled])
 
     def batches() -> Iterator[pyarrow.RecordBatch]:
+        came = 0
         try:
             for batch in reader:
-                yield batch.cast(schema)
+                came += batch.num_rows
+                yield batch.rename_columns(schema.names).cast(schema)
         except (OSError, pyarrow.ArrowException) as broken:
             raise _unreadable(source, broken) from broken
+        if rows is not None and came != rows:
+            raise RequestError(f"{source} has {rows} rows, of which {came} can be read; save it as CSV once more")
 
     return pyarrow.RecordBatchReader.from_batches(schema, batches())
 
 
 def _unreadable(source: object, broken: Exception) -> RequestError:
     reason = broken.strerror if isinstance(broken, OSError) and broken.strerror else str(broken)
-    return RequestError(f"{source} cannot be read: {' '.join(reason.split())}")
+    reason = shorten(" ".join(reason.split()), _LONGEST_REASON, placeholder=" ...")
+    return RequestError(f"{source} cannot be read: {reason}")

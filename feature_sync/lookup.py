@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,9 +11,11 @@ from typing import Any
 
 from feature_sync.clock import Clock
 from feature_sync.definitions import FeatureService, FeatureView, Selection
-from feature_sync.errors import RequestError, did_you_mean
-from feature_sync.online.codec import Row, Schema, read_row, read_value
-from feature_sync.online.keys import row_key, view_prefix, wire_key
+from feature_sync.errors import OnlineStoreError, RequestError, did_you_mean
+from feature_sync.online.absence import why_unknown
+from feature_sync.online.asked_keys import is_null_key, wire_key
+from feature_sync.online.codec import Row, Schema, from_microseconds, read_row, read_value, split_end
+from feature_sync.online.keys import row_key, view_prefix
 from feature_sync.online.redis import OnlineStore
 from feature_sync.value_types import ValueType, read_default
 
@@ -26,7 +29,7 @@ class Status(StrEnum):
     MISSING = "missing"
     """There is no row: never pushed, removed, or expired by Redis. The default answers."""
     EXPIRED = "expired"
-    """There is a row, but it is older than the TTL at the reader's clock. The default answers."""
+    """There is a row, but at the reader's clock it is older than the TTL, or has ended. The default answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,7 @@ class Reader:
         self._online = online
         self._prefix = prefix
         self._schemas: dict[str, Mapping[bytes, Schema]] = {}
+        """By the reference of the view; never empty."""
 
     def read(
         self, service: FeatureService, entity_rows: Sequence[Mapping[str, Any]], *, as_of: Clock
@@ -65,50 +69,105 @@ class Reader:
         """Read one vector for each mapping of keys.
 
         Raises:
-            OnlineStoreError: Redis failed.
+            OnlineStoreError: Redis failed, a view was never pushed, or a row cannot be read.
             RequestError: A key is missing, unknown or of the wrong type, a view is not online, or `as_of` is too early.
         """
-        for keys in entity_rows:
-            _check_keys(service, keys)
+        for at, keys in enumerate(entity_rows):
+            with _naming_row(at, entity_rows):
+                _check_keys(service, keys)
         vectors: list[list[FeatureValue]] = [[] for _ in entity_rows]
         for selection in service.selections:
             _check_online(selection.view)
-            prefix = view_prefix(self._prefix, selection.view.reference)
-            schemas = self._schemas_of(prefix)
-            moment = _moment(selection.view, _newest(schemas), as_of)
-            rows = self._rows(selection, entity_rows, prefix, schemas)
-            for at, row in enumerate(rows):
-                schema = schemas.get(row.schema_id) if row is not None else None
-                if row is not None and schema is None:
-                    schemas = self._schemas_of(prefix, again=True)
-                    schema = schemas.get(row.schema_id)
-                vectors[at] += _values(service, selection, row, schema, _newest(schemas), moment)
+            schemas = self._schemas_of(selection.view)
+            answers = self._answers(selection, entity_rows, schemas)
+            newest = _newest(self._schemas[selection.view.reference])
+            moment = _moment(selection.view, newest, as_of)
+            for at, answer in enumerate(answers):
+                vectors[at] += _values(service, selection, answer, newest, moment)
         return [
             FeatureVector(keys=dict(keys), values=tuple(vector))
             for keys, vector in zip(entity_rows, vectors, strict=True)
         ]
 
-    def _schemas_of(self, prefix: str, *, again: bool = False) -> Mapping[bytes, Schema]:
-        if again or not self._schemas.get(prefix):
-            self._schemas[prefix] = self._online.schemas(prefix)
-        return self._schemas[prefix]
+    def _schemas_of(self, view: FeatureView) -> Mapping[bytes, Schema]:
+        """Read the schemas of a view, unless they are known.
 
-    def _rows(
-        self,
-        selection: Selection,
-        entity_rows: Sequence[Mapping[str, Any]],
-        prefix: str,
-        schemas: Mapping[bytes, Schema],
-    ) -> list[Row | None]:
-        """Read the rows of one view; a null key has none, nor has anybody in a view that was never pushed."""
-        newest = _newest(schemas)
-        if newest is None:
-            return [None] * len(entity_rows)
-        kinds = dict(newest.keys)
-        keys = [_row_key(selection, keys, kinds, prefix) for keys in entity_rows]
+        Raises:
+            OnlineStoreError: There is none, so that nothing of the view can be read.
+        """
+        known = self._schemas.get(view.reference)
+        if not known:
+            found = self._online.schemas(view_prefix(self._prefix, view.reference))
+            known = {schema_id: schema for schema_id, schema in found.items() if schema.id == schema_id}
+            if not known:
+                raise OnlineStoreError(why_unknown(self._online, self._prefix, view.reference))
+            self._schemas[view.reference] = known
+        return known
+
+    def _answers(
+        self, selection: Selection, entity_rows: Sequence[Mapping[str, Any]], schemas: Mapping[bytes, Schema]
+    ) -> list[_Answer | None]:
+        """Read the rows of one view; a null key has none.
+
+        Raises:
+            OnlineStoreError: A row cannot be read.
+        """
+        view = selection.view
+        kinds = dict([*schemas.values()][-1].keys)
+        prefix = view_prefix(self._prefix, view.reference)
+        keys: list[bytes | None] = []
+        for at, values in enumerate(entity_rows):
+            with _naming_row(at, entity_rows):
+                keys.append(_row_key(selection, values, kinds, prefix))
         found = iter(self._online.read([key for key in keys if key is not None]))
-        contents = [None if key is None else next(found) for key in keys]
-        return [None if content is None else read_row(content) for content in contents]
+        rows = [None if key is None else _row(view, key, next(found)) for key in keys]
+        self._learn(view, [row for row in rows if row is not None])
+        pairs = zip(keys, rows, strict=True)
+        return [None if key is None or row is None else self._answer(view, key, row) for key, row in pairs]
+
+    def _learn(self, view: FeatureView, rows: Sequence[Row]) -> None:
+        """Read the schemas that a push has written since: in one round trip for all rows."""
+        known = self._schemas[view.reference]
+        if unknown := sorted({row.schema_id for row in rows if _is_newer(row, known)}):
+            found = self._online.schemas_named(view_prefix(self._prefix, view.reference), unknown)
+            known = {**known, **{each: schema for each, schema in found.items() if schema.id == each}}
+            self._schemas[view.reference] = dict(sorted(known.items(), key=lambda each: each[1].fence))
+
+    def _answer(self, view: FeatureView, key: bytes, row: Row) -> _Answer:
+        """Find what a row is read by."""
+        schema = self._schemas[view.reference].get(row.schema_id)
+        if schema is None:
+            raise _unreadable(view, key, f"Redis has no schema {row.schema_id.hex()} that could be read")
+        try:
+            values, end = split_end(row.values, schema)
+            ends_at = None if end is None else from_microseconds(end)
+        except (ArithmeticError, ValueError) as wrong:
+            raise _unreadable(view, key, str(wrong)) from wrong
+        return _Answer(key=key, schema=schema, event_timestamp=row.event_timestamp, values=values, ends_at=ends_at)
+
+
+def _is_newer(row: Row, known: Mapping[bytes, Schema]) -> bool:
+    """True if a row is of a schema that is not known, or carries an end, which it has at a fixed clock alone."""
+    schema = known.get(row.schema_id)
+    return schema is None or (schema.as_of is None and len(row.values) > len(schema.features))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """A row and the schema by which to read it; `ends_at` is the moment from which it answers no more."""
+
+    key: bytes
+    schema: Schema
+    event_timestamp: datetime | None
+    values: Sequence[Any]
+    ends_at: datetime | None
+
+    def has_expired(self, moment: datetime) -> bool:
+        """True if it is too old at a moment, or has ended."""
+        if self.ends_at is not None and moment >= self.ends_at:
+            return True
+        ttl = self.schema.ttl
+        return ttl is not None and self.event_timestamp is not None and moment - self.event_timestamp > ttl
 
 
 def _newest(schemas: Mapping[bytes, Schema]) -> Schema | None:
@@ -122,11 +181,24 @@ def _check_online(view: FeatureView) -> None:
 
 def _check_keys(service: FeatureService, keys: Mapping[str, Any]) -> None:
     wanted = service.join_keys
+    if not isinstance(keys, Mapping):
+        raise RequestError(f"{service.name} needs a mapping from key to value, not a {type(keys).__name__}")
     for key in keys:
         if key not in wanted:
-            raise RequestError(f"{service.name} has no key {key!r}{did_you_mean(key, wanted)}")
+            raise RequestError(f"{service.name} has no key {key!r}{did_you_mean(str(key), wanted)}")
     if missing := [key for key in wanted if key not in keys]:
         raise RequestError(f"{service.name} needs {', '.join(f'{key}=...' for key in missing)}")
+
+
+@contextmanager
+def _naming_row(at: int, entity_rows: Sequence[Any]) -> Iterator[None]:
+    """Say which of many rows is wrong."""
+    try:
+        yield
+    except RequestError as wrong:
+        if len(entity_rows) == 1:
+            raise
+        raise RequestError(f"entity_rows[{at}]: {wrong}") from wrong
 
 
 def _row_key(
@@ -135,7 +207,7 @@ def _row_key(
     wire: list[Any] = []
     for join_key, spine_key in zip(selection.view.join_keys, selection.spine_keys, strict=True):
         value = keys[spine_key]
-        if value is None:
+        if is_null_key(value):
             return None
         if join_key not in kinds:
             raise RequestError(
@@ -148,35 +220,50 @@ def _row_key(
     return row_key(prefix, wire, [kinds[key] for key in selection.view.join_keys])
 
 
+def _row(view: FeatureView, key: bytes, content: bytes | None) -> Row | None:
+    try:
+        return None if content is None else read_row(content)
+    except OnlineStoreError as damaged:
+        raise OnlineStoreError(f"{view.reference}: {_spoken(key)}: {damaged}") from damaged
+
+
+def _unreadable(view: FeatureView, key: bytes, reason: str) -> OnlineStoreError:
+    return OnlineStoreError(
+        f"{view.reference}: the row {_spoken(key)} in Redis cannot be read ({reason}); push again with --full-refresh"
+    )
+
+
+def _spoken(key: bytes) -> str:
+    return key.decode(errors="backslashreplace")
+
+
 def _values(
-    service: FeatureService,
-    selection: Selection,
-    row: Row | None,
-    schema: Schema | None,
-    newest: Schema | None,
-    moment: datetime,
-) -> Iterable[FeatureValue]:
-    """Show the selected features of one row; where no row answers, their defaults."""
-    expired = row is not None and schema is not None and _is_expired(row, schema, moment)
-    positions = {name: at for at, (name, _) in enumerate(schema.features)} if schema else {}
+    service: FeatureService, selection: Selection, answer: _Answer | None, newest: Schema | None, moment: datetime
+) -> Iterator[FeatureValue]:
+    """Show the selected features of one row; where no row answers, their defaults.
+
+    Raises:
+        OnlineStoreError: A value is not of its type.
+    """
+    expired = answer is not None and answer.has_expired(moment)
+    positions = {} if answer is None else {name: at for at, (name, _) in enumerate(answer.schema.features)}
     for name in selection.features:
         shown = FeatureValue(
             name=service.output_name(selection, name), value=None, status=Status.MISSING, event_timestamp=None
         )
-        if row is None or schema is None or expired or name not in positions:
+        if answer is None or expired or name not in positions:
             status = Status.EXPIRED if expired else Status.MISSING
-            event_timestamp = row.event_timestamp if row is not None else None
+            event_timestamp = None if answer is None else answer.event_timestamp
             default = _default(selection.view, name, newest)
             yield replace(shown, value=default, status=status, event_timestamp=event_timestamp)
             continue
         at = positions[name]
-        value = read_value(row.values[at], schema.features[at][1])
+        try:
+            value = read_value(answer.values[at], answer.schema.features[at][1])
+        except (ArithmeticError, ValueError) as wrong:
+            raise _unreadable(selection.view, answer.key, f"{name}: {str(wrong) or type(wrong).__name__}") from wrong
         status = Status.NULL if value is None else Status.PRESENT
-        yield replace(shown, value=value, status=status, event_timestamp=row.event_timestamp)
-
-
-def _is_expired(row: Row, schema: Schema, moment: datetime) -> bool:
-    return schema.ttl is not None and row.event_timestamp is not None and moment - row.event_timestamp > schema.ttl
+        yield replace(shown, value=value, status=status, event_timestamp=answer.event_timestamp)
 
 
 def _moment(view: FeatureView, schema: Schema | None, clock: Clock) -> datetime:

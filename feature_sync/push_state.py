@@ -162,7 +162,7 @@ def create_states(statements: Statements, tables: PushTables) -> str:
     table = StateTable(tables, dialect_named(statements.dialect))
     if STATE not in existing_tables(statements, tables):
         with suppress(WarehouseConflict), statements.warehouse.transaction():  # then another push has just made it
-            statements.run(*table.create())
+            statements.run(*table.create(has_schema=statements.warehouse.has_schema(tables.schema)))
     if not (found := warehouse_id(statements, tables)):
         content = msgspec.json.encode(Identity(warehouse=secrets.token_hex(8))).decode()
         with suppress(WarehouseConflict), statements.warehouse.transaction():  # then another push has just chosen it

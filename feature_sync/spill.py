@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
+from feature_sync.errors import OutputError
+
 _PARTS = 64
 _LENGTH_BYTES = 4
+
+
+@contextmanager
+def _spilling() -> Iterator[None]:
+    try:
+        yield
+    except OSError as refused:
+        reason = refused.strerror or refused
+        raise OutputError(
+            f"temporary files cannot be written: {reason}; name a folder with room in TMPDIR"
+        ) from refused
 
 
 class KeySpill:
@@ -20,7 +33,8 @@ class KeySpill:
     def __init__(self) -> None:
         self.count = 0
         self._opened = ExitStack()
-        self._files = [self._opened.enter_context(TemporaryFile()) for _ in range(_PARTS)]  # noqa: SIM115 - the stack closes them
+        with _spilling():
+            self._files = [self._opened.enter_context(TemporaryFile()) for _ in range(_PARTS)]  # noqa: SIM115
 
     def add(self, keys: Sequence[bytes]) -> None:
         """Add keys."""
@@ -29,7 +43,8 @@ class KeySpill:
             parts.setdefault(hash(key) % _PARTS, []).append(key)
         for part, some in parts.items():
             content = msgspec.msgpack.encode(some)
-            self._files[part].write(len(content).to_bytes(_LENGTH_BYTES) + content)
+            with _spilling():
+                self._files[part].write(len(content).to_bytes(_LENGTH_BYTES) + content)
         self.count += len(keys)
 
     def minus(self, other: KeySpill) -> Iterator[bytes]:
@@ -40,7 +55,8 @@ class KeySpill:
 
     def _part(self, part: int) -> set[bytes]:
         file = self._files[part]
-        file.seek(0)
+        with _spilling():
+            file.seek(0)  # which writes what is still in memory
         keys: set[bytes] = set()
         while length := file.read(_LENGTH_BYTES):
             keys.update(msgspec.msgpack.decode(file.read(int.from_bytes(length)), type=list[bytes]))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from feature_sync.definitions import FeatureView, Period, Relation
+from feature_sync.definitions import FeatureService, FeatureView, Period, Relation, Spine
+from feature_sync.errors import Location
+from feature_sync.sql.collation import spine_collations, view_collations
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.render import Query, Statement, render
 from feature_sync.sql.view_query import ViewQuery
@@ -53,3 +55,34 @@ class Statements:
     def fetch(self, query: Query) -> list[tuple[Any, ...]]:
         """Read a short result."""
         return self.warehouse.fetch(self.text(query))
+
+
+def check_view_collations(warehouse: Warehouse, query: ViewQuery) -> None:
+    """Check that the text of a view's join keys is compared as Redis compares it: one short query, which reads no row.
+
+    Raises:
+        DefinitionError: The collation of a key calls different texts equal.
+    """
+    _check_collations(warehouse, view_collations(query), query.view.relation.location)
+
+
+def check_spine_collations(warehouse: Warehouse, service: FeatureService, spine: Spine) -> None:
+    """Check the keys of a spine in the same way; its collation would have a say, too.
+
+    Raises:
+        DefinitionError: The collation of a key calls different texts equal.
+    """
+    asked = spine_collations(service, spine, adapter=warehouse.dialect)
+    _check_collations(warehouse, asked, spine.relation.location)
+
+
+def _check_collations(warehouse: Warehouse, asked: Query | None, location: Location) -> None:
+    if asked is None:
+        return
+    text = render(asked, dialect=warehouse.dialect, database=warehouse.database)
+    for name, alike in zip(asked.named_selects, warehouse.fetch(text)[0], strict=True):
+        if alike is not None:
+            raise location.at(f"columns.{name}").error(
+                f"the warehouse's collation calls {alike} equal, which Redis tells apart, so it cannot be a join key; "
+                "give the column one that does, or write the key in one spelling (as by lower) in the model"
+            )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from feature_sync.definitions import FeatureView
 from feature_sync.errors import DefinitionError, WarehouseError
-from feature_sync.online.codec import Schema, from_microseconds
+from feature_sync.online.codec import Schema
 from feature_sync.online.keys import key_writer, view_prefix
 from feature_sync.online.lease import Holder
 from feature_sync.online.marks import DONE, Mark
@@ -18,6 +18,7 @@ from feature_sync.push_state import Committed, LastPush, StateStore
 from feature_sync.sql.pushes import PushTables, ViewTables
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import Statements
+from feature_sync.value_types import since_epoch
 from feature_sync.warehouses.base import Warehouse
 
 _SAMPLED_KEYS = 200
@@ -156,8 +157,8 @@ def _with_rows(
     return replace(
         status,
         rows=rows,
-        oldest=None if first is None else from_microseconds(first),
-        newest=None if last is None else from_microseconds(last),
+        oldest=since_epoch(first),
+        newest=since_epoch(last),
         memory_bytes=round(sum(sizes) / len(sizes) * rows) if sizes else None,
         sampled_keys=len(sizes),
     )

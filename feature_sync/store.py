@@ -23,6 +23,7 @@ from feature_sync.definitions import (
     FeatureService,
     FeatureView,
     Registry,
+    Relation,
     Target,
     parse_features,
     service_of,
@@ -50,6 +51,7 @@ _LOG = logging.getLogger(__name__)
 class Options:
     """Where everything is; what is None falls back on dbt's environment variables, then on dbt's defaults.
 
+    `redis_timeout` is how long to wait for an answer of Redis, in seconds.
     The URL of Redis may hold a password, so it is no part of the `repr`.
     """
 
@@ -59,6 +61,7 @@ class Options:
     target: str | None = None
     target_path: str | None = None
     redis_url: str | None = field(default=None, repr=False)
+    redis_timeout: float | str | None = None
     key_prefix: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
 
@@ -114,6 +117,11 @@ class FeatureStore:
     ) -> None:
         self.close()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out connections, which cannot be copied, and the profile with its passwords; a copy finds its own."""
+        state = {name: value for name, value in self.__dict__.items() if name != "target"}
+        return {**state, "_online": None, "_reader": None}
+
     @cached_property
     def manifest(self) -> Manifest:
         """What dbt wrote about the project.
@@ -157,7 +165,7 @@ class FeatureStore:
         """The project's own Redis, whether it runs or not."""
         from feature_sync.online.server import EmbeddedServer
 
-        return EmbeddedServer(self.project.directory / FOLDER / "redis")
+        return EmbeddedServer(self.project.directory / FOLDER / "redis", timeout=self._redis_timeout)
 
     def describe(self, name: str) -> Description:
         """Tell all that is known of a feature view or a feature service.
@@ -189,7 +197,7 @@ class FeatureStore:
 
     def init(
         self,
-        models: Sequence[str],
+        models: Iterable[str],
         *,
         entities: Mapping[str, tuple[str, ...]] | None = None,
         event_time: str | None = None,
@@ -220,17 +228,17 @@ class FeatureStore:
                 statements=statements,
                 before_scan=before_scan,
             )
-            adoption = adopter.propose(models, Asked(entities=entities or {}, event_time=event_time))
+            adoption = adopter.propose(_listed(models), Asked(entities=entities or {}, event_time=event_time))
         if write:
             adopter.write(adoption)
         return adoption
 
     def push(
         self,
-        names: Sequence[str] = (),
+        names: Iterable[str] = (),
         *,
-        select: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        select: Iterable[str] = (),
+        exclude: Iterable[str] = (),
         as_of: str | datetime | None = None,
         gate: bool = True,
         prune: bool = False,
@@ -250,6 +258,7 @@ class FeatureStore:
         from feature_sync.push import Pusher
 
         done: set[str] = set()
+        names, select, exclude = _listed(names), _listed(select), _listed(exclude)  # a second try asks once more
         for last_try in (False, False, True):
             views = [each for each in self._online_views(names, select, exclude) if each.reference not in done]
             views = self._proven(views) if gate else views
@@ -302,10 +311,10 @@ class FeatureStore:
 
     def verify(
         self,
-        names: Sequence[str] = (),
+        names: Iterable[str] = (),
         *,
-        select: Sequence[str] = (),
-        exclude: Sequence[str] = (),
+        select: Iterable[str] = (),
+        exclude: Iterable[str] = (),
         as_of: str | datetime | None = None,
         sample: int | None = None,
         redact: bool = False,
@@ -330,9 +339,10 @@ class FeatureStore:
             redact=redact,
             progress=progress,
         )
-        yield from Verifier(setting).verify(self._online_views(names, select, exclude))
+        views = self._online_views(_listed(names), _listed(select), _listed(exclude))
+        yield from Verifier(setting).verify(views)
 
-    def status(self, names: Sequence[str] = ()) -> list[ViewStatus]:
+    def status(self, names: Iterable[str] = ()) -> list[ViewStatus]:
         """Tell what is known of the pushes of the views named, or of all that are online or were pushed once.
 
         Raises:
@@ -340,6 +350,7 @@ class FeatureStore:
         """
         from feature_sync.status import Places, read_statuses
 
+        names = _listed(names)
         views, online = self._online_views(names, (), ()), self._open_online(may_create=False)
         places = Places(
             open_warehouse=self._open_warehouse, online=online, prefix=self.key_prefix, schema=self.state_schema
@@ -382,7 +393,7 @@ class FeatureStore:
         return self.get_online_features(name, [keys], as_of=as_of)[0]
 
     def get_online_features(
-        self, name: str, entity_rows: Sequence[Mapping[str, Any]], *, as_of: str | datetime | None = None
+        self, name: str, entity_rows: Iterable[Mapping[str, Any]], *, as_of: str | datetime | None = None
     ) -> list[FeatureVector]:
         """Read the values of a feature service (or of one view) for many sets of keys, in their order.
 
@@ -394,7 +405,7 @@ class FeatureStore:
         service = self._warn_of(self.registry.service_or_view(name))
         if self._reader is None:
             self._reader = Reader(self._open_online(), prefix=self.key_prefix)
-        return self._reader.read(service, entity_rows, as_of=self._clock(as_of))
+        return self._reader.read(service, list(entity_rows), as_of=self._clock(as_of))
 
     def get_training_set(
         self,
@@ -426,9 +437,12 @@ class FeatureStore:
             adapter=self.manifest.metadata.adapter_type or self.target.adapter,
             open_warehouse=self._open_warehouse,
             is_proven_unique=UniquenessTests(self.project.run_results, self.manifest).prove,
-            reference_to=lambda relation: self.manifest.reference(relation.unique_id),
+            reference_to=self._reference_to,
             invocation_id=self.manifest.metadata.invocation_id,
         )
+
+    def _reference_to(self, relation: Relation) -> str:
+        return self.manifest.reference(relation.unique_id)
 
     def service(self, name: str | None, features: Iterable[str] = ()) -> FeatureService:
         """Find a service by name, or make one of `view:feature` names.
@@ -437,7 +451,7 @@ class FeatureStore:
             RequestError: Both or neither are given, or a feature is not written as `view:feature`.
             UnknownName: The project does not define it.
         """
-        chosen = list(features)
+        chosen = _listed(features)
         if (name is None) == (not chosen):
             raise RequestError("name a feature service, or features as --features view:feature,..., and not both")
         if name is not None:
@@ -475,7 +489,7 @@ class FeatureStore:
                 raise RequestError(f"{spoken_selection(select, exclude)} selects no feature view that is online")
         return views
 
-    def _open_warehouse(self, *, writable: bool = False, wait: bool = False) -> Warehouse:
+    def _open_warehouse(self, **how: Any) -> Warehouse:
         from feature_sync.warehouses import open_warehouse
 
         built_for = self.manifest.metadata.adapter_type
@@ -484,7 +498,7 @@ class FeatureStore:
                 f"{self.manifest.path} was written for {built_for}, but the target {self.target.name} is "
                 f"{self.target.adapter}; run dbt build --target {self.target.name}"
             )
-        return open_warehouse(self.target, writable=writable, wait=wait)
+        return open_warehouse(self.target, **how)
 
     def _open_online(self, *, may_create: bool = True) -> OnlineStore:
         """Connect to Redis; who only looks does not make an embedded one."""
@@ -494,8 +508,14 @@ class FeatureStore:
             url = self._configured_redis_url
             if url is None and not may_create and self.target.adapter == "duckdb" and self.embedded_server.url is None:
                 raise RequestError("this project has no embedded Redis yet: feature-sync push makes one and fills it")
-            self._online = OnlineStore(url or self.redis_url())
+            self._online = OnlineStore(url or self.redis_url(), timeout=self._redis_timeout)
         return self._online
+
+    @property
+    def _redis_timeout(self) -> float:
+        from feature_sync.online.redis import read_timeout
+
+        return read_timeout(self.options.redis_timeout or os.environ.get("FEATURE_SYNC_REDIS_TIMEOUT"))
 
     @property
     def _configured_redis_url(self) -> str | None:
@@ -512,3 +532,8 @@ class FeatureStore:
         if self.target.adapter == "duckdb":
             return self.embedded_server.start()
         raise RequestError("say where Redis is with --redis-url or FEATURE_SYNC_REDIS_URL")
+
+
+def _listed(names: Iterable[str]) -> list[str]:
+    """Read names once, whatever holds them; a lone text is one name, not its letters."""
+    return [names] if isinstance(names, str) else list(names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -27,6 +27,11 @@ class ValueType:
     scale: int | None = None
     element: ValueType | None = None
     fields: tuple[tuple[str, ValueType], ...] = ()
+
+    def holds(self, kind: str) -> bool:
+        """True if this is a kind, or holds it at any depth."""
+        inner = [each for _, each in self.fields] + ([] if self.element is None else [self.element])
+        return self.kind == kind or any(each.holds(kind) for each in inner)
 
     def __str__(self) -> str:
         if self.element is not None:
@@ -136,6 +141,30 @@ _DEFAULTS: dict[str, tuple[Callable[[Any], Any], tuple[type, ...]]] = {
 def as_utc(moment: datetime) -> datetime:
     """Read a moment in UTC; a naive one is taken to be in UTC already."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def moved(moment: datetime, *durations: timedelta) -> datetime | None:
+    """Move a moment on by durations, or back by negative ones; None beyond the years 1 to 9999."""
+    try:
+        return sum(durations, timedelta(0)) + moment
+    except OverflowError:
+        return None
+
+
+def seen_in(moment: datetime, zone: tzinfo) -> datetime | None:
+    """Read a moment on a zone's clocks; None where these show a time beyond the years 1 to 9999."""
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return None
+
+
+def since_epoch(microseconds: int | None) -> datetime | None:
+    """Read a count of microseconds since 1970 as a moment in UTC; None for none, and beyond the years 1 to 9999."""
+    try:
+        return None if microseconds is None else EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return None
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

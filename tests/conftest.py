@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from feature_sync.online.server import EmbeddedServer
 from tests.support.emulator import BigQueryServer
@@ -19,6 +19,9 @@ from tests.support.projects import EXAMPLE, BuiltProject, build_project, own_cop
 
 settings.register_profile(
     "databases", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+settings.register_profile(  # where it counts that a case fails, not which is the smallest
+    "mutants", settings.get_profile("databases"), phases=[Phase.explicit, Phase.generate], database=None
 )
 settings.load_profile("databases")
 _FROM_OUTSIDE = ("DBT_", "FEATURE_SYNC_", "PG")

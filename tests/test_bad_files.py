@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
 import yaml
 
+from feature_sync.dbt.manifest import read_catalog
 from feature_sync.dbt.profile import read_target
 from feature_sync.dbt.project import Project, read_project
+from feature_sync.dbt.run_results import Gate
 from feature_sync.errors import FeatureSyncError
-from feature_sync.store import Options
+from feature_sync.store import FeatureStore, Options
 from feature_sync.warehouses.bigquery import BigQuerySettings
 from feature_sync.warehouses.duckdb import DuckDBSettings
 from feature_sync.warehouses.postgres import PostgresSettings
@@ -288,3 +293,131 @@ def test_sources_outside_of_the_project_are_named_as_a_person_finds_them_from_it
     (folder / "manifest.json").touch()
     os.utime(folder / "manifest.json", (0, 0))
     assert read_project(str(folder)).newer_sources(folder / "manifest.json") == ["../shared/orders.sql"]
+
+
+# What dbt wrote
+
+
+@pytest.fixture
+def built(example, tmp_path) -> Path:
+    """The example's artifacts and sources, as far as they can be read without a warehouse; old, so that none waits."""
+    shutil.copytree(example.folder / "models", tmp_path / "models")
+    shutil.copy(example.folder / "dbt_project.yml", tmp_path)
+    (tmp_path / "target").mkdir()
+    for name in ("manifest.json", "run_results.json"):
+        put(tmp_path / "target" / name, (example.folder / "target" / name).read_bytes())
+    return tmp_path
+
+
+def put(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    os.utime(path, (1e9, 1e9))
+
+
+def edit(path: Path, change) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    put(path, json.dumps(content).encode())
+
+
+def read(folder: Path, name: str = "manifest.json") -> None:
+    """Read what a command reads of one of dbt's files."""
+    with FeatureStore.open(folder) as store:
+        if name == "run_results.json":
+            Gate(store.project.run_results, store.manifest)
+        if name == "catalog.json":
+            read_catalog(store.project.catalog, store.manifest)
+        assert store.check().errors == 0
+        assert store.registry.feature_views
+        assert store.docs_block()
+        store.get_training_set("departure_delay_model", "departures")
+
+
+def constraint_of_mappings(manifest) -> None:
+    node = manifest["nodes"]["model.feature_sync.airport_weather"]
+    node["config"]["materialized"] = "table"
+    node["constraints"] = [{"type": "primary_key", "columns": [{"name": "airport"}, "observed_at"]}]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda manifest: manifest["nodes"].update({"model": {"name": "model"}}), id="an id without a dot"),
+        pytest.param(lambda manifest: manifest["nodes"].update({"": {}, "a.": {}, ".": {}}), id="ids of nothing"),
+        pytest.param(lambda manifest: manifest["docs"].update({"__overview__": {}}), id="a docs block's without a dot"),
+        pytest.param(constraint_of_mappings, id="a mapping among a constraint's columns"),
+        pytest.param(
+            lambda manifest: manifest["nodes"]["model.feature_sync.airport_weather"]["config"].update(
+                indexes=[{"columns": [["airport"]]}, {"columns": "airport"}, 7], unique_key=[{}], freshness=[1]
+            ),
+            id="settings of other types, which other adapters may have",
+        ),
+        pytest.param(
+            lambda manifest: [
+                each.update(test_metadata={"name": ["unique"], "kwargs": ["x"]})
+                for name, each in manifest["nodes"].items()
+                if name.startswith("test.") and "airport_weather" in name
+            ],
+            id="tests that say nothing of themselves",
+        ),
+    ],
+)
+def test_what_is_odd_in_a_manifest_and_none_of_ours_is_passed_over(built, change):
+    edit(built / "target" / "manifest.json", change)
+    read(built)
+
+
+def deep(levels: int = 5_000) -> bytes:
+    return b"[" * levels + b"]" * levels
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("manifest.json", b'"macros": {', b'"macros": {"a": {"meta": ' + deep() + b"}, ", "nests deeper"),
+        ("manifest.json", b'"feature_view": {', b'"feature_view": {"a": ' + deep() + b", ", "nests deeper"),
+        (
+            "manifest.json",
+            b'"seed.feature_sync.weather": {',
+            b'"seed.feature_sync.weather": {"name": "\xff", ',
+            "cut off",
+        ),
+        ("manifest.json", b'"name": "airport_weather"', b'"name": "airport_\xff"', "cut off"),
+        (
+            "manifest.json",
+            b'"name": "airport_weather"',
+            b'"name": ["airport_weather"]',
+            "airport_weather is not what dbt",
+        ),
+        ("manifest.json", b'"metadata": {', b'"metadata": 7, "x": {', "$.metadata"),
+        ("run_results.json", b'"args": {', b'"args": {"a": ' + deep() + b", ", "nests deeper"),
+        ("run_results.json", b'"status": "success"', b'"status": "\xff"', "cut off"),
+        ("run_results.json", b'"results": [', b'"results": [7, ', "$.results[0]"),
+        (
+            "catalog.json",
+            b'"nodes": {',
+            b'"nodes": {"a": {"columns": {"b": {"type": ' + deep() + b"}}}, ",
+            "nests deeper",
+        ),
+        ("catalog.json", b'"nodes": {', b'"nodes": {"\xff": 1, ', "cut off"),
+        ("catalog.json", b'"nodes": {', b'"nodes": {"a": 1, ', "$.nodes[...]"),
+        ("catalog.json", b'"nodes": {', b"", "cut off"),
+    ],
+)
+def test_an_artifact_that_cannot_be_read_is_named(built, name, old, new, words):
+    path = built / "target" / name
+    content = b'{"metadata": {}, "nodes": {}}' if name == "catalog.json" else path.read_bytes()
+    assert old in content
+    put(path, content.replace(old, new))
+    refused(lambda: read(built, name), name, words)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "run_results.json", "catalog.json"])
+def test_a_file_that_dbt_is_writing_is_awaited(built, name):
+    path = built / "target" / name
+    whole = b'{"metadata": {}, "nodes": {}}' if name == "catalog.json" else path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    written = threading.Timer(0.3, path.write_bytes, [whole])
+    written.start()
+    read(built, name)
+    written.join()

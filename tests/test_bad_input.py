@@ -133,6 +133,29 @@ def test_a_file_changed_after_the_build_is_a_warning(project):
         pytest.param({"features": ["visibility"]}, ["has no column 'visibility'"], id="a feature it lacks"),
         pytest.param({"features": ["airport"]}, ["which is a key or a time"], id="a key as a feature"),
         pytest.param({"timezone": "Mars/Base"}, ["feature_view.timezone", "Europe/Paris"], id="an unknown zone"),
+        *(
+            pytest.param(
+                {"timezone": zone}, ["feature_view.timezone", "not a time zone"], id=f"a zone called {zone[:9]}"
+            )
+            for zone in (
+                "America",
+                "../x",
+                "",
+                "/etc/passwd",
+                "posixrules",
+                "localtime",
+                "Factory",
+                "posix/Europe/Paris",
+                "right/UTC",
+                "Europe/Paris ",
+                "x" * 300,
+                "Europe\x00Paris",
+                "tzdata.zi",
+                "CEST",
+            )
+        ),
+        pytest.param({"timezone": "America"}, ["feature_view.timezone", "not a time zone"], id="a folder of zones"),
+        pytest.param({"timezone": "CET"}, ["feature_view.timezone", "Europe/Brussels"], id="an abbreviation"),
         pytest.param({"timeless": "yes"}, ["feature_view.timeless", "true or false"], id="a text for a flag"),
         pytest.param({"timeless": True}, ["feature_view.ttl", "no age"], id="a timeless view with a ttl"),
     ],

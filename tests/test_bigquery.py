@@ -160,7 +160,7 @@ def written(statement) -> str:
 
 
 def keep_state(google) -> None:
-    create_schema, create_state = STATE.create()
+    create_schema, create_state = STATE.create(has_schema=False)
     google.analyse_statement(written(create_schema))
     google.analyse_statement(written(create_state))
     columns = ("feature_view", "online_store", "content")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,15 @@ from hypothesis import strategies as st
 
 from feature_sync.dbt.manifest import read_manifest
 from feature_sync.dbt.registry import read_registry
-from feature_sync.definitions import History, fingerprint, format_duration, parse_duration, parse_features, service_of
+from feature_sync.definitions import (
+    History,
+    fingerprint,
+    format_duration,
+    parse_duration,
+    parse_features,
+    service_of,
+    split_features,
+)
 from feature_sync.errors import DefinitionError, RequestError, UnknownName
 
 COLUMNS = {
@@ -152,6 +161,26 @@ def test_feature_false_takes_a_column_out_and_default_answers_for_nobody(read):
     assert [(each.name, each.default) for each in view.features] == [("loaded_at", None), ("spent", 0.0)]
     with pytest.raises(DefinitionError, match="feature: false"):
         read(model(columns=columns, feature_view={**CUSTOMER, "features": ["email"]}))
+
+
+def test_a_label_is_never_a_feature_of_a_view_or_a_service(read):
+    label = {"data_type": "text", "config": {"meta": {"label": True}}}
+    view = read(model(columns={"email": label}, feature_view=CUSTOMER)).feature_view("orders")
+    assert "email" not in [each.name for each in view.features]
+    with pytest.raises(DefinitionError, match=r"orders\.yml: .*features\.email: .*whose column says label: true"):
+        read(model(columns={"email": label}, feature_view={**CUSTOMER, "features": ["email"]}))
+    left_out = {"data_type": "text", "config": {"meta": {"feature": False}}}
+    for column, mark in ((label, "label: true"), (left_out, "feature: false")):
+        node = model(columns={"email": column}, feature_view=CUSTOMER)
+        service = exposure({"orders": ["spent", "email"]}, depends_on=["model.shop.orders"])
+        words = rf"ml\.yml: exposure\.shop\.churn: .*features\.orders\.email: .*columns\.email\.config\.meta\.{mark}"
+        with pytest.raises(DefinitionError, match=words):
+            read(node, service)
+        with pytest.raises(RequestError, match=rf"orders\.yml: model\.shop\.orders: 'email' .*{mark}"):
+            parse_features(["orders:email"], read(node))
+    both = {"data_type": "text", "config": {"meta": {"label": True, "feature": {"default": ""}}}}
+    with pytest.raises(DefinitionError, match=r"columns\.email\.config\.meta: says label: true and feature, too"):
+        read(model(columns={"email": both}, feature_view=CUSTOMER))
 
 
 def test_only_config_meta_counts_at_a_column(read):
@@ -352,6 +381,41 @@ def test_features_to_explore_are_written_view_colon_feature(read):
         service_of(parse_features(["orders:spent", "orders:spent"], registry), name="mine")
     with pytest.raises(UnknownName, match="did you mean 'spent'"):
         parse_features(["orders:spend"], registry)
+
+
+def test_features_to_explore_may_name_the_spine_s_keys_between_brackets(read):
+    registry = read(model(feature_view={**CUSTOMER, "entities": {"customer": "customer_id"}}))
+    text = "orders[customer=buyer]:spent, orders:email,orders[customer_id = buyer]:email"
+    assert split_features(text) == ["orders[customer=buyer]:spent", "orders:email", "orders[customer_id = buyer]:email"]
+    found = [(each.features, each.spine_keys) for each in parse_features(split_features(text), registry)]
+    assert found == [(("spent", "email"), ("buyer",)), (("email",), ("customer_id",))]
+
+
+def test_an_entity_of_several_columns_names_each_between_the_brackets(read):
+    registry = read(model(feature_view={**CUSTOMER, "entities": {"customer": ["customer_id", "email"]}}))
+    written = split_features("orders[email=mail,customer_id=buyer]:spent")
+    assert [each.spine_keys for each in parse_features(written, registry)] == [("buyer", "mail")]
+    with pytest.raises(UnknownName, match="no entity or join key of orders is called 'customer'"):
+        parse_features(["orders[customer=buyer]:spent"], registry)
+
+
+@pytest.mark.parametrize(
+    ("written", "error", "message"),
+    [
+        pytest.param("orders[custmer=buyer]:spent", UnknownName, "did you mean 'customer'", id="an unknown entity"),
+        pytest.param("orders[buyer]:spent", RequestError, "'buyer' is not a key of orders; write", id="no equals sign"),
+        pytest.param("orders[]:spent", RequestError, "'' is not a key of orders", id="empty brackets"),
+        pytest.param("orders[customer=]:spent", RequestError, "'customer=' is not a key of orders", id="no column"),
+        pytest.param(
+            "orders[customer=a,customer_id=b]:spent", RequestError, "customer_id of orders is given twice", id="twice"
+        ),
+        pytest.param("orders[customer=a:spent", RequestError, "is not a feature; write view:feature", id="left open"),
+        pytest.param("orders[customer=a]spent", RequestError, "is not a feature; write view:feature", id="no colon"),
+    ],
+)
+def test_keys_between_brackets_that_can_t_be_read_are_refused(read, written, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        parse_features([written], read(model(feature_view=CUSTOMER)))
 
 
 @given(st.integers(0, 10_000), st.sampled_from("smhdw"))

@@ -15,9 +15,11 @@ from sqlglot import exp
 from feature_sync.definitions import Period
 from feature_sync.definitions.spine import Ordering
 from feature_sync.sql.columns import is_not_null
-from feature_sync.sql.dialects import DIALECTS
+from feature_sync.sql.dialects import DIALECTS, dialect_named
+from feature_sync.sql.latest import latest_rows
 from feature_sync.sql.point_in_time import training_query
-from feature_sync.sql.render import render
+from feature_sync.sql.render import render, write
+from feature_sync.sql.view_query import ViewQuery
 from tests.support.cases import NOON, cases
 from tests.support.engines import examples
 
@@ -25,8 +27,9 @@ from tests.support.engines import examples
 EVERYWHERE = {"CAST", "COALESCE", "LOWER", "MAX", "MD5", "ROW_NUMBER"}
 KNOWN = {
     "bigquery": {
-        *("CONCAT", "DATETIME", "GREATEST", "IS_NAN", "SAFE.DATETIME_ADD", "SUBSTRING", "TIMESTAMP", "TIMESTAMP_ADD"),
-        *("TIMESTAMP_SUB", "TO_HEX", "TO_JSON_STRING", "UNIX_MICROS"),
+        *("CONCAT", "DATETIME", "FORMAT", "GREATEST", "IEEE_DIVIDE", "IS_NAN", "SAFE.DATETIME_ADD", "SAFE.TIMESTAMP"),
+        *("SAFE.TIMESTAMP_ADD", "SAFE.TIMESTAMP_SUB", "SUBSTRING", "TIMESTAMP", "TO_HEX", "TO_JSON_STRING"),
+        "UNIX_MICROS",
     },
     "snowflake": {
         *("CONCAT", "CONVERT_TIMEZONE", "DATE_PART", "DECIMAL", "GREATEST_IGNORE_NULLS", "SUBSTRING", "TO_JSON"),
@@ -61,6 +64,7 @@ KNOWN["databricks"] = KNOWN["spark"]
 WARNED = {"bigquery", "snowflake", "redshift", "databricks", "trino"}
 NUMBERED = ("bigquery", "clickhouse")  # intervals are of numbers there, which sqlglot reads as text
 NOWHERE = re.compile(r"\b(ASOF|LATERAL|QUALIFY|FILTER|MATERIALIZED|DISTINCT ON|COLLATE)\b|::")
+PUSHED = ("bigquery", "duckdb", "postgres")
 _NAMES_AND_TEXTS = re.compile(r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|/\*.*?\*/")
 
 
@@ -91,6 +95,42 @@ def test_a_query_reads_back_as_it_was_written_and_holds_only_what_its_warehouse_
     bare = _NAMES_AND_TEXTS.sub("_", text)
     assert set(re.findall(r"([A-Za-z][\w.]*)\(", bare)) <= KNOWN[dialect] | EVERYWHERE
     assert NOWHERE.search(bare) is None
+
+
+@pytest.mark.parametrize("dialect", sorted(DIALECTS))
+@examples(4)
+@given(data=st.data())
+def test_no_term_of_an_order_leaves_its_direction_or_its_nulls_to_the_session(dialect, data):
+    case = data.draw(cases())
+    spine = data.draw(spines(case.spine))
+    written = dialect_named(dialect)
+    views = {each.view.reference: each.view for each in case.service.selections}.values()
+    for strategy in (None, *written.strategies):
+        if strategy in ("asof", "bucket") and any(view.known_at for view in views):
+            continue
+        check_order(training_query(case.service, spine, adapter="duckdb", dialect=dialect, strategy=strategy), dialect)
+    for view in views if dialect in PUSHED else ():
+        check_order(latest_rows(ViewQuery(view, adapter="duckdb", dialect=dialect), now=NOON, sample=9), dialect)
+
+
+def check_order(query: exp.Expr, dialect: str) -> None:
+    text = render(query, dialect=dialect)
+    bare = _NAMES_AND_TEXTS.sub("_", text)
+    terms = sum(1 for _ in sqlglot.parse_one(text, dialect=dialect).find_all(exp.Ordered))
+    assert len(re.findall(r"\b(?:ASC|DESC) NULLS (?:FIRST|LAST)\b", bare)) == terms, text
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        pytest.param(exp.column("a"), id="a bare term"),
+        pytest.param(exp.Ordered(this=exp.column("a")), id="no direction"),
+        pytest.param(exp.Ordered(this=exp.column("a"), desc=True), id="no place of nulls"),
+    ],
+)
+def test_an_order_that_leaves_something_to_the_session_is_not_written(term):
+    with pytest.raises(ValueError, match="ORDER BY"):
+        render(exp.select("a").from_("t").order_by(term), dialect="duckdb")
 
 
 @pytest.mark.parametrize("dialect", KNOWN)
@@ -125,7 +165,7 @@ def read_back(text: str, dialect: str) -> str:
     parsed = sqlglot.parse_one(text, dialect=dialect).transform(_spelled_as_usual)
     if dialect in ("spark", "databricks"):
         parsed = parsed.transform(_as_spark_calls)
-    written = parsed.sql(dialect, pretty=True, max_text_width=100) + "\n"
+    written = write(parsed, dialect=dialect) + "\n"
     return re.sub(r"INTERVAL '(\d+)'", r"INTERVAL \1", written) if dialect in NUMBERED else written
 
 

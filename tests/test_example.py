@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import shlex
 from contextlib import closing
 from datetime import datetime
 
@@ -14,6 +16,7 @@ import pytest
 from feature_sync import FeatureStore
 from tests.support import oracle
 from tests.support.emulator import connect
+from tests.support.projects import EXAMPLE, own_copy
 
 SERVICE = "departure_delay_model"
 FLIGHT = "2013-01-31_B6_1006_JFK"
@@ -194,6 +197,31 @@ def test_features_can_be_tried_without_a_pull_request(example, tmp_path):
     assert pyarrow.parquet.read_schema(path).names[-3:] == ["flights_24h", "year", "seats"]
     assert "depends_on: [\"ref('carrier_delays', v=2)\", ref('aircraft_profile')]" in done.stderr
     assert "carrier_delays.v2: [flights_24h]" in done.stderr
+
+
+BLOCK = re.compile(r"After `make demo`:\n\n((?:    .*\n)+)")
+
+
+def test_every_command_of_the_readme_runs_after_the_demo(example, tmp_path):
+    """On a copy, whose embedded Redis starts as the product starts it; the demo has built and pushed."""
+    commands = [
+        line.split(" # ")[0].strip() for line in BLOCK.search((EXAMPLE / "README.md").read_text())[1].splitlines()
+    ]
+    commands = [each for each in commands if not each.startswith(("export ", "dbt docs "))]  # tested above
+    assert len(commands) > 12
+    project = own_copy(example, tmp_path / "copy")
+    try:
+        for command in commands:
+            program, *arguments = shlex.split(command)
+            assert program == "feature-sync", command
+            done = project.feature_sync(*arguments)
+            assert done.returncode == 0, f"{command}: {done.stderr}"
+    finally:
+        project.feature_sync("redis", "stop")
+    trial = pyarrow.parquet.read_table(project.folder / "trial.parquet")
+    whole = pyarrow.parquet.read_table(project.folder / "training_set.parquet")
+    for name in ("flights_24h", "visib"):
+        assert trial.sort_by("flight_id").column(name).equals(whole.sort_by("flight_id").column(name))
 
 
 def test_list_and_describe_tell_what_the_project_defines(example):

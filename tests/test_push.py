@@ -108,16 +108,34 @@ def test_a_snapshot_serves_the_row_that_is_valid_and_nothing_for_an_entity_that_
     assert value(store, "owner_history", "cellar") == ("Bob", "present")
 
 
+@pytest.mark.parametrize(
+    ("as_of", "owner"),
+    [
+        pytest.param("2024-01-01T11:59:59.999999Z", ("Ada", "present"), id="a microsecond before its end"),
+        pytest.param("2024-01-01T12:00:00Z", (None, "expired"), id="at its end"),
+        pytest.param("2025-01-01T00:00:00Z", (None, "expired"), id="long after its end"),
+    ],
+)
+def test_a_snapshots_row_that_was_pushed_at_a_fixed_clock_answers_until_its_end(store, as_of, owner):
+    pushed(store, "owner_history", as_of="2024-01-01T11:00:00Z")
+    assert value(store, "owner_history", "attic", as_of=as_of) == owner
+    found = next(iter(store.verify(["owner_history"])))
+    assert (found.is_equal, found.matching) == (True, 2)
+    assert next(iter(store.verify(["owner_history"], as_of="2024-01-01T11:59:59.999999Z"))).is_equal
+    ended = next(iter(store.verify(["owner_history"], as_of="2024-01-01T12:00:00Z")))
+    assert (ended.different, ended.extra, ended.overdue) == (1, 0, 0)  # the attic has another owner by then
+
+
 def test_a_snapshots_row_expires_in_redis_when_its_lag_has_passed_since_its_end(store, client):
     pushed(store, "tenant_history")
     assert value(store, "tenant_history", "cellar") == ("Bob", "present")
-    ended = round_up_to_millisecond(end_of_cellar(store) + timedelta(days=1))
+    ended = round_up_to_millisecond(end_of_cellar(store) + timedelta(minutes=30))
     assert client.pexpiretime("histories:tenant_history:{cellar}") == ended
     assert client.pexpiretime("histories:tenant_history:{attic}") == -1
 
 
 def test_a_snapshots_row_answers_until_its_end_and_lag_to_the_microsecond(store):
-    ended = end_of_cellar(store) + timedelta(days=1)
+    ended = end_of_cellar(store) + timedelta(minutes=30)
     before = (ended - timedelta(microseconds=1)).isoformat()
     assert pushed(store, "tenant_history", as_of=before) == {"tenant_history": 2}
     assert value(store, "tenant_history", "cellar", as_of=before) == ("Bob", "present")

@@ -285,6 +285,17 @@ def test_a_changed_ttl_gives_every_row_another_expiry(own):
     assert (pushed.written, pushed.deleted) == (1, 1)
 
 
+def test_the_spelling_of_types_in_a_catalog_is_no_change(own):
+    if own.project.target == "bigquery":
+        pytest.skip("the emulator has no catalog to ask for")
+    own.read(("m1", 0, 1.0), ("m2", 0, 2.0))
+    own.push()
+    own.project.dbt("--quiet", "docs", "generate")
+    own.reopen()
+    pushed = own.push(gate=False)
+    assert (pushed.written, pushed.full) == (0, None)
+
+
 def test_a_changed_definition_gets_a_schema_of_its_own_and_readers_of_the_old_one_go_on(own):
     own.read(("m1", 0, 1.0), ("m2", 0, 2.0))
     own.push()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -44,6 +49,33 @@ create or replace view swaps.priced as
 def built(postgres, tmp_path_factory):
     folder = tmp_path_factory.mktemp("swaps")
     return build_project(PROJECTS / "swaps", folder, target="postgres", environment=postgres.environment)
+
+
+@pytest.fixture
+def push(built, redis_url):
+    """Push one view by the command line; returns the exit code and what became of the view."""
+
+    def pushed(*options: str) -> tuple[int, str | None]:
+        done = built.feature_sync("push", "amounts", "--redis-url", redis_url, "--json", *options)
+        (view,) = json.loads(done.stdout)
+        return done.returncode, view["held_back"]
+
+    return pushed
+
+
+@contextmanager
+def building(built, postgres, *options: str) -> Iterator[subprocess.Popen]:
+    """Let `dbt build` wait in a test, when its models are there, until the end."""
+    waiting = "select count(*) from pg_locks where not granted and locktype = 'advisory'"
+    with postgres.connect() as connection:
+        connection.execute("select pg_advisory_lock(4712)")
+        command = [str(Path(sys.executable).with_name("dbt")), "--quiet", "build", *options]
+        process = subprocess.Popen(command, cwd=built.folder, env=built.variables)
+        while not connection.execute(waiting).fetchone()[0]:
+            assert process.poll() is None
+            time.sleep(0.05)
+        yield process
+    assert process.wait() in {0, -signal.SIGKILL}
 
 
 @pytest.fixture
@@ -158,3 +190,97 @@ def test_no_entity_is_removed_because_its_table_was_swapped(store, postgres, scr
         with changing(postgres, script) as commit:
             (pushed,) = during(lambda options=options: list(store.push(["amounts"], **options)), commit)
         assert (pushed.held_back, pushed.deleted) == (None, 0)
+
+
+def test_what_dbt_is_still_testing_is_held_back(built, postgres, push):
+    with building(built, postgres):
+        code, reason = push()
+        assert (code, "it is building or testing still" in reason, "dbt build -s amounts" in reason) == (3, True, True)
+        assert push("--select", "amounts")[0] == 3  # dbt is asked for the selection, and leaves another trace of a plan
+        assert push("--no-gate") == (0, None)
+    assert push() == (0, None)
+
+
+@pytest.mark.slow
+def test_a_build_that_was_killed_holds_back_until_there_is_another(built, postgres, push):
+    with building(built, postgres, "-s", "amounts") as process:
+        process.kill()
+    assert push()[0] == 3
+    built.dbt("--quiet", "parse")
+    assert push()[0] == 3
+    built.dbt("--quiet", "build", "-s", "amounts")
+    assert push() == (0, None)
+    built.dbt("--quiet", "parse")
+    assert push() == (0, None)
+
+
+@pytest.fixture
+def role(built, postgres):
+    """Make a role without any right, and run commands as it; it is gone afterwards, with all that it owns."""
+    with postgres.connect() as connection:
+        connection.execute("drop schema if exists swaps_feature_sync cascade")
+        connection.execute("create role limited login")
+
+        def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return built.feature_sync(*arguments, SWAPS_USER="limited")
+
+        yield run
+        connection.execute("drop owned by limited cascade")
+        connection.execute("drop role limited")
+
+
+def grants_in(said: str) -> list[str]:
+    (line,) = [line for line in said.splitlines() if "rights are missing" in line]
+    return [each.partition(" (or ")[0] for each in line.partition("have their owner run: ")[2].split("; ")]
+
+
+@pytest.mark.parametrize("has_schema", [True, False])
+def test_all_grants_that_a_push_lacks_are_named_at_once_and_are_all_that_it_needs(
+    role, postgres, redis_url, has_schema
+):
+    pushing = ("push", "--no-gate", "--redis-url", redis_url)
+    with postgres.connect() as connection:
+        if has_schema:  # the administrator has made one, and gives the right to make others to nobody
+            connection.execute("create schema swaps_feature_sync authorization limited")
+        refused = role(*pushing)
+        wanted = [f'grant select on "swaps"."{name}" to "limited"' for name in ("amounts", "priced")]
+        wanted += ['grant usage on schema "swaps" to "limited"']
+        wanted += [] if has_schema else ['create schema "swaps_feature_sync" authorization "limited"']
+        assert (refused.returncode, sorted(grants_in(refused.stderr))) == (1, sorted(wanted))
+        for grant in grants_in(refused.stderr):
+            connection.execute(grant)
+    for _ in range(2):
+        pushed = role(*pushing)
+        assert pushed.returncode == 0, pushed.stderr
+    verified = role("verify", "--redis-url", redis_url)
+    assert verified.returncode == 0, verified.stderr
+
+
+def test_who_only_reads_needs_no_right_to_write(role, built, postgres, redis_url, tmp_path):
+    pushed = built.feature_sync("push", "amounts", "--no-gate", "--redis-url", redis_url)
+    assert pushed.returncode == 0, pushed.stderr
+    reading = [
+        ("extract", "amounts", "--spine", "asked", "-o", str(tmp_path / "set.parquet")),
+        ("verify", "amounts", "--redis-url", redis_url),
+        ("get", "amounts", "customer=3", "--redis-url", redis_url),
+        ("push", "amounts", "--dry-run", "--take-over", "--redis-url", redis_url),
+    ]
+    with postgres.connect() as connection:
+        refused = role(*reading[0])
+        assert sorted(grants_in(refused.stderr)) == [
+            'grant select on "swaps"."amounts" to "limited"',
+            'grant select on "swaps"."asked" to "limited"',
+            'grant usage on schema "swaps" to "limited"',
+        ]
+        for grant in grants_in(refused.stderr):
+            connection.execute(grant)
+        told = role("status", "amounts", "--json", "--redis-url", redis_url)
+        assert "permission denied for schema swaps_feature_sync; grant this role USAGE on that" in told.stdout
+        connection.execute("grant usage on schema swaps_feature_sync to limited")
+        told = role("status", "amounts", "--json", "--redis-url", redis_url)
+        assert "permission denied for table state; grant this role SELECT on that" in told.stdout
+        connection.execute("grant select on all tables in schema swaps_feature_sync to limited")
+    for command in [*reading, ("status", "amounts", "--json", "--redis-url", redis_url)]:
+        done = role(*command)
+        assert done.returncode == 0, (command, done.stderr)
+    assert json.loads(done.stdout)[0]["rows"] == 500

@@ -21,6 +21,7 @@ from feature_sync import FeatureStore
 from feature_sync.errors import OutputError
 from feature_sync.online.codec import Schema, encode_row, read_row, read_schema, read_value
 from feature_sync.online.keys import row_key, wire_key
+from feature_sync.online.rows import RowEncoder
 from feature_sync.value_types import SCALARS, ValueType, parse
 from tests.support.projects import PROJECTS, build_project
 from tests.support.values import trained_and_served
@@ -136,6 +137,16 @@ def test_a_schema_id_is_four_bytes_of_the_sha_256_of_keys_and_features(vector):
     schema = read_schema(json.dumps(vector["schema"]).encode())
     assert schema.id.hex() == vector["id"]
     assert read_schema(schema.to_json()) == schema
+
+
+def test_a_row_that_ends_carries_its_end_and_lag_at_a_fixed_clock_and_expires_then_at_the_real_one():
+    schema = Schema(keys=(("k", ValueType("int64")),), features=(("a", ValueType("int64")),), ttl=timedelta(days=1))
+    columns = [[1, 2], [0, 0], [1_000_001, None], [7, 8]]  # key, event timestamp, end of validity, value
+    fixed = [*RowEncoder("p:", schema, lag=5, expires=False).encode(columns)]
+    real = [*RowEncoder("p:", schema, lag=5, expires=True).encode(columns)]
+    assert [msgpack.unpackb(value)[1:] for _, value, _ in fixed] == [[0, 7, 1_000_006], [0, 8]]
+    assert [msgpack.unpackb(value)[1:] for _, value, _ in real] == [[0, 7], [0, 8]]
+    assert [expires_at for *_, expires_at in fixed + real] == [None, None, 1_001, 86_400_000]
 
 
 def test_a_schema_survives_redis_with_its_ttl_and_its_clock():

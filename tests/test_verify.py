@@ -137,6 +137,7 @@ def test_redis_equals_the_warehouse_after_a_push(opened, histories, types, store
         "owner_history": (True, 2),
         "places": (True, 3),
         "temperatures": (True, 1),
+        "tenant_history": (True, 2),
     }
     of_all_types = opened(types)
     pushed(of_all_types)
@@ -454,6 +455,32 @@ def test_a_user_who_may_not_ask_for_expiries_is_told_that_they_were_not_compared
         client.acl_deluser("guest")
     assert counts(found) == {"matching": 4}
     assert found.notes == ("Redis does not tell this user when keys expire, so that was not compared",)
+
+
+VERIFIES = ("ping", "get", "mget", "hgetall", "scan", "exists", "time", "multi", "exec", "pexpiretime")
+
+
+@pytest.mark.parametrize(
+    "rights", [["+@read", "+@write", "+@connection", "+@transaction", "+eval", "+info", "+time"], VERIFIES]
+)
+def test_a_user_with_the_rights_of_the_pages_has_every_expiry_compared(opened, stock, store, client, redis_url, rights):
+    client.expire(FIRST, 1000)
+    client.set("stock:shelves:{1|extra}", "")
+    commands = [each if each.startswith("+") else f"+{each}" for each in rights]
+    client.execute_command("ACL", "SETUSER", "guest", "reset", "on", ">guest", "~stock:*", *commands)
+    try:
+        found = verified(opened(stock, redis_url=redis_url.replace("unix://", "unix://guest:guest@")))
+    finally:
+        client.acl_deluser("guest")
+    assert (counts(found), found.expiries, found.notes) == ({"matching": 3, "different": 1, "extra": 1}, 1, ())
+
+
+def test_a_row_that_ends_at_another_moment_is_different(store, client):
+    client.set(FIRST, msgpack.packb([*msgpack.unpackb(client.get(FIRST)), 1_704_110_400_000_000]))
+    found = verified(store)
+    assert counts(found) == {"matching": 3, "different": 1}
+    (example,) = found.examples
+    assert (example.about, example.warehouse, example.redis) == ("ends", None, NOON.replace(tzinfo=UTC))
 
 
 def test_a_connection_that_breaks_does_not_end_a_verification(store, client):

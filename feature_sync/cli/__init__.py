@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from feature_sync import __version__
+from feature_sync.cli.endings import EndsInOrder
 from feature_sync.cli.init_options import init_options
 from feature_sync.cli.options import (
     key_values,
@@ -17,6 +18,7 @@ from feature_sync.cli.options import (
     verify_options,
     warn,
 )
+from feature_sync.cli.saying import discard_output, say, spoken
 from feature_sync.errors import FeatureSyncError
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ as_of_option = click.option("--as-of", metavar="MOMENT", help="The moment to cal
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=EndsInOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def cli() -> None:
     """A feature store for dbt projects: the manifest is the registry, Redis serves, the warehouse trains."""
@@ -209,14 +211,14 @@ def redis() -> None:
 @pass_feature_store
 def start(store: FeatureStore) -> None:
     """Start the embedded Redis unless it runs, and print its URL."""
-    click.echo(store.embedded_server.start())
+    say(store.embedded_server.start())
 
 
 @redis.command()
 @pass_feature_store
 def stop(store: FeatureStore) -> None:
     """Stop the embedded Redis; its data stays."""
-    click.echo("stopped" if store.embedded_server.stop() else "was not running")
+    say("stopped" if store.embedded_server.stop() else "was not running")
 
 
 @redis.command()
@@ -224,13 +226,17 @@ def stop(store: FeatureStore) -> None:
 def status(store: FeatureStore) -> None:
     """Tell whether the embedded Redis runs, and where."""
     pid = store.embedded_server.pid
-    click.echo(f"running as process {pid} at {store.embedded_server.url}" if pid else "not running")
+    say(f"running as process {pid} at {store.embedded_server.url}" if pid else "not running")
 
 
 def main() -> None:
-    """Run the command line; our own errors are one line on stderr and exit 1."""
+    """Run the command line; our own errors, and what the system refuses, are one line on stderr and exit 1."""
     try:
         cli(prog_name="feature-sync")
     except FeatureSyncError as error:
-        click.echo(f"Error: {error}", err=True)
+        say(f"Error: {error}", err=True)
+        sys.exit(1)
+    except OSError as refused:
+        say(f"Error: {spoken(refused)}", err=True)
+        discard_output()
         sys.exit(1)

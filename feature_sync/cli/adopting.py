@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from feature_sync.cli.saying import say
 from feature_sync.cli.tables import size
 from feature_sync.yaml_lines import write_lines, write_name
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def print_scan(model: str, count: int) -> None:
     """Say what a count over a model is about to read."""
-    click.echo(f"{model}: counting its keys reads {size(count)}", err=True)
+    say(f"{model}: counting its keys reads {size(count)}", err=True)
 
 
 def print_adoption(adoption: Adoption) -> None:
@@ -27,15 +28,15 @@ def print_adoption(adoption: Adoption) -> None:
         click.echo(line)
     for each in adoption.proposals:
         for hint in each.hints:
-            click.echo(f"{each.name}: {hint}", err=True)
+            say(f"{each.name}: {hint}", err=True)
     for name, file in adoption.already.items():
-        click.echo(f"{name}: is a feature view already, in {file}; nothing to do", err=True)
+        say(f"{name}: is a feature view already, in {file}; nothing to do", err=True)
     for file, names in adoption.written.items():
-        click.echo(f"wrote {file}: {', '.join(names)}", err=True)
+        say(f"wrote {file}: {', '.join(names)}", err=True)
     for failure in adoption.failures:
-        click.echo(f"Error: {failure}", err=True)
+        say(f"Error: {failure}", err=True)
     if adoption.proposals:
-        click.echo(_next_steps(adoption), err=True)
+        say(_next_steps(adoption), err=True)
 
 
 def _as_yaml(proposals: Iterable[Proposal]) -> Iterator[str]:

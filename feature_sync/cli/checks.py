@@ -7,9 +7,9 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import click
 import msgspec
 
+from feature_sync.cli.saying import say
 from feature_sync.cli.tables import print_json, print_table, show, size
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from feature_sync.verify import Difference, Verified
 
 _COUNTS = ("matching", "different", "missing", "extra", "expired")
-_ABOUT_VALUES = ("event timestamp", "expires")
+_ABOUT_VALUES = ("event timestamp", "ends", "expires")
 _LONGEST_VALUE = 40
 _UNITS = (
     ("d", timedelta(days=1)),
@@ -49,13 +49,11 @@ def print_verified(verified: Sequence[Verified], *, as_json: bool) -> None:
     print_table(("examples", "are", "in what", "warehouse", "Redis"), examples)
     for each in verified:
         for text in (*each.problems, *_notes(each)):
-            click.echo(f"{each.feature_view}: {text}", err=True)
+            say(f"{each.feature_view}: {text}", err=True)
     if wrong:
         names = " ".join(each.feature_view for each in wrong)
-        click.echo(f"To put it right: feature-sync push {names}", err=True)
-        click.echo(
-            f"If differences stay, something else wrote to Redis: feature-sync push --full-refresh {names}", err=True
-        )
+        say(f"To put it right: feature-sync push {names}", err=True)
+        say(f"If differences stay, something else wrote to Redis: feature-sync push --full-refresh {names}", err=True)
 
 
 def print_statuses(statuses: Sequence[ViewStatus], *, as_json: bool) -> None:
@@ -96,7 +94,7 @@ def print_statuses(statuses: Sequence[ViewStatus], *, as_json: bool) -> None:
     print_table(columns, pushes, right=(2, 3, 4))
     for each in statuses:
         for text in _remarks(each):
-            click.echo(f"{each.feature_view}: {text}", err=True)
+            say(f"{each.feature_view}: {text}", err=True)
 
 
 def _verdict(verified: Verified) -> str:
@@ -124,7 +122,7 @@ def _example(verified: Verified, example: Difference) -> tuple[str, ...]:
         return example.key, example.kind, what, "", ""
     if verified.are_values_redacted:
         return example.key, example.kind, what, "hidden", "hidden"
-    none = "never" if about == "expires" else "null"
+    none = "never" if about in ("ends", "expires") else "null"
     values = [_short(value, none=none) for value in (example.warehouse, example.redis)]
     return example.key, example.kind, what, *values
 

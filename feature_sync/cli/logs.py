@@ -6,6 +6,8 @@ import json
 import logging
 from datetime import UTC, datetime
 
+from feature_sync.printable import printable
+
 FORMATS = ("text", "json")
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -34,7 +36,7 @@ class _Text(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         facts = " ".join(f"{name}={value}" for name, value in _extra(record).items())
-        return f"{_time(record)} {record.levelname.lower()} {record.getMessage()} {facts}".rstrip()
+        return printable(f"{_time(record)} {record.levelname.lower()} {record.getMessage()} {facts}".rstrip())
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 import click
 
 from feature_sync.cli.logs import FORMATS, start_logging
+from feature_sync.cli.saying import say
 from feature_sync.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ _OPTIONS = (
     ("--target", "DBT_TARGET", "NAME", "The target to use, in place of the profile's."),
     ("--target-path", "DBT_TARGET_PATH", "DIRECTORY", "Where dbt writes its artifacts."),
     ("--redis-url", "FEATURE_SYNC_REDIS_URL", "URL", "Where Redis is: redis://, rediss:// or unix://."),
+    (
+        "--redis-timeout",
+        "FEATURE_SYNC_REDIS_TIMEOUT",
+        "SECONDS",
+        "How long to wait for an answer of Redis; 10 unless named.",
+    ),
     (
         "--key-prefix",
         "FEATURE_SYNC_KEY_PREFIX",
@@ -48,9 +55,9 @@ _TRAINING_OPTIONS = (
     click.option("--order-by", metavar="COLUMN [desc],...", help="Order the rows; else they come as they come."),
     click.option(
         "--features",
-        metavar="VIEW:FEATURE,...",
-        callback=lambda context, parameter, text: [each for each in (text or "").split(",") if each.strip()],
-        help="Features to explore with, in place of a feature service.",
+        metavar="VIEW[ENTITY=COLUMN]:FEATURE,...",
+        callback=lambda context, parameter, text: _features(text or ""),
+        help="Features to explore with, in place of a feature service; [...] where the spine calls a key otherwise.",
     ),
     click.option(
         "--strategy",
@@ -125,6 +132,12 @@ def _with_line(wrong: DefinitionError, store: FeatureStore) -> DefinitionError:
     return SourceLines(store.project, store.manifest).told(wrong)
 
 
+def _features(text: str) -> list[str]:
+    from feature_sync.definitions import split_features
+
+    return split_features(text)
+
+
 def training_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
     """Add what says which rows to answer, and with what."""
     for option in reversed(_TRAINING_OPTIONS):
@@ -155,7 +168,7 @@ def open_store(options: dict[str, str | None]) -> FeatureStore:
 
 def warn(text: str) -> None:
     """Say on stderr what a person should know although nothing failed."""
-    click.echo(f"Warning: {text}", err=True)
+    say(f"Warning: {text}", err=True)
 
 
 def key_values(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import click
-
+from feature_sync.cli.saying import say
 from feature_sync.cli.tables import print_json
 from feature_sync.dbt.lines import Place
 
@@ -20,10 +19,10 @@ def print_problems(checked: Checked, *, as_json: bool) -> None:
         print_json([asdict(each) for each in checked.problems])
     else:
         for each in checked.problems:
-            click.echo(_line(each))
+            say(_line(each))
     defined = f"{_count(checked.feature_views, 'feature view')}, {_count(checked.feature_services, 'feature service')}"
     more = f", {_count(checked.warnings, 'warning')}" if checked.warnings else ""
-    click.echo(f"{defined}: {_count(checked.errors, 'error') if checked.errors else 'no errors'}{more}", err=True)
+    say(f"{defined}: {_count(checked.errors, 'error') if checked.errors else 'no errors'}{more}", err=True)
 
 
 def _line(problem: Problem) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from feature_sync.cli.saying import say
 from feature_sync.errors import RequestError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def print_query(training_set: TrainingSet, query: str, output: str | None, *, di
     print_file(query, output)
     written = dialect or training_set.adapter
     if caveat := dialect_named(written).caveat:
-        click.echo(f"Note: queries for {written} {caveat}; compare a few rows before you rely on one", err=True)
+        say(f"Note: queries for {written} {caveat}; compare a few rows before you rely on one", err=True)
     print_exposure(training_set.service)
 
 
@@ -33,7 +34,7 @@ def print_file(text: str, output: str | None) -> None:
         click.echo(text, nl=False)
     else:
         write_text(Path(output), text)
-        click.echo(f"wrote {output}", err=True)
+        say(f"wrote {output}", err=True)
 
 
 def check_file(text: str, output: str | None) -> bool:
@@ -46,7 +47,7 @@ def check_file(text: str, output: str | None) -> bool:
         raise RequestError("--check compares a file: name it with --output")
     path = Path(output)
     if path.is_file() and path.read_bytes() == text.encode():
-        click.echo(f"{output} is up to date", err=True)
+        say(f"{output} is up to date", err=True)
         return True
-    click.echo(f"{output} is {'stale' if path.exists() else 'missing'}; run the same command without --check", err=True)
+    say(f"{output} is {'stale' if path.exists() else 'missing'}; run the same command without --check", err=True)
     return False

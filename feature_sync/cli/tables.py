@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
 import click
@@ -18,7 +18,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from feature_sync.definitions import FeatureService, FeatureView, Registry, format_duration
+from feature_sync.cli.saying import say
+from feature_sync.definitions import FeatureService, FeatureView, Registry, Selection, format_duration
+from feature_sync.printable import printable
 
 if TYPE_CHECKING:
     from feature_sync.dbt.description import Description
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from feature_sync.push import Pushed
     from feature_sync.training import Extract
 
+Cell: TypeAlias = str | tuple[str, ...]
+"""What stands in a cell: a text, or several lines."""
 _WIDE = 200
 _KILO = 1_000
 _SMALLEST_SHOWN = 0.001
@@ -70,9 +74,9 @@ def print_description(description: Description, *, as_json: bool) -> None:
         print_json(asdict(description))
         return
     console = _console()
-    console.print(Text(f"{description.kind} {description.name}", style="bold"))
+    console.print(Text(printable(f"{description.kind} {description.name}"), style="bold"))
     if description.description:
-        console.print(Text(description.description.strip()))
+        console.print(_shown(tuple(description.description.strip().splitlines())))
     print_table(("", ""), list(description.facts.items()), headed=False)
     role = "role" if description.kind == "feature view" else "from"
     rows = [
@@ -81,13 +85,13 @@ def print_description(description: Description, *, as_json: bool) -> None:
             each.role,
             each.data_type or "",
             "" if each.default is None else str(each.default),
-            each.description,
+            tuple(each.description.splitlines()),
         )
         for each in description.columns
     ]
     print_table(("column", role, "type", "default", "description"), rows)
     lists = {"tests": description.tests, "used by": description.used_by, "upstream": description.upstream}
-    print_table(("", ""), [(name, "\n".join(each)) for name, each in lists.items() if each], headed=False)
+    print_table(("", ""), [(name, tuple(each)) for name, each in lists.items() if each], headed=False)
 
 
 @contextmanager
@@ -105,7 +109,7 @@ def printed_pushes(*, as_json: bool) -> Iterator[list[Pushed]]:
             print_pushed(done, as_json=as_json)
         failed = [each for each in done if each.failed is not None]
         for each in failed if len(failed) > 1 else []:
-            click.echo(f"Error: {each.feature_view}: {each.failed}", err=True)
+            say(f"Error: {each.feature_view}: {each.failed}", err=True)
 
 
 def print_pushed(pushed: Sequence[Pushed], *, as_json: bool) -> None:
@@ -178,7 +182,7 @@ def print_extract(extract: Extract, *, as_json: bool) -> None:
         for each in extract.views
     ]
     print_table(("feature view", "answers from", "rows asking earlier", "share of nulls"), rows, right=(2,))
-    click.echo(
+    say(
         f"{extract.path}: {extract.rows:,} rows, {len(extract.service.feature_names)} features; "
         f"how it was made is in {extract.sidecar.name}",
         err=True,
@@ -202,6 +206,7 @@ def progress_bars(unit: str) -> Iterator[Callable[[str, int], None]]:
     if not sys.stderr.isatty():
         yield lambda name, done: None
         return
+    from rich.markup import escape
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,} {task.fields[unit]}"))
@@ -210,7 +215,7 @@ def progress_bars(unit: str) -> Iterator[Callable[[str, int], None]]:
 
         def update(name: str, done: int) -> None:
             if name not in tasks:
-                tasks[name] = progress.add_task(name, total=None, unit=unit)
+                tasks[name] = progress.add_task(escape(printable(name)), total=None, unit=unit)
             progress.update(tasks[name], completed=done)
 
         yield update
@@ -235,9 +240,23 @@ def print_exposure(service: FeatureService) -> None:
         "      meta:",
         "        feature_service:",
         "          features:",
-        *(f"            {each.view.reference}: [{', '.join(each.features)}]" for each in service.selections),
+        *(f"            {_entry(each)}" for each in service.selections),
     ]
-    click.echo("\n".join(lines), err=True)
+    for line in lines:
+        say(line, err=True)
+
+
+def _entry(selection: Selection) -> str:
+    """Write a view's entry of a feature service in YAML; with keys where the spine calls them otherwise."""
+    view, features = selection.view, f"[{', '.join(selection.features)}]"
+    if selection.spine_keys == view.join_keys:
+        return f"{view.reference}: {features}"
+    columns = dict(zip(view.join_keys, selection.spine_keys, strict=True))
+    keys = {each.name: [columns[key] for key in each.join_keys] for each in view.entities}
+    written = ", ".join(
+        f"{name}: {named[0] if len(named) == 1 else '[' + ', '.join(named) + ']'}" for name, named in keys.items()
+    )
+    return f"{view.name}: {{view: {view.reference}, keys: {{{written}}}, features: {features}}}"
 
 
 def _shares(shares: Mapping[str, float]) -> str:
@@ -292,18 +311,23 @@ def _console() -> Console:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, headed: bool = True, right: Sequence[int] = ()
+    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, headed: bool = True, right: Sequence[int] = ()
 ) -> None:
     """Print a table, unless it has no rows."""
     table = Table(show_header=headed, box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for at, name in enumerate(columns):
         table.add_column(name, justify="right" if at in right else "left", overflow="fold", no_wrap=at == 0)
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*map(_shown, row))
     if table.rows:
         console = _console()
         console.print(table)
         console.print()
+
+
+def _shown(cell: Cell) -> Text:
+    """Make a cell of what may hold anything."""
+    return Text("\n".join(map(printable, cell)) if isinstance(cell, tuple) else printable(str(cell)))
 
 
 def print_json(content: Any) -> None:

@@ -103,8 +103,8 @@ class BoundedJinja:
             raise Unfit(f"uses {_REFUSED}") from refused
         except _MEANINGLESS as wrong:
             raise Unfit(f"cannot be evaluated ({type(wrong).__name__})") from wrong
-        text, value = self._converted[-1] if self._converted else (None, None)
-        return value if made == text else made
+        printed, value = self._converted[-1] if self._converted else (made, made)
+        return value if made == printed else made
 
     def spend(self, made: Any) -> Any:
         """Take what a step made out of the budget, and hand it on."""

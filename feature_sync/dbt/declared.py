@@ -29,10 +29,9 @@ def related_nodes(node: Node, manifest: Manifest) -> dict[str, str]:
     found: dict[str, str] = {}
     for unique_id in manifest.tests_of(node.unique_id or ""):
         test = manifest.node(unique_id) or Node()
-        metadata = test.test_metadata or {}
-        column = (metadata.get("kwargs") or {}).get("column_name")
+        column = test.test_arguments.get("column_name")
         others = [each for each in test.parents if each != node.unique_id]
-        if metadata.get("name") in _OF_OTHERS and test.attached_node == node.unique_id and column and others:
+        if test.test_name in _OF_OTHERS and test.attached_node == node.unique_id and column and others:
             other = manifest.node(others[0]) or Node()
             found.setdefault(str(column).strip('"`'), other.name or "")
     return found
@@ -45,9 +44,8 @@ def _of_snapshot(node: Node) -> Iterator[DeclaredKey]:
 
 def _of_constraints(node: Node) -> Iterator[DeclaredKey]:
     for kind in ("primary_key", "unique"):
-        for each in node.constraints or []:
-            if each.get("type") == kind and each.get("columns"):
-                yield DeclaredKey(columns=frozenset(each["columns"]), reason=f"the constraint {kind}")
+        for names in node.constrained(kind):
+            yield DeclaredKey(columns=frozenset(names), reason=f"the constraint {kind}")
         for name, column in (node.columns or {}).items():
             if any(each.get("type") == kind for each in column.constraints or []):
                 yield DeclaredKey(columns=frozenset({name}), reason=f"the constraint {kind}")
@@ -61,8 +59,7 @@ def _of_tests(node: Node, manifest: Manifest) -> Iterator[DeclaredKey]:
         test = manifest.node(unique_id)
         columns = unique_columns(test) if test is not None else set()
         if columns and test is not None:
-            name = (test.test_metadata or {}).get("name")
-            found.append(DeclaredKey(columns=frozenset(columns), reason=f"the test {name}"))
+            found.append(DeclaredKey(columns=frozenset(columns), reason=f"the test {test.test_name}"))
     places = {name: place for place, name in enumerate(order)}
     yield from sorted(found, key=lambda key: sorted(places.get(name, len(order)) for name in key.columns))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from feature_sync.dbt.manifest import Manifest
+from feature_sync.dbt.manifest import Manifest, parts_of
 from feature_sync.definitions import FeatureService, FeatureView, History, Registry, deprecation, format_duration
 
 
@@ -123,8 +123,8 @@ def _columns(view: FeatureView) -> tuple[ColumnDescription, ...]:
 
 
 def _test_name(unique_id: str) -> str:
-    parts = unique_id.split(".")
-    return parts[2] if parts[0] == "test" else f"{parts[-1]} (unit test)"
+    kind, _, name = parts_of(unique_id)
+    return name.partition(".")[0] if kind == "test" else f"{name.rpartition('.')[2]} (unit test)"
 
 
 def _upstream(unique_id: str, manifest: Manifest) -> tuple[str, ...]:

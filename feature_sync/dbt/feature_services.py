@@ -98,8 +98,9 @@ class _ServiceReader:
         known = [feature.name for feature in view.features]
         for feature in features:
             if feature not in known:
-                unknown = f"{view.reference} has no feature {feature!r}{did_you_mean(feature, known)}"
-                mistakes.note(listed.at(feature).error(unknown))
+                mark = view.relation.mark_of(feature)
+                reason = f"; it says {mark}" if mark else did_you_mean(feature, known)
+                mistakes.note(listed.at(feature).error(f"{view.reference} has no feature {feature!r}{reason}"))
         alias = name if is_alias and block.text("view") not in (None, name) else view.name
         spine_keys = mistakes.attempt((), _spine_keys, view, keys or {}, at)
         return Selection(view=view, alias=alias, features=features, spine_keys=spine_keys)

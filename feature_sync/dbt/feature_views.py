@@ -6,11 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from feature_sync.dbt.block import Block
 from feature_sync.dbt.manifest import Node
-from feature_sync.definitions import Entity, Feature, FeatureView, History, format_duration
+from feature_sync.definitions import Entity, Feature, FeatureView, History, check_zone, format_duration
 from feature_sync.errors import Location, Mistakes
 
 SETTINGS = (
@@ -139,11 +138,11 @@ def _note_contradictions(view: FeatureView, block: Block, mistakes: Mistakes) ->
 
 
 def _timezone(block: Block) -> str:
-    name = block.text("timezone") or "UTC"
+    name = "" if block.values.get("timezone") == "" else block.text("timezone") or "UTC"
     try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as unknown:
-        raise block.at("timezone").error(f"{name!r} is no time zone; write one such as Europe/Paris") from unknown
+        check_zone(name)
+    except ValueError as unknown:
+        raise block.at("timezone").error(str(unknown)) from unknown
     return name
 
 
@@ -163,11 +162,18 @@ def _features(view: FeatureView | None, block: Block, node: Node, mistakes: Mist
     defaults = {
         name: mistakes.attempt(None, _default, name, meta, node.location, mistakes) for name, meta in metas.items()
     }
-    left_out = {name for name, meta in metas.items() if meta is False}
+    columns = (node.columns or {}).items()
+    left_out = {name: "feature: false" for name, meta in metas.items() if meta is False}
+    left_out |= {name: "label: true" for name, column in columns if column.meta.get("label") is True}
+    for name, mark in left_out.items():
+        if mark == "label: true" and metas[name] not in (None, False):
+            at = node.location.at(f"columns.{name}.config.meta")
+            mistakes.note(at.error("says label: true and feature, too: what a model predicts, it must not see"))
     names = mistakes.attempt((), _feature_names, view, block, node, left_out)
     for name in names:
         if name in left_out:
-            mistakes.note(block.at(f"features.{name}").error(f"lists {name!r}, whose column says feature: false"))
+            said = f"lists {name!r}, whose column says {left_out[name]}"
+            mistakes.note(block.at(f"features.{name}").error(said))
         if view is not None and name in {*view.join_keys, *view.times}:
             mistakes.note(block.at(f"features.{name}").error(f"lists {name!r}, which is a key or a time of the view"))
     return tuple(Feature(name=name, default=defaults.get(name)) for name in names)

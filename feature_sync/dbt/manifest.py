@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
+from feature_sync.dbt.artifacts import decode, decode_artifact
 from feature_sync.definitions import Column, Relation
 from feature_sync.errors import Location, ProjectError
 from feature_sync.value_types import as_utc
 
 _SCHEMAS = ("manifest/v12.json",)
-_BUILD = "run dbt build"
-_BUILD_AGAIN = f"{_BUILD} again"
 Text = str | None
-Decoded = TypeVar("Decoded")
 
 
 class Metadata(msgspec.Struct):
@@ -132,16 +130,32 @@ class Node(msgspec.Struct):
         """The column lists that the warehouse keeps unique, each of which it also indexes."""
         if not self.has_contract or (self.config or {}).get("materialized") not in ("table", "incremental"):
             return []
-        keys = [each.get("columns") for each in self.constraints or [] if each.get("type") in ("primary_key", "unique")]
-        return [key for key in keys if isinstance(key, list) and key]
+        return [*self.constrained("primary_key"), *self.constrained("unique")]
+
+    def constrained(self, kind: str) -> list[list[str]]:
+        """The column lists of the constraints of one type; what is no list of names counts as none."""
+        found = [each for each in self.constraints or [] if each.get("type") == kind]
+        return [names for each in found if (names := _names(each.get("columns")))]
+
+    @property
+    def test_name(self) -> str:
+        """The name of the generic test that a test is one of; empty where it is none."""
+        name = (self.test_metadata or {}).get("name")
+        return name if isinstance(name, str) else ""
+
+    @property
+    def test_arguments(self) -> dict[str, Any]:
+        """What a generic test is called with."""
+        arguments = (self.test_metadata or {}).get("kwargs")
+        return arguments if isinstance(arguments, dict) else {}
 
     @property
     def indexes(self) -> list[list[str]]:
         """The column lists of the ordered indexes that the model's configuration asks for."""
         indexes = (self.config or {}).get("indexes")
         found = [each for each in indexes if isinstance(each, dict)] if isinstance(indexes, list) else []
-        ordered = [each.get("columns") for each in found if str(each.get("type") or "btree").lower() == "btree"]
-        return [columns for columns in ordered if isinstance(columns, list)]
+        ordered = [each for each in found if str(each.get("type") or "btree").lower() == "btree"]
+        return [names for each in ordered if (names := _names(each.get("columns")))]
 
     def relation(self, types: dict[str, str]) -> Relation:
         """Describe the table that dbt builds; declared types count only where a contract enforces them."""
@@ -152,6 +166,7 @@ class Node(msgspec.Struct):
                 stored_as=column.name or name if column.quote else None,
                 description=column.description or "",
                 is_label=column.meta.get("label") is True,
+                is_left_out=column.meta.get("feature") is False,
             )
             for name, column in (self.columns or {}).items()
         }
@@ -201,7 +216,7 @@ class Manifest:
     def node(self, unique_id: str) -> Node | None:
         """Decode one node, source, exposure, docs block, group or unit test; None where there is none of that id."""
         raw = self._nodes.get(unique_id) or self._exposures.get(unique_id) or self._others.get(unique_id)
-        return None if raw is None else _decode(bytes(raw), Node, self.path)
+        return None if raw is None else decode(bytes(raw), Node, self.path, node=unique_id)
 
     @property
     def docs_blocks(self) -> list[str]:
@@ -234,28 +249,28 @@ class Manifest:
     def nodes_that_mention(self, word: str) -> Iterator[Node]:
         """Decode only the nodes whose JSON holds a word, between quotation marks."""
         wanted = f'"{word}"'.encode()
-        for raw in self._nodes.values():
+        for unique_id, raw in self._nodes.items():
             if wanted in memoryview(raw).tobytes():
-                yield _decode(bytes(raw), Node, self.path)
+                yield decode(bytes(raw), Node, self.path, node=unique_id)
 
     def exposures(self) -> Iterator[Node]:
         """Decode all exposures."""
-        for raw in self._exposures.values():
-            yield _decode(bytes(raw), Node, self.path)
+        for unique_id, raw in self._exposures.items():
+            yield decode(bytes(raw), Node, self.path, node=unique_id)
 
     def nodes_and_exposures(self) -> Iterator[Node]:
         """Decode everything that may have `meta`."""
-        for raw in (*self._nodes.values(), *self._exposures.values()):
-            yield _decode(bytes(raw), Node, self.path)
+        for unique_id, raw in (*self._nodes.items(), *self._exposures.items()):
+            yield decode(bytes(raw), Node, self.path, node=unique_id)
 
     def relations(self) -> dict[str, str]:
         """The unique ids of everything with rows, by the names that a person types; the root project's come first."""
         ids: dict[str, str] = {}
         root = self.metadata.project_name
-        for unique_id in sorted(self._nodes, key=lambda each: each.split(".")[1] != root):
-            kind, _, *name = unique_id.split(".")
-            if kind in ("model", "seed", "snapshot", "source"):
-                ids.setdefault(".".join(name), unique_id)
+        for unique_id in sorted(self._nodes, key=lambda each: parts_of(each)[1] != root):
+            kind, _, name = parts_of(unique_id)
+            if name and kind in ("model", "seed", "snapshot", "source"):
+                ids.setdefault(name, unique_id)
         return ids
 
 
@@ -265,7 +280,7 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         ProjectError: The file is missing, cut off, or of a version that this package does not know.
     """
-    content = _decode(_read(path), ManifestFile, path)
+    content = decode_artifact(path, ManifestFile)
     schema = (content.metadata and content.metadata.dbt_schema_version) or "of no known version"
     if not schema.endswith(_SCHEMAS):
         found = schema.rpartition("/dbt/")[2] or schema
@@ -304,28 +319,12 @@ def read_catalog(path: Path, manifest: Manifest) -> dict[str, dict[str, str]]:
     }
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as missing:
-        raise ProjectError(f"{path} is missing; {_BUILD} first") from missing
-    except OSError as unreadable:
-        raise ProjectError(f"{path} cannot be read: {unreadable.strerror}") from unreadable
+def parts_of(unique_id: str) -> tuple[str, str, str]:
+    """Split a unique id into kind, package and name; what it lacks is empty."""
+    kind, package, name, *_ = (*unique_id.split(".", 2), "", "")
+    return kind, package, name
 
 
-def decode_artifact(path: Path, kind: type[Decoded], *, cure: str = _BUILD_AGAIN) -> Decoded:
-    """Read one of dbt's JSON files as a struct; the cure says how to get a good one.
-
-    Raises:
-        ProjectError: The file is missing, cut off, or of another shape.
-    """
-    return _decode(_read(path), kind, path, cure=cure)
-
-
-def _decode(content: bytes, kind: type[Decoded], path: Path, *, cure: str = _BUILD_AGAIN) -> Decoded:
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except msgspec.ValidationError as unexpected:
-        raise ProjectError(f"{path} is not what dbt writes: {unexpected}; {cure}") from unexpected
-    except msgspec.DecodeError as broken:
-        raise ProjectError(f"{path} is cut off or no JSON ({broken}); {cure}") from broken
+def _names(value: object) -> list[str]:
+    """Read a list of columns; none where anything else stands in it."""
+    return value if isinstance(value, list) and all(isinstance(each, str) for each in value) else []

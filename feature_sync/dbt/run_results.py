@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from feature_sync.dbt.manifest import Manifest, Metadata, Node, decode_artifact
+from feature_sync.dbt.artifacts import decode_artifact
+from feature_sync.dbt.manifest import Manifest, Metadata, Node, parts_of
 from feature_sync.definitions import FeatureView
 from feature_sync.errors import ArtifactsChanged
 
@@ -18,6 +21,8 @@ _UNIQUE = {
     "unique_combination": "columns",
     "unique_combination_of_columns": "combination_of_columns",
 }
+_PLANNED = re.compile(rb'\s*\{\s*"_invocation_id":\s*"([^"]+)"')
+_BYTES_OF_ID = 200
 _STALE = ("error", "runtime error")
 _GOOD = ("success", "pass", "warn", "no-op", "reused")
 
@@ -75,11 +80,11 @@ class UniquenessTests:
 
 def unique_columns(test: Node) -> set[str]:
     """The columns that a test over the whole table proves unique together; none for other tests."""
-    config, metadata = test.config or {}, test.test_metadata or {}
+    config = test.config or {}
     if config.get("where") or config.get("limit"):
         return set()
-    named = (metadata.get("kwargs") or {}).get(_UNIQUE.get(metadata.get("name") or "", ""))
-    names = [named] if isinstance(named, str) else named or []
+    named = test.test_arguments.get(_UNIQUE.get(test.test_name, ""))
+    names = [named] if isinstance(named, str) else named if isinstance(named, list) else []
     return {str(name).strip('"`') for name in names}
 
 
@@ -97,10 +102,12 @@ class Gate:
         self._read = self._signature()
         content = decode_artifact(path, RunResults) if path.exists() else RunResults()
         self._args = content.args or {}
+        self._metadata = content.metadata or Metadata()
         self._results = {each.unique_id: each for each in content.results or []}
         sources = path.with_name("sources.json")
         cure = "run dbt source freshness again, or delete it"
         freshness = decode_artifact(sources, RunResults, cure=cure) if sources.exists() else RunResults()
+        self._freshness = freshness.metadata or Metadata()
         self._stale = {each.unique_id or "" for each in freshness.results or [] if each.status in _STALE}
 
     def check_unchanged(self) -> None:
@@ -109,8 +116,35 @@ class Gate:
         Raises:
             ArtifactsChanged: It is not.
         """
-        if self._signature() != self._read:
+        if self._signature() != self._read or (not self._ran_on and self._has_run_on()):
             raise ArtifactsChanged(f"{self._path.parent} was written anew by dbt during the push; push again")
+
+    @cached_property
+    def _ran_on(self) -> bool:
+        return self._has_run_on()
+
+    def _has_run_on(self) -> bool:
+        """True if dbt began a command after the results that may build tables: it runs still, or ended without results.
+
+        dbt writes the manifest when it begins, and the results when it ends. `dbt parse` and `dbt source freshness`
+        write a manifest, too, and build nothing: the latter leaves its id in its own results, the former plans no graph
+        and runs no node. Where there is no trace of graphs, every younger manifest counts.
+        """
+        manifest = self._manifest.metadata
+        if manifest.invocation_id and manifest.invocation_id in (
+            self._metadata.invocation_id,
+            self._freshness.invocation_id,
+        ):
+            return False
+        if not is_younger(manifest, self._metadata):
+            return False
+        planned = last_planned(self._path.with_name("graph_summary.json"))
+        return planned is None or planned == manifest.invocation_id or self._has_run_nodes()
+
+    def _has_run_nodes(self) -> bool:
+        """True if dbt has run a node since it wrote the results; before it does, it writes the node's SQL."""
+        written = self._path.stat().st_mtime
+        return any(file.stat().st_mtime > written for file in self._path.with_name("run").rglob("*.sql"))
 
     def _signature(self) -> list[tuple[int, int, int]]:
         paths = [path for path in (self._path, self._manifest.path) if path.exists()]
@@ -127,9 +161,15 @@ class Gate:
         for flag in ("empty", "sample"):
             if self._args.get(flag):
                 return f"dbt {which} ran with --{flag}: its tables are not whole; run {build}"
+        if self._ran_on:
+            began = self._manifest.metadata.generated_at
+            return (
+                f"dbt began a command at {began}, after these results: it is building or testing still, or ended "
+                f"without results; wait for it, or run {build}"
+            )
         stale = sorted(self._stale & self._manifest.ancestors(view.relation.unique_id))
         if stale:
-            name = ".".join(stale[0].split(".")[2:])
+            name = parts_of(stale[0])[2] or stale[0]
             return f"the source {name} is stale; load it, and run dbt source freshness and {build}"
         return self._verdict(view, build)
 
@@ -145,8 +185,28 @@ class Gate:
             return f"its model ended with {own.status}{_because(own)}"
         for name, test in tests.items():
             if test.status not in _GOOD:
-                return f"the test {name.split('.')[2]} ended with {test.status}{_because(test)}"
+                return (
+                    f"the test {parts_of(name)[2].partition('.')[0] or name} ended with {test.status}{_because(test)}"
+                )
         return None
+
+
+def is_younger(one: Metadata, other: Metadata) -> bool:
+    """True if one artifact was written after another; False where either does not say when."""
+    try:
+        return datetime.fromisoformat(one.generated_at or "") > datetime.fromisoformat(other.generated_at or "")
+    except (TypeError, ValueError):
+        return False
+
+
+def last_planned(path: Path) -> str | None:
+    """Read the id of the last command for which dbt planned a graph; None where no file tells."""
+    try:
+        with path.open("rb") as summary:
+            found = _PLANNED.match(summary.read(_BYTES_OF_ID))
+    except OSError:
+        return None
+    return found[1].decode() if found else None
 
 
 def _because(result: Result) -> str:

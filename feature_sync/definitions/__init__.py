@@ -5,10 +5,11 @@ from feature_sync.definitions.durations import format_duration, parse_duration
 from feature_sync.definitions.feature_service import FeatureService, Selection, selection_of, service_of, told_apart
 from feature_sync.definitions.feature_view import Entity, Feature, FeatureView, History
 from feature_sync.definitions.fingerprint import fingerprint, view_fingerprint
-from feature_sync.definitions.registry import Registry, parse_features
+from feature_sync.definitions.registry import Registry, parse_features, split_features
 from feature_sync.definitions.relation import Column, Relation
 from feature_sync.definitions.spine import Ordering, Period, Spine, parse_ordering
 from feature_sync.definitions.target import Target
+from feature_sync.definitions.zones import check_zone
 
 __all__ = [
     "Column",
@@ -24,6 +25,7 @@ __all__ = [
     "Selection",
     "Spine",
     "Target",
+    "check_zone",
     "deprecation",
     "fingerprint",
     "format_duration",
@@ -32,6 +34,7 @@ __all__ = [
     "parse_ordering",
     "selection_of",
     "service_of",
+    "split_features",
     "told_apart",
     "view_fingerprint",
 ]

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from feature_sync.definitions.relation import Relation
-from feature_sync.errors import DefinitionError, Location, Mistakes, UnknownName
+from feature_sync.errors import DefinitionError, Location, Mistakes, RequestError, UnknownName
 
 _TIMES = ("event_timestamp", "created_timestamp", "known_at", "valid_to", "is_deleted")
 
@@ -93,11 +93,14 @@ class FeatureView:
         """Find a feature by its name.
 
         Raises:
+            RequestError: It is a label, or a column that the view leaves out.
             UnknownName: The view has no such feature.
         """
         for feature in self.features:
             if feature.name == name:
                 return feature
+        if mark := self.relation.mark_of(name):
+            raise RequestError(f"{self.relation.location}: {name!r} of {self.reference} is no feature: it says {mark}")
         raise UnknownName(f"feature of {self.reference}", name, (each.name for each in self.features))
 
     def with_types(self, types: Mapping[str, str]) -> FeatureView:

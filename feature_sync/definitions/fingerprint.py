@@ -10,7 +10,7 @@ from typing import Any
 from feature_sync.definitions.feature_service import FeatureService
 from feature_sync.definitions.feature_view import FeatureView
 
-_WORDS = {"location", "description", "owner", "is_label", "online", "latest_version"}
+_WORDS = {"location", "description", "owner", "is_label", "is_left_out", "online", "latest_version"}
 _WORDS |= {"is_unique", "is_indexed", "is_table", "deprecation_date", "warnings"}
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from feature_sync.definitions.feature_service import FeatureService, Selection, selection_of, service_of
 from feature_sync.definitions.feature_view import FeatureView
 from feature_sync.errors import DefinitionWarning, RequestError, UnknownName
+
+_FEATURE = re.compile(r"(?P<view>[^\[\]:]+)(\[(?P<keys>[^\[\]]*)\])?:(?P<feature>.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,17 +70,50 @@ class Registry:
         return service_of([selection_of(self.feature_view(name))], name=name)
 
 
+def split_features(text: str) -> list[str]:
+    """Split a list of features at its commas; those between brackets belong to one view's keys."""
+    return [each.strip() for each in re.split(r",(?![^\[\]]*\])", text) if each.strip()]
+
+
 def parse_features(names: Iterable[str], registry: Registry) -> list[Selection]:
-    """Read `view:feature` names into one selection for each view, in the order in which they come.
+    """Read `view:feature` names into one selection for each view and its keys, in the order in which they come.
+
+    `view[entity=column]:feature` says which of the spine's columns names the entity, as `keys` does in a feature
+    service; for an entity of several join keys, name each: `view[join_key=column,other_key=column]`.
 
     Raises:
-        RequestError: A name is not written as `view:feature`.
-        UnknownName: The project defines no such view or feature.
+        RequestError: A name is not written like that.
+        UnknownName: The project defines no such view, feature, entity or join key.
     """
-    chosen: dict[str, list[str]] = {}
+    chosen: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for name in names:
-        view, colon, feature = name.strip().partition(":")
-        if not colon or not view or not feature:
-            raise RequestError(f"{name!r} is no feature; write view:feature")
-        chosen.setdefault(registry.feature_view(view).reference, []).append(feature)
-    return [selection_of(registry.feature_view(view), features) for view, features in chosen.items()]
+        written = _FEATURE.fullmatch(name.strip())
+        if written is None:
+            raise RequestError(
+                f"{name!r} is not a feature; write view:feature, or view[entity=column]:feature where the spine calls "
+                "its key otherwise"
+            )
+        view = registry.feature_view(written["view"])
+        keys = _spine_keys(view, written["keys"])
+        chosen.setdefault((view.reference, keys), []).append(written["feature"])
+    return [
+        replace(selection_of(registry.feature_view(view), features), spine_keys=keys)
+        for (view, keys), features in chosen.items()
+    ]
+
+
+def _spine_keys(view: FeatureView, written: str | None) -> tuple[str, ...]:
+    """Read `entity=column,...` into the spine's columns for the view's join keys, in their order."""
+    columns = {each.name: each.join_keys[0] for each in view.entities if len(each.join_keys) == 1}
+    columns |= {key: key for key in view.join_keys}
+    renamed: dict[str, str] = {}
+    for pair in written.split(",") if written is not None else []:
+        name, equals, column = (part.strip() for part in pair.partition("="))
+        if not (name and equals and column):
+            raise RequestError(f"{pair.strip()!r} is not a key of {view.reference}; write entity=column")
+        if name not in columns:
+            raise UnknownName(f"entity or join key of {view.reference}", name, columns)
+        if columns[name] in renamed:
+            raise RequestError(f"the key {name} of {view.reference} is given twice")
+        renamed[columns[name]] = column
+    return tuple(renamed.get(key, key) for key in view.join_keys)

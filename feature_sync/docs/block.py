@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from feature_sync.dbt.manifest import Manifest, Node
+from feature_sync.dbt.manifest import Manifest, Node, parts_of
 from feature_sync.dbt.project import Project
 from feature_sync.definitions import Registry
 from feature_sync.docs.markdown import without_jinja
@@ -52,7 +52,7 @@ def check_place(path: Path, name: str, *, project: Project, manifest: Manifest) 
     if project.docs_paths is not None and not _is_read(place, project.docs_paths):
         folders = ", ".join(os.path.relpath(folder, project.directory) for folder in project.docs_paths)
         yield f"dbt will not see {path}: it reads docs blocks from .md files in {folders}"
-    packages = [each.split(".")[1] for each in manifest.docs_blocks if each.endswith(f".{OVERVIEW}")]
+    packages = [parts_of(each)[1] for each in manifest.docs_blocks if each.endswith(f".{OVERVIEW}")]
     others = sorted({*packages} - {"dbt", project.name})
     if name == OVERVIEW and others:
         yield f"the package {others[0]} has a docs block {name} too, and dbt's site shows that; take it out, {_CURE}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from feature_sync.dbt.manifest import Manifest, Node
+from feature_sync.dbt.manifest import Manifest, Node, parts_of
 from feature_sync.definitions import FeatureView
 
 _LONGEST_ARGUMENTS = 60
@@ -90,11 +90,10 @@ def _owner(node: Node, manifest: Manifest) -> Owner | None:
 def _test(unique_id: str, tested: str, manifest: Manifest) -> NamedTest:
     """A relationship that another model's test checks is no test of a column here."""
     node = manifest.node(unique_id) or Node()
-    metadata = node.test_metadata or {}
-    label = str(metadata.get("name") or node.name or unique_id.rpartition(".")[2])
+    label = str(node.test_name or node.name or unique_id.rpartition(".")[2])
     arguments = {
         key: value
-        for key, value in (metadata.get("kwargs") or {}).items()
+        for key, value in node.test_arguments.items()
         if key not in ("model", "column_name") and value is not None
     }
     is_of_column = node.attached_node == tested
@@ -115,9 +114,10 @@ def _spoken(arguments: Mapping[str, Any]) -> str:
 def _source(unique_id: str, manifest: Manifest) -> UpstreamSource:
     node = manifest.node(unique_id) or Node()
     bounds = node.freshness or (node.config or {}).get("freshness") or {}
+    bounds = bounds if isinstance(bounds, Mapping) else {}
     ages = {verb: _age(bounds.get(key)) for verb, key in (("warns", "warn_after"), ("fails", "error_after"))}
     freshness = ", ".join(f"{verb} when older than {age}" for verb, age in ages.items() if age)
-    return UpstreamSource(unique_id=unique_id, name=".".join(unique_id.split(".")[2:]), freshness=freshness)
+    return UpstreamSource(unique_id=unique_id, name=parts_of(unique_id)[2] or unique_id, freshness=freshness)
 
 
 def _age(bound: object) -> str | None:

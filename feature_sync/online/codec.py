@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,6 +17,11 @@ from feature_sync.errors import OnlineStoreError
 from feature_sync.value_types import EPOCH, ValueType, parse
 
 MICROSECOND = timedelta(microseconds=1)
+SCHEMA_ID_BYTES = 4
+_LONGEST_TYPE = 65_536
+_DEEPEST_TYPE = 100
+_UNREADABLE = (msgspec.DecodeError, ArithmeticError, RecursionError, TypeError, ValueError)
+"""What damaged bytes make the readers raise."""
 encode_row: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 _decode_row: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
 
@@ -53,7 +58,7 @@ class Schema:
             "features": [[name, str(kind)] for name, kind in self.features],
             "keys": [[name, str(kind)] for name, kind in self.keys],
         }
-        return hashlib.sha256(msgspec.json.encode(shape, order="sorted")).digest()[:4]
+        return hashlib.sha256(msgspec.json.encode(shape, order="sorted")).digest()[:SCHEMA_ID_BYTES]
 
     @property
     def ttl_microseconds(self) -> int | None:
@@ -100,23 +105,48 @@ def read_schema(content: bytes) -> Schema:
     """
     try:
         record = msgspec.json.decode(content, type=SchemaRecord)
+        if record.ttl is not None and record.ttl < 0:
+            raise ValueError("its TTL is negative")
         return Schema(
-            keys=tuple((name, parse(kind)) for name, kind in record.keys),
-            features=tuple((name, parse(kind)) for name, kind in record.features),
+            keys=_read_types(record.keys),
+            features=_read_types(record.features),
             defaults=record.defaults,
             ttl=None if record.ttl is None else timedelta(microseconds=record.ttl),
             as_of=None if record.as_of is None else from_microseconds(record.as_of),
             fence=record.fence,
         )
-    except (msgspec.DecodeError, ValueError) as unreadable:
+    except _UNREADABLE as unreadable:
         raise OnlineStoreError(
             f"a schema in Redis cannot be read ({unreadable}); push again with --full-refresh"
         ) from unreadable
 
 
+def _read_types(named: Sequence[tuple[str, str]]) -> tuple[tuple[str, ValueType], ...]:
+    """Read names with their types; a type of damaged length or depth is not tried."""
+    if len({name for name, _ in named}) < len(named):
+        raise ValueError("a name stands in it twice")
+    if max((len(kind) for _, kind in named), default=0) > _LONGEST_TYPE:
+        raise ValueError("a type in it is too long")
+    types = tuple((name, parse(kind)) for name, kind in named)
+    for _, kind in types:
+        _check_depth(kind, _DEEPEST_TYPE)
+    return types
+
+
+def _check_depth(kind: ValueType, left: int) -> None:
+    if not left:
+        raise ValueError("a type in it is too deep")
+    for _, each in (*kind.fields, *((("", kind.element),) if kind.element is not None else ())):
+        _check_depth(each, left - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row as Redis holds it: the id of its schema, its event timestamp, and the values in wire form."""
+    """A row as Redis holds it: the id of its schema, its event timestamp, and the values in wire form.
+
+    The event timestamp is None where the view has none.
+    Where the row ends and does not expire, its end follows the values: see `split_end`.
+    """
 
     schema_id: bytes
     event_timestamp: datetime | None
@@ -130,7 +160,12 @@ def read_row(content: bytes) -> Row:
         OnlineStoreError: They are not what a push writes.
     """
     schema_id, event_timestamp, values = split_row(content)
-    return Row(schema_id, None if event_timestamp is None else from_microseconds(event_timestamp), values)
+    try:
+        return Row(schema_id, None if event_timestamp is None else from_microseconds(event_timestamp), values)
+    except OverflowError as beyond:
+        raise OnlineStoreError(
+            f"a row in Redis cannot be read (its event timestamp is {event_timestamp}); push again with --full-refresh"
+        ) from beyond
 
 
 def split_row(content: bytes) -> tuple[bytes, int | None, list[Any]]:
@@ -141,24 +176,47 @@ def split_row(content: bytes) -> tuple[bytes, int | None, list[Any]]:
     """
     try:
         schema_id, event_timestamp, *values = _decode_row(content)
-        if not isinstance(schema_id, bytes) or not isinstance(event_timestamp, int | None):
-            raise TypeError("it does not begin with a schema id and an event timestamp")  # noqa: TRY301 - told as one
-    except (msgspec.DecodeError, TypeError, ValueError) as unreadable:
+        if type(schema_id) is not bytes or type(event_timestamp) not in (int, type(None)):
+            raise TypeError("it does not begin with a schema id and an event timestamp")
+    except _UNREADABLE as unreadable:
         raise OnlineStoreError(
             f"a row in Redis cannot be read ({unreadable}); push again with --full-refresh"
         ) from unreadable
     return schema_id, event_timestamp, values
 
 
+def split_end(values: list[Any], schema: Schema) -> tuple[list[Any], int | None]:
+    """Split what follows the event timestamp of a row into its values and its end, in microseconds UTC.
+
+    Raises:
+        ValueError: They do not fit the schema.
+    """
+    width = len(schema.features)
+    if len(values) == width:
+        return values, None
+    if len(values) != width + 1 or type(values[width]) is not int:
+        raise ValueError(f"it has {len(values)} values, its schema {width}")
+    return values[:width], values[width]
+
+
 def read_value(value: Any, kind: ValueType) -> Any:
-    """Turn a value in wire form into the Python value that the warehouse's driver would give."""
+    """Turn a value in wire form into the Python value that the warehouse's driver would give.
+
+    Raises:
+        ArithmeticError: It is a number or a time that there is not.
+        ValueError: It is of another type.
+    """
     if value is None:
         return None
+    expected, read = _READERS.get(kind.kind, (None, None))
+    if type(value) is not expected:
+        raise ValueError(f"{type(value).__name__} in place of {kind.kind}")
     if kind.element is not None:
         return [read_value(each, kind.element) for each in value]
     if kind.kind == "struct":
-        return {name: read_value(value.get(name), each) for name, each in kind.fields}
-    read = _READERS.get(kind.kind)
+        if missing := next((name for name, _ in kind.fields if name not in value), None):
+            raise ValueError(f"a struct without its field {missing!r}")
+        return {name: read_value(value[name], each) for name, each in kind.fields}
     return read(value) if read is not None else value
 
 
@@ -172,11 +230,26 @@ def from_microseconds(count: int) -> datetime:
     return EPOCH + timedelta(microseconds=count)
 
 
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "date": lambda days: (EPOCH + timedelta(days=days)).date(),
-    "decimal": Decimal,
-    "timestamp": lambda count: from_microseconds(count).replace(tzinfo=None),
-    "timestamptz": from_microseconds,
-    "uuid": UUID,
-    "wideint": int,
+def _int64(value: int) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise OverflowError(f"{value} does not fit int64")
+    return value
+
+
+_READERS: dict[str, tuple[type, Callable[[Any], Any] | None]] = {
+    "array": (list, None),
+    "bool": (bool, None),
+    "bytes": (bytes, None),
+    "date": (int, lambda days: (EPOCH + timedelta(days=days)).date()),
+    "decimal": (str, Decimal),
+    "float64": (float, None),
+    "int64": (int, _int64),
+    "interval": (str, None),
+    "json": (str, None),
+    "string": (str, None),
+    "struct": (dict, None),
+    "timestamp": (int, lambda count: from_microseconds(count).replace(tzinfo=None)),
+    "timestamptz": (int, from_microseconds),
+    "uuid": (str, UUID),
+    "wideint": (str, int),
 }

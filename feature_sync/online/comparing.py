@@ -13,10 +13,10 @@ from typing import Any
 
 import redis
 
+from feature_sync.online.patience import LOST
 from feature_sync.online.writer import Row
 
 NO_EXPIRY = -1
-_LOST = (redis.ConnectionError, redis.TimeoutError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,11 @@ class Held:
 class Comparer:
     """Compares the rows of one view. `tells_expiry` says whether Redis lets us ask when a key expires."""
 
-    def __init__(self, client: Any, translating: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, client: Any, translating: Callable[[], AbstractContextManager[None]], *, probe: str) -> None:
+        """`probe` is a key by which to ask whether expiries are told: one of the view, for a user may see no other."""
         self._client = client
         self._translating = translating
+        self._probe = probe
         self._connection: Any = None
         self.tells_expiry = self._can_ask_expiry()
 
@@ -70,8 +72,12 @@ class Comparer:
         """Redis tells since version 7, and only users who may ask."""
         with self._translating():
             try:
-                self._client.pexpiretime("expiry")
-            except redis.ResponseError:
+                self._client.pexpiretime(self._probe)
+            except redis.exceptions.NoPermissionError:
+                return False
+            except redis.ResponseError as refused:
+                if "unknown command" not in str(refused).lower():
+                    raise
                 return False
         return True
 
@@ -84,7 +90,7 @@ class Comparer:
             if self._connection is None:
                 self._connection = self._client.connection_pool.get_connection()
             self._connection.send_packed_command([b"".join(command)], check_health=False)
-        except _LOST:
+        except LOST:
             self._disconnect()  # the batch is read row by row
 
     def _answer(self, rows: Sequence[Row]) -> list[Held] | None:
@@ -96,7 +102,7 @@ class Comparer:
             if self._connection is not None:
                 self._connection.expect(b"".join(expected))
                 return None
-        except (redis.ResponseError, *_LOST):
+        except (redis.ResponseError, *LOST):
             self._disconnect()  # the rest of the reply is still under way
         return self.read([key for key, _, _ in rows])
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
-from feature_sync.value_types import EPOCH, ValueType, as_utc
+from feature_sync.online.asked_keys import wire_key
+from feature_sync.value_types import EPOCH, ValueType
+
+__all__ = ["key_writer", "row_key", "view_prefix", "wire_key"]
 
 _SPECIAL = re.compile(r"[%|{}]")
 _EMPTY = "%"
@@ -65,65 +67,4 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "decimal": _plain,
     "string": _escaped,
     "uuid": str.lower,
-}
-
-
-def wire_key(value: Any, kind: ValueType) -> Any:
-    """Read a join key as a person or a program gives it, text or value, into wire form.
-
-    Raises:
-        ValueError: The value is not of the key's type.
-    """
-    return _READERS[kind.kind](value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no text")  # noqa: TRY004 - one kind of error for whatever cannot be a key
-    return value
-
-
-def _boolean(value: Any) -> bool:
-    if str(value).lower() not in ("true", "false"):
-        raise ValueError(f"{value!r} is neither true nor false")
-    return str(value).lower() == "true"
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, bool) or not re.fullmatch(r"\s*[+-]?\d+\s*", str(value)):
-        raise ValueError(f"{value!r} is no whole number")
-    return int(value)
-
-
-def _decimal(value: Any) -> str:
-    try:
-        return str(Decimal(str(value)))
-    except InvalidOperation as wrong:
-        raise ValueError(f"{value!r} is no number") from wrong
-
-
-def _days(value: Any) -> int:
-    day = value if isinstance(value, date) else date.fromisoformat(str(value))
-    return (day - EPOCH.date()).days
-
-
-def _microseconds(value: Any) -> int:
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    return (as_utc(moment) - EPOCH) // timedelta(microseconds=1)
-
-
-def _uuid(value: Any) -> str:
-    return str(UUID(str(value)))
-
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "bool": _boolean,
-    "date": _days,
-    "decimal": _decimal,
-    "int64": _integer,
-    "string": _text,
-    "timestamp": _microseconds,
-    "timestamptz": _microseconds,
-    "uuid": _uuid,
-    "wideint": _integer,
 }

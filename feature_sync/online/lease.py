@@ -84,7 +84,7 @@ def read_holder(content: bytes | None) -> Holder | None:
     """Read who holds a lease; None where nobody does."""
     try:
         return None if content is None else msgspec.json.decode(content, type=Holder)
-    except msgspec.DecodeError as unreadable:
+    except (msgspec.DecodeError, RecursionError, ValueError) as unreadable:
         raise OnlineStoreError(f"a lease in Redis cannot be read ({unreadable}); delete it") from unreadable
 
 

@@ -38,7 +38,7 @@ def read_mark(content: bytes | None, key: str) -> Mark | None:
         return None
     try:
         return msgspec.json.decode(content, type=Mark)
-    except msgspec.DecodeError as unreadable:
+    except (msgspec.DecodeError, RecursionError, ValueError) as unreadable:
         raise OnlineStoreError(
             f"{key} in Redis cannot be read ({unreadable}); delete it and push again"
         ) from unreadable

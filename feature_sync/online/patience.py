@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import redis
 
-LOST = (redis.ConnectionError, redis.TimeoutError, OSError)
+LOST = (redis.ConnectionError, OSError)
+"""A connection that is gone; who did not answer in time has had all the time there is."""
 PUSHING = (0.1, 0.2, 0.5, 1, 2, 4)
 ASKING = (0.1, 0.2, 0.5)
 """The seconds before each further try: a push in its midst has more to lose than who has only asked."""

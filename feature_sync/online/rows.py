@@ -16,7 +16,7 @@ _MICROSECONDS = 1_000
 class RowEncoder:
     """Encodes the rows of one view: join keys, event timestamp and end of validity in microseconds UTC, features.
 
-    At a fixed clock rows never expire; readers judge their age.
+    At a fixed clock rows never expire; readers judge their age and their end, which then follows the values.
     """
 
     def __init__(self, view_prefix: str, schema: Schema, *, lag: int, expires: bool) -> None:
@@ -36,8 +36,14 @@ class RowEncoder:
         """Encode whole rows, column by column: that is several times faster than row by row."""
         keys = self._write_key(columns[: self._width])
         event_timestamps, valid_until, *values = columns[self._width :]
-        contents = map(encode_row, zip(repeat(self._schema_id), event_timestamps, *values, strict=False))
+        rows: Iterator[Any] = zip(repeat(self._schema_id), event_timestamps, *values, strict=False)
+        if not self._expires and any(end is not None for end in valid_until):
+            rows = map(self._with_end, rows, valid_until)
+        contents = map(encode_row, rows)
         return zip(keys, contents, self._expiries(event_timestamps, valid_until), strict=False)  # some never end
+
+    def _with_end(self, row: tuple[Any, ...], valid_until: int | None) -> tuple[Any, ...]:
+        return row if valid_until is None else (*row, valid_until + self._lag)
 
     def _expiries(self, event_timestamps: Sequence[Any], valid_until: Sequence[Any]) -> Iterator[int | None]:
         """The milliseconds, rounded up, at which rows stop answering."""

@@ -9,125 +9,212 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import redis
 
 from feature_sync.errors import OnlineStoreError
+from feature_sync.online.orphans import end, servers_in
 
 _SECONDS_TO_START = 15
+_SECONDS_TO_ANSWER = 5.0
 _LONGEST_SOCKET_PATH = 100
 _SERVERS = ("redis-server", "valkey-server")
+_OURS_ALONE = 0o077
+"""The umask that keeps features from other users."""
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._- ")
 
 
 class EmbeddedServer:
     """A Redis whose files stand in one folder; it outlives the command that starts it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, timeout: float = _SECONDS_TO_ANSWER) -> None:
+        """`timeout` is how many seconds to wait for an answer."""
         self._folder = folder
+        self._timeout = timeout
         self._configuration = folder / "redis.conf"
         self._socket = folder / "redis.sock"
+        self._log = folder / "redis.log"
 
     @property
     def url(self) -> str | None:
-        """Where the server listens, once configured: a unix socket, or a port where the path is too long for one."""
-        if not self._configuration.exists():
-            return None
-        settings = dict(line.split(" ", 1) for line in self._configuration.read_text().splitlines())
-        if settings["port"] == "0":
-            return f"unix://{self._socket}"
-        return f"redis://:{settings['requirepass']}@127.0.0.1:{settings['port']}/0"
+        """Where the server listens, once configured: a unix socket, or a port where the path is unfit for one.
+
+        A configuration that is cut off counts as none: the next start writes it anew.
+        """
+        settings = self._settings()
+        if settings.get("port") == "0":
+            return f"unix://{quote(os.fsencode(self._socket))}"
+        if settings.get("port", "").isdecimal() and settings.get("requirepass"):
+            return f"redis://:{settings['requirepass']}@127.0.0.1:{settings['port']}/0"
+        return None
+
+    def _settings(self) -> Mapping[str, str]:
+        """Read the lines of the configuration that are whole."""
+        try:
+            text = self._configuration.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return {}
+        lines = [line.partition(" ") for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        return {name: value.strip() for name, _, value in lines}
 
     @property
     def pid(self) -> int | None:
-        """The process id of the running server; None if there is none."""
+        """The process id of the running server; None if there is none.
+
+        Raises:
+            OnlineStoreError: It does not answer; a second one would ruin its files.
+        """
         client = self._client()
         if client is None:
             return None
         try:
             return int(client.info("server")["process_id"])
-        except (redis.ConnectionError, redis.TimeoutError):
+        except redis.TimeoutError as silent:
+            raise OnlineStoreError(
+                f"the embedded Redis in {self._folder} did not answer in time ({self._timeout:g} s); is it suspended?"
+            ) from silent
+        except redis.RedisError:
             return None
         finally:
             client.close()
 
     def start(self) -> str:
-        """Start the server unless it runs; returns its URL.
+        """Start the server unless it runs; returns its URL. One in the same folder that does not answer is ended first.
 
         Raises:
-            OnlineStoreError: No server is installed, or it does not come up.
+            OnlineStoreError: No server is installed, it does not come up, or its folder cannot be written to.
         """
         if self.pid is None:
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
+                self._folder.chmod(0o777 & ~_OURS_ALONE)
+                with self._lock("lock", fcntl.LOCK_EX):
+                    if self.pid is None:
+                        self._end_orphans()
+                        self._launch(self._configure())
             except OSError as refused:
-                raise OnlineStoreError(f"{self._folder} cannot be made: {refused.strerror}") from refused
-            with self._lock():
-                if self.pid is None:
-                    self._configure()
-                    self._launch()
+                reason = refused.strerror or refused
+                raise OnlineStoreError(f"{self._folder} cannot hold the embedded Redis: {reason}") from refused
         return self.url or ""
 
     def stop(self) -> bool:
         """Stop the server, its data saved; tells whether it was running."""
         pid, client = self.pid, self._client()
-        if pid is None or client is None:
-            return False
-        with suppress(redis.ConnectionError):  # by ending, the server closes the connection
-            client.shutdown()
-        deadline = time.monotonic() + _SECONDS_TO_START
-        while _is_running(pid):
-            if time.monotonic() > deadline:
-                raise OnlineStoreError(f"Redis (process {pid}) does not stop; its log is {self._folder / 'redis.log'}")
-            time.sleep(0.02)
-        return True
+        if pid is not None and client is not None:
+            end(pid, log=self._log, ask=partial(_shut_down, client))
+        return self._end_orphans() or pid is not None
 
-    def _configure(self) -> None:
-        """Write the configuration; nobody but its owner may read it, since it can hold a password."""
+    def _end_orphans(self) -> bool:
+        """End the servers of this folder that its configuration does not lead to: two would ruin each other's files."""
+        orphans = servers_in(self._folder)
+        for pid in orphans:
+            end(pid, log=self._log)
+        return bool(orphans)
+
+    def _configure(self) -> str:
+        """Write the configuration, whole or not at all; only its owner may read it, since it can hold a password."""
         settings = {
-            "dir": f'"{self._folder}"',
+            "dir": _quoted(self._folder),
             "logfile": "redis.log",
             "daemonize": "yes",
             "appendonly": "yes",
             "save": '""',
         }
-        if len(os.fsencode(self._socket)) <= _LONGEST_SOCKET_PATH:
-            settings |= {"port": "0", "unixsocket": f'"{self._socket}"', "unixsocketperm": "700"}
+        path = os.fsencode(self._socket)
+        if len(path) <= _LONGEST_SOCKET_PATH and _is_utf8(path):
+            settings |= {"port": "0", "unixsocket": _quoted(self._socket), "unixsocketperm": "700"}
         else:
             settings |= {"port": str(_free_port()), "bind": "127.0.0.1", "requirepass": secrets.token_hex(16)}
-        self._configuration.touch(mode=0o600)
-        self._configuration.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+        text = "".join(f"{name} {value}\n" for name, value in settings.items())
+        partial_file = self._folder / f".redis.conf.{secrets.token_hex(8)}"
+        try:
+            with os.fdopen(os.open(partial_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(text)
+            partial_file.replace(self._configuration)
+        finally:
+            partial_file.unlink(missing_ok=True)
+        return text
 
-    def _launch(self) -> None:
-        done = subprocess.run(
-            [_executable(), str(self._configuration)],
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+    def _launch(self, configuration: str) -> None:
+        """Start the server, which reads its configuration from a pipe: in a path it would expand `*`, `?` and `[`.
+
+        It inherits a lock that it holds for as long as it lives.
+        """
+        with self._lock("server.lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
+            done = subprocess.run(
+                [_executable(), "-"],
+                input=configuration,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                pass_fds=[held],
+                umask=_OURS_ALONE,
+            )
         deadline = time.monotonic() + _SECONDS_TO_START
         while done.returncode == 0 and time.monotonic() < deadline:
             if self.pid is not None:
                 return
             time.sleep(0.02)
-        log = self._folder / "redis.log"
-        said = (done.stdout + done.stderr).split("\n") + (log.read_text().split("\n") if log.exists() else [])
+        said = [*(done.stdout + done.stderr).split("\n"), *self._logged()]
         last = next((line for line in reversed(said) if line.strip()), "it said nothing")
-        raise OnlineStoreError(f"the embedded Redis did not start: {last.strip()} (log: {log})")
+        raise OnlineStoreError(f"the embedded Redis did not start: {last.strip()} (log: {self._log}{self._cure(last)})")
+
+    def _logged(self) -> list[str]:
+        with suppress(OSError):
+            return self._log.read_text(encoding="utf-8", errors="replace").split("\n")
+        return []
+
+    def _cure(self, last: str) -> str:
+        """What it holds comes from the warehouse, and can be had again."""
+        is_damaged = "append only" in last.lower() or "aof" in last.lower()
+        return f"; delete {self._folder / 'appendonlydir'}, and push again" if is_damaged else ""
 
     def _client(self) -> redis.Redis | None:
         url = self.url
-        return None if url is None else redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
+        return (
+            None
+            if url is None
+            else redis.Redis.from_url(url, socket_timeout=self._timeout, socket_connect_timeout=self._timeout)
+        )
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Let one process start the server while others wait."""
-        with (self._folder / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def _lock(self, name: str, kind: int) -> Iterator[int]:
+        """Hold a lock of the folder; lends its file, with which a process that inherits it holds the lock on."""
+        descriptor = os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, kind)
+            yield descriptor
+        except BlockingIOError as taken:
+            raise OnlineStoreError(f"a Redis still runs in {self._folder}, and does not answer; end it") from taken
+        finally:
+            os.close(descriptor)
+
+
+def _shut_down(client: redis.Redis) -> None:
+    with suppress(redis.ConnectionError):  # by ending, the server closes the connection
+        client.shutdown()
+
+
+def _quoted(path: Path) -> str:
+    """Write a path as Redis reads any bytes: in quotation marks, all but plain letters by their numbers."""
+    letters = os.fsencode(path)
+    plain = (chr(each) if each in _PLAIN else f"\\x{each:02x}" for each in letters)
+    return f'"{"".join(plain)}"'
+
+
+def _is_utf8(path: bytes) -> bool:
+    """Whether a URL can hold a path: redis-py reads it back as UTF-8."""
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _executable() -> str:
@@ -148,11 +235,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

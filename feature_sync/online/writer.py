@@ -46,9 +46,18 @@ class _Exchanging:
         while received != replies:
             if not replies.startswith(received) and (line := _unexpected_line(received, replies)) is not None:
                 raise redis.ResponseError(line)
-            if not (chunk := self._sock.recv(_BYTES_PER_READ)):
-                raise redis.ConnectionError("the connection was closed")
-            received += chunk
+            received += self._receive()
+
+    def _receive(self) -> bytes:
+        try:
+            chunk = self._sock.recv(_BYTES_PER_READ)
+        except TimeoutError as silent:
+            raise redis.TimeoutError("no answer came in time") from silent
+        except OSError as lost:
+            raise redis.ConnectionError("the connection was lost") from lost
+        if not chunk:
+            raise redis.ConnectionError("the connection was closed")
+        return bytes(chunk)
 
 
 def _unexpected_line(received: bytearray, replies: bytes) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from threading import Event
 
 from feature_sync.dbt.run_results import Gate
@@ -14,7 +14,9 @@ from feature_sync.push.view_push import Setting, ViewPush
 from feature_sync.push_state import create_states, warehouse_id
 from feature_sync.sql.pushes import PushTables
 from feature_sync.sql.view_query import ViewQuery, check_entity_types
-from feature_sync.statements import Statements
+from feature_sync.statements import Statements, check_view_collations
+
+_SECONDS_BETWEEN_CANCELS = 0.2
 
 
 class Pusher:
@@ -60,7 +62,7 @@ class Pusher:
                         yield Pushed(feature_view=name, failed=str(failure))
             finally:
                 stop.set()
-                pool.shutdown(cancel_futures=True)
+                _end(pool, running)
         if failures:
             yield from (Pushed(feature_view=name, failed=str(changed)) for name, changed in unsent.items())
             raise _joined({**failures, **unsent})
@@ -72,13 +74,25 @@ class Pusher:
         if not views:
             return [], ""
         with self._setting.open_warehouse() as warehouse:
+            options = self._setting.options
+            writes_to = None if options.dry_run else options.schema
+            warehouse.check_rights([view.relation.name for view in views], writes_to=writes_to)
             statements = Statements(warehouse)
             now = self._setting.clock.now
             queries = [statements.query_of(view, asked=Period(now, now)) for view in views]
             check_entity_types(queries)
-            tables = PushTables(self._setting.options.schema)
-            named = warehouse_id if self._setting.options.dry_run else create_states
-            return queries, named(statements, tables)
+            for query in queries:
+                check_view_collations(warehouse, query)
+            named = warehouse_id if options.dry_run else create_states
+            return queries, named(statements, PushTables(options.schema))
+
+
+def _end(pool: ThreadPoolExecutor, running: Mapping[Future[Pushed], ViewPush]) -> None:
+    """Wait for pushes that were asked to stop; those that wait for the warehouse end when it does."""
+    pool.shutdown(wait=False, cancel_futures=True)
+    while waiting := wait(running, timeout=_SECONDS_BETWEEN_CANCELS).not_done:
+        for future in waiting:
+            running[future].cancel()
 
 
 def _joined(failures: Mapping[str, FeatureSyncError]) -> FeatureSyncError:

@@ -13,17 +13,18 @@ import msgspec
 from feature_sync.clock import Clock
 from feature_sync.definitions import view_fingerprint
 from feature_sync.errors import HeldBack
-from feature_sync.online.codec import from_microseconds
 from feature_sync.push.report import PushOptions
 from feature_sync.push.trust import Expected, RedisFacts, why_full
 from feature_sync.push_state import Committed, LastPush, State, StateStore, Unfinished
 from feature_sync.sql.latest import candidates, newest_event
 from feature_sync.sql.pushes import PushTables, ViewTables
 from feature_sync.sql.render import Select
+from feature_sync.sql.types import with_normal_types
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import Statements
+from feature_sync.value_types import since_epoch
 
-_VERSION = 2
+_VERSION = 3
 """Of the rows that pushes keep in the warehouse: raise it when rows of before can no longer be compared."""
 _LARGEST_REMOVAL = 0.3
 _LONGEST_NAME = 30
@@ -94,11 +95,12 @@ class Staging:
         self._now = clock.now
         self._after = State()
         self.place = f"{statements.warehouse.place} {query.view.relation.name}"
+        view = with_normal_types(query.view, dialect=statements.dialect)
         self._expected = Expected(
             reference=query.view.reference,
             place=self.place,
             warehouse_id=warehouse_id,
-            definition=f"{_VERSION} {query.dialect.hash_version} {view_fingerprint(query.view)}",
+            definition=f"{_VERSION} {query.dialect.hash_version} {view_fingerprint(view)}",
             options=options,
         )
 
@@ -279,7 +281,9 @@ class Staging:
         newest = self._statements.fetch(newest_event(every_row))[0][0]
         if newest is None:
             raise HeldBack("the table holds no row with a key and an event timestamp")
-        raise HeldBack(f"no row answers at {now}; the newest is of {from_microseconds(newest):%Y-%m-%d %H:%M:%S}Z")
+        moment = since_epoch(newest)
+        when = "beyond the years 1 to 9999" if moment is None else f"of {moment:%Y-%m-%d %H:%M:%S}Z"
+        raise HeldBack(f"no row answers at {now}; the newest is {when}")
 
     def _table(self, kind: str, push: str) -> str:
         name = re.sub(r"\W+", "_", self._query.view.reference.lower(), flags=re.ASCII)[:_LONGEST_NAME]

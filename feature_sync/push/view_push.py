@@ -16,7 +16,7 @@ from time import perf_counter
 import msgspec
 
 from feature_sync.clock import Clock
-from feature_sync.errors import HeldBack, OnlineStoreError, WarehouseError
+from feature_sync.errors import HeldBack, OnlineStoreError, WarehouseError, placing
 from feature_sync.online.codec import Schema, schema_of
 from feature_sync.online.keys import view_prefix
 from feature_sync.online.lease import Lease
@@ -41,7 +41,7 @@ _LOG = logging.getLogger(__name__)
 class Setting:
     """What the pushes of all views of one command share."""
 
-    open_warehouse: Callable[[], Warehouse]
+    open_warehouse: Callable[..., Warehouse]
     online: OnlineStore
     prefix: str
     clock: Clock
@@ -71,6 +71,12 @@ class ViewPush:
         self.reference = query.view.reference
         self._view_prefix = view_prefix(setting.prefix, self.reference)
         self._seconds: dict[str, float] = {}
+        self._warehouse: Warehouse | None = None
+
+    def cancel(self) -> None:
+        """End what the warehouse does for this push; another thread asks for it, again and again until it has ended."""
+        if self._warehouse is not None:
+            self._warehouse.cancel()
 
     def push(self) -> Pushed:
         """Make Redis hold the newest rows, and nothing else.
@@ -85,7 +91,12 @@ class ViewPush:
         lease = setting.online.lease(
             self._view_prefix, duration=setting.options.lease, wait=setting.options.wait, stopped=self._stopped
         )
-        with lease as held_lease, setting.open_warehouse() as warehouse:
+        with (
+            lease as held_lease,
+            setting.open_warehouse(stopped=self._stopped) as warehouse,
+            placing(self._query.view.relation.location),
+        ):
+            self._warehouse = warehouse
             warehouse.label(feature_view=self.reference)
             facts = self._redis_facts()
             staging = self._staging(warehouse, facts)
@@ -123,7 +134,12 @@ class ViewPush:
         """
         setting = self._setting
         relation = self._query.view.relation.name
-        with setting.open_warehouse() as warehouse, warehouse.snapshot([relation]), self._timing("stage"):
+        with (
+            setting.open_warehouse(stopped=self._stopped) as warehouse,
+            warehouse.snapshot([relation]),
+            self._timing("stage"),
+        ):
+            self._warehouse = warehouse
             try:
                 warehouse.label(feature_view=self.reference)
                 staging = self._staging(warehouse, self._redis_facts())
@@ -133,7 +149,8 @@ class ViewPush:
                 return Pushed(feature_view=self.reference, held_back=str(reason), is_dry_run=True)
             is_full = preview.full is not None
             rows = warehouse.columns(preview.query, batch_size=_ROWS_PER_BATCH)
-            sent = weigh(setting.online, self._view_prefix, self._encoder(self._schema(0)), rows, is_full=is_full)
+            with placing(self._query.view.relation.location):
+                sent = weigh(setting.online, self._view_prefix, self._encoder(self._schema(0)), rows, is_full=is_full)
         return Pushed(
             feature_view=self.reference,
             written=sent.written,
@@ -175,7 +192,7 @@ class ViewPush:
         clock = self._setting.clock
         if self._setting.options.full_refresh:
             return
-        for schema in self._setting.online.schemas(self._view_prefix).values():
+        for schema in self._setting.online.schemas(self._view_prefix, strict=True).values():
             if (schema.as_of is not None) != clock.is_fixed:
                 before = (
                     "the real clock" if schema.as_of is None else f"the fixed clock {schema.as_of:%Y-%m-%d %H:%M:%S}Z"

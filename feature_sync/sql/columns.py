@@ -25,10 +25,9 @@ def every_column(relation: Relation, *, dialect: str) -> exp.Select:
 
 
 def typed_rows(query: str) -> exp.Table:
-    """Read from a query as somebody typed it, in the warehouse's own words."""
-    text = query.strip().rstrip(";").rstrip()
+    """Read from a query in the warehouse's own words, which `typed_query` has checked."""
     alias = exp.TableAlias(this=exp.to_identifier("rows", quoted=True))
-    return exp.Table(this=verbatim(f"(\n{text}\n)"), alias=alias)
+    return exp.Table(this=verbatim(f"(\n{query.strip()}\n)"), alias=alias)
 
 
 def verbatim(text: str) -> exp.Var:
@@ -56,6 +55,16 @@ def named(expression: exp.Expr, name: str) -> exp.Expr:
     if isinstance(expression, exp.Column) and expression.this.quoted and expression.name == name:
         return expression
     return exp.alias_(expression, exp.to_identifier(name, quoted=True))
+
+
+def ascending(term: exp.Expr, *, nulls_first: bool = False) -> exp.Ordered:
+    """Order from the least to the greatest, with nothing left to a session's default."""
+    return exp.Ordered(this=term, desc=False, nulls_first=nulls_first)
+
+
+def descending(term: exp.Expr, *, nulls_first: bool = False) -> exp.Ordered:
+    """Order from the greatest to the least, with nothing left to a session's default."""
+    return exp.Ordered(this=term, desc=True, nulls_first=nulls_first)
 
 
 def is_not_null(expression: exp.Expr) -> exp.Expr:

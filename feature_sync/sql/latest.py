@@ -6,7 +6,8 @@ from datetime import datetime
 
 from sqlglot import exp
 
-from feature_sync.sql.columns import is_not_null, named, quoted
+from feature_sync.sql.columns import ascending, is_not_null, named, quoted
+from feature_sync.sql.limits import within_limits
 from feature_sync.sql.types import TIMES
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.sql.wire import wire
@@ -24,12 +25,29 @@ def stored_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
     and the end of validity, if the view has them, and the features.
     """
     dialect = query.dialect
-    keys = {key: wire(quoted(key), kind, dialect=dialect) for key, kind in query.key_types.items()}
+    keys = {
+        key: wire(
+            dialect.canonical_key(within_limits(quoted(key), kind, key, dialect=dialect), kind), kind, dialect=dialect
+        )
+        for key, kind in query.key_types.items()
+    }
     finite = [is_not_null(keys[key].copy()) for key, kind in query.key_types.items() if kind.kind in TIMES]
     selected = [named(value, key) for key, value in keys.items()]
-    selected += [quoted(name) for name in (*life_of(query), *query.feature_types)]
+    selected += [_life(query, name) for name in life_of(query)]
+    selected += [
+        named(within_limits(quoted(name), kind, name, dialect=dialect), name)
+        for name, kind in query.feature_types.items()
+    ]
     newest = query.newest_rows(until=dialect.moment(now)).subquery(_ROWS.copy())
     return exp.select(*selected).from_(newest).where(*still_answers(query, now=now), *finite)
+
+
+def _life(query: ViewQuery, name: str) -> exp.Expr:
+    """Select a time of a row; a row may be true since ever, and may never end."""
+    if name != query.event_timestamp_name:
+        return quoted(name)
+    declared = query.view.event_timestamp or name
+    return named(within_limits(quoted(name), MOMENT, declared, dialect=query.dialect), name)
 
 
 def latest_rows(query: ViewQuery, *, now: datetime, sample: int | None = None) -> exp.Select:
@@ -43,7 +61,8 @@ def latest_rows(query: ViewQuery, *, now: datetime, sample: int | None = None) -
         return rows
     texts = [exp.cast(quoted(key), "text") for key in query.key_types]
     parts = [part for text in texts for part in (exp.Literal.string("|"), text)]
-    return rows.order_by(query.dialect.md5(exp.Concat(expressions=parts)), *map(quoted, query.key_types)).limit(sample)
+    order = (query.dialect.md5(exp.Concat(expressions=parts)), *map(quoted, query.key_types))
+    return rows.order_by(*map(ascending, order)).limit(sample)
 
 
 def life_of(query: ViewQuery) -> list[str]:

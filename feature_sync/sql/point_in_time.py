@@ -15,6 +15,7 @@ from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.spine import SpineQuery
 from feature_sync.sql.steps import SPINE, Answer, Group, Names, Question, Step, names_for, prefix_for, step_table
 from feature_sync.sql.strategies import Strategy, strategy_for
+from feature_sync.sql.types import shown_type
 from feature_sync.sql.view_query import ViewQuery, check_entity_types
 from feature_sync.value_types import ValueType, read_default
 from feature_sync.yaml_lines import write_keys, write_name, write_names
@@ -63,7 +64,10 @@ def training_query(
         steps += plan.steps
         joins += plan.joins
         answers |= {each.question.selection.alias: each for each in plan.answers}
-    shown: list[exp.Expr] = [quoted(name, of=SPINE) for name in spine.relation.columns]
+    shown: list[exp.Expr] = [
+        named(_shown(quoted(name, of=SPINE), column.data_type, adapter), name)
+        for name, column in spine.relation.columns.items()
+    ]
     for each in service.selections:
         shown += _features(service, answers[each.alias], adapter)
     last = step_table(asked_by)
@@ -130,8 +134,14 @@ def _features(service: FeatureService, answer: Answer, adapter: str) -> list[exp
             value = exp.Case(ifs=[exp.If(this=answered.copy(), true=value)], default=otherwise)
         elif answer.holds is not None:
             value = exp.Case(ifs=[exp.If(this=answer.holds.copy(), true=value)])
-        shown.append(named(value, service.output_name(selection, name)))
+        data_type = selection.view.relation.columns[name].data_type
+        shown.append(named(_shown(value, data_type, adapter), service.output_name(selection, name)))
     return shown
+
+
+def _shown(value: exp.Expr, data_type: str | None, adapter: str) -> exp.Expr:
+    kind = shown_type(data_type, dialect=adapter)
+    return value if kind is None else exp.cast(value, kind)
 
 
 def check_question(service: FeatureService, spine: Spine, *, adapter: str) -> None:

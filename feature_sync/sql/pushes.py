@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlglot import exp
 
-from feature_sync.sql.columns import is_not_null, named, quoted
+from feature_sync.sql.columns import ascending, is_not_null, named, quoted
 from feature_sync.sql.latest import life_of, row_values, still_answers, stored_rows, values_to_hold
 from feature_sync.sql.view_query import ViewQuery
 
@@ -69,7 +69,7 @@ class ViewTables:
         fresh = self.fresh(now=now)
         statements: list[exp.Expr] = [self._tables.create(name, fresh, self._query.dialect.layout(self._keys))]
         if self._query.dialect.looks_up_by_index:
-            columns = [exp.Ordered(this=quoted(key), nulls_first=False) for key in self._keys]
+            columns = [ascending(quoted(key)) for key in self._keys]
             index = exp.Index(table=self._tables.table(name), params=exp.IndexParameters(columns=columns))
             statements.append(exp.Create(this=index, kind="INDEX", unique=True))
         return statements

@@ -16,6 +16,12 @@ def moments_asked(service: FeatureService, spine: Spine, *, adapter: str) -> exp
     return SpineQuery(spine, adapter=adapter, dialect=dialect_named(adapter), keys=service.join_keys).bounds()
 
 
+def rows_asked(service: FeatureService, spine: Spine, *, adapter: str) -> exp.Select:
+    """Select how many rows a training set must have: those of the spine that are chosen."""
+    asking = SpineQuery(spine, adapter=adapter, dialect=dialect_named(adapter), keys=service.join_keys)
+    return exp.select(named(exp.Count(this=exp.Star()), "rows_asked")).from_(asking.chosen())
+
+
 def earliest_answerable(service: FeatureService, *, adapter: str) -> exp.Query | None:
     """Select each view's reference and when its first row became available, in microseconds UTC.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TypeAlias
+from functools import cache
+from typing import Any, TypeAlias
 
-from sqlglot import ErrorLevel, exp
+from sqlglot import Dialect, ErrorLevel, Generator, exp
 
 from feature_sync.sql.columns import VERBATIM
 from feature_sync.sql.dialects import dialect_named
@@ -41,7 +42,7 @@ def render(query: Statement, *, dialect: str, is_template: bool = False, databas
         keeps_name = isinstance(alias.this, exp.Column) and alias.this.name == alias.alias
         if keeps_name and not (written.names_by_table and alias.this.table):
             alias.replace(alias.this)
-    text = copy.sql(dialect=dialect, pretty=True, max_text_width=_LINE, unsupported_level=ErrorLevel.RAISE) + "\n"
+    text = write(copy, dialect=dialect, unsupported_level=ErrorLevel.RAISE) + "\n"
     if is_template:
         text = _JINJA.sub("{{ '{' }}", text)
     for place in copy.find_all(exp.Var):
@@ -54,3 +55,35 @@ def _make_types_explicit(query: Statement, explicit_types: Mapping[exp.DType, st
     for data_type in list(query.find_all(exp.DataType)):
         if explicit := explicit_types.get(data_type.this):
             data_type.replace(exp.DataType.build(explicit, dialect=dialect))
+
+
+def write(expression: Statement, *, dialect: str, **options: Any) -> str:
+    """Write an expression as it is; each term of an ORDER BY says its direction and where its nulls stand.
+
+    Raises:
+        ValueError: A term of an ORDER BY leaves one of them to the session's default.
+    """
+    for order in expression.find_all(exp.Order):
+        if bare := [each for each in order.expressions if not isinstance(each, exp.Ordered)]:
+            raise ValueError(f"an ORDER BY holds a bare term: {bare[0].sql()}")
+    generator = _generator(dialect)(dialect=Dialect.get_or_raise(dialect), pretty=True, max_text_width=_LINE, **options)
+    return generator.generate(expression)
+
+
+@cache
+def _generator(dialect: str) -> type[Generator]:
+    """Derive a generator that writes orders in full: sqlglot leaves out what is the warehouse's usual default.
+
+    DuckDB's `default_order` and `default_null_order` and Snowflake's `DEFAULT_NULL_ORDERING` are settings, so nothing
+    is usual.
+    """
+    usual = Dialect.get_or_raise(dialect).generator_class
+    return type(usual.__name__, (usual,), {"TRANSFORMS": {**usual.TRANSFORMS, exp.Ordered: _ordered}})
+
+
+def _ordered(generator: Generator, term: exp.Ordered) -> str:
+    descending, nulls_first = term.args.get("desc"), term.args.get("nulls_first")
+    if descending is None or nulls_first is None:
+        raise ValueError(f"a term of an ORDER BY leaves its direction or its nulls to a default: {term.sql()}")
+    direction = "DESC" if descending else "ASC"
+    return f"{generator.sql(term, 'this')} {direction} NULLS {'FIRST' if nulls_first else 'LAST'}"

@@ -8,7 +8,8 @@ from feature_sync.definitions import FeatureService, Ordering, Spine
 from feature_sync.errors import RequestError
 from feature_sync.sql.columns import column, named, quoted, table, typed_rows
 from feature_sync.sql.dialects.base import Dialect
-from feature_sync.sql.types import TIMES, key_type, value_type
+from feature_sync.sql.typed_query import one_select
+from feature_sync.sql.types import TIMES, key_type, plain_time, value_type
 from feature_sync.value_types import ValueType
 
 _SAMPLED_DIGITS = 8
@@ -58,6 +59,13 @@ class SpineQuery:
             self.spine.limit
         )
 
+    def chosen(self) -> exp.Subquery:
+        """Select nothing of the rows to be answered but that they are there, to be counted."""
+        one = named(exp.Literal.number(1), "one")
+        rows = exp.select(one).from_(source(self.spine, adapter=self._adapter)).where(*self._chosen())
+        rows = rows if self.spine.limit is None else rows.limit(self.spine.limit)
+        return rows.subquery(exp.to_identifier("chosen", quoted=True))
+
     def bounds(self) -> exp.Select:
         """Select the first and the last moment asked, in microseconds UTC.
 
@@ -72,8 +80,9 @@ class SpineQuery:
         """Order a result that holds the spine's columns."""
         return [self._ordered(each, quoted(each.column, of=of)) for each in self.spine.order_by]
 
-    def _column(self, name: str) -> exp.Column:
-        return column(self.spine.relation, name)
+    def _column(self, name: str) -> exp.Expr:
+        relation = self.spine.relation
+        return plain_time(column(relation, name), relation.columns.get(name), dialect=self._adapter)
 
     def _asked_at(self) -> exp.Expr:
         name = self.spine.asked_at
@@ -110,8 +119,14 @@ class SpineQuery:
 
 
 def source(spine: Spine, *, adapter: str) -> exp.Expr:
-    """Read a table, or the query that somebody typed, word for word."""
-    return table(spine.relation, dialect=adapter) if spine.query is None else typed_rows(spine.query)
+    """Read a table, or the query that a person typed, word for word but for its comments.
+
+    Raises:
+        RequestError: The query is not one SELECT.
+    """
+    if spine.query is None:
+        return table(spine.relation, dialect=adapter)
+    return typed_rows(one_select(spine.query, dialect=adapter))
 
 
 def every_row(spine: Spine, *, adapter: str) -> exp.Select:

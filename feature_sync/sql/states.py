@@ -27,8 +27,8 @@ class StateTable:
         self._table = tables.table(STATE)
         self._dialect = dialect
 
-    def create(self) -> list[exp.Expr]:
-        """Create the schema and the table; with a key, where the warehouse keeps one unique."""
+    def create(self, *, has_schema: bool) -> list[exp.Expr]:
+        """Create the schema, unless it is there, and the table; with a key, where the warehouse keeps one unique."""
         columns = [
             exp.ColumnDef(
                 this=_name(column),
@@ -39,10 +39,9 @@ class StateTable:
         ]
         keys = [exp.PrimaryKey(expressions=list(map(_name, _KEYS)))] if self._dialect.has_transactions else []
         declared = exp.Schema(this=self._table.copy(), expressions=[*columns, *keys])
-        return [
-            exp.Create(this=exp.Table(db=_name(self._tables.schema)), kind="SCHEMA", exists=True),
-            exp.Create(this=declared, kind="TABLE", exists=True),
-        ]
+        schema = exp.Create(this=exp.Table(db=_name(self._tables.schema)), kind="SCHEMA", exists=True)
+        table = exp.Create(this=declared, kind="TABLE", exists=True)
+        return [table] if has_schema else [schema, table]
 
     def read(self, view: str, store: str) -> exp.Select:
         """Select revision and content of one state."""

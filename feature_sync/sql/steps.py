@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlglot import exp
 
 from feature_sync.definitions import Selection, format_duration
-from feature_sync.sql.columns import is_not_null, named, quoted, unused
+from feature_sync.sql.columns import ascending, is_not_null, named, quoted, unused
 from feature_sync.sql.view_query import ViewQuery
 
 SPINE = "spine"
@@ -214,11 +214,14 @@ class Plan:
 
 
 def highest_so_far(value: exp.Expr, *, keys: Iterable[exp.Expr], order: Iterable[exp.Expr]) -> exp.Window:
-    """Carry the highest value so far along the rows of the same keys. What orders them is never null."""
+    """Carry the highest value so far along the rows of the same keys.
+
+    What orders them is never null; nulls first, for BigQuery takes no other place of them under an aggregate.
+    """
     return exp.Window(
         this=exp.Max(this=value),
         partition_by=[key.copy() for key in keys],
-        order=exp.Order(expressions=[each.copy() for each in order]),
+        order=exp.Order(expressions=[ascending(each.copy(), nulls_first=True) for each in order]),
         spec=exp.WindowSpec(kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW"),
     )
 

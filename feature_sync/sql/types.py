@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from feature_sync.definitions import Column, Relation
+from feature_sync.definitions import Column, FeatureView, Relation
 from feature_sync.value_types import ValueType
 
 _Type = exp.DataType.Type
@@ -28,6 +30,18 @@ _KINDS = {
 _KIND_OF = {each: kind for kind, types in _KINDS.items() for each in types}
 _DECIMALS = {_Type.DECIMAL, _Type.BIGDECIMAL, _Type.UDECIMAL, _Type.DECIMAL128, _Type.DECIMAL256}
 _PADDED = {_Type.CHAR, _Type.NCHAR, _Type.BPCHAR}
+_OTHER_TIMESTAMPS = {_Type.TIMESTAMP_S, _Type.TIMESTAMP_MS, _Type.TIMESTAMP_NS}
+_AS_TEXT = {_Type.INTERVAL, _Type.UINT128, _Type.UINT256, *_PADDED}
+_BY_DRIVERS = {_Type.TIME, _Type.NULL}
+"""No features, but columns of spines may have them."""
+_NESTED = {_Type.ARRAY, _Type.LIST, _Type.STRUCT, _Type.MAP}
+_SYNONYMS = {
+    ("", _Type.BPCHAR): _Type.CHAR,
+    ("bigquery", _Type.INT): _Type.BIGINT,
+    ("bigquery", _Type.SMALLINT): _Type.BIGINT,
+    ("bigquery", _Type.TINYINT): _Type.BIGINT,
+}
+"""What sqlglot takes for two types, by dialect where it is one there alone."""
 TIMES = ("date", "timestamp", "timestamptz")
 _KEYS = ("bool", "int64", "wideint", "decimal", "string", "date", "timestamp", "timestamptz", "uuid")
 
@@ -66,6 +80,77 @@ def key_type(column: Column, relation: Relation, *, dialect: str) -> ValueType:
     if found is None or found.kind not in _KEYS or parsed.this in _PADDED:
         raise at.error(refusal)
     return found
+
+
+def shown_type(data_type: str | None, *, dialect: str) -> exp.DataType | None:
+    """The type as which a training set shows a column, where that is another than its own.
+
+    Text stands for what Arrow and the drivers do not hold exactly (intervals, unsigned integers of 128 bits, padding),
+    and for what is in no list of theirs; microseconds stand for the other timestamps, as in Redis.
+    """
+    try:
+        parsed = _parsed(data_type or "", dialect)
+    except SqlglotError:
+        return exp.DataType.build("text")
+    if parsed.this in _BY_DRIVERS:
+        return None
+    if _normalised(parsed) is None and parsed.this not in _NESTED:
+        return exp.DataType.build("text")
+    shown: exp.DataType = parsed.transform(_as_shown)  # type: ignore[assignment]
+    return None if shown == parsed else shown
+
+
+def plain_time(value: exp.Expr, column: Column | None, *, dialect: str) -> exp.Expr:
+    """Cast timestamps of seconds, milliseconds or nanoseconds to the warehouse's usual ones, of microseconds."""
+    try:
+        parsed = _parsed((column and column.data_type) or "", dialect)
+    except SqlglotError:
+        return value
+    plain: exp.DataType = parsed.transform(_in_microseconds)  # type: ignore[assignment]
+    return value if plain == parsed else exp.cast(value, plain)
+
+
+def _as_shown(node: exp.Expr) -> exp.Expr:
+    if not isinstance(node, exp.DataType):
+        return node
+    if node.this in _AS_TEXT or isinstance(node.this, exp.Interval):
+        return exp.DataType.build("text")
+    return _in_microseconds(node)
+
+
+def _in_microseconds(node: exp.Expr) -> exp.Expr:
+    is_other = isinstance(node, exp.DataType) and node.this in _OTHER_TIMESTAMPS
+    return exp.DataType.build("timestamp") if is_other else node
+
+
+def is_padded(column: Column, *, dialect: str) -> bool:
+    """True if a column holds blank-padded text, whose last blanks comparisons ignore."""
+    return _parsed(column.data_type or "", dialect).this in _PADDED
+
+
+def normal_type(data_type: str, *, dialect: str) -> str:
+    """Write a type in the one spelling that stands for all: a catalog, a contract and the warehouse choose others.
+
+    Other widths stay other types: rows that are kept in columns of one may not fit those of another.
+    """
+    try:
+        parsed = _parsed(data_type, dialect)
+    except SqlglotError:
+        return " ".join(data_type.split()).lower()
+    for each in parsed.find_all(exp.DataType):
+        each.set("this", _SYNONYMS.get((dialect, each.this)) or _SYNONYMS.get(("", each.this)) or each.this)
+    for name in parsed.find_all(exp.Identifier):
+        name.set("quoted", True)
+    return parsed.sql()
+
+
+def with_normal_types(view: FeatureView, *, dialect: str) -> FeatureView:
+    """Write the types of all columns of a view in their normal spelling, for fingerprints."""
+    columns = {
+        name: replace(column, data_type=column.data_type and normal_type(column.data_type, dialect=dialect))
+        for name, column in view.relation.columns.items()
+    }
+    return replace(view, relation=replace(view.relation, columns=columns))
 
 
 def _parsed(data_type: str, dialect: str) -> exp.DataType:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,10 +10,10 @@ from sqlglot import exp
 
 from feature_sync.definitions import Feature, FeatureView, Period
 from feature_sync.errors import Mistakes
-from feature_sync.sql.columns import column, is_not_null, named, quoted, table, unused
+from feature_sync.sql.columns import ascending, column, descending, is_not_null, named, quoted, table, unused
 from feature_sync.sql.dialects import dialect_named
-from feature_sync.sql.types import TIMES, key_type, value_type
-from feature_sync.value_types import ValueType, read_default
+from feature_sync.sql.types import TIMES, is_padded, key_type, plain_time, value_type
+from feature_sync.value_types import ValueType, moved, read_default, seen_in
 
 _WITHOUT_ORDER = ("json", "array", "struct")
 _DAY = timedelta(days=1)
@@ -130,7 +130,7 @@ class ViewQuery:
         keys = [self._column(key) for key in self.view.join_keys]
         order = self._order(newest_first=newest_first)
         if across_entities:
-            order, keys = [*(exp.Ordered(this=key) for key in keys), *order], []
+            order, keys = [*map(ascending, keys), *order], []
         numbered = exp.Window(this=exp.RowNumber(), partition_by=keys, order=exp.Order(expressions=order))
         return self.plain_rows(features, until=until).select(named(numbered, self.newness_name))
 
@@ -138,7 +138,7 @@ class ViewQuery:
         """Select the newest of the rows of each entity that are available at a moment."""
         keys = [self._column(key) for key in self.view.join_keys]
         if self.dialect.has_distinct_on:
-            in_order = [*(exp.Ordered(this=key.copy()) for key in keys), *self._order(newest_first=True)]
+            in_order = [*(ascending(key.copy()) for key in keys), *self._order(newest_first=True)]
             return self.plain_rows(until=until).distinct(*keys).order_by(*in_order)
         rows = self.rows(newest_first=True, until=until).subquery(exp.to_identifier("numbered", quoted=True))
         columns = (*self.view.join_keys, *self.feature_types, *self.times)
@@ -154,7 +154,7 @@ class ViewQuery:
         if view.known_at is not None:
             conditions.append(self._not_after(view.known_at, moment.copy()))
         # Null event timestamps are left out above, so the index's own order will do: NULLS LAST would not use it.
-        newest = exp.Ordered(this=self._stored_time(event_timestamp), desc=True, nulls_first=True)
+        newest = descending(self._stored_time(event_timestamp), nulls_first=True)
         return (
             self.plain_rows(features).where(*conditions).order_by(newest, *self._order(newest_first=True)[1:]).limit(1)
         )
@@ -165,9 +165,11 @@ class ViewQuery:
         features = [
             term for name, kind in self.feature_types.items() for term in self._orderable(quoted(name, of=of), kind)
         ]
-        order = [exp.Ordered(this=term, desc=True, nulls_first=False) for term in (*created, *features)]
+        order = [descending(term) for term in (*created, *features)]
         ends = [quoted(self.valid_until_name, of=of)] if self.has_end else []
-        return [*order, *(exp.Ordered(this=term, desc=True, nulls_first=True) for term in ends)]
+        order += [descending(term, nulls_first=True) for term in ends]
+        apart = self._told_apart({name: quoted(name, of=of) for name in self.feature_types})
+        return [*order, *map(descending, apart)]
 
     @property
     def has_times(self) -> bool:
@@ -179,8 +181,8 @@ class ViewQuery:
         """Whether the view's rows end by themselves, as a snapshot's do."""
         return self.view.valid_to is not None
 
-    def _column(self, name: str) -> exp.Column:
-        return column(self.view.relation, name)
+    def _column(self, name: str) -> exp.Expr:
+        return plain_time(column(self.view.relation, name), self.view.relation.columns.get(name), dialect=self.adapter)
 
     def _time(self, name: str) -> exp.Expr:
         declared, kind = self.view.relation.columns[name], self._kind(name)
@@ -206,18 +208,28 @@ class ViewQuery:
             return []
         stored, kind = self._column(view.event_timestamp), self._kind(view.event_timestamp)
         bounds: list[exp.Expr] = []
-        if asked.since is not None and view.ttl is not None:
-            bounds.append(exp.GTE(this=stored, expression=self._bound(asked.since - view.ttl, kind, -_DAY)))
-        if asked.until is not None:
-            latest = self._bound(asked.until - (view.lag or timedelta(0)), kind, _DAY)
+        earliest = None if view.ttl is None else self._bound(asked.since, -view.ttl, kind, -_DAY)
+        if earliest is not None:
+            bounds.append(exp.GTE(this=stored, expression=earliest))
+        latest = self._bound(asked.until, -(view.lag or timedelta(0)), kind, _DAY)
+        if latest is not None:
             bounds.append(exp.LTE(this=stored.copy(), expression=latest))
         return bounds
 
-    def _bound(self, moment: datetime, kind: ValueType, margin: timedelta) -> exp.Expr:
-        """Write a bound; with a day's margin for dates, and for clocks which are turned back and so run twice."""
-        if kind.kind != "timestamptz" and (kind.kind == "date" or self.view.timezone.upper() != "UTC"):
-            moment = (moment + margin).astimezone(ZoneInfo(self.view.timezone))
-        return self.dialect.literal(moment, kind)
+    def _bound(
+        self, asked: datetime | None, distance: timedelta, kind: ValueType, margin: timedelta
+    ) -> exp.Expr | None:
+        """Write a bound; with a day's margin for dates, and for clocks which are turned back and so run twice.
+
+        None beyond the years 1 to 9999: what is left out by no bound is judged by the join all the same.
+        """
+        if asked is None:
+            return None
+        is_clock = kind.kind != "timestamptz" and (kind.kind == "date" or self.view.timezone.upper() != "UTC")
+        moment = moved(asked, distance, margin if is_clock else timedelta(0))
+        if moment is not None and is_clock:
+            moment = seen_in(moment, ZoneInfo(self.view.timezone))
+        return None if moment is None else self.dialect.literal(moment, kind)
 
     def _event_timestamp(self) -> exp.Expr | None:
         return None if self.view.event_timestamp is None else self._time(self.view.event_timestamp)
@@ -259,13 +271,16 @@ class ViewQuery:
                 lasting.append(self._is_current(view.valid_to, view.valid_to_current))
             lasting.append(exp.LT(this=self._time(view.event_timestamp), expression=self._time(view.valid_to)))
             conditions.append(exp.or_(*lasting))
+        if self.dialect.is_null_beyond_time and view.lag:
+            # A row that becomes available after the end of time never does; as a null it would come first in line.
+            conditions.append(is_not_null(self.dialect.later(self._time(str(view.event_timestamp)), view.lag)))
         return conditions + self._within_reach()
 
     def _order(self, *, newest_first: bool) -> list[exp.Ordered]:
         """Order by event timestamp, known at, created timestamp, then all features; null is the oldest.
 
-        Of a snapshot's rows that still tie, the one that ends last is the newest. Values alone decide, so the answer
-        never depends on the physical order of rows.
+        Of a snapshot's rows that still tie, the one that ends last is the newest; last comes what tells equal values
+        apart. Values alone decide, so the answer never depends on the physical order of rows.
         """
         view = self.view
         times = dict.fromkeys((view.event_timestamp, view.known_at, view.created_timestamp))
@@ -276,9 +291,21 @@ class ViewQuery:
             for name, kind in self.feature_types.items():
                 terms += self._orderable(self._column(name), kind)
         order = [exp.Ordered(this=term, desc=newest_first, nulls_first=not newest_first) for term in terms]
-        if not view.is_unique and (valid_until := self._valid_until()) is not None:
+        if view.is_unique:
+            return order
+        if (valid_until := self._valid_until()) is not None:
             order.append(exp.Ordered(this=valid_until, desc=newest_first, nulls_first=newest_first))
-        return order
+        apart = self._told_apart({name: self._column(name) for name in self.feature_types})
+        return [*order, *(exp.Ordered(this=term, desc=newest_first, nulls_first=not newest_first) for term in apart)]
+
+    def _told_apart(self, features: Mapping[str, exp.Expr]) -> list[exp.Expr]:
+        """Tell features apart that are equal to the warehouse alone: see `Dialect.tell_equals_apart`."""
+        columns, apart = self.view.relation.columns, []
+        for name, stored in features.items():
+            apart += self.dialect.tell_equals_apart(stored.copy(), self.feature_types[name])
+            if is_padded(columns[name], dialect=self.adapter):
+                apart += self.dialect.tell_blanks_apart(stored.copy())
+        return apart
 
     def _orderable(self, stored: exp.Expr, kind: ValueType) -> list[exp.Expr]:
         """Order text by code point, NaN above all numbers, and what has no order by its JSON text."""

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.definitions import FeatureService, Period, Spine, fingerprint
-from feature_sync.value_types import EPOCH
+from feature_sync.sql.types import with_normal_types
+from feature_sync.value_types import EPOCH, since_epoch
 
 if TYPE_CHECKING:
     import pyarrow
@@ -50,7 +51,13 @@ class Extract:
     views: tuple[ViewExtract, ...]
     columns: Mapping[str, str]
     sql: str
+    adapter: str
     invocation_id: str | None
+
+    @property
+    def _normal_service(self) -> FeatureService:
+        """The service with its types in one spelling, whoever told them."""
+        return self.service.with_views(lambda view: with_normal_types(view, dialect=self.adapter))
 
     def to_json(self) -> str:
         """Write the sidecar: the same inputs always give the same bytes."""
@@ -76,7 +83,7 @@ class Extract:
                 }
                 for each in self.views
             },
-            "definitions_sha256": fingerprint(self.service),
+            "definitions_sha256": fingerprint(self._normal_service),
             "dbt_invocation_id": self.invocation_id,
             "feature_sync_version": version("feature-sync"),
             "sql_sha256": sha256(self.sql.encode()).hexdigest(),
@@ -116,7 +123,7 @@ class Tally:
                 alias=each.alias,
                 view=each.view.reference,
                 is_timeless=each.view.event_timestamp is None,
-                earliest_answerable=_moment(self._earliest.get(each.view.reference)),
+                earliest_answerable=since_epoch(self._earliest.get(each.view.reference)),
                 rows_asking_earlier=self._asked_earlier[each.view.reference],
                 null_shares={
                     name: self._nulls[name] / self.rows if self.rows else 0.0
@@ -127,17 +134,19 @@ class Tally:
         )
 
 
-def is_within(moments: pyarrow.Array, period: Period | None) -> bool:
-    """True if all moments lie in a period, both ends included; None holds no moment. Nulls count as within."""
+def is_within(moments: pyarrow.Array, period: Period) -> bool:
+    """True if all moments lie in a period, both ends included; None bounds nothing, and nulls count as within."""
     import pyarrow.compute
 
     if moments.null_count == len(moments):
         return True
-    if period is None or period.since is None or period.until is None:
-        return False
     ends = pyarrow.compute.min_max(_microseconds(moments)).as_py()
-    first, last = ((end - EPOCH) // timedelta(microseconds=1) for end in (period.since, period.until))
-    return bool(first <= ends["min"] and ends["max"] <= last)
+    since, until = (None if end is None else _since_1970(end) for end in (period.since, period.until))
+    return (since is None or since <= ends["min"]) and (until is None or ends["max"] <= until)
+
+
+def _since_1970(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def _microseconds(moments: pyarrow.Array) -> pyarrow.Array:
@@ -152,7 +161,3 @@ def _number(value: int) -> pyarrow.Scalar:
     import pyarrow
 
     return pyarrow.Array.from_buffers(pyarrow.int64(), 1, [None, pyarrow.py_buffer(array("q", [value]))])[0]
-
-
-def _moment(microseconds: int | None) -> datetime | None:
-    return None if microseconds is None else EPOCH + timedelta(microseconds=microseconds)

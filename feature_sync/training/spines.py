@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union
@@ -15,6 +17,7 @@ from feature_sync.definitions import Period, Relation, Spine, parse_ordering
 from feature_sync.errors import Location, ProjectError, RequestError, UnknownName
 from feature_sync.files import SUFFIXES, read_frame, read_table
 from feature_sync.training.training_set import Rows
+from feature_sync.value_types import ValueType
 
 if TYPE_CHECKING:
     import pandas
@@ -63,7 +66,7 @@ def read_spine(
         rows = _file(Path(source), relation.event_time or "")
     else:
         relation, frame = _outside("the frame", options), source
-        rows = Rows(read=lambda types: read_frame(frame), origin={"frame": True})
+        rows = Rows(read=partial(_read_frame, frame, relation.event_time or ""), origin={"frame": True})
     since, until = (
         None if moment is None else read_moment(moment, name)
         for name, moment in (("--since", options.since), ("--until", options.until))
@@ -103,4 +106,10 @@ def _file(path: Path, moment: str) -> Rows:
     except OSError as unreadable:
         raise RequestError(f"{path} cannot be read: {unreadable.strerror}") from unreadable
     origin = {"file": path.name, "sha256": digest}
-    return Rows(read=lambda types: read_table(path, types, moment=moment), origin=origin)
+    return Rows(read=partial(read_table, path, moment=moment), origin=origin)
+
+
+def _read_frame(
+    frame: pandas.DataFrame | pyarrow.Table, moment: str, types: Mapping[str, ValueType]
+) -> pyarrow.RecordBatchReader:
+    return read_frame(frame, (moment, *types))

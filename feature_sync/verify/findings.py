@@ -8,7 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from feature_sync.errors import OnlineStoreError
-from feature_sync.online.codec import MICROSECOND, Schema, from_microseconds, read_value, split_row, to_microseconds
+from feature_sync.online.codec import (
+    MICROSECOND,
+    Schema,
+    from_microseconds,
+    read_value,
+    split_end,
+    split_row,
+    to_microseconds,
+)
 from feature_sync.online.comparing import NO_EXPIRY, Held
 from feature_sync.online.writer import Row
 from feature_sync.value_types import ValueType
@@ -100,16 +108,19 @@ class Findings:
         """Find what differs in a row."""
         if expected == content and self.is_published:
             return
-        _, event_timestamp, values = split_row(expected)
+        _, event_timestamp, rest = split_row(expected)
+        values, end = split_end(rest, self._schema)
         read = self._read(content)
         if isinstance(read, str):
             self._lacking.update(name for name, _ in self._schema.features)
             yield None, read, None, None
             return
-        held_timestamp, held = read
+        held_timestamp, held_end, held = read
         if event_timestamp != held_timestamp:
             self.event_timestamps += 1
             yield None, "event timestamp", _instant(event_timestamp), _instant(held_timestamp)
+        if end != held_end:
+            yield None, "ends", _instant(end), _instant(held_end)
         for (name, kind), value in zip(self._schema.features, values, strict=True):
             if name not in held:
                 self._lacking[name] += 1
@@ -123,8 +134,8 @@ class Findings:
             self._needless[name] += 1
             yield name, "no feature any more", None, _shown(value, kind)
 
-    def _read(self, content: bytes) -> tuple[int | None, dict[str, tuple[ValueType, Any]]] | str:
-        """Read a row by its own schema: its event timestamp and values; or say why no reader can."""
+    def _read(self, content: bytes) -> tuple[int | None, int | None, dict[str, tuple[ValueType, Any]]] | str:
+        """Read a row by its own schema: its event timestamp, end and values; or say why no reader can."""
         try:
             schema_id, event_timestamp, values = split_row(content)
         except OnlineStoreError:
@@ -132,21 +143,26 @@ class Findings:
         schema = self._schemas.get(schema_id)
         if schema is None:
             return "of a schema that Redis does not have"
-        if len(schema.features) != len(values):
+        try:
+            values, end = split_end(values, schema)
+        except ValueError:
             return "does not fit its schema"
         kinds = {name: (kind, value) for (name, kind), value in zip(schema.features, values, strict=True)}
-        return event_timestamp, kinds
+        return event_timestamp, end, kinds
 
     def _ended(self, content: bytes) -> int | None:
-        """When a row's TTL ended, in microseconds, as a reader counts it."""
+        """The last moment at which a row answered, in microseconds, as a reader counts it: its TTL ended, or itself."""
         try:
-            schema_id, event_timestamp, _ = split_row(content)
-        except OnlineStoreError:
+            schema_id, event_timestamp, values = split_row(content)
+            if (schema := self._schemas.get(schema_id)) is None:
+                return None
+            _, end = split_end(values, schema)
+        except (OnlineStoreError, ValueError):
             return None
-        schema = self._schemas.get(schema_id)
-        if schema is None or schema.ttl is None or event_timestamp is None:
-            return None
-        return event_timestamp + schema.ttl // MICROSECOND
+        lasts = [] if end is None else [end - 1]
+        if schema.ttl is not None and event_timestamp is not None:
+            lasts.append(event_timestamp + schema.ttl // MICROSECOND)
+        return min(lasts, default=None)
 
     def _count(self, kind: Kind, key: bytes, *found: _Found) -> None:
         """Count a row, and keep the first ones of each kind as examples."""
@@ -173,11 +189,19 @@ def _is_same(value: Any, held: Any) -> bool:
 
 
 def _shown(value: Any, kind: ValueType) -> Any:
-    """Read a value for a person; one that is not of its type stays as it is."""
+    """Read a value for a person; one that is not of its type stays as it is, unless only its text can be shown."""
     try:
         return read_value(value, kind)
-    except (ArithmeticError, AttributeError, TypeError, ValueError):
-        return value
+    except (ArithmeticError, ValueError):
+        return value if isinstance(value, bool | int | float | str | bytes) else _text(value)
+
+
+def _text(value: Any) -> str:
+    """Show what no warehouse holds, however deep it is."""
+    try:
+        return repr(value)
+    except RecursionError:
+        return "nested too deeply"
 
 
 def _instant(microseconds: int | None) -> datetime | int | None:

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from feature_sync.definitions import FeatureView, format_duration
+from feature_sync.errors import placing
 from feature_sync.online.codec import Schema, schema_of, to_microseconds
 from feature_sync.online.keys import view_prefix
 from feature_sync.online.redis import OnlineStore
@@ -18,7 +19,7 @@ from feature_sync.online.writer import Row
 from feature_sync.spill import KeySpill
 from feature_sync.sql.latest import latest_rows
 from feature_sync.sql.pushes import microseconds
-from feature_sync.statements import Statements
+from feature_sync.statements import Statements, check_view_collations
 from feature_sync.verify.checksums import Checksums
 from feature_sync.verify.findings import Findings
 from feature_sync.verify.report import Kind, Progress, Verified
@@ -88,9 +89,10 @@ class _ViewVerification:
                 ),
             )
         holder = self._who_pushes()
-        with self._setting.open_warehouse() as warehouse:
+        with self._setting.open_warehouse() as warehouse, placing(self._view.relation.location):
             statements = Statements(warehouse)
             query = statements.query_of(self._view)
+            check_view_collations(warehouse, query)
             schema = schema_of(self._view, query.key_types, query.feature_types, as_of=self._pushed_as_of)
             findings = Findings(schema, self._schemas, redact=self._setting.redact)
             text = statements.text(latest_rows(query, now=self._now, sample=self._setting.sample))
@@ -111,7 +113,7 @@ class _ViewVerification:
 
     def _compare(self, batches: Iterator[list[Row]], findings: Findings, ours: KeySpill) -> tuple[bool, Checksums]:
         """Compare the rows that should be there; the checksums are of the keys that are."""
-        comparer = self._online.comparer()
+        comparer = self._online.comparer(self._view_prefix)
         checksums = Checksums()
         done = 0
         with closing(comparer.compare(batches)) as compared:

@@ -71,6 +71,17 @@ class Warehouse(ABC):
         """Ask how many bytes a query would read, without running it; None where the warehouse does not say."""
         return None
 
+    def check_rights(self, relations: Sequence[str], *, writes_to: str | None = None) -> None:  # noqa: B027
+        """Check that this user may read relations, and keep tables in a schema; where the warehouse tells.
+
+        Raises:
+            WarehouseError: Something is missing; all of it is named.
+        """
+
+    @abstractmethod
+    def has_schema(self, schema: str) -> bool:
+        """True if there is such a schema: then no right to create one is needed."""
+
     @abstractmethod
     def tables(self, schema: str) -> set[str]:
         """Return the names of the tables in a schema; none where there is no such schema."""
@@ -136,6 +147,10 @@ class Warehouse(ABC):
 
         Memory is bounded by the batch. Inside, nothing else can be asked of this connection.
         """
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """End what runs, which then fails; for another thread to call, at any time."""
 
     @abstractmethod
     def close(self) -> None:

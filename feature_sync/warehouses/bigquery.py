@@ -148,6 +148,7 @@ class BigQueryWarehouse(Warehouse):
         self._labels = {"feature_sync": _label(version("feature-sync"))}
         self._temporary: list[str] = []
         self._made: list[str] | None = None
+        self._job: bigquery.QueryJob | None = None
 
     @classmethod
     def connect(
@@ -195,6 +196,13 @@ class BigQueryWarehouse(Warehouse):
         """Let BigQuery plan the query."""
         job = self._planned(query)
         return None if job is None else int(job.total_bytes_processed)
+
+    def has_schema(self, schema: str) -> bool:
+        """Ask for the dataset, which costs nothing."""
+        with _translating(), suppress(NotFound):
+            self._client.get_dataset(f"{self._dataset.project}.{schema}", retry=self._retry)
+            return True
+        return False
 
     def tables(self, schema: str) -> set[str]:
         """List them, which costs nothing, whereas a query of the catalog does."""
@@ -304,6 +312,12 @@ class BigQueryWarehouse(Warehouse):
         """Stream from the service, which others can use at any time."""
         yield [self.columns(query, batch_size=batch_size) for query in queries]
 
+    def cancel(self) -> None:
+        """Ask the service to end the job."""
+        if (job := self._job) is not None:
+            with suppress(*_FAILURES):
+                job.cancel(retry=None)
+
     def close(self) -> None:
         """Drop what was temporary, and close the connections."""
         with suppress(WarehouseError):
@@ -328,12 +342,15 @@ class BigQueryWarehouse(Warehouse):
         """Run a job to its end; one that is given up is cancelled, for it would go on and cost."""
         with _translating():
             job = self._client.query(statement, self._config(), retry=self._retry, job_retry=self._job_retry)
+            self._job = job
             try:
                 result = job.result(page_size=page_size, retry=self._retry, timeout=self._settings.timeout)
             except (KeyboardInterrupt, TimeoutError):
                 with suppress(*_FAILURES):
                     job.cancel(retry=None)
                 raise
+            finally:
+                self._job = None
         if self._made is not None and job.statement_type == "CREATE_TABLE_AS_SELECT":
             self._made.append(_quoted_path(job.ddl_target_table))
         return result

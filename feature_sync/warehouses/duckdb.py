@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import duckdb
 
 from feature_sync.definitions import Target
-from feature_sync.errors import ProfileError, WarehouseConflict, WarehouseError
+from feature_sync.errors import ProfileError, UnfitValue, WarehouseConflict, WarehouseError
 from feature_sync.warehouses.base import Columns, TargetSettings, Warehouse, never, read_settings
 
 if TYPE_CHECKING:
@@ -23,9 +23,24 @@ if TYPE_CHECKING:
 
 
 _LENT = "_feature_sync_lent"
+_PINNED = {
+    "arrow_large_buffer_size": "false",
+    "arrow_lossless_conversion": "false",
+    "arrow_output_list_view": "false",
+    "arrow_output_version": "1.0",
+    "calendar": "gregorian",
+    "default_collation": "",
+    "timezone": "UTC",
+}
+"""What a profile or the machine may set otherwise, and our SQL or the types of results depend on.
+
+What only the words of a model depend on, such as `default_order` or `integer_division`, stays as the profile has it:
+a view is read as dbt reads it. Our own SQL leaves nothing to these."""
 _OPENING = Lock()
 """While one thread opens or closes a file, DuckDB cannot tell another whether it is open in this process."""
 _SECONDS_TO_REOPEN = 60
+_INTERRUPTED = "Query interrupted"
+"""What DuckDB makes of a KeyboardInterrupt, or of whatever else a signal raises in its midst."""
 _SECONDS_BETWEEN_TRIES = 0.1
 
 
@@ -95,6 +110,7 @@ class DuckDBWarehouse(Warehouse):
                     connection = duckdb.connect(str(self._path), read_only=not self._writable, config=config)
                 for extension in self._settings.extensions or []:
                     connection.load_extension(extension if isinstance(extension, str) else extension["name"])
+                pin(connection)
             except duckdb.Error as refused:
                 if not _is_locked(refused) or time.monotonic() >= deadline or self._stopped():
                     raise _translated(refused, str(self._path)) from refused
@@ -106,6 +122,12 @@ class DuckDBWarehouse(Warehouse):
     def place(self) -> str:
         """The file's path."""
         return f"duckdb {self._path.resolve()}"
+
+    def has_schema(self, schema: str) -> bool:
+        """Look it up in the catalog."""
+        query = "select 1 from information_schema.schemata where catalog_name = current_database() and schema_name = ?"
+        with _translating():
+            return self._connection.execute(query, [schema]).fetchone() is not None
 
     def tables(self, schema: str) -> set[str]:
         """Look them up in the catalog."""
@@ -205,11 +227,19 @@ class DuckDBWarehouse(Warehouse):
         The spools have no names, so that nothing is left of them however this process ends.
         """
         with ExitStack() as spools:
-            files = [spools.enter_context(TemporaryFile(dir=self._path.parent)) for _ in queries]
+            files = [spools.enter_context(self._new_spool()) for _ in queries]
             for query, file in zip(queries, files, strict=True):
                 self._spool(query, file, batch_size)
             self.close()
             yield [_columns_of(file) for file in files]
+
+    def _new_spool(self) -> IO[bytes]:
+        """Make a spool beside the file, where there is room for results; where nothing may be written, elsewhere."""
+        try:
+            return TemporaryFile(dir=self._path.parent)
+        except OSError:
+            with _translating():
+                return TemporaryFile()
 
     def _spool(self, query: str, file: IO[bytes], batch_size: int) -> None:
         import pyarrow
@@ -219,12 +249,27 @@ class DuckDBWarehouse(Warehouse):
                 writer.write_batch(batch)
         file.seek(0)
 
+    def cancel(self) -> None:
+        """Interrupt the query."""
+        if (opened := self._opened) is not None:
+            with suppress(duckdb.Error):  # it may be closed by now
+                opened.interrupt()
+
     def close(self) -> None:
         """Close the file."""
         if self._opened is not None:
             with _OPENING:
                 self._opened.close()
             self._opened = None
+
+
+def pin(connection: duckdb.DuckDBPyConnection) -> None:
+    """Set what our SQL depends on, unless it is so already: a profile may have locked the configuration."""
+    found = connection.execute("select name, value from duckdb_settings()").fetchall()
+    for name, value in found:
+        wanted = _PINNED.get(name.lower())
+        if wanted is not None and value.lower() != wanted.lower():
+            connection.execute(f"set {name} = '{wanted}'")
 
 
 def _is_locked(refused: duckdb.Error) -> bool:
@@ -251,6 +296,10 @@ def _quoted(name: str) -> str:
 def _translating() -> Iterator[None]:
     try:
         yield
+    except RuntimeError as ended:
+        if str(ended) == _INTERRUPTED:
+            raise KeyboardInterrupt from None
+        raise
     except (duckdb.Error, OSError) as refused:
         raise _translated(refused, "DuckDB") from refused
 
@@ -261,6 +310,8 @@ def _translated(refused: Exception, where: str) -> WarehouseError:
         return WarehouseError(
             f"{where} is locked by process {holder[1]}; wait until it has ended (a dbt run, a notebook?)"
         )
+    if unfit := UnfitValue.read(text):
+        return unfit
     if isinstance(refused, duckdb.CatalogException):
         return WarehouseError(f"{text.partition(' LINE ')[0]}; run dbt build")
     if isinstance(refused, (duckdb.TransactionException, duckdb.ConstraintException)):

@@ -19,15 +19,32 @@ from psycopg.sql import SQL, Composed, Identifier
 from psycopg.types.json import set_json_loads
 
 from feature_sync.definitions import Target
-from feature_sync.errors import RequestError, WarehouseConflict, WarehouseError
+from feature_sync.errors import RequestError, UnfitValue, WarehouseConflict, WarehouseError
 from feature_sync.warehouses.base import Columns, TargetSettings, Warehouse, never, read_settings
+from feature_sync.warehouses.postgres_rights import missing_grants
 from feature_sync.warehouses.postgres_snapshots import Locked, Snapshots, locking
+from feature_sync.warehouses.postgres_values import arrow_array, load_times_as_numbers
 
 if TYPE_CHECKING:
     import pyarrow
 
 _SECONDS_TO_CONNECT = 10
 _ROWS_PER_CHUNK = 512
+_PINNED = {
+    "array_nulls": "on",
+    "bytea_output": "hex",
+    "client_encoding": "UTF8",
+    "DateStyle": "ISO, MDY",
+    "default_transaction_deferrable": "off",
+    "extra_float_digits": "1",
+    "gin_fuzzy_search_limit": "0",
+    "IntervalStyle": "postgres",
+    "standard_conforming_strings": "on",
+    "TimeZone": "UTC",
+    "timezone_abbreviations": "Default",
+    "transform_null_equals": "off",
+}
+"""What a role or a database may set otherwise, and our SQL or the texts of values depend on."""
 _MORE_MEMORY_TO_SORT = SQL(
     "select set_config('work_mem', '64MB', false) "
     "where pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')"
@@ -35,6 +52,10 @@ _MORE_MEMORY_TO_SORT = SQL(
 _CONFLICTS = (
     psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation,
     psycopg.errors.DuplicateSchema, psycopg.errors.DuplicateTable,
+)  # fmt: skip
+_GRANTS = (
+    ("temporary tables", "TEMPORARY on"), ("for schema", "USAGE on"), ("for database", "CREATE on"),
+    ("for table", "SELECT on"), ("for view", "SELECT on"), ("for materialized view", "SELECT on"),
 )  # fmt: skip
 _MILLISECONDS_TO_LOCK = 500
 _SECONDS_TO_IDLE = 60
@@ -66,25 +87,32 @@ class PostgresSettings(TargetSettings):
     sslkey: str | None = None
     sslrootcert: str | None = None
 
-    def connection(self, *, writable: bool) -> dict[str, Any]:
+    def connection(self) -> dict[str, Any]:
         """The arguments of libpq.
 
-        A push compares a view with as many rows as it has: the planner takes the newest rows for a few, and would
-        hash them; and it would spend longer on compiling than that saves. Should its process be suspended in a
-        transaction, the server ends it, so that it stands in nobody's way.
+        None are `options`, which PgBouncer refuses: see `session`.
         """
         same = ("host", "user", "port", "connect_timeout", "sslmode", "sslcert", "sslkey", "sslrootcert")
         arguments = {name: getattr(self, name) for name in same}
         arguments |= {"password": self.password or self.pass_, "dbname": self.dbname or self.database}
         arguments |= {"keepalives_idle": self.keepalives_idle or None, "application_name": "feature-sync"}
-        options = []
-        if writable:
-            options += ["-c enable_hashjoin=off", "-c jit=off"]
-            options.append(f"-c idle_in_transaction_session_timeout={_SECONDS_TO_IDLE}s")
-        if self.search_path:
-            options.append("-c search_path=" + re.sub(r"([\\ ])", r"\\\1", self.search_path))
-        arguments["options"] = " ".join(options)
         return {name: value for name, value in arguments.items() if value is not None}
+
+    def session(self, *, writable: bool) -> Composed:
+        """The statement that sets the session up, in one round trip.
+
+        A push compares a view with as many rows as it has: the planner takes the newest rows for a few, and would
+        hash them; and it would spend longer on compiling than that saves. Should its process be suspended in a
+        transaction, the server ends it, so that it stands in nobody's way.
+        """
+        settings = dict(_PINNED)
+        if writable:
+            settings |= {"enable_hashjoin": "off", "jit": "off"}
+            settings["idle_in_transaction_session_timeout"] = f"{_SECONDS_TO_IDLE}s"
+        if self.search_path:
+            settings["search_path"] = self.search_path
+        calls = [SQL("set_config({}, {}, false)").format(name, value) for name, value in settings.items()]
+        return SQL("select {}").format(SQL(", ").join(calls))
 
 
 class PostgresWarehouse(Warehouse):
@@ -110,13 +138,13 @@ class PostgresWarehouse(Warehouse):
         """
         settings = read_settings(target, PostgresSettings)
         try:
-            connection = psycopg.connect(**settings.connection(writable=writable))
+            connection = psycopg.connect(**settings.connection(), autocommit=True)
             if settings.role:
                 connection.execute(SQL("set role {}").format(Identifier(settings.role)))
-                connection.commit()
+            connection.execute(settings.session(writable=writable))
             if writable:
                 connection.execute(_MORE_MEMORY_TO_SORT)
-                connection.commit()
+            connection.autocommit = False
             connection.read_only = not writable
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             snapshots = Snapshots(
@@ -133,16 +161,41 @@ class PostgresWarehouse(Warehouse):
         """Host, port and database."""
         return self._place
 
+    def check_rights(self, relations: Sequence[str], *, writes_to: str | None = None) -> None:
+        """Ask for each right, in one transaction."""
+        with _translating(), self._connection.transaction():
+            grants = missing_grants(self._connection, relations, writes_to)
+        if grants:
+            raise WarehouseError(f"PostgreSQL: rights are missing; have their owner run: {'; '.join(grants)}")
+
+    def has_schema(self, schema: str) -> bool:
+        """Look it up in the catalog."""
+        query = "select 1 from pg_catalog.pg_namespace where nspname = %s"
+        with _translating(), self._connection.transaction():
+            return self._connection.execute(query, [schema]).fetchone() is not None
+
     def tables(self, schema: str) -> set[str]:
-        """Look them up in the catalog."""
-        query = "select table_name from information_schema.tables where table_schema = %s"
+        """Look them up in the catalog: also those that this user may not read, which must not seem to be missing."""
+        query = (
+            "select relname from pg_catalog.pg_class where relkind in ('r', 'p', 'v', 'm', 'f') "
+            "and relnamespace = (select oid from pg_catalog.pg_namespace where nspname = %s)"
+        )
         with _translating(), self._connection.transaction():
             return {name for (name,) in self._connection.execute(query, [schema]).fetchall()}
 
     def describe(self, query: str) -> Mapping[str, str]:
         """Ask for the query's columns, without running it whole."""
         described = self._snapshots.run(lambda: self._described(query))
-        return {column.name: column.type_display for column in described}
+        named = self._type_names({column.type_code for column in described if column.type_display.isdigit()})
+        return {column.name: named.get(column.type_code, column.type_display) for column in described}
+
+    def _type_names(self, unknown: set[int]) -> Mapping[int, str]:
+        """Ask for the names of types that the driver knows by number alone: enums, composites and extensions'."""
+        query = "select oid::bigint, format_type(oid, null) from pg_type where oid = any(%s)"
+        if not unknown:
+            return {}
+        with _translating(), self._connection.transaction():
+            return dict(self._connection.execute(query, [list(unknown)]).fetchall())
 
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
         """Run the query in a transaction of its own, unless there is one."""
@@ -169,9 +222,9 @@ class PostgresWarehouse(Warehouse):
 
             def batches() -> Generator[pyarrow.RecordBatch]:
                 with _translating():
-                    for rows in self._batches(query, batch_size):
-                        columns = zip(zip(*rows, strict=True), schema.types, strict=True)
-                        arrays = [pyarrow.array(values, type=kind) for values, kind in columns]
+                    for rows in self._batches(query, batch_size, times_as_numbers=True):
+                        columns = zip(schema.names, zip(*rows, strict=True), schema.types, strict=True)
+                        arrays = [arrow_array(*column) for column in columns]
                         rows.clear()  # many times as large as their batch
                         yield pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
 
@@ -232,6 +285,11 @@ class PostgresWarehouse(Warehouse):
         with ExitStack() as streams:
             yield [streams.enter_context(closing(self.columns(each, batch_size=batch_size))) for each in queries]
 
+    def cancel(self) -> None:
+        """Ask the server to end the query."""
+        with suppress(psycopg.Error):  # it may be closed by now
+            self._connection.cancel_safe(timeout=_SECONDS_TO_CONNECT)
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -259,13 +317,15 @@ class PostgresWarehouse(Warehouse):
                 cursor.execute(query, binary=True)
                 return cursor.description or []
 
-    def _batches(self, query: str, size: int) -> Generator[list[tuple[Any, ...]]]:
+    def _batches(self, query: str, size: int, *, times_as_numbers: bool = False) -> Generator[list[tuple[Any, ...]]]:
         """Stream the rows of a query, which the server sends ahead; a cursor's it sends only when it is asked for them.
 
         It may also work in parallel, which for a cursor it never does.
         """
         chunk = _ROWS_PER_CHUNK if psycopg.capabilities.has_stream_chunked() else 1
         with _translating(), self._connection.cursor() as cursor:
+            if times_as_numbers:
+                load_times_as_numbers(cursor)
             stream = cast("Generator[tuple[Any, ...]]", cursor.stream(query, binary=True, size=chunk))
             with closing(stream) as rows:
                 while batch := list(itertools.islice(rows, size)):
@@ -341,14 +401,24 @@ def _translating() -> Iterator[None]:
         yield
     except psycopg.errors.UndefinedTable as missing:
         raise WarehouseError(f"PostgreSQL: {_one_line(missing)}; run dbt build") from missing
+    except psycopg.errors.InsufficientPrivilege as forbidden:
+        raise WarehouseError(f"PostgreSQL: {_one_line(forbidden)}{_grant(forbidden)}") from forbidden
     except psycopg.errors.LockNotAvailable as locked:
         raise Locked(f"PostgreSQL: {_one_line(locked)}") from locked
     except _CONFLICTS as conflict:
         raise WarehouseConflict(f"PostgreSQL: {_one_line(conflict)}") from conflict
     except psycopg.Error as refused:
-        raise WarehouseError(f"PostgreSQL: {_one_line(refused)}") from refused
+        text = _one_line(refused)
+        raise UnfitValue.read(text) or WarehouseError(f"PostgreSQL: {text}") from refused
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as unfit:
         raise WarehouseError(f"a value does not fit its column: {unfit}; cast the column in the model") from unfit
+
+
+def _grant(forbidden: psycopg.Error) -> str:
+    """Say what to grant to this role."""
+    said = _one_line(forbidden)
+    found = next((found for words, found in _GRANTS if words in said), None)
+    return f"; grant this role {found} that" if found else ""
 
 
 def _one_line(error: psycopg.Error) -> str:

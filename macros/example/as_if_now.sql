@@ -7,7 +7,15 @@
 {%- endmacro %}
 
 {% macro default__as_if_now(microseconds) -%}
+{{ feature_sync.unsupported('as_if_now') }}
+{%- endmacro %}
+
+{% macro duckdb__as_if_now(microseconds) -%}
 to_timestamp(({{ microseconds }}) / 1000000.0)
+{%- endmacro %}
+
+{% macro postgres__as_if_now(microseconds) -%}
+{{ feature_sync.duckdb__as_if_now(microseconds) }}
 {%- endmacro %}
 
 {% macro bigquery__as_if_now(microseconds) -%}

@@ -3,7 +3,15 @@
 {%- endmacro %}
 
 {% macro default__at_clock(date, clock) -%}
+{{ feature_sync.unsupported('at_clock') }}
+{%- endmacro %}
+
+{% macro duckdb__at_clock(date, clock) -%}
 cast({{ date }} as timestamp) + {{ minutes_of_day(clock) }} * interval '1 minute'
+{%- endmacro %}
+
+{% macro postgres__at_clock(date, clock) -%}
+{{ feature_sync.duckdb__at_clock(date, clock) }}
 {%- endmacro %}
 
 {#- BigQuery keeps what a wall clock shows as a datetime: its timestamps are moments in UTC. -#}

@@ -3,7 +3,15 @@
 {%- endmacro %}
 
 {% macro default__next_day(date) -%}
+{{ feature_sync.unsupported('next_day') }}
+{%- endmacro %}
+
+{% macro duckdb__next_day(date) -%}
 {{ date }} + 1
+{%- endmacro %}
+
+{% macro postgres__next_day(date) -%}
+{{ feature_sync.duckdb__next_day(date) }}
 {%- endmacro %}
 
 {% macro bigquery__next_day(date) -%}

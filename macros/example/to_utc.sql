@@ -2,9 +2,17 @@
 {{ adapter.dispatch('to_utc', 'feature_sync')(wall_clock, time_zone) }}
 {%- endmacro %}
 
-{#- The first turn makes a moment of it, the second writes the moment in UTC whatever the session's time zone. -#}
 {% macro default__to_utc(wall_clock, time_zone) -%}
+{{ feature_sync.unsupported('to_utc') }}
+{%- endmacro %}
+
+{#- The first turn makes a moment of it, the second writes the moment in UTC whatever the session's time zone. -#}
+{% macro duckdb__to_utc(wall_clock, time_zone) -%}
 ({{ wall_clock }}) at time zone {{ time_zone }} at time zone 'UTC'
+{%- endmacro %}
+
+{% macro postgres__to_utc(wall_clock, time_zone) -%}
+{{ feature_sync.duckdb__to_utc(wall_clock, time_zone) }}
 {%- endmacro %}
 
 {% macro bigquery__to_utc(wall_clock, time_zone) -%}

@@ -3,7 +3,15 @@
 {%- endmacro %}
 
 {% macro default__to_wall_clock(timestamp, time_zone) -%}
+{{ feature_sync.unsupported('to_wall_clock') }}
+{%- endmacro %}
+
+{% macro duckdb__to_wall_clock(timestamp, time_zone) -%}
 ({{ timestamp }}) at time zone 'UTC' at time zone {{ time_zone }}
+{%- endmacro %}
+
+{% macro postgres__to_wall_clock(timestamp, time_zone) -%}
+{{ feature_sync.duckdb__to_wall_clock(timestamp, time_zone) }}
 {%- endmacro %}
 
 {#- By way of text: where the zone is a column, the emulator takes `datetime(moment, zone)` for a date and a time. -#}

@@ -2,15 +2,22 @@ with departures as (
     select
         carrier,
         {{ feature_sync.bucket_end('departed_at', '1h', closed='right') }} as hour_end,
+        departed_at,
         departure_delay
     from {{ ref('stg_flights') }}
     where departed_at is not null
 ),
 
--- The newest departure tells which hours are over: an hour that may still see one is not shown.
+-- The clock tells which hours are over. The next departure must not: an hour would stay hidden until something happened
+-- after it. The example's clock is set back into its data; there the data show by themselves how late it was.
+clock as (
+    select greatest({{ feature_sync.clock_in_utc() }}, max(departed_at)) as moment
+    from departures
+),
+
 newest_hour as (
-    select max({{ feature_sync.earlier(feature_sync.bucket_end('departed_at', '1h', closed='left'), '1h') }}) as hour_end
-    from {{ ref('stg_flights') }}
+    select {{ feature_sync.earlier(feature_sync.bucket_end('moment', '1h', closed='left'), '1h') }} as hour_end
+    from clock
 ),
 
 spans as (

@@ -41,6 +41,8 @@ PLACES = [
     (datetime(2013, 11, 3, 6, tzinfo=UTC), ["America/New_York", "UTC"]),
     (datetime(2013, 3, 31, 1, tzinfo=UTC), ["Europe/Paris", "UTC"]),
     (datetime(2013, 3, 10, 7, tzinfo=UTC), ["America/New_York", "UTC"]),
+    (datetime(1, 1, 6, tzinfo=UTC), ["UTC"]),
+    (datetime(9999, 12, 26, tzinfo=UTC), ["UTC"]),
 ]
 TEXTS = ["a", "A", "", "a'b", 'a"b', "`", "|", "a|", "|a", "{%}", "\\", "é", "%", " a"]
 NUMBERS = [0, 1, -1]
@@ -53,7 +55,7 @@ KEY_TYPES = ["text", "text", "integer"]
 TIME_TYPES = ["naive", "aware"]
 VALUES = {
     "integer": st.sampled_from([None, 0, 1, -(2**63), 2**63 - 1]),
-    "float": st.sampled_from([None, 0.5, -1.0, float("nan"), float("inf"), float("-inf")]),
+    "float": st.sampled_from([None, 0.5, -1.0, 0.0, -0.0, 0.0, -0.0, float("nan"), float("inf"), float("-inf")]),
     "text": st.sampled_from([None, "", "a", "Z", "é", "it's", "\\", "😀", "￿"]),
     "flag": st.sampled_from([None, True, False]),
     "decimal": st.sampled_from([None, Decimal("1.50"), Decimal("-0.01")]),

@@ -9,7 +9,6 @@ import itertools
 import os
 import pickle
 import sys
-import tempfile
 import time
 import traceback
 from datetime import UTC, datetime
@@ -136,15 +135,15 @@ class Spark(Sail):
     def __init__(self) -> None:
         from pyspark.sql import SparkSession
 
-        self._folder = tempfile.TemporaryDirectory()
+        folder = Path.cwd()
         options = {
             "spark.ui.enabled": "false",
             "spark.sql.shuffle.partitions": "2",
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.memory": "2g",
-            "spark.sql.warehouse.dir": f"{self._folder.name}/warehouse",
-            "spark.local.dir": self._folder.name,
+            "spark.sql.warehouse.dir": f"{folder}/warehouse",
+            "spark.local.dir": str(folder),
             "spark.log.level": "ERROR",
         }
         builder = SparkSession.builder.master("local[2]")
@@ -182,7 +181,7 @@ def main(name: str) -> None:
         try:
             method, arguments = pickle.load(sys.stdin.buffer)
         except EOFError:
-            return
+            os._exit(0)  # engines have threads of their own, which would go on waiting
         try:
             answer = (True, getattr(engine, method)(*arguments))
         except Exception:  # noqa: BLE001 - whatever the engine raises is the test's to show
@@ -192,5 +191,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    os.chdir(Path(tempfile.mkdtemp()))
     main(sys.argv[1])

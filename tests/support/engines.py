@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+from contextlib import contextmanager
 from datetime import UTC
 from decimal import Decimal
 
@@ -16,6 +17,8 @@ from feature_sync.definitions import Period
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.point_in_time import training_query
 from feature_sync.sql.render import render
+from feature_sync.warehouses.duckdb import pin
+from feature_sync.warehouses.postgres import PostgresSettings
 from tests.support.cases import Case
 
 
@@ -29,6 +32,14 @@ class OnDuckDB:
 
     def set_zone(self, zone):
         self.connection.execute(f"set timezone = '{zone}'")
+
+    @contextmanager
+    def session(self, setting, value):
+        """Set something as a profile could, and then pin what the product does."""
+        self.connection.execute(f"set {setting} = '{value}'")
+        pin(self.connection)
+        yield
+        self.connection.execute(f"reset {setting}")
 
     def load(self, relation, rows):
         columns = list(relation.columns.values())
@@ -57,6 +68,14 @@ class OnPostgres:
 
     def set_zone(self, zone):
         self.connection.execute(f"set timezone = '{zone}'")
+
+    @contextmanager
+    def session(self, setting, value):
+        """Set something as a role or a database could, and then pin what the product does."""
+        self.connection.execute("select set_config(%s, %s, false)", [setting, value])
+        self.connection.execute(PostgresSettings(host="", user="").session(writable=False))
+        yield
+        self.connection.execute("reset all")
 
     def load(self, relation, rows):
         columns = list(relation.columns.values())

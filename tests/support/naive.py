@@ -60,7 +60,7 @@ def differences(store: FeatureStore, name: str, *, as_of: datetime | None = None
         if row is None or key not in held:
             found.append(f"{key.decode()}: {'extra' if row is None else 'missing'}")
             continue
-        lines = of_one_row(view, row, held[key], schemas)
+        lines = of_one_row(view, row, held[key], schemas, end=None if fixed is None else valid_until(view, row))
         due = None if fixed is not None else ends_at(view, row)
         if expiries[key] != (-1 if due is None else due):
             lines.append(f"expires at {expiries[key]}, not at {due}")
@@ -116,17 +116,23 @@ def key_text(value) -> str:
     return str(value)
 
 
-def of_one_row(view: FeatureView, row: dict, content: bytes, schemas: dict[bytes, dict]) -> list[str]:
-    """How one entity's bytes differ from its row."""
+def of_one_row(
+    view: FeatureView, row: dict, content: bytes, schemas: dict[bytes, dict], *, end: datetime | None = None
+) -> list[str]:
+    """How one entity's bytes differ from its row, which carries its `end` where it was pushed at a fixed clock."""
     try:
         schema_id, event_timestamp, *values = msgpack.unpackb(content, timestamp=0)
-        held = dict(zip([feature for feature, _ in schemas[schema_id]["features"]], values, strict=True))
+        names = [feature for feature, _ in schemas[schema_id]["features"]]
+        held = dict(zip(names, values[: len(names)], strict=True))
     except (KeyError, TypeError, ValueError) as unreadable:
         return [f"cannot be read: {unreadable!r}"]
     due = None
     if view.event_timestamp is not None:
         due = (instant(row[view.event_timestamp], view.timezone) - EPOCH) // MICROSECOND
     lines = [] if event_timestamp == due else [f"event timestamp {event_timestamp}, not {due}"]
+    ends = [] if end is None else [(end - EPOCH) // MICROSECOND]
+    if values[len(names) :] != ends:
+        lines.append(f"ends at {values[len(names) :]}, not at {ends}")
     for feature in view.features:
         if feature.name not in held:
             lines.append(f"{feature.name} is not there")
@@ -164,9 +170,16 @@ def ends_at(view: FeatureView, row: dict) -> int | None:
     ends = []
     if view.ttl is not None:
         ends.append(instant(row[view.event_timestamp], view.timezone) + view.ttl)
-    if view.valid_to is not None and row[view.valid_to] is not None and not is_current(view, row):
-        ends.append(instant(row[view.valid_to], view.timezone) + (view.lag or timedelta(0)))
+    if (end := valid_until(view, row)) is not None:
+        ends.append(end)
     return -(-((min(ends) - EPOCH) // MICROSECOND) // 1000) if ends else None
+
+
+def valid_until(view: FeatureView, row: dict) -> datetime | None:
+    """From when on another row answers, or none; None where that is not known."""
+    if view.valid_to is None or row[view.valid_to] is None or is_current(view, row):
+        return None
+    return instant(row[view.valid_to], view.timezone) + (view.lag or timedelta(0))
 
 
 def is_current(view: FeatureView, row: dict) -> bool:

@@ -56,13 +56,17 @@ def end(view: FeatureView, row: dict) -> datetime | None:
 
 
 def newness(view: FeatureView, row: dict) -> tuple:
-    """Event timestamp, known at, created timestamp, the features in declared order (null comes last), then the end."""
+    """Event timestamp, known at, created timestamp, the features in declared order (null comes last), then the end.
+
+    Last comes the text of equal values: 0.0 before -0.0.
+    """
     times = [name for name in (view.event_timestamp, view.known_at, view.created_timestamp) if name is not None]
     moments = [orderable(instant(row[name], view.timezone)) for name in times]
     is_deleted = view.is_deleted is not None and str(row[view.is_deleted]).lower() == "true"
     ended = instant(row[view.event_timestamp], view.timezone) if is_deleted else end(view, row)
     is_last = (2,) if ended is None else (1, ended)
-    return (*moments, *(orderable(row[feature.name]) for feature in view.features), is_last)
+    features = [row[feature.name] for feature in view.features]
+    return (*moments, *map(orderable, features), is_last, *map(str, features))
 
 
 def orderable(value) -> tuple:

@@ -52,6 +52,7 @@ class Engine:
         self._process = subprocess.Popen(
             [str(python), str(WORKER), self.name],
             cwd=self._folder.name,
+            env={**os.environ, "TMPDIR": self._folder.name},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

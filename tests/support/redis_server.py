@@ -37,6 +37,10 @@ class RedisServer:
     def url(self) -> str:
         return f"unix://{self.settings['unixsocket']}"
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def client(self) -> redis.Redis:
         return redis.Redis.from_url(self.url)
 

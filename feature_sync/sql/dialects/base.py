@@ -8,11 +8,14 @@ from typing import ClassVar
 
 from sqlglot import exp
 
-from feature_sync.errors import RequestError
+from feature_sync.errors import RequestError, UnfitValue
+from feature_sync.sql.columns import ascending
 from feature_sync.value_types import ValueType
 
 SAME_IF_EQUAL = ("bool", "int64", "bytes", "date", "timestamp", "timestamptz", "uuid")
 """Of these types, and no others, every warehouse calls values equal only if Redis would hold the same."""
+_EQUAL_BUT_DIFFERENT = ("float64", "interval")
+"""Everywhere: -0.0 and 0.0, 1 day and 24 hours."""
 _UNITS = (("DAY", timedelta(days=1)), ("HOUR", timedelta(hours=1)), ("MINUTE", timedelta(minutes=1)))
 
 
@@ -54,8 +57,17 @@ class Dialect:
     """Whether a column taken from one of several tables is called by both names unless it is given one."""
     explicit_types: ClassVar[Mapping[exp.DType, str]] = {}
     """What to write for types whose meaning would otherwise be the session's, or whose precision too little."""
+    is_null_beyond_time: ClassVar[bool] = False
+    """Whether `later` gives null after the last moment that the warehouse knows."""
     materializes: ClassVar[bool] = False
     """Whether a step can be marked as one to evaluate once."""
+
+    has_endless_times: ClassVar[bool] = False
+    """Whether dates and timestamps may be infinite, or lie outside the years 1 to 9999."""
+    has_numeric_nan: ClassVar[bool] = False
+    """Whether a decimal may be NaN or infinite."""
+    hides_dimensions: ClassVar[bool] = False
+    """Whether an array's type does not tell how many dimensions it has."""
 
     def fold(self, name: str) -> str:
         """Spell an unquoted name as the warehouse stores it."""
@@ -149,6 +161,23 @@ class Dialect:
         """Order text by code point, whatever the locale."""
         return text
 
+    def tell_equals_apart(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
+        """Return what orders values that the warehouse calls equal and Redis holds differently, such as 0.0 and -0.0.
+
+        Nothing for types without such values, and for those that are ordered by their text already.
+        """
+        return [self.by_code_point(exp.cast(value, "text"))] if kind.kind in _EQUAL_BUT_DIFFERENT else []
+
+    def canonical_key(self, key: exp.Expr, kind: ValueType) -> exp.Expr:
+        """Write equal keys alike."""
+        del kind
+        return key
+
+    def tell_blanks_apart(self, padded: exp.Expr) -> list[exp.Expr]:
+        """Return what orders blank-padded text that differs in its last blanks alone, where these are ignored."""
+        del padded
+        return []
+
     def convert_array(self, value: exp.Expr, item: exp.Identifier, converted: exp.Expr) -> exp.Expr:
         """Convert each item of an array; `converted` is what becomes of `item`."""
         place = exp.to_identifier("place", quoted=True)
@@ -157,8 +186,20 @@ class Dialect:
             offset=place,
             alias=exp.TableAlias(this=exp.to_identifier("items", quoted=True), columns=[item]),
         )
-        array = exp.Array(expressions=[exp.select(converted).from_(items).order_by(exp.column(place))])
+        array = exp.Array(expressions=[exp.select(converted).from_(items).order_by(ascending(exp.column(place)))])
         return exp.Case(ifs=[exp.If(this=value.copy().is_(exp.null()).not_(), true=array)])
+
+    def any_item(self, value: exp.Expr, item: exp.Identifier, condition: exp.Expr) -> exp.Expr:
+        """Test whether a condition holds for any item of an array."""
+        items = exp.Unnest(
+            expressions=[value], alias=exp.TableAlias(this=exp.to_identifier("items", quoted=True), columns=[item])
+        )
+        return exp.Exists(this=exp.select(exp.Literal.number(1)).from_(items).where(condition))
+
+    def refuse(self, name: str, reason: str, value: exp.Expr) -> exp.Expr:
+        """End the query where this is evaluated, and say why; it stands in place of a condition on the value."""
+        del value
+        return call("ERROR", UnfitValue.written(name, reason))
 
     def layout(self, keys: Sequence[str]) -> exp.Properties | None:
         """Say how a table of a push is stored: found by its join keys, and gone some day should nobody drop it."""

@@ -17,6 +17,7 @@ class DuckDB(Dialect):
     caveat = None
     strategies = ("asof", "carry", "lateral")
     materializes = True
+    has_endless_times = True
 
     def microseconds(self, moment: exp.Expr) -> exp.Expr:
         return call("EPOCH_US", moment)
@@ -41,5 +42,21 @@ class DuckDB(Dialect):
             return [value, call("SIGNBIT", value.copy())]
         return super()._exact(value, kind)
 
+    def by_code_point(self, text: exp.Expr) -> exp.Expr:
+        """Order as text, bytewise: a column may have its own collation, an ENUM the order of its declaration."""
+        return exp.Collate(this=exp.cast(text, "text"), expression=exp.to_identifier("C", quoted=True))
+
+    def tell_equals_apart(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
+        """A sign is cheaper than text; TO_JSON drops the spacing of JSON, wherever it stands, and the text keeps it."""
+        if kind.kind == "float64":
+            return [exp.not_(call("SIGNBIT", value))]
+        if kind.kind in ("json", "array", "struct"):
+            return [self.by_code_point(value)] if kind.holds("json") else []
+        return super().tell_equals_apart(value, kind)
+
     def convert_array(self, value: exp.Expr, item: exp.Identifier, converted: exp.Expr) -> exp.Expr:
         return call("LIST_TRANSFORM", value, exp.Lambda(this=converted, expressions=[item]))
+
+    def any_item(self, value: exp.Expr, item: exp.Identifier, condition: exp.Expr) -> exp.Expr:
+        found = call("LIST_FILTER", value, exp.Lambda(this=condition, expressions=[item]))
+        return exp.GT(this=call("LEN", found), expression=exp.Literal.number(0))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from sqlglot import exp
 
+from feature_sync.errors import UnfitValue
 from feature_sync.sql.dialects.base import Dialect, call, if_finite
 from feature_sync.value_types import ValueType
 
@@ -15,6 +16,9 @@ _SENT = {
     "timestamp": ("TIMESTAMP_SEND", "timestamp"),
     "timestamptz": ("TIMESTAMPTZ_SEND", "timestamptz"),
 }
+
+_SIGN_BIT = exp.Literal.number(7)
+"""Of the first byte, the highest: PostgreSQL counts a byte's bits from its lowest."""
 
 
 class Postgres(Dialect):
@@ -31,6 +35,9 @@ class Postgres(Dialect):
     has_distinct_on = True
     hashes_rows = False  # to hash a row takes it three times as long as to compare two of them
     materializes = True
+    has_endless_times = True
+    has_numeric_nan = True
+    hides_dimensions = True
 
     def fold(self, name: str) -> str:
         return name.lower()
@@ -75,8 +82,31 @@ class Postgres(Dialect):
         zeros = exp.and_(exp.EQ(this=one.copy(), expression=exp.Literal.number(0)), signs)
         return exp.or_(exp.NullSafeNEQ(this=one, expression=other), zeros)
 
+    def refuse(self, name: str, reason: str, value: exp.Expr) -> exp.Expr:
+        """Read the message as a boolean, which fails; it depends on the value, lest the planner tries it beforehand."""
+        nothing = call("LEFT", exp.cast(value.copy(), "text"), exp.Literal.number(0))
+        return exp.cast(call("CONCAT", UnfitValue.written(name, reason), nothing), "boolean")
+
     def by_code_point(self, text: exp.Expr) -> exp.Expr:
         return exp.Collate(this=text, expression=exp.to_identifier("C", quoted=True))
+
+    def tell_equals_apart(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
+        """Bytes are cheaper than text, which for an interval is the session's; a fixed scale has one spelling."""
+        if kind.kind == "float64":
+            sign = call("GET_BIT", call("FLOAT8SEND", exp.cast(value, "double")), _SIGN_BIT.copy())
+            return [exp.paren(exp.EQ(this=sign, expression=exp.Literal.number(0)))]
+        if kind.kind == "interval":
+            return [call("INTERVAL_SEND", value)]
+        if kind.kind == "decimal" and kind.precision is None:
+            return [self.by_code_point(exp.cast(value, "text"))]
+        return super().tell_equals_apart(value, kind)
+
+    def canonical_key(self, key: exp.Expr, kind: ValueType) -> exp.Expr:
+        # 1.0 and 1.00 are one key; without a fixed scale, each row would have the text of its own.
+        return call("TRIM_SCALE", key) if kind.kind == "decimal" and kind.precision is None else key
+
+    def tell_blanks_apart(self, padded: exp.Expr) -> list[exp.Expr]:
+        return [call("OCTET_LENGTH", padded)]
 
 
 def _hash_record(parts: list[exp.Expr]) -> exp.Expr:

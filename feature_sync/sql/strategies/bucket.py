@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from feature_sync.sql.columns import named, quoted
+from feature_sync.sql.columns import ascending, named, quoted
 from feature_sync.sql.dialects.base import call
 from feature_sync.sql.steps import Group, Plan, Question, Step, highest_so_far, step_table
 
@@ -54,7 +54,7 @@ def _keys(group: Group, *, of: str | None = None) -> list[exp.Expr]:
 
 def _asked(group: Group) -> exp.Select:
     columns = [*_keys(group), quoted(group.names.moment)]
-    in_order = exp.Order(expressions=[each.copy() for each in columns])
+    in_order = exp.Order(expressions=[ascending(each.copy()) for each in columns])
     place = exp.Window(this=exp.RowNumber(), order=in_order)
     asked = group.moments_asked().subquery(exp.to_identifier("asked", quoted=True))
     return exp.select(*columns, named(place, _place(group))).from_(asked)
@@ -62,7 +62,7 @@ def _asked(group: Group) -> exp.Select:
 
 def _moments(group: Group) -> exp.Select:
     names, moment = group.names, quoted(group.names.moment)
-    in_order = exp.Order(this=moment, expressions=[exp.Ordered(this=moment.copy())])
+    in_order = exp.Order(this=moment, expressions=[ascending(moment.copy())])
     return (
         exp.select(
             *_keys(group),
@@ -122,7 +122,11 @@ def _newest(group: Group, question: Question) -> exp.Select:
     features = [quoted(name, of=rows) for name in question.selection.features]
     newest = exp.select(place, event_timestamp.copy(), *ends, *features).from_(step_table(carried))
     ties = [] if question.selection.view.is_unique else query.tie_order(of=rows)
-    return newest.join(step_table(rows), on=exp.and_(*same)).distinct(place.copy()).order_by(place.copy(), *ties)
+    return (
+        newest.join(step_table(rows), on=exp.and_(*same))
+        .distinct(place.copy())
+        .order_by(ascending(place.copy()), *ties)
+    )
 
 
 def _answers(group: Group) -> exp.Select:

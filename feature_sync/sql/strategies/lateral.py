@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from feature_sync.sql.columns import quoted
+from feature_sync.sql.columns import ascending, quoted
 from feature_sync.sql.steps import Group, Plan, Step
 
 
@@ -22,7 +22,7 @@ def lateral(group: Group) -> Plan:
 def _asked(group: Group) -> exp.Select:
     """Order the moments as an index does, so that one lookup finds the pages of the one before in memory."""
     keys = dict.fromkeys(group.spine_keys)
-    return group.moments_asked().order_by(*(quoted(name) for name in (*keys, group.names.moment)))
+    return group.moments_asked().order_by(*(ascending(quoted(name)) for name in (*keys, group.names.moment)))
 
 
 def _answers(group: Group) -> exp.Select:

@@ -15,7 +15,7 @@
 with counted as (
     select
         number_of_rows as last_count,
-        lag(number_of_rows) over (order by counted_at) as count_before,
+        lag(number_of_rows) over (order by counted_at asc) as count_before,
         row_number() over (order by counted_at desc) as place
     from {{ counts }}
     where name = '{{ model.schema }}.{{ model.identifier }}'

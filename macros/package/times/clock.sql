@@ -5,6 +5,14 @@
 {%- endmacro %}
 
 {% macro default__now() -%}
+current_timestamp
+{%- endmacro %}
+
+{% macro duckdb__now() -%}
+now()
+{%- endmacro %}
+
+{% macro postgres__now() -%}
 now()
 {%- endmacro %}
 

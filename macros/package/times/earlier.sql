@@ -3,7 +3,15 @@
 {%- endmacro %}
 
 {% macro default__earlier(timestamp, duration) -%}
+{{ feature_sync.unsupported('earlier') }}
+{%- endmacro %}
+
+{% macro duckdb__earlier(timestamp, duration) -%}
 {{ timestamp }} - {{ feature_sync.interval_of(duration) }}
+{%- endmacro %}
+
+{% macro postgres__earlier(timestamp, duration) -%}
+{{ feature_sync.duckdb__earlier(timestamp, duration) }}
 {%- endmacro %}
 
 {% macro bigquery__earlier(timestamp, duration) -%}

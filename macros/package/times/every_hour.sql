@@ -3,6 +3,15 @@
 {%- endmacro %}
 
 {% macro default__every_hour(first, last, name) -%}
+{{ feature_sync.unsupported('every_hour') }}
+{%- endmacro %}
+
+{#- dbt would let Redshift write what PostgreSQL does, which it does not read. -#}
+{% macro redshift__every_hour(first, last, name) -%}
+{{ feature_sync.default__every_hour(first, last, name) }}
+{%- endmacro %}
+
+{% macro postgres__every_hour(first, last, name) -%}
 generate_series({{ first }}, {{ last }}, interval '1 hour') as hours ({{ name }})
 {%- endmacro %}
 

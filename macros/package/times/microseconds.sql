@@ -7,6 +7,15 @@
 {%- endmacro %}
 
 {% macro default__microseconds(timestamp, infinite) -%}
+{{ feature_sync.unsupported('microseconds') }}
+{%- endmacro %}
+
+{#- dbt would let Redshift write what PostgreSQL does, which it does not read. -#}
+{% macro redshift__microseconds(timestamp, infinite) -%}
+{{ feature_sync.default__microseconds(timestamp, infinite) }}
+{%- endmacro %}
+
+{% macro postgres__microseconds(timestamp, infinite) -%}
 {%- if infinite -%}
 case
         when {{ timestamp }} = 'infinity' then 9000000000000000000
@@ -20,7 +29,7 @@ cast(extract(epoch from {{ timestamp }}) * 1000000 as bigint)
 
 {% macro duckdb__microseconds(timestamp, infinite) -%}
 {%- if infinite -%}
-{{ feature_sync.default__microseconds(timestamp, infinite) }}
+{{ feature_sync.postgres__microseconds(timestamp, infinite) }}
 {%- else -%}
 epoch_us({{ timestamp }})
 {%- endif -%}

@@ -3,7 +3,15 @@
 {%- endmacro %}
 
 {% macro default__plus_minutes(timestamp, minutes) -%}
+{{ feature_sync.unsupported('plus_minutes') }}
+{%- endmacro %}
+
+{% macro duckdb__plus_minutes(timestamp, minutes) -%}
 {{ timestamp }} + ({{ minutes }}) * interval '1 minute'
+{%- endmacro %}
+
+{% macro postgres__plus_minutes(timestamp, minutes) -%}
+{{ feature_sync.duckdb__plus_minutes(timestamp, minutes) }}
 {%- endmacro %}
 
 {% macro bigquery__plus_minutes(timestamp, minutes) -%}

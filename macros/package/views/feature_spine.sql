@@ -43,7 +43,7 @@ drawn as (
 ranked as (
     select
         drawn.*,
-        row_number() over (partition by {{ keys | join(', ') }} order by feature_spine_lot, {{ asked_at }}{% if columns %}, {{ feature_sync.md5_digits(columns) }}{% endif %}) as feature_spine_place
+        row_number() over (partition by {{ keys | join(', ') }} order by feature_spine_lot asc, {{ asked_at }} asc{% if columns %}, {{ feature_sync.md5_digits(columns) }} asc{% endif %}) as feature_spine_place
     from drawn
 )
 {%- endif %}

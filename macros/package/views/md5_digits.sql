@@ -7,7 +7,15 @@
 {%- endmacro %}
 
 {% macro default__md5_digits(text) -%}
+{{ feature_sync.unsupported('md5_digits') }}
+{%- endmacro %}
+
+{% macro duckdb__md5_digits(text) -%}
 substring(md5({{ text }}), 1, 8)
+{%- endmacro %}
+
+{% macro postgres__md5_digits(text) -%}
+{{ feature_sync.duckdb__md5_digits(text) }}
 {%- endmacro %}
 
 {% macro bigquery__md5_digits(text) -%}

@@ -3,7 +3,15 @@
 {%- endmacro %}
 
 {% macro default__as_text(value) -%}
+cast({{ value }} as varchar)
+{%- endmacro %}
+
+{% macro duckdb__as_text(value) -%}
 cast({{ value }} as text)
+{%- endmacro %}
+
+{% macro postgres__as_text(value) -%}
+{{ feature_sync.duckdb__as_text(value) }}
 {%- endmacro %}
 
 {% macro bigquery__as_text(value) -%}

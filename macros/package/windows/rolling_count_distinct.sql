@@ -2,8 +2,17 @@
 {{ adapter.dispatch('rolling_count_distinct', 'feature_sync')(column, window, keys, order_by, closed) }}
 {%- endmacro %}
 
-{#- Postgres takes no DISTINCT in a window, but the keys of a JSON object are distinct. -#}
 {% macro default__rolling_count_distinct(column, window, keys, order_by, closed) -%}
+{{ feature_sync.unsupported('rolling_count_distinct') }}
+{%- endmacro %}
+
+{#- dbt would let Redshift write what PostgreSQL does, which it does not read. -#}
+{% macro redshift__rolling_count_distinct(column, window, keys, order_by, closed) -%}
+{{ feature_sync.default__rolling_count_distinct(column, window, keys, order_by, closed) }}
+{%- endmacro %}
+
+{#- Postgres takes no DISTINCT in a window, but the keys of a JSON object are distinct. -#}
+{% macro postgres__rolling_count_distinct(column, window, keys, order_by, closed) -%}
 cast(coalesce(jsonb_array_length(jsonb_path_query_array(
     jsonb_object_agg(cast({{ column }} as text), true) filter (where {{ column }} is not null)
     over {{ feature_sync.rolling_frame(window, keys, order_by, closed) }},

@@ -4,11 +4,24 @@
 {%- endmacro %}
 
 {% macro default__rolling_frame(window, keys, order_by, closed) -%}
+{{ feature_sync.unsupported('rolling_frame') }}
+{%- endmacro %}
+
+{#- dbt would let Redshift write what PostgreSQL does, which it does not read. -#}
+{% macro redshift__rolling_frame(window, keys, order_by, closed) -%}
+{{ feature_sync.default__rolling_frame(window, keys, order_by, closed) }}
+{%- endmacro %}
+
+{% macro duckdb__rolling_frame(window, keys, order_by, closed) -%}
 {%- set seconds = feature_sync.seconds_in(window, least=1) - 1 -%}
 {%- set frame = "range between interval '" ~ '%d:%02d:%02d.999999' % (seconds // 3600, seconds // 60 % 60, seconds % 60) ~ "' preceding and current row"
     if closed == 'right'
     else 'range between ' ~ feature_sync.interval_of(window) ~ " preceding and interval '1 microsecond' preceding" -%}
-(partition by {{ keys }} order by {{ order_by }} {{ frame }})
+(partition by {{ keys }} order by {{ order_by }} asc {{ frame }})
+{%- endmacro %}
+
+{% macro postgres__rolling_frame(window, keys, order_by, closed) -%}
+{{ feature_sync.duckdb__rolling_frame(window, keys, order_by, closed) }}
 {%- endmacro %}
 
 {#- BigQuery's ranges are of numbers. -#}
@@ -17,5 +30,5 @@
 {%- set frame = 'range between ' ~ (length - 1) ~ ' preceding and current row'
     if closed == 'right'
     else 'range between ' ~ length ~ ' preceding and 1 preceding' -%}
-(partition by {{ keys }} order by {{ feature_sync.microseconds(order_by) }} {{ frame }})
+(partition by {{ keys }} order by {{ feature_sync.microseconds(order_by) }} asc {{ frame }})
 {%- endmacro %}

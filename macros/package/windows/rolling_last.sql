@@ -7,15 +7,28 @@
 {%- endmacro %}
 
 {% macro default__rolling_last(column, window, keys, order_by, closed) -%}
+{{ feature_sync.unsupported('rolling_last') }}
+{%- endmacro %}
+
+{#- dbt would let Redshift write what PostgreSQL does, which it does not read. -#}
+{% macro redshift__rolling_last(column, window, keys, order_by, closed) -%}
+{{ feature_sync.default__rolling_last(column, window, keys, order_by, closed) }}
+{%- endmacro %}
+
+{% macro duckdb__rolling_last(column, window, keys, order_by, closed) -%}
 {%- if closed == 'right' -%}
 max({{ column }}) over (partition by {{ keys }}, {{ order_by }})
 {%- else -%}
-{%- set before = '(partition by ' ~ keys ~ ' order by ' ~ order_by ~ ' groups between 1 preceding and 1 preceding)' -%}
+{%- set before = '(partition by ' ~ keys ~ ' order by ' ~ order_by ~ ' asc groups between 1 preceding and 1 preceding)' -%}
 case
     when max({{ order_by }}) over {{ before }} >= {{ feature_sync.earlier(order_by, window) }}
         then max({{ column }}) over {{ before }}
 end
 {%- endif -%}
+{%- endmacro %}
+
+{% macro postgres__rolling_last(column, window, keys, order_by, closed) -%}
+{{ feature_sync.duckdb__rolling_last(column, window, keys, order_by, closed) }}
 {%- endmacro %}
 
 {#- BigQuery has no groups: which of several rows at one earlier moment is the last is not defined there. -#}

@@ -6,19 +6,32 @@
 {%- endmacro %}
 
 {% macro default__time_since_last(event, keys, order_by, closed, unit) -%}
+{{ feature_sync.unsupported('time_since_last') }}
+{%- endmacro %}
+
+{#- dbt would let Redshift write what PostgreSQL does, which it does not read. -#}
+{% macro redshift__time_since_last(event, keys, order_by, closed, unit) -%}
+{{ feature_sync.default__time_since_last(event, keys, order_by, closed, unit) }}
+{%- endmacro %}
+
+{% macro duckdb__time_since_last(event, keys, order_by, closed, unit) -%}
 {{ feature_sync.as_double(
     feature_sync.microseconds(order_by) ~ ' - ' ~ feature_sync.microseconds(
-        'max(' ~ event ~ ') over (partition by ' ~ keys ~ ' order by ' ~ order_by ~ ' range between unbounded preceding and '
+        'max(' ~ event ~ ') over (partition by ' ~ keys ~ ' order by ' ~ order_by ~ ' asc range between unbounded preceding and '
         ~ ('current row' if closed == 'right' else "interval '1 microsecond' preceding") ~ ')'
     )
 ) }} / {{ unit }}
+{%- endmacro %}
+
+{% macro postgres__time_since_last(event, keys, order_by, closed, unit) -%}
+{{ feature_sync.duckdb__time_since_last(event, keys, order_by, closed, unit) }}
 {%- endmacro %}
 
 {% macro bigquery__time_since_last(event, keys, order_by, closed, unit) -%}
 {{ feature_sync.as_double(
     feature_sync.microseconds(order_by) ~ ' - ' ~ feature_sync.microseconds(
         'max(' ~ event ~ ') over (partition by ' ~ keys ~ ' order by ' ~ feature_sync.microseconds(order_by)
-        ~ ' range between unbounded preceding and ' ~ ('current row' if closed == 'right' else '1 preceding') ~ ')'
+        ~ ' asc range between unbounded preceding and ' ~ ('current row' if closed == 'right' else '1 preceding') ~ ')'
     )
 ) }} / {{ unit }}
 {%- endmacro %}

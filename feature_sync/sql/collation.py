@@ -1,0 +1,51 @@
+"""Asks how a warehouse compares text: keys that it calls equal must be written alike, for Redis compares bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlglot import exp
+
+from feature_sync.definitions import FeatureService, Relation, Spine
+from feature_sync.sql.columns import column, named, table
+from feature_sync.sql.spine import source, spine_keys
+from feature_sync.sql.view_query import ViewQuery
+from feature_sync.value_types import ValueType
+
+_ALIKE = (
+    ("A", "a"), ("\u00e9", "e"), ("\u00e9", "e\u0301"), ("\u00df", "ss"), ("\uff41", "a"), ("a-", "a"), ("a ", "a"),
+    ("01", "1"),
+)  # fmt: skip
+"""Texts that differ in case, accent, form, spelling, width, punctuation, padding or as numbers only."""
+
+
+def view_collations(query: ViewQuery) -> exp.Select | None:
+    """Select how a view's join keys are compared; None where none is text. See `_collations`."""
+    relation = query.view.relation
+    return _collations(table(relation, dialect=query.adapter), relation, query.key_types)
+
+
+def spine_collations(service: FeatureService, spine: Spine, *, adapter: str) -> exp.Select | None:
+    """Select how a spine's keys are compared; None where none is text."""
+    kinds = {name: kind for name, (kind, _) in spine_keys(service, adapter=adapter).items()}
+    return _collations(source(spine, adapter=adapter), spine.relation, kinds)
+
+
+def _collations(rows: exp.Expr, relation: Relation, kinds: Mapping[str, ValueType]) -> exp.Select | None:
+    """Select, for each column of text, two texts that its collation calls equal, or null; one row.
+
+    No row is read: the texts take the collation of the column, be it its own or a default of the table or the session.
+    DuckDB lists no collation in its catalog, so texts are compared on every warehouse.
+    """
+    names = [name for name, kind in kinds.items() if kind.kind == "string"]
+    shown = [named(_first_alike(column(relation, name)), name) for name in names]
+    return exp.select(*shown).from_(rows).where(exp.false()) if shown else None
+
+
+def _first_alike(stored: exp.Expr) -> exp.Expr:
+    def is_alike(one: str, other: str) -> exp.Expr:
+        collated = exp.Coalesce(this=exp.Max(this=stored.copy()), expressions=[exp.Literal.string(one)])
+        return exp.EQ(this=collated, expression=exp.Literal.string(other))
+
+    ifs = [exp.If(this=is_alike(*pair), true=exp.Literal.string("{!r} and {!r}".format(*pair))) for pair in _ALIKE]
+    return exp.Case(ifs=ifs)

@@ -1,0 +1,68 @@
+"""Values that some way out could not hold exactly: refused in SQL, before anything of a push is sent."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlglot import exp
+
+from feature_sync.sql.dialects.base import Dialect, call
+from feature_sync.sql.types import TIMES
+from feature_sync.value_types import ValueType
+
+_FIRST = datetime(1, 1, 1, tzinfo=UTC)
+_LAST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+
+
+def within_limits(value: exp.Expr, kind: ValueType, name: str, *, dialect: Dialect, finite: bool = False) -> exp.Expr:
+    """Let a value through, or end the query naming its column.
+
+    Refused are times outside the years 1 to 9999, numeric NaN and infinity, and arrays of several dimensions, which
+    their type does not tell from others. Infinity as a time is null in Redis, unless it must be `finite` or stands
+    inside an array or a struct.
+    """
+    checks = _checks(value, kind, dialect, finite=finite)
+    if not checks:
+        return value
+    ifs = [exp.If(this=is_wrong, true=dialect.refuse(name, reason, value)) for reason, is_wrong in checks]
+    is_refused = exp.Case(ifs=ifs, default=exp.false())
+    return exp.Case(ifs=[exp.If(this=exp.Not(this=is_refused), true=value.copy())])
+
+
+def _checks(value: exp.Expr, kind: ValueType, dialect: Dialect, *, finite: bool) -> list[tuple[str, exp.Expr]]:
+    """List what may be wrong with a value: the reason, and the condition that tells."""
+    if kind.kind in TIMES and dialect.has_endless_times:
+        return [("a time outside the years 1 to 9999", _is_out_of_years(value, kind, dialect, finite=finite))]
+    if kind.kind == "decimal" and dialect.has_numeric_nan:
+        odd = [exp.cast(exp.Literal.string(each), "decimal") for each in ("NaN", "Infinity", "-Infinity")]
+        return [("NaN or infinity as a numeric", exp.In(this=value.copy(), expressions=odd))]
+    if kind.element is not None:
+        return _checks_of_items(value, kind.element, dialect)
+    if kind.kind == "struct":
+        return [
+            check
+            for name, each in kind.fields
+            for check in _checks(
+                exp.Dot(this=value.copy(), expression=exp.to_identifier(name, quoted=True)), each, dialect, finite=True
+            )
+        ]
+    return []
+
+
+def _is_out_of_years(value: exp.Expr, kind: ValueType, dialect: Dialect, *, finite: bool) -> exp.Expr:
+    out = exp.or_(
+        exp.LT(this=value.copy(), expression=dialect.literal(_FIRST, kind)),
+        exp.GT(this=value.copy(), expression=dialect.literal(_LAST, kind)),
+    )
+    return out if finite else exp.and_(call("ISFINITE", value.copy()), out)
+
+
+def _checks_of_items(value: exp.Expr, element: ValueType, dialect: Dialect) -> list[tuple[str, exp.Expr]]:
+    checks: list[tuple[str, exp.Expr]] = []
+    if dialect.hides_dimensions:
+        several = exp.GT(this=call("ARRAY_NDIMS", value.copy()), expression=exp.Literal.number(1))
+        checks.append(("an array of several dimensions", several))
+    item = exp.to_identifier("item", quoted=True)
+    for reason, is_wrong in _checks(exp.column(item), element, dialect, finite=True):
+        checks.append((reason, dialect.any_item(value.copy(), item, is_wrong)))
+    return checks

@@ -1,0 +1,103 @@
+"""Checks what leaves the warehouse: one row for each spine row, and values that every way out holds alike."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from feature_sync.errors import UnfitValue, WarehouseError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_DAYS = (-719_162, 2_932_896)
+"""0001-01-01 and 9999-12-31, in days since 1970: the years that Python, and most that read files, have."""
+_SECONDS = (-62_135_596_800, 253_402_300_799)
+_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_ENDLESS = {32: (-(2**31), -(2**31) + 1, 2**31 - 1), 64: (-(2**63), -(2**63) + 1, 2**63 - 1)}
+"""How warehouses write -infinity and infinity, by the bits of a date or a timestamp."""
+
+
+class Answers:
+    """Checks the batches of a training set. `features` are the columns in which infinity is null, as it is in Redis."""
+
+    def __init__(self, features: Collection[str], *, expected: int) -> None:
+        """`expected` is how many rows the spine has."""
+        self._features = features
+        self._expected = expected
+        self._rows = 0
+
+    def checked(self, reader: pyarrow.RecordBatchReader) -> pyarrow.RecordBatchReader:
+        """Pass the batches on.
+
+        Raises:
+            UnfitValue: A date or a timestamp is at infinity or outside the years 1 to 9999; while reading.
+            WarehouseError: There are more or fewer rows than the spine has; when all are read.
+        """
+        import pyarrow
+
+        return pyarrow.RecordBatchReader.from_batches(reader.schema, self._batches(reader))
+
+    def _batches(self, reader: pyarrow.RecordBatchReader) -> Iterator[pyarrow.RecordBatch]:
+        import pyarrow
+
+        for batch in reader:
+            self._rows += batch.num_rows
+            columns = zip(batch.schema.names, batch.columns, strict=True)
+            arrays = [self._column(name, column) for name, column in columns]
+            yield pyarrow.RecordBatch.from_arrays(arrays, schema=batch.schema)
+        if self._rows != self._expected:
+            raise WarehouseError(
+                f"the training set has {self._rows} rows, and its spine {self._expected}: one of them was changed "
+                "while it was read; run this again"
+            )
+
+    def _column(self, name: str, column: pyarrow.Array) -> pyarrow.Array:
+        if name in self._features and (bits := _bits_of_time(column.type)):
+            column = _without_infinity(column, bits)
+        if reason := _unfit(column):
+            raise UnfitValue(name, reason)
+        return column
+
+
+def _bits_of_time(kind: pyarrow.DataType) -> int:
+    """The bits of a date or a timestamp; 0 for every other type."""
+    import pyarrow
+
+    is_time = pyarrow.types.is_date32(kind) or pyarrow.types.is_timestamp(kind)
+    return int(kind.bit_width) if is_time else 0
+
+
+def _without_infinity(column: pyarrow.Array, bits: int) -> pyarrow.Array:
+    import pyarrow
+    import pyarrow.compute
+
+    numbers = pyarrow.int32() if bits == 32 else pyarrow.int64()  # noqa: PLR2004 - a date's
+    is_endless = pyarrow.compute.is_in(column.view(numbers), pyarrow.array(_ENDLESS[bits], numbers))
+    if not is_endless.true_count:
+        return column
+    return pyarrow.compute.if_else(is_endless, pyarrow.scalar(None, column.type), column)
+
+
+def _unfit(column: pyarrow.Array) -> str:
+    """Say what is wrong with the times in a column, inside arrays and structs, too; nothing where all fit."""
+    import pyarrow.compute
+
+    types, kind = pyarrow.types, column.type
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return _unfit(column.flatten())
+    if types.is_struct(kind):
+        return next(filter(None, map(_unfit, column.flatten())), "")
+    bits = _bits_of_time(kind)
+    if not bits or column.null_count == len(column):
+        return ""
+    numbers = column.view(pyarrow.int32() if bits == 32 else pyarrow.int64())  # noqa: PLR2004 - a date's
+    ends = pyarrow.compute.min_max(numbers)
+    lowest, highest = ends["min"].as_py(), ends["max"].as_py()
+    if lowest in _ENDLESS[bits] or highest in _ENDLESS[bits]:
+        return "infinity, which no file holds"
+    first, last = _DAYS
+    if types.is_timestamp(kind):
+        per_second = _PER_SECOND[kind.unit]
+        first, last = _SECONDS[0] * per_second, (_SECONDS[1] + 1) * per_second - 1
+    return "" if first <= lowest and highest <= last else "a time outside the years 1 to 9999"

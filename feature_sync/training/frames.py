@@ -1,0 +1,50 @@
+"""Turns a training set into a pandas frame, unless pandas would change its numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from feature_sync.errors import RequestError
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+_EXACT = 2**53
+"""Up to here a double holds every whole number."""
+
+
+def frame_of(table: pyarrow.Table) -> pandas.DataFrame:
+    """Make a pandas frame; whole numbers beside a null become doubles, as pandas has it.
+
+    Raises:
+        RequestError: A number among them is none that a double holds.
+    """
+    for name, column in zip(table.schema.names, table.columns, strict=True):
+        if _rounds(column):
+            raise RequestError(
+                f"the column {name!r} has nulls and whole numbers beyond 2^53, which to_pandas() would round; "
+                "take to_arrow().to_pandas(types_mapper=pandas.ArrowDtype), or write Parquet"
+            )
+    frame: pandas.DataFrame = table.to_pandas()
+    return frame
+
+
+def _rounds(values: pyarrow.ChunkedArray | pyarrow.Array, *, as_objects: bool = False) -> bool:
+    """True if whole numbers stand beside a null, in a column or in the arrays inside it, and one is beyond a double."""
+    import pyarrow
+    import pyarrow.compute
+
+    types, kind = pyarrow.types, values.type
+    if types.is_integer(kind):
+        return not as_objects and bool(values.null_count) and _is_beyond(pyarrow.compute.min_max(values))
+    chunks = values.chunks if isinstance(values, pyarrow.ChunkedArray) else [values]
+    if types.is_struct(kind):  # which becomes a dictionary of Python's own numbers
+        return any(_rounds(field, as_objects=True) for chunk in chunks for field in chunk.flatten())
+    is_array = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return is_array and any(_rounds(chunk.flatten()) for chunk in chunks)
+
+
+def _is_beyond(ends: pyarrow.StructScalar) -> bool:
+    lowest, highest = ends["min"].as_py(), ends["max"].as_py()
+    return lowest is not None and (lowest < -_EXACT or highest > _EXACT)

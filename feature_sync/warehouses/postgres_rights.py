@@ -1,0 +1,78 @@
+"""What a PostgreSQL role may not do although it has to: told at once, as the grants that are missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import psycopg
+from psycopg.sql import Identifier
+
+_PART = re.compile(r'"((?:[^"]|"")*)"|([^".]+)')
+_READABLE = """
+select
+    schema.nspname, relation.relname, pg_catalog.has_schema_privilege(schema.oid, 'usage'),
+    pg_catalog.has_any_column_privilege(relation.oid, 'select')
+from unnest(%s::text[], %s::text[]) as wanted (schema, relation)
+join pg_catalog.pg_namespace as schema on schema.nspname = wanted.schema
+join pg_catalog.pg_class as relation on relation.relnamespace = schema.oid and relation.relname = wanted.relation
+"""
+"""Has no row for what does not exist: dbt has not built that."""
+_WRITABLE = """
+select
+    pg_catalog.has_schema_privilege(schema.oid, 'usage'), pg_catalog.has_schema_privilege(schema.oid, 'create'),
+    (
+        select pg_catalog.pg_get_userbyid(relation.relowner)
+        from pg_catalog.pg_class as relation
+        where
+            relation.relnamespace = schema.oid and relation.relkind = 'r'
+            and not pg_catalog.pg_has_role(relation.relowner, 'usage')
+        limit 1
+    )
+from pg_catalog.pg_namespace as schema
+where schema.nspname = %s
+"""
+_WHO = "select current_user, current_database(), has_database_privilege(current_database(), 'create')"
+
+
+def missing_grants(connection: psycopg.Connection[Any], relations: Sequence[str], writes_to: str | None) -> list[str]:
+    """Write the grants that the current role lacks to read relations, and to keep tables of its own in a schema.
+
+    `relations` are quoted names; each grant is a statement for who owns the tables or the database.
+    """
+    who, database, may_create = connection.execute(_WHO).fetchone() or ("", "", False)
+    role = Identifier(who).as_string()
+    grants = [*_to_read(connection, relations)]
+    if writes_to is not None:
+        grants += _to_write(connection, writes_to)
+    statements = [f"{grant} to {role}" for grant in dict.fromkeys(grants)]
+    schema = Identifier(writes_to or "").as_string()
+    if writes_to is not None and not may_create and not _exists(connection, writes_to):
+        create = f"grant create on database {Identifier(database).as_string()} to {role}"
+        statements.append(f"create schema {schema} authorization {role} (or {create})")
+    return statements
+
+
+def _to_read(connection: psycopg.Connection[Any], relations: Sequence[str]) -> Iterator[str]:
+    names = [[quoted.replace('""', '"') or plain for quoted, plain in _PART.findall(name)] for name in relations]
+    pairs = [(parts[-2], parts[-1]) for parts in names if len(parts) > 1]
+    found = connection.execute(_READABLE, [[schema for schema, _ in pairs], [name for _, name in pairs]]).fetchall()
+    for schema, name, may_use, may_read in found:
+        if not may_use:
+            yield f"grant usage on schema {Identifier(schema).as_string()}"
+        if not may_read:
+            yield f"grant select on {Identifier(schema, name).as_string()}"
+
+
+def _to_write(connection: psycopg.Connection[Any], schema: str) -> Iterator[str]:
+    for may_use, may_create, other_owner in connection.execute(_WRITABLE, [schema]).fetchall():
+        if not (may_use and may_create):
+            yield f"grant usage, create on schema {Identifier(schema).as_string()}"
+        if other_owner is not None:
+            yield f"grant {Identifier(other_owner).as_string()}"
+
+
+def _exists(connection: psycopg.Connection[Any], schema: str) -> bool:
+    query = "select 1 from pg_catalog.pg_namespace where nspname = %s"
+    return connection.execute(query, [schema]).fetchone() is not None

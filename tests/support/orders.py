@@ -1,0 +1,87 @@
+"""One feature view in Redis as a push would leave it, with keys of any type: no dbt project and no warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import redis
+
+from feature_sync.clock import Clock
+from feature_sync.definitions import Entity, Feature, FeatureView, Relation, selection_of, service_of
+from feature_sync.errors import Location
+from feature_sync.lookup import FeatureVector, Reader
+from feature_sync.online.codec import encode_row, schema_of, to_microseconds
+from feature_sync.online.keys import row_key
+from feature_sync.online.redis import OnlineStore
+from feature_sync.value_types import ValueType, parse
+
+NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
+PREFIX, VIEW_PREFIX = "shop", "shop:orders:"
+SCHEMA = f"{VIEW_PREFIX}schema"
+VALUES = {
+    "flag": ("bool", True),
+    "whole": ("int64", 7),
+    "wide": ("wideint", "1180591620717411303424"),
+    "real": ("float64", 0.5),
+    "exact": ("decimal(10,2)", "1.50"),
+    "words": ("string", "é"),
+    "raw": ("bytes", b"\xff"),
+    "day": ("date", 19_000),
+    "wall": ("timestamp", 1_704_110_400_000_000),
+    "instant": ("timestamptz", 1_704_110_400_000_000),
+    "span": ("interval", "1 day"),
+    "token": ("uuid", "c2c5e0aa-9e43-4f52-9c5e-0b1e3d8a7f10"),
+    "document": ("json", "{}"),
+    "numbers": ("array<int64>", [1, None]),
+    "pair": ('struct<"a" date, "b" array<decimal(4,1)>>', {"a": 1, "b": ["1.5"]}),
+}
+"""A feature of every type: its type and a value in wire form."""
+DEFAULT = 42
+
+
+class Orders:
+    """The view, and a reader of it. The features are those of `VALUES`; `whole` has a default."""
+
+    def __init__(self, url: str, key_types: Sequence[str] = ("int64",), *, ttl: timedelta | None = None) -> None:
+        self.client = redis.Redis.from_url(url)
+        self.online = OnlineStore(url)
+        self.keys = {f"k{at}": parse(kind) for at, kind in enumerate(key_types)}
+        features = tuple(Feature(name=name, default=DEFAULT if name == "whole" else None) for name in VALUES)
+        location = Location("models/orders.yml", "orders")
+        self.view = FeatureView(
+            name="orders",
+            relation=Relation(name="orders", unique_id="model.shop.orders", location=location, columns={}),
+            entities=(Entity(name="order", join_keys=tuple(self.keys)),),
+            features=features,
+            event_timestamp="at",
+            ttl=ttl,
+        )
+        self.schema = schema_of(self.view, self.keys, self.types, as_of=NOON, fence=1)
+        self.service = service_of([selection_of(self.view)], name="a_model")
+
+    @property
+    def types(self) -> dict[str, ValueType]:
+        return {name: parse(kind) for name, (kind, _) in VALUES.items()}
+
+    def push(self, *wire_keys: Any, **values: Any) -> bytes:
+        """Write the schema, and a row with these join keys in wire form; returns its key."""
+        self.client.hset(SCHEMA, self.schema.id, self.schema.to_json())
+        self.client.sadd(f"{PREFIX}:views", "orders")
+        key = row_key(VIEW_PREFIX, wire_keys or (1,), list(self.keys.values()))
+        self.client.set(key, self.row(**values))
+        return key
+
+    def row(self, **values: Any) -> bytes:
+        wire = {name: value for name, (_, value) in VALUES.items()} | values
+        return encode_row([self.schema.id, to_microseconds(NOON), *wire.values()])
+
+    def read(self, *rows: Mapping[str, Any], as_of: datetime | None = None) -> list[FeatureVector]:
+        """Ask a new reader."""
+        clock = Clock(now=as_of or NOON, is_fixed=as_of is not None)
+        return Reader(self.online, prefix=PREFIX).read(self.service, rows, as_of=clock)
+
+    def close(self) -> None:
+        self.online.close()
+        self.client.close()
