@@ -12,10 +12,10 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 demo: .venv/.demo ## Build the example on DuckDB, push it to an embedded Redis, read a vector, write a training set
 	@$(BIN)/python scripts/demo.py
 
-test: .venv/.test .venv-bigquery/.made ## Run all tests, against real servers that the tests start and stop
+test: .venv/.test .venv-bigquery/.made .venv-engines/.made ## Run all tests, against real servers that the tests start and stop
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
-proof: .venv/.test .venv-bigquery/.made ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
+proof: .venv/.test .venv-bigquery/.made .venv-engines/.made .venv-spark/.made ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
 	@$(BIN)/python -m pytest -m slow -rP --numprocesses 2 --dist worksteal
 
 mutants: .venv/.test .venv-bigquery/.made .venv-mutants/.made ## Change the product and see whether tests notice: MUTANTS=200 or all, MUTANTS_SEED=7
@@ -40,7 +40,7 @@ format: .venv/.test ## Put everything into the house's style
 
 clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@if [ -x $(BIN)/feature-sync ]; then $(BIN)/feature-sync redis stop; fi
-	@rm -rf .venv .venv-bigquery .venv-feast .venv-mutants .mutants target logs .feature_sync *.duckdb .coverage*
+	@rm -rf .venv .venv-bigquery .venv-engines .venv-spark .venv-feast .venv-mutants .mutants target logs .feature_sync *.duckdb .coverage*
 
 .venv/.made:
 	@echo "Making a virtual environment in .venv"
@@ -63,6 +63,18 @@ clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@echo "Installing a BigQuery emulator into an environment of its own (half a minute)"
 	@$(PYTHON) -m venv .venv-bigquery
 	@.venv-bigquery/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/bigquery.txt
+	@touch $@
+
+.venv-engines/.made: tests/engines.txt
+	@echo "Installing ClickHouse, Sail and a Snowflake emulator into an environment of their own (a minute, 1.2 GB)"
+	@$(PYTHON) -m venv .venv-engines
+	@.venv-engines/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/engines.txt
+	@touch $@
+
+.venv-spark/.made: tests/spark.txt
+	@echo "Installing Spark into an environment of its own (a minute, 0.5 GB); it runs on Java 17 or newer"
+	@$(PYTHON) -m venv .venv-spark
+	@.venv-spark/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/spark.txt
 	@touch $@
 
 .venv-mutants/.made: $(PROJECT)

@@ -35,17 +35,33 @@ KNOWN = {
         *("CONCAT", "CONVERT_TIMEZONE", "DATE_PART", "DECIMAL", "GREATEST_IGNORE_NULLS", "SUBSTRING", "TO_JSON"),
     },
     "redshift": {"DATEDIFF", "DECIMAL", "GREATEST", "JSON_SERIALIZE", "SUBSTRING", "VARCHAR"},
-    "spark": {"CONCAT", "DECIMAL", "GREATEST", "SUBSTRING", "TIMESTAMP_MICROS", "TO_JSON", "UNIX_MICROS"},
+    "spark": {
+        *("CONCAT", "DECIMAL", "FROM_UTC_TIMESTAMP", "GREATEST", "SUBSTRING", "TIMESTAMP_MICROS", "TO_JSON"),
+        *("TO_UTC_TIMESTAMP", "UNIX_MICROS"),
+    },
     "trino": {
         *("AT_TIMEZONE", "CONCAT", "DECIMAL", "GREATEST", "JSON_FORMAT", "SUBSTR", "TIMESTAMP", "TO_HEX"),
         *("TO_UNIXTIME", "TO_UTF8", "WITH_TIMEZONE"),
     },
     "clickhouse": {
-        *("CONCAT", "DateTime64", "Decimal", "GREATEST", "HEX", "Nullable", "SUBSTRING", "isNaN", "toDate"),
-        *("toDateTime64", "toJSONString", "toUTCTimestamp", "toUnixTimestamp64Micro"),
+        *(
+            "CONCAT",
+            "DateTime64",
+            "Decimal",
+            "GREATEST",
+            "HEX",
+            "Nullable",
+            "SUBSTRING",
+            "addDays",
+            "addSeconds",
+            "isNaN",
+        ),
+        *("subtractSeconds", "timeZoneOffset", "toDate32", "toDateTime64", "toJSONString", "toString", "toTimeZone"),
+        "toUnixTimestamp64Micro",
     },
 }
 KNOWN["databricks"] = KNOWN["spark"]
+WARNED = {"bigquery", "snowflake", "redshift", "databricks", "trino"}
 NUMBERED = ("bigquery", "clickhouse")  # intervals are of numbers there, which sqlglot reads as text
 NOWHERE = re.compile(r"\b(ASOF|LATERAL|QUALIFY|FILTER|MATERIALIZED|DISTINCT ON|COLLATE)\b|::")
 PUSHED = ("bigquery", "duckdb", "postgres")
@@ -137,16 +153,18 @@ def test_the_example_reads_back_as_it_was_written(example, dialect):
         )
         assert done.returncode == 0, done.stderr
         assert read_back(done.stdout, dialect) == done.stdout
-        assert done.stderr.count("\n") == 1, done.stderr
+        assert done.stderr.count("\n") == (dialect in WARNED), done.stderr
 
 
-def test_every_dialect_is_either_run_or_read_back():
-    assert {name for name, dialect in DIALECTS.items() if dialect.caveat is not None} == set(KNOWN)
+def test_a_dialect_warns_unless_the_engine_itself_has_run_its_queries():
+    assert {name for name, dialect in DIALECTS.items() if dialect.caveat is not None} == WARNED
 
 
 def read_back(text: str, dialect: str) -> str:
     """Parse a query and write it again."""
     parsed = sqlglot.parse_one(text, dialect=dialect).transform(_spelled_as_usual)
+    if dialect in ("spark", "databricks"):
+        parsed = parsed.transform(_as_spark_calls)
     written = write(parsed, dialect=dialect) + "\n"
     return re.sub(r"INTERVAL '(\d+)'", r"INTERVAL \1", written) if dialect in NUMBERED else written
 
@@ -155,3 +173,12 @@ def _spelled_as_usual(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Not) and isinstance(tested := node.this.unnest(), exp.Is):
         return is_not_null(tested.this)
     return node
+
+
+def _as_spark_calls(node: exp.Expr) -> exp.Expr:
+    """Undo what sqlglot makes of Spark's functions: it adds a cast to TIMESTAMP, which is the session's to choose."""
+    if not isinstance(node, (exp.FromTimeZone, exp.AtTimeZone)):
+        return node
+    name = "TO_UTC_TIMESTAMP" if isinstance(node, exp.FromTimeZone) else "FROM_UTC_TIMESTAMP"
+    moment = node.this.this.transform(_as_spark_calls)
+    return exp.Anonymous(this=name, expressions=[moment, node.args["zone"]])

@@ -9,6 +9,7 @@ from sqlglot import exp
 from feature_sync.definitions import FeatureService, History, Period, Selection, Spine
 from feature_sync.errors import RequestError
 from feature_sync.sql.columns import named, quoted
+from feature_sync.sql.defaults import default_value
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.spine import SpineQuery
@@ -129,7 +130,7 @@ def _features(service: FeatureService, answer: Answer, adapter: str) -> list[exp
         default = read_default(query.feature_types[name], selection.view.feature(name).default)
         if default is not None:
             stored = exp.DataType.build(selection.view.relation.columns[name].data_type or "", dialect=adapter)
-            otherwise = exp.cast(exp.convert(default), stored)
+            otherwise = default_value(default, query.feature_types[name], stored=stored, dialect=query.dialect)
             value = exp.Case(ifs=[exp.If(this=answered.copy(), true=value)], default=otherwise)
         elif answer.holds is not None:
             value = exp.Case(ifs=[exp.If(this=answer.holds.copy(), true=value)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -36,8 +37,10 @@ def render(query: Statement, *, dialect: str, is_template: bool = False, databas
         if not identifier.quoted:
             identifier.set("this", written.fold(identifier.this))
             identifier.set("quoted", True)
+    _make_types_explicit(copy, written.explicit_types, dialect)
     for alias in list(copy.find_all(exp.Alias)):
-        if isinstance(alias.this, exp.Column) and alias.this.name == alias.alias:
+        keeps_name = isinstance(alias.this, exp.Column) and alias.this.name == alias.alias
+        if keeps_name and not (written.names_by_table and alias.this.table):
             alias.replace(alias.this)
     text = write(copy, dialect=dialect, unsupported_level=ErrorLevel.RAISE) + "\n"
     if is_template:
@@ -46,6 +49,12 @@ def render(query: Statement, *, dialect: str, is_template: bool = False, databas
         if VERBATIM in place.meta:
             text = text.replace(place.name, place.meta[VERBATIM])
     return text
+
+
+def _make_types_explicit(query: Statement, explicit_types: Mapping[exp.DType, str], dialect: str) -> None:
+    for data_type in list(query.find_all(exp.DataType)):
+        if explicit := explicit_types.get(data_type.this):
+            data_type.replace(exp.DataType.build(explicit, dialect=dialect))
 
 
 def write(expression: Statement, *, dialect: str, **options: Any) -> str:

@@ -310,7 +310,7 @@ class ViewQuery:
     def _orderable(self, stored: exp.Expr, kind: ValueType) -> list[exp.Expr]:
         """Order text by code point, NaN above all numbers, and what has no order by its JSON text."""
         if kind.kind in _WITHOUT_ORDER:
-            stored = self.dialect.json_text(stored)
+            stored = self.dialect.ordered_text(stored, kind)
         if kind.kind in ("string", *_WITHOUT_ORDER):
             return [self.dialect.by_code_point(stored)]
         if kind.kind == "float64" and not self.dialect.puts_nan_highest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -28,8 +28,8 @@ class Dialect:
 
     name: ClassVar[str]
     """As sqlglot and dbt's adapters call it."""
-    caveat: ClassVar[str | None] = "are not executed by us"
-    """What a person should know of its queries; None where this package's tests run them on the warehouse itself."""
+    caveat: ClassVar[str | None] = None
+    """What a person should know of its queries; None where this package's tests run them on the engine itself."""
     strategies: ClassVar[tuple[str, ...]] = ("carry",)
     """The ways in which it can join, its usual one first."""
     looks_up_by_index: ClassVar[bool] = False
@@ -45,12 +45,18 @@ class Dialect:
     """Whether the carry strategy should find a row by its number alone, because the planner misjudges the keys."""
     puts_nan_highest: ClassVar[bool] = True
     """Whether it orders NaN above all numbers; else the order must say so."""
+    infinity: ClassVar[str] = "Infinity"
+    """The text that becomes an infinite double."""
     has_distinct_on: ClassVar[bool] = False
     """Whether DISTINCT ON picks the first row of each key, cheaper than numbering all rows does."""
     hashes_rows: ClassVar[bool] = True
     """Whether the hash of a pushed row is kept to tell later that it has changed; else all its values are compared."""
     has_transactions: ClassVar[bool] = True
     """Whether several statements can take effect together, and keys can be kept unique."""
+    names_by_table: ClassVar[bool] = False
+    """Whether a column taken from one of several tables is called by both names unless it is given one."""
+    explicit_types: ClassVar[Mapping[exp.DType, str]] = {}
+    """What to write for types whose meaning would otherwise be the session's, or whose precision too little."""
     is_null_beyond_time: ClassVar[bool] = False
     """Whether `later` gives null after the last moment that the warehouse knows."""
     materializes: ClassVar[bool] = False
@@ -115,6 +121,11 @@ class Dialect:
     def json_text(self, value: exp.Expr) -> exp.Expr:
         """Write a value as JSON text; null stays null."""
         return exp.cast(exp.Anonymous(this="TO_JSON", expressions=[value]), "text")
+
+    def ordered_text(self, value: exp.Expr, kind: ValueType) -> exp.Expr:
+        """Write a value of a type without an order as the JSON text that orders it; null stays null."""
+        del kind
+        return self.json_text(value)
 
     def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
         """Hash a row to a number of 64 bits; rows that Redis would hold differently have different hashes.
@@ -221,6 +232,29 @@ class Dialect:
     def _interval(self, duration: timedelta) -> exp.Interval:
         size, unit = in_units(duration)
         return exp.Interval(this=exp.Literal.string(str(size)), unit=exp.var(unit))
+
+
+def last_reading(
+    clock: exp.Expr,
+    read: Callable[[exp.Expr], exp.Expr],
+    shown: Callable[[exp.Expr], exp.Expr],
+    moved: Callable[[exp.Expr, int], exp.Expr],
+) -> exp.Expr:
+    """Read a clock of a zone; of a time that comes twice or never, the later reading, whichever one `read` takes.
+
+    A day later and a day earlier, what a clock shows has one reading. That of the day after holds if the clock shows
+    just this time then: always, when it has been turned since. Else that of the day before.
+
+    Args:
+        clock: What the clock shows, as a moment in UTC.
+        read: Turns what a clock of the zone shows into a moment.
+        shown: Turns a moment into what a clock of the zone shows.
+        moved: Moves a moment on by a number of days of 24 hours.
+    """
+    by_day_after = moved(read(moved(clock.copy(), 1)), -1)
+    by_day_before = moved(read(moved(clock.copy(), -1)), 1)
+    holds = exp.EQ(this=shown(by_day_after), expression=clock.copy())
+    return exp.Case(ifs=[exp.If(this=holds, true=by_day_after.copy())], default=by_day_before)
 
 
 def in_units(duration: timedelta) -> tuple[int, str]:

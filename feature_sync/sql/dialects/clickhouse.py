@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 from sqlglot import exp
 
 from feature_sync.sql.columns import is_not_null
-from feature_sync.sql.dialects.base import Dialect, call, in_units, wall_clock
+from feature_sync.sql.dialects.base import Dialect, call, in_units, last_reading, wall_clock
 from feature_sync.value_types import ValueType
 
+_Type = exp.DType
 _MICROSECONDS = exp.Literal.number(6)
+_INSTANT = "Nullable(DateTime64(6, 'UTC'))"
+_SETTINGS = {
+    "join_use_nulls": 1,
+    "join_default_strictness": "ALL",
+    # Elsewhere a name in a query means a column first, and what the query calls so second.
+    "prefer_column_name_to_alias": 1,
+    # Ties are decided by JSON text, in which numbers have no quotes.
+    "output_format_json_quote_64bit_integers": 0,
+}
+"""What a session may have set otherwise, and a query needs to mean what it means elsewhere."""
 
 
 class ClickHouse(Dialect):
-    """Moments are DateTime64(6, 'UTC'); a row that a join did not find is null, which ClickHouse must be told."""
+    """Moments are DateTime64(6, 'UTC'); a naive timestamp is what its column shows in UTC.
+
+    A row that a join did not find is null, which ClickHouse must be told.
+    """
 
     name = "clickhouse"
-    number_type = "uint64"
+    number_type = "Nullable(UInt64)"
     puts_nan_highest = False
+    names_by_table = True
+    explicit_types: ClassVar[Mapping[exp.DType, str]] = {
+        # A plain DateTime has no fractions of a second and ends in 2106, a plain Date begins in 1970.
+        _Type.DATE: "Nullable(Date32)",
+        **dict.fromkeys((_Type.DATETIME, _Type.TIMESTAMP, _Type.TIMESTAMPNTZ), _INSTANT),
+        **dict.fromkeys((_Type.TIMESTAMPTZ, _Type.TIMESTAMPLTZ), _INSTANT),
+    }
 
     def utc(self, moment: exp.Expr, kind: ValueType, *, timezone: str) -> exp.Expr:
-        if kind.kind != "timestamptz" and timezone.upper() != "UTC":
-            moment = call("toUTCTimestamp", _precise(moment), timezone)
-        return _precise(moment)
+        moment = _precise(moment)
+        if kind.kind == "timestamptz" or timezone.upper() == "UTC":
+            return moment
+        return last_reading(moment, _reading(timezone), _showing(timezone), _days)
 
     def moment(self, moment: datetime) -> exp.Expr:
         return _precise(exp.Literal.string(wall_clock(moment)))
 
     def literal(self, moment: datetime, kind: ValueType) -> exp.Expr:
         if kind.kind == "date":
-            return call("toDate", moment.date().isoformat())
+            return call("toDate32", moment.date().isoformat())
         return self.moment(moment if kind.kind == "timestamptz" else moment.replace(tzinfo=UTC))
 
     def microseconds(self, moment: exp.Expr) -> exp.Expr:
@@ -40,10 +64,18 @@ class ClickHouse(Dialect):
         # Of no value it makes the text "null", which would win ties.
         return exp.Case(ifs=[exp.If(this=is_not_null(value), true=call("toJSONString", value.copy()))])
 
+    def ordered_text(self, value: exp.Expr, kind: ValueType) -> exp.Expr:
+        """Take JSON as it is: it may be kept as text, of which JSON text would have quotes around it."""
+        return call("toString", value) if kind.kind == "json" else self.json_text(value)
+
     def finished(self, query: exp.Select) -> exp.Select:
-        # Elsewhere a name in a query means a column first, and what the query calls so second.
-        settings = ("join_use_nulls", "prefer_column_name_to_alias")
-        query.set("settings", [exp.var(name).eq(1) for name in settings])
+        for select in query.find_all(exp.Select):
+            named = [
+                exp.alias_(each, each.name, quoted=True) if isinstance(each, exp.Column) and each.table else each
+                for each in select.expressions
+            ]
+            select.set("expressions", named)
+        query.set("settings", [exp.var(name).eq(exp.convert(value)) for name, value in _SETTINGS.items()])
         return query
 
     def _interval(self, duration: timedelta) -> exp.Interval:
@@ -53,3 +85,21 @@ class ClickHouse(Dialect):
 
 def _precise(moment: exp.Expr) -> exp.Expr:
     return call("toDateTime64", moment, _MICROSECONDS.copy(), "UTC")
+
+
+def _offset(moment: exp.Expr, timezone: str) -> exp.Expr:
+    """Count by how many seconds a zone is ahead of UTC."""
+    return call("timeZoneOffset", call("toTimeZone", moment, timezone))
+
+
+def _reading(timezone: str) -> Callable[[exp.Expr], exp.Expr]:
+    """Read a clock by its zone's offset then: within hours of right, which a day's distance makes up for."""
+    return lambda clock: call("subtractSeconds", clock, _offset(clock.copy(), timezone))
+
+
+def _showing(timezone: str) -> Callable[[exp.Expr], exp.Expr]:
+    return lambda moment: call("addSeconds", moment.copy(), _offset(moment.copy(), timezone))
+
+
+def _days(moment: exp.Expr, days: int) -> exp.Expr:
+    return call("addDays", moment, exp.Literal.number(days))

@@ -117,6 +117,7 @@ class Redshift(Dialect):
     """Redshift orders text by code point already, and keeps JSON and arrays in SUPER."""
 
     name = "redshift"
+    caveat = "are tested on PostgreSQL, but not executed by us on Redshift"
     longest_name = 127
 
     def fold(self, name: str) -> str:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import ClassVar
+
 from sqlglot import exp
 
-from feature_sync.sql.dialects.base import Dialect, call
+from feature_sync.sql.dialects.base import Dialect, call, last_reading
+
+_Type = exp.DType
 
 
 class Snowflake(Dialect):
-    """Moments are TIMESTAMP_NTZ in UTC: what a plain TIMESTAMP is depends on the account."""
+    """Moments are TIMESTAMP_NTZ in UTC: what a plain TIMESTAMP is depends on the account, and on the session."""
 
     name = "snowflake"
+    caveat = "are tested on an emulator, which proves names and shapes, but not executed by us on Snowflake"
     moment_type = naive_type = "timestampntz"
+    infinity = "inf"
+    explicit_types: ClassVar[Mapping[exp.DType, str]] = {
+        _Type.TIMESTAMP: "timestampntz",
+        _Type.DATETIME: "timestampntz",
+    }
 
     def fold(self, name: str) -> str:
         return name.upper()
@@ -26,4 +38,10 @@ class Snowflake(Dialect):
         return self._cast(call("CONVERT_TIMEZONE", "UTC", instant))
 
     def _from_zone(self, wall_clock: exp.Expr, timezone: str) -> exp.Expr:
-        return call("CONVERT_TIMEZONE", timezone, "UTC", wall_clock)
+        """Read a clock so that the answer is known: which of two readings CONVERT_TIMEZONE takes is not documented."""
+        return last_reading(
+            wall_clock,
+            read=lambda clock: call("CONVERT_TIMEZONE", timezone, "UTC", clock),
+            shown=lambda moment: call("CONVERT_TIMEZONE", "UTC", timezone, moment),
+            moved=lambda moment, days: self.later(moment, timedelta(days=days)),
+        )

@@ -1,21 +1,31 @@
-"""Spark and Databricks, whose TIMESTAMP is an instant."""
+"""Spark and Databricks, whose TIMESTAMP_LTZ is an instant."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import ClassVar
 
 from sqlglot import exp
 
-from feature_sync.sql.dialects.base import Dialect, call
+from feature_sync.sql.dialects.base import Dialect, call, last_reading
 from feature_sync.value_types import ValueType
+
+_Type = exp.DType
 
 
 class Spark(Dialect):
-    """Moments are TIMESTAMPs; a wall clock becomes one by its text with a zone: the session's plays no part."""
+    """Moments are TIMESTAMP_LTZs; a wall clock becomes one by its text with a zone: the session's plays no part."""
 
     name = "spark"
-    moment_type = "timestamptz"
+    moment_type = "timestampltz"
     naive_type = "timestampntz"
+    # What TIMESTAMP means is a setting of the session.
+    explicit_types: ClassVar[Mapping[exp.DType, str]] = {
+        _Type.TIMESTAMP: "timestamp_ntz",
+        _Type.DATETIME: "timestamp_ntz",
+        _Type.TIMESTAMPTZ: "timestamp_ltz",
+    }
 
     def fold(self, name: str) -> str:
         return name.lower()
@@ -24,7 +34,15 @@ class Spark(Dialect):
         if kind.kind == "timestamptz":
             return moment
         midnight = " 00:00:00" if kind.kind == "date" else ""
-        return self._cast(call("CONCAT", exp.cast(moment, "text"), f"{midnight} {timezone}"))
+        clock = self._cast(call("CONCAT", exp.cast(moment, "text"), f"{midnight} UTC"))
+        if timezone.upper() == "UTC":
+            return clock
+        return last_reading(
+            clock,
+            read=lambda moment: call("TO_UTC_TIMESTAMP", moment, timezone),
+            shown=lambda moment: call("FROM_UTC_TIMESTAMP", moment, timezone),
+            moved=lambda moment, days: self.later(moment, timedelta(days=days)),
+        )
 
     def later(self, moment: exp.Expr, duration: timedelta | None) -> exp.Expr:
         return self._moved(exp.Add, moment, duration) if duration else moment
@@ -38,6 +56,10 @@ class Spark(Dialect):
     def json_text(self, value: exp.Expr) -> exp.Expr:
         return call("TO_JSON", value)
 
+    def ordered_text(self, value: exp.Expr, kind: ValueType) -> exp.Expr:
+        """Take JSON as it is: Spark keeps it as text, of which it makes no JSON."""
+        return exp.cast(value, "text") if kind.kind == "json" else self.json_text(value)
+
     def _moved(self, how: type[exp.Binary], moment: exp.Expr, duration: timedelta) -> exp.Expr:
         """Count in microseconds: an interval of a day is as long as the day is in the session's zone."""
         distance = exp.Literal.number(duration // timedelta(microseconds=1))
@@ -48,3 +70,4 @@ class Databricks(Spark):
     """Databricks SQL is Spark's here."""
 
     name = "databricks"
+    caveat = "are tested on Spark, but not executed by us on Databricks"

@@ -11,6 +11,7 @@ class Trino(Dialect):
     """Moments are TIMESTAMP(6): a plain TIMESTAMP would be cut to milliseconds."""
 
     name = "trino"
+    caveat = "are not executed by us"
     moment_type = naive_type = "timestamp(6)"
 
     def fold(self, name: str) -> str:
