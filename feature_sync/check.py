@@ -158,7 +158,7 @@ def _with_built_types(view: FeatureView, statements: Statements, mistakes: Mista
         types = statements.types_of(view.relation)
     except WarehouseError as refused:
         raise view.relation.location.error(str(refused).replace("dbt build", cure)) from refused
-    built = replace(view, relation=view.relation.with_types(types))
+    built = view.with_column_types(types)
     mistakes.note(*built.mistakes())
     wrong = Mistakes()
     query = ViewQuery(built.known_part(), adapter=statements.dialect, mistakes=wrong)

@@ -488,3 +488,23 @@ def test_a_service_consumes_the_version_that_it_names_and_no_other(read):
 def test_anything_else_is_no_duration(text):
     with pytest.raises(ValueError, match=r"duration|longer than"):
         parse_duration(text)
+
+
+def test_a_column_may_be_named_in_other_letters_than_the_table_s(read):
+    """DuckDB, PostgreSQL and BigQuery ignore the case of names without quotes, and so does dbt's YAML."""
+    renamed = {**CUSTOMER, "entities": {"customer": "CUSTOMER_ID"}, "features": ["Spent"]}
+    view = read(model(contract=False, feature_view=renamed)).feature_view("orders")
+    typed = view.with_types(COLUMNS)
+    assert typed.relation.columns["CUSTOMER_ID"].stored_as == "customer_id"
+    assert (typed.relation.columns["Spent"].stored_as, "spent" in typed.relation.columns) == ("spent", False)
+    plain = read(model(feature_view=CUSTOMER)).feature_view("orders").relation
+    both = plain.with_types({"customer_id": "int", "Customer_id": "int"}).called(["CUSTOMER_ID"])
+    assert list(both.columns) == ["customer_id", "Customer_id"], "which of two is meant is not guessed"
+
+
+def test_a_label_is_no_feature_in_other_letters_either(read):
+    columns = {"spent": {"config": {"meta": {"label": True}}}}
+    with pytest.raises(DefinitionError, match="lists 'SPENT', whose column says label: true"):
+        read(model(contract=False, columns=columns, feature_view={**CUSTOMER, "features": ["SPENT"]}))
+    with pytest.raises(DefinitionError, match="lists 'Customer_ID', which is a key or a time of the view"):
+        read(model(contract=False, feature_view={**CUSTOMER, "features": ["Customer_ID"]}))

@@ -38,7 +38,7 @@ def read_feature_view(
     features = _features(view, block, node, mistakes)
     if view is None:
         return None
-    view = replace(view, features=features)
+    view = replace(view, features=features).calling_columns()
     mistakes.note(*view.mistakes())
     return replace(view, is_unique=_is_unique(view, node, adapter), is_indexed=_is_indexed(view, node))
 
@@ -170,13 +170,20 @@ def _features(view: FeatureView | None, block: Block, node: Node, mistakes: Mist
             at = node.location.at(f"columns.{name}.config.meta")
             mistakes.note(at.error("says label: true and feature, too: what a model predicts, it must not see"))
     names = mistakes.attempt((), _feature_names, view, block, node, left_out)
+    marks = {name.casefold(): mark for name, mark in left_out.items()}
+    taken = set() if view is None else {name.casefold() for name in (*view.join_keys, *view.times)}
     for name in names:
-        if name in left_out:
-            said = f"lists {name!r}, whose column says {left_out[name]}"
+        forbidden = left_out.get(name) if name in metas else marks.get(name.casefold())
+        if forbidden is not None:
+            said = f"lists {name!r}, whose column says {forbidden}"
             mistakes.note(block.at(f"features.{name}").error(said))
-        if view is not None and name in {*view.join_keys, *view.times}:
+        if name.casefold() in taken:
             mistakes.note(block.at(f"features.{name}").error(f"lists {name!r}, which is a key or a time of the view"))
-    return tuple(Feature(name=name, default=defaults.get(name)) for name in names)
+    by_fold = {name.casefold(): default for name, default in defaults.items()}
+    return tuple(
+        Feature(name=name, default=defaults[name] if name in defaults else by_fold.get(name.casefold()))
+        for name in names
+    )
 
 
 def _feature_names(view: FeatureView | None, block: Block, node: Node, left_out: Collection[str]) -> tuple[str, ...]:
@@ -186,8 +193,8 @@ def _feature_names(view: FeatureView | None, block: Block, node: Node, left_out:
         return names
     free: list[str] = []
     if view is not None:
-        taken = {*view.join_keys, *view.times, *left_out}
-        free = [name for name in node.columns or {} if name not in taken]
+        taken = {name.casefold() for name in (*view.join_keys, *view.times)}
+        free = [name for name in node.columns or {} if name not in left_out and name.casefold() not in taken]
     if not node.has_contract:
         raise block.at("features").error(
             "is missing, and no contract is enforced; list the columns that models may see: "

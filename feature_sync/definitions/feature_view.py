@@ -109,7 +109,17 @@ class FeatureView:
         Raises:
             DefinitionError: The table lacks a column that the definition uses.
         """
-        return replace(self, relation=self.relation.with_types(types)).checked()
+        return self.with_column_types(types).checked()
+
+    def with_column_types(self, types: Mapping[str, str]) -> FeatureView:
+        """Fill in the types that the warehouse reports, unchecked; its columns are called as this definition does."""
+        return replace(self, relation=self.relation.with_types(types)).calling_columns()
+
+    def calling_columns(self) -> FeatureView:
+        """Call the table's columns as this definition does, whatever their case: the warehouse ignores it."""
+        return replace(
+            self, relation=self.relation.called(name for _, name in self._columns_in_use(self.relation.location))
+        )
 
     def known_part(self) -> FeatureView:
         """Leave out what the table lacks, so that the rest can be looked at."""

@@ -52,6 +52,17 @@ class Relation:
         """Declare columns that are asked for by these names, so that `with_types` finds them whatever their case."""
         return replace(self, columns={**{name: Column(name=name) for name in names}, **self.columns})
 
+    def called(self, names: Iterable[str]) -> Relation:
+        """Call columns by these names, which a definition uses, where they differ in case alone.
+
+        The exact spelling comes first, and of several columns that differ in case alone none is renamed.
+        """
+        wanted = {name.casefold(): name for name in names if name not in self.columns}
+        folded = [name.casefold() for name in self.columns]
+        renamed = {fold: name for fold, name in wanted.items() if folded.count(fold) == 1}
+        columns = (replace(each, name=renamed.get(each.name.casefold(), each.name)) for each in self.columns.values())
+        return replace(self, columns={column.name: column for column in columns})
+
     def with_types(self, types: Mapping[str, str]) -> Relation:
         """Fill in the columns and types that the warehouse reports for this relation.
 

@@ -16,7 +16,8 @@ import duckdb
 
 from feature_sync.definitions import Target
 from feature_sync.errors import ProfileError, UnfitValue, WarehouseConflict, WarehouseError
-from feature_sync.warehouses.base import Columns, TargetSettings, Warehouse, never, read_settings
+from feature_sync.warehouses.base import Columns, Warehouse, never, read_settings
+from feature_sync.warehouses.duckdb_profile import DuckDBSettings, extensions, statements
 
 if TYPE_CHECKING:
     import pyarrow
@@ -44,15 +45,6 @@ _INTERRUPTED = "Query interrupted"
 _SECONDS_BETWEEN_TRIES = 0.1
 
 
-class DuckDBSettings(TargetSettings):
-    """The fields of dbt-duckdb's profile that reading needs."""
-
-    path: str = ":memory:"
-    extensions: list[str | dict[str, str]] | None = None
-    settings: dict[str, Any] | None = None
-    config_options: dict[str, Any] | None = None
-
-
 class DuckDBWarehouse(Warehouse):
     """A connection to a DuckDB file."""
 
@@ -63,6 +55,7 @@ class DuckDBWarehouse(Warehouse):
         path: Path,
         settings: DuckDBSettings,
         *,
+        project_dir: Path = Path(),
         writable: bool,
         patience: float = 0,
         stopped: Callable[[], bool] = never,
@@ -70,6 +63,7 @@ class DuckDBWarehouse(Warehouse):
         self._path = path
         self._stopped = stopped
         self._settings = settings
+        self._project_dir = project_dir
         self._writable = writable
         self._opened: duckdb.DuckDBPyConnection | None = self._open(patience)
 
@@ -98,25 +92,45 @@ class DuckDBWarehouse(Warehouse):
         path = Path(target.project_dir, settings.path)
         if not path.exists():
             raise WarehouseError(f"{path} does not exist; run dbt build")
-        return cls(path, settings, writable=writable, patience=math.inf if wait else 0, stopped=stopped)
+        return cls(
+            path,
+            settings,
+            project_dir=Path(target.project_dir),
+            writable=writable,
+            patience=math.inf if wait else 0,
+            stopped=stopped,
+        )
 
     def _open(self, patience: float = 0) -> duckdb.DuckDBPyConnection:
         """Open the file, within some seconds of patience for another process that has it."""
-        config = {**(self._settings.config_options or {}), **(self._settings.settings or {})}
+        config = self._settings.config_options or {}
         deadline = time.monotonic() + patience
         while True:
             try:
                 with _OPENING:
                     connection = duckdb.connect(str(self._path), read_only=not self._writable, config=config)
-                for extension in self._settings.extensions or []:
-                    connection.load_extension(extension if isinstance(extension, str) else extension["name"])
-                pin(connection)
+                with _closing_on_failure(connection):
+                    self._follow_profile(connection)
+                    pin(connection)  # last: what the profile sets otherwise must not change an answer
             except duckdb.Error as refused:
                 if not _is_locked(refused) or time.monotonic() >= deadline or self._stopped():
                     raise _translated(refused, str(self._path)) from refused
                 time.sleep(_SECONDS_BETWEEN_TRIES)
             else:
                 return connection
+
+    def _follow_profile(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Do what dbt-duckdb does with a new connection; what fails is named by its key, never by its value."""
+        for name, install in extensions(self._settings):
+            try:
+                connection.load_extension(name)
+            except duckdb.Error:
+                with _naming(f"extensions: {name}"):
+                    connection.execute(install)
+                    connection.load_extension(name)
+        for key, statement in statements(self._settings, self._project_dir):
+            with _naming(key, silent=key.startswith("secrets")):
+                connection.execute(statement)
 
     @property
     def place(self) -> str:
@@ -131,7 +145,10 @@ class DuckDBWarehouse(Warehouse):
 
     def tables(self, schema: str) -> set[str]:
         """Look them up in the catalog."""
-        query = "select table_name from information_schema.tables where table_schema = ?"
+        query = (  # of the file itself: an attached database may hold a schema of the same name
+            "select table_name from information_schema.tables"
+            " where table_catalog in (current_database(), 'temp') and table_schema = ?"
+        )
         with _translating():
             return {name for (name,) in self._connection.execute(query, [schema]).fetchall()}
 
@@ -270,6 +287,32 @@ def pin(connection: duckdb.DuckDBPyConnection) -> None:
         wanted = _PINNED.get(name.lower())
         if wanted is not None and value.lower() != wanted.lower():
             connection.execute(f"set {name} = '{wanted}'")
+
+
+@contextmanager
+def _closing_on_failure(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Close what was opened in vain: an open file would lock the next try, and dbt, out."""
+    try:
+        yield
+    except BaseException:
+        with _OPENING:
+            connection.close()
+        raise
+
+
+@contextmanager
+def _naming(key: str, *, silent: bool = False) -> Iterator[None]:
+    """Name the profile's key where DuckDB refuses what it asks for; a lock passes, so that it is waited for.
+
+    What DuckDB says may quote a secret, so that it is left out where `silent`.
+    """
+    try:
+        yield
+    except duckdb.Error as refused:
+        if _is_locked(refused):
+            raise
+        text = " ".join(str(refused).split()) if not silent else "DuckDB refuses it"
+        raise ProfileError(f"the profile's {key}: {text}") from (None if silent else refused)
 
 
 def _is_locked(refused: duckdb.Error) -> bool:

@@ -33,9 +33,11 @@ def _answers(group: Group) -> exp.Select:
         moment = quoted(group.names.moment, of=asked)
         keys: dict[str, exp.Expr] = {join_key: quoted(key, of=asked) for key, join_key in question.key_pairs()}
         newest = question.query.newest_row(keys, moment, features=question.selection.features)
-        looked_up = exp.Lateral(this=newest.subquery(), alias=exp.TableAlias(this=exp.to_identifier(row, quoted=True)))
-        alive = question.alive(moment, row)
-        answers = group.select_answer(answers, question, row).join(
-            looked_up, on=exp.and_(*alive) if alive else exp.true(), join_type="left"
-        )
+        alias = exp.to_identifier(row, quoted=True)
+        if alive := question.alive(moment, row):
+            # Not as the join's condition: DuckDB 1.5 takes nothing but plain comparisons there, and no OR.
+            shown = [quoted(name, of=row) for name in newest.named_selects]
+            newest = exp.select(*shown).from_(newest.subquery(alias)).where(*alive)
+        looked_up = exp.Lateral(this=newest.subquery(), alias=exp.TableAlias(this=alias.copy()))
+        answers = group.select_answer(answers, question, row).join(looked_up, on=exp.true(), join_type="left")
     return answers
