@@ -33,7 +33,7 @@ def stored_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
     }
     finite = [is_not_null(keys[key].copy()) for key, kind in query.key_types.items() if kind.kind in TIMES]
     selected = [named(value, key) for key, value in keys.items()]
-    selected += [_finite(query, name) for name in life_of(query)]
+    selected += [_life(query, name) for name in life_of(query)]
     selected += [
         named(within_limits(quoted(name), kind, name, dialect=dialect), name)
         for name, kind in query.feature_types.items()
@@ -42,12 +42,12 @@ def stored_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
     return exp.select(*selected).from_(newest).where(*still_answers(query, now=now), *finite)
 
 
-def _finite(query: ViewQuery, name: str) -> exp.Expr:
-    """Select a time of a row; one that may never end may be infinite, but what Redis holds is known since some day."""
+def _life(query: ViewQuery, name: str) -> exp.Expr:
+    """Select a time of a row; a row may be true since ever, and may never end."""
     if name != query.event_timestamp_name:
         return quoted(name)
     declared = query.view.event_timestamp or name
-    return named(within_limits(quoted(name), MOMENT, declared, dialect=query.dialect, finite=True), name)
+    return named(within_limits(quoted(name), MOMENT, declared, dialect=query.dialect), name)
 
 
 def latest_rows(query: ViewQuery, *, now: datetime, sample: int | None = None) -> exp.Select:
