@@ -1,17 +1,19 @@
 """Mutation tests: change the product in one place, run the tests that should notice, list changes that none noticed.
 
 `MUTANTS` is how many changes to try (or `all`), `MUTANTS_SEED` draws them, `MUTANTS_JOBS` is how many run side by side.
-An interrupted run goes on where it ended; survivors are tried again, with the tests as they are by then. The product
-stays as it was when the run began: remove `.mutants/` to begin anew.
+An interrupted run goes on where it ended, while the product stays the same; survivors are tried again, with the tests as
+they are by then.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import tomllib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from difflib import unified_diff
@@ -77,20 +79,35 @@ def failure(tree: Path, cases: str, files: list[str]) -> str:
     return "" if process.returncode in (0, 5) else (failed or [said[-500:]])[0]  # 5: no test was chosen
 
 
-def copy_to(tree: Path) -> None:
-    """Bring tests and projects up to date; the product is copied once."""
-    is_new = not (tree / "feature_sync").exists()
+def tracked() -> list[str]:
+    """List the files of the repository."""
     listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True)  # noqa: S607
-    for name in listed.splitlines():
-        if (ROOT / name).is_file() and (is_new or not name.startswith("feature_sync/")):
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, tree / name)
-    if is_new:
+    return [name for name in listed.splitlines() if (ROOT / name).is_file()]
+
+
+def check_product() -> None:
+    """Refuse to go on with changes that were drawn of another product: its new tests would fail without them."""
+    product = [name for name in sorted(tracked()) if name.startswith("feature_sync/")]
+    digest = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in product)).hexdigest()
+    remembered = FOLDER / "product"
+    if remembered.exists() and remembered.read_text() != digest:
+        sys.exit(f"the product has changed since this sample was drawn; remove {FOLDER} to begin anew")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    remembered.write_text(digest)
+
+
+def copy_to(tree: Path) -> None:
+    """Bring a copy of the repository up to date; an interrupted run may have left a change there."""
+    for name in tracked():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, tree / name)
+    if not (tree / ".venv-bigquery").exists():
         (tree / ".venv-bigquery").symlink_to(ROOT / ".venv-bigquery")
 
 
 def main() -> None:
     """Try what has not been tried, and what survived, and report."""
+    check_product()
     free: SimpleQueue[Path] = SimpleQueue()
     for number in range(jobs := int(os.environ.get("MUTANTS_JOBS", "2"))):
         copy_to(FOLDER / str(number))
