@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import duckdb
@@ -19,7 +19,9 @@ import pytest
 
 import feature_sync
 from feature_sync import FeatureStore
+from feature_sync.definitions import Period
 from feature_sync.errors import RequestError
+from feature_sync.training.extract import is_within
 from tests.support.projects import own_copy
 
 SERVICE = "departure_delay_model"
@@ -431,3 +433,24 @@ def test_the_name_of_the_output_says_its_format(example, tmp_path):
     done = example.feature_sync("extract", SERVICE, "--spine", "departures", "-o", str(tmp_path / "set.xlsx"))
     assert (done.returncode, done.stdout) == (1, "")
     assert "neither .parquet nor .csv" in done.stderr
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_moments_are_within_a_period_up_to_its_very_ends_and_not_a_microsecond_beyond(zone):
+    noon, moment = datetime(2024, 1, 1, 12, tzinfo=UTC), timedelta(microseconds=1)
+    kind = pyarrow.timestamp("us", tz=zone)
+
+    def within(*moments: datetime | None, since: datetime | None = None, until: datetime | None = None) -> bool:
+        return is_within(pyarrow.array(moments, kind), Period(since, until))
+
+    assert within(noon, None, since=noon, until=noon)
+    assert not within(noon, noon - moment, since=noon)
+    assert not within(noon, noon + moment, until=noon)
+    assert within(noon + moment, since=noon)
+    assert within(noon - moment, until=noon)
+    assert within(noon)
+    assert within(None, since=noon, until=noon)
+    assert within(since=noon, until=noon)
+    for endless, bounded in ((2**63 - 1, Period(until=noon)), (-(2**63), Period(since=noon))):
+        moments = pyarrow.array([endless]).cast(kind)
+        assert (is_within(moments, Period()), is_within(moments, bounded)) == (True, False)
