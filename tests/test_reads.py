@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,8 +19,12 @@ import psycopg
 import pytest
 
 from feature_sync import FeatureStore
+from feature_sync.errors import WarehouseError
 from tests.support.projects import PROJECTS, build_project
 
+SECONDS = float(os.environ.get("PROOF_SECONDS", "45"))
+FEATURES = {"amounts": "amount", "priced": "price"}
+CUSTOMERS = [{"customer": each} for each in range(1, 501)]
 SWAP = """
 create table swaps.{name}__dbt_tmp as select * from swaps.{name};
 alter table swaps.{name} rename to {name}__dbt_backup;
@@ -199,6 +206,67 @@ def test_what_dbt_is_still_testing_is_held_back(built, postgres, push):
         assert push("--select", "amounts")[0] == 3  # dbt is asked for the selection, and leaves another trace of a plan
         assert push("--no-gate") == (0, None)
     assert push() == (0, None)
+
+
+def rebuilding(built, until: threading.Event) -> int:
+    """Let dbt build again and again; returns how often it did."""
+    times = 0
+    while not until.is_set():
+        built.dbt("--quiet", "run")
+        times += 1
+    return times
+
+
+@pytest.mark.slow
+def test_whatever_is_read_while_dbt_builds_again_and_again_is_right_or_an_error(built, open_store):
+    """`PROOF_SECONDS` is how long. The gate is off, so that pushes meet builds."""
+    store, over, done, errors = open_store(), threading.Event(), Counter(), []
+    assert [each.written for each in store.push([*FEATURES], full_refresh=True, gate=False)] == [500, 500]
+    wanted = answers(store)
+    assert all(None not in values for values in wanted.values())
+    with ThreadPoolExecutor(1) as pool:
+        builds = pool.submit(rebuilding, built, over)
+        try:
+            ends = time.monotonic() + SECONDS
+            while time.monotonic() < ends:
+                for what in (read, push_all, verify_all):
+                    try:
+                        what(store, wanted)
+                        done[what.__name__] += 1
+                    except WarehouseError as error:
+                        errors.append(str(error))
+                    assert answers(store) == wanted
+        finally:
+            over.set()
+        done["builds"] = builds.result()
+    assert not [error for error in errors if "\n" in error]
+    assert min(done[each] for each in ("read", "push_all", "verify_all", "builds")) > 0
+
+
+def answers(store) -> dict[str, list[int | None]]:
+    """All that Redis holds, by feature."""
+    return {
+        feature: [vector.to_dict()[feature] for vector in store.get_online_features(view, CUSTOMERS)]
+        for view, feature in FEATURES.items()
+    }
+
+
+def read(store, wanted) -> None:
+    table = store.get_training_set("offers", "asked").to_arrow()
+    assert table.num_rows >= len(CUSTOMERS)
+    for feature, values in wanted.items():
+        shown = zip(table["customer"].to_pylist(), table[feature].to_pylist(), strict=True)
+        assert all(value == values[customer - 1] for customer, value in shown)
+
+
+def push_all(store, wanted) -> None:
+    for pushed in store.push([*FEATURES], full_refresh=True, allow_removals=True, gate=False):
+        assert (pushed.held_back, pushed.written, pushed.deleted) == (None, 500, 0)
+
+
+def verify_all(store, wanted) -> None:
+    for verified in store.verify([*FEATURES]):
+        assert verified.is_equal
 
 
 @pytest.mark.slow
