@@ -1,8 +1,8 @@
 """Mutation tests: change the product in one place, run the tests that should notice, list changes that none noticed.
 
 `MUTANTS` is how many changes to try (or `all`), `MUTANTS_SEED` draws them, `MUTANTS_JOBS` is how many run side by side.
-An interrupted run goes on where it ended, while the product stays the same; survivors are tried again, with the tests as
-they are by then.
+An interrupted run goes on where it ended, while the product stays the same; survivors are tried again, with the tests
+as they are by then.
 """
 
 from __future__ import annotations
