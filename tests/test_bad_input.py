@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from feature_sync.definitions import Target
 from feature_sync.errors import WarehouseError
 from feature_sync.online.server import _executable, _free_port
 from feature_sync.warehouses.postgres import PostgresWarehouse
@@ -300,8 +301,13 @@ def test_a_postgres_that_is_down_or_refuses_is_named(on_postgres, redis_url):
 
 @pytest.mark.parametrize("way", ["fetch", "columns", "arrow", "describe", "tables"])
 def test_a_postgres_that_ends_our_session_is_named(postgres, way):
-    connection = postgres.connect()
-    warehouse = PostgresWarehouse(connection, "here")
+    at = postgres.environment
+    settings = {
+        "host": at["PGHOST"], "port": int(at["PGPORT"]), "user": at["PGUSER"], "password": "unused",
+        "dbname": "postgres", "schema": "public",
+    }  # fmt: skip
+    target = Target(profile="here", name="test", adapter="postgres", settings=settings, project_dir=".")
+    warehouse = PostgresWarehouse.connect(target)
     ways = {
         "fetch": lambda: warehouse.fetch("select 1"),
         "columns": lambda: list(warehouse.columns("select 1", batch_size=1)),
@@ -309,9 +315,10 @@ def test_a_postgres_that_ends_our_session_is_named(postgres, way):
         "describe": lambda: warehouse.describe("select 1"),
         "tables": lambda: warehouse.tables("public"),
     }
-    with closing(connection):
+    with closing(warehouse):
+        ((pid,),) = warehouse.fetch("select pg_backend_pid()")
         with postgres.connect() as other:
-            other.execute("select pg_terminate_backend(%s, 10000)", [connection.info.backend_pid])
+            other.execute("select pg_terminate_backend(%s, 10000)", [pid])
         with pytest.raises(WarehouseError, match=r"^PostgreSQL: "):
             ways[way]()
 

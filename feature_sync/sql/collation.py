@@ -8,9 +8,11 @@ from sqlglot import exp
 
 from feature_sync.definitions import FeatureService, Relation, Spine
 from feature_sync.sql.columns import column, named, table
+from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.spine import source, spine_keys
+from feature_sync.sql.types import value_type
 from feature_sync.sql.view_query import ViewQuery
-from feature_sync.value_types import ValueType
+from feature_sync.value_types import EPOCH, ValueType
 
 _ALIKE = (
     ("A", "a"), ("\u00e9", "e"), ("\u00e9", "e\u0301"), ("\u00df", "ss"), ("\uff41", "a"), ("a-", "a"), ("a ", "a"),
@@ -22,13 +24,15 @@ _ALIKE = (
 def view_collations(query: ViewQuery) -> exp.Select | None:
     """Select how a view's join keys are compared; None where none is text. See `_collations`."""
     relation = query.view.relation
-    return _collations(table(relation, dialect=query.adapter), relation, query.key_types)
+    asked = _collations(table(relation, dialect=query.adapter), relation, query.key_types)
+    return _pruned(asked, relation, query.view.event_timestamp, adapter=query.adapter)
 
 
 def spine_collations(service: FeatureService, spine: Spine, *, adapter: str) -> exp.Select | None:
     """Select how a spine's keys are compared; None where none is text."""
     kinds = {name: kind for name, (kind, _) in spine_keys(service, adapter=adapter).items()}
-    return _collations(source(spine, adapter=adapter), spine.relation, kinds)
+    asked = _collations(source(spine, adapter=adapter), spine.relation, kinds)
+    return _pruned(asked, spine.relation, spine.asked_at, adapter=adapter)
 
 
 def _collations(rows: exp.Expr, relation: Relation, kinds: Mapping[str, ValueType]) -> exp.Select | None:
@@ -40,6 +44,14 @@ def _collations(rows: exp.Expr, relation: Relation, kinds: Mapping[str, ValueTyp
     names = [name for name, kind in kinds.items() if kind.kind == "string"]
     shown = [named(_first_alike(column(relation, name)), name) for name in names]
     return exp.select(*shown).from_(rows).where(exp.false()) if shown else None
+
+
+def _pruned(asked: exp.Select | None, relation: Relation, time: str | None, *, adapter: str) -> exp.Select | None:
+    """Name one moment: a table that BigQuery has to be asked by partition is refused without, and charged whole."""
+    if asked is None or time is None:
+        return asked
+    kind = value_type(relation.columns[time], relation, dialect=adapter)
+    return asked.where(column(relation, time).eq(dialect_named(adapter).literal(EPOCH, kind)))
 
 
 def _first_alike(stored: exp.Expr) -> exp.Expr:
