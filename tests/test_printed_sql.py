@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import duckdb
 import pytest
@@ -11,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
 
+from feature_sync.sql.defaults import default_value
 from feature_sync.sql.dialects import DIALECTS, dialect_named
 from feature_sync.sql.point_in_time import training_query
 from feature_sync.sql.render import render
-from feature_sync.value_types import ValueType
+from feature_sync.value_types import ValueType, read_default
 from tests.support import dialect_page, oracle
 from tests.support.cases import cases
 from tests.support.engines import examples
@@ -93,6 +96,31 @@ def check_turned_clocks(engine):
 
 def column(name):
     return exp.column(exp.to_identifier(name, quoted=True))
+
+
+DEFAULTS = [
+    ("decimal(38, 2)", "decimal", "12345678901234567.89", Decimal("12345678901234567.89")),
+    ("double", "float64", float("inf"), float("inf")),
+    ("double", "float64", float("-inf"), float("-inf")),
+    ("date", "date", "1969-01-01", date(1969, 1, 1)),
+    ("timestamp", "timestamp", "2200-01-01 00:00:00.000001", datetime(2200, 1, 1, 0, 0, 0, 1)),
+    ("timestamp with time zone", "timestamptz", "1901-01-01 00:00:00+01:00", datetime(1900, 12, 31, 23)),
+]
+
+
+def test_a_default_is_exact_on_every_engine(engine):
+    dialect = dialect_named(engine.dialect)
+    engine.set(engine.settings[1])
+    values = []
+    for word, kind, default, _ in [*DEFAULTS, ("double", "float64", float("nan"), None)]:
+        stored = exp.DataType.build(word, dialect="duckdb")
+        value = read_default(ValueType(kind), default)
+        values.append(default_value(value, ValueType(kind), stored=stored, dialect=dialect).as_(f"at_{len(values)}"))
+    (found,) = engine.fetch(render(exp.select(*values), dialect=engine.dialect))
+    *found, not_a_number = found.values()
+    in_utc = [each.astimezone(UTC).replace(tzinfo=None) if getattr(each, "tzinfo", None) else each for each in found]
+    assert in_utc == [wanted for *_, wanted in DEFAULTS]
+    assert math.isnan(not_a_number)
 
 
 EXAMPLE_TABLES = ("carrier_delays_v2", "aircraft_history", "aircraft_profile", "airport_weather", "departures")

@@ -20,10 +20,10 @@ _RUN_BY = {
     "bigquery": ("Google's own analyzer and reference engine, and an emulator", "not run on BigQuery: its speed"),
     "clickhouse": (f"ClickHouse itself, {OnClickHouse.told_version}, as the library `chdb`", "a server, a cluster"),
     "spark": (_SPARK, "a cluster"),
-    "databricks": (f"as Spark's: {_SPARK}", "Databricks itself"),
+    "databricks": (f"as Spark's: {_SPARK}", "Databricks itself: `sql` says so"),
     "snowflake": (
         f"the emulator `fakesnow` {OnSnowflake.told_version}, which rewrites it for DuckDB",
-        "Snowflake itself: names and shapes are proven, the meaning of its functions by their documentation only",
+        "Snowflake itself: names and shapes are proven, not what its functions mean there; `sql` says so",
     ),
     "redshift": (
         f"PostgreSQL {OnRedshift.told_version}, with `JSON_SERIALIZE` and `VARCHAR(MAX)` replaced",
