@@ -91,7 +91,7 @@ def test_a_query_reads_back_as_it_was_written_and_holds_only_what_its_warehouse_
     asked = data.draw(st.sampled_from([None, case.asked]))
     query = training_query(case.service, spine, adapter="duckdb", dialect=dialect, asked=asked)
     text = render(query, dialect=dialect)
-    assert read_back(text, dialect) == text
+    assert tokens(read_back(text, dialect), dialect) == tokens(text, dialect)
     bare = _NAMES_AND_TEXTS.sub("_", text)
     assert set(re.findall(r"([A-Za-z][\w.]*)\(", bare)) <= KNOWN[dialect] | EVERYWHERE
     assert NOWHERE.search(bare) is None
@@ -158,6 +158,11 @@ def test_the_example_reads_back_as_it_was_written(example, dialect):
 
 def test_a_dialect_warns_unless_the_engine_itself_has_run_its_queries():
     assert {name for name, dialect in DIALECTS.items() if dialect.caveat is not None} == WARNED
+
+
+def tokens(text: str, dialect: str) -> list[tuple[object, str]]:
+    """Take a query apart: sqlglot breaks lines elsewhere in a call that it read as SAFE's."""
+    return [(each.token_type, each.text) for each in sqlglot.tokenize(text, read=dialect)]
 
 
 def read_back(text: str, dialect: str) -> str:
