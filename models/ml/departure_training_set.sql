@@ -44,7 +44,10 @@ WITH "spine" AS (
     "seats",
     "engines",
     "manufacturer",
-    ROW_NUMBER() OVER (PARTITION BY "tailnum" ORDER BY "year" DESC, "seats" DESC, "engines" DESC, "manufacturer" DESC) AS "_newness"
+    ROW_NUMBER() OVER (
+      PARTITION BY "tailnum"
+      ORDER BY "year" DESC NULLS LAST, "seats" DESC NULLS LAST, "engines" DESC NULLS LAST, CAST("manufacturer" AS TEXT) COLLATE "C" DESC NULLS LAST
+    ) AS "_newness"
   FROM {{ ref('aircraft_profile') }}
   WHERE
     "tailnum" IS NOT NULL
