@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlglot import exp
 
-from feature_sync.sql.columns import is_not_null, quoted
+from feature_sync.sql.columns import is_not_null, named, quoted
 from feature_sync.sql.dialects.base import Dialect, call, in_units
 from feature_sync.value_types import ValueType
 
@@ -58,8 +58,9 @@ class BigQuery(Dialect):
     def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
         """Hash the row's JSON text to 60 bits, as a number whose sum does not overflow."""
         parts: list[exp.Expr] = []
-        for value, kind in values:
-            parts += [value, *(self.tell_equals_apart(value.copy(), kind) if kind.kind == "float64" else [])]
+        for at, (value, kind) in enumerate(values):
+            apart = self.tell_equals_apart(value.copy(), kind) if kind.kind == "float64" else []
+            parts += [value, *(named(each, f"_apart_{at}") for each in apart)]
         row = call("TO_JSON_STRING", call("STRUCT", *parts))
         digits = exp.Substring(
             this=exp.MD5(this=row), start=exp.Literal.number(1), length=exp.Literal.number(_HASH_DIGITS)
