@@ -12,8 +12,8 @@ from feature_sync.errors import RequestError
 _BYTES_PER_BLOCK = 2**22
 _LINE = re.compile(rb"[^\r\n]+")
 _ENDS_OF_FIELDS = b",\r\n"
-# Without possessive quantifiers, which Python misreads before 3.11.5. Every step is decided by its first character, and a
-# quote that closes is never the first of two, so that nothing is tried twice.
+# Without possessive quantifiers, which Python misreads before 3.11.5. Every step is decided by its first character, and
+# a quote that closes is never the first of two, so that nothing is tried twice.
 _QUOTED = re.compile(rb'(?<=[,\r\n])"[^"]*(?:""[^"]*)*"(?=[,\r\n])')
 _SOUND = re.compile(rb'[^"]*(?:(?:(?<![,\r\n])"|%b)[^"]*)*' % _QUOTED.pattern)
 """Text outside quotes, with fields in quotes that open and close in it; a quote inside a bare field is a letter."""
