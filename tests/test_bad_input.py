@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from feature_sync.definitions import Target
 from feature_sync.errors import WarehouseError
 from feature_sync.online.server import _executable, _free_port
 from feature_sync.warehouses.postgres import PostgresWarehouse
@@ -301,13 +300,7 @@ def test_a_postgres_that_is_down_or_refuses_is_named(on_postgres, redis_url):
 
 @pytest.mark.parametrize("way", ["fetch", "columns", "arrow", "describe", "tables"])
 def test_a_postgres_that_ends_our_session_is_named(postgres, way):
-    at = postgres.environment
-    settings = {
-        "host": at["PGHOST"], "port": int(at["PGPORT"]), "user": at["PGUSER"], "password": "unused",
-        "dbname": "postgres", "schema": "public",
-    }  # fmt: skip
-    target = Target(profile="here", name="test", adapter="postgres", settings=settings, project_dir=".")
-    warehouse = PostgresWarehouse.connect(target)
+    warehouse = PostgresWarehouse.connect(postgres.target)
     ways = {
         "fetch": lambda: warehouse.fetch("select 1"),
         "columns": lambda: list(warehouse.columns("select 1", batch_size=1)),

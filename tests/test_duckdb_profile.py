@@ -95,6 +95,13 @@ def test_settings_are_set_as_dbt_sets_them_and_what_answers_depend_on_is_pinned_
         assert warehouse.fetch("select current_setting('timezone'), current_setting('threads')") == [("UTC", 1)]
 
 
+def test_a_profile_may_lock_the_configuration_as_long_as_it_leaves_alone_what_answers_depend_on(folder):
+    with connect(folder, settings={"lock_configuration": True}) as warehouse:
+        assert warehouse.fetch("select current_setting('timezone')") == [("UTC",)]
+    with pytest.raises(WarehouseError, match="configuration"):
+        connect(folder, settings={"TimeZone": "Asia/Kolkata", "lock_configuration": True})
+
+
 @pytest.mark.parametrize("extension", ["json", {"name": "json", "repo": "core"}], ids=str)
 def test_an_extension_that_is_there_is_loaded_without_a_network(folder, extension):
     """dbt installs it first, which we leave to where it is missing: a container may have no way out."""

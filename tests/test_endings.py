@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 import redis
 
+from feature_sync.warehouses.postgres import PostgresWarehouse
 from tests.support.projects import PROJECTS, build_project
 
 ENDLESS = "select 'UA' as carrier, 'N1' as tailnum, 'JFK' as origin, timestamp '2013-01-09' as event_timestamp, "
@@ -45,19 +46,20 @@ def until(condition) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "seconds", "said"),
     [
-        pytest.param(signal.SIGINT, "Error: interrupted\n", id="by Ctrl-C"),
-        pytest.param(signal.SIGTERM, "Error: ended by SIGTERM\n", id="by a scheduler"),
-        pytest.param(signal.SIGHUP, "Error: ended by SIGHUP\n", id="by a terminal that is closed"),
+        pytest.param(signal.SIGINT, 0.5, "Error: interrupted\n", id="by Ctrl-C"),
+        pytest.param(signal.SIGINT, 3, "Error: interrupted\n", id="after DuckDB would show its progress"),
+        pytest.param(signal.SIGTERM, 1.5, "Error: ended by SIGTERM\n", id="by a scheduler"),
+        pytest.param(signal.SIGHUP, 2, "Error: ended by SIGHUP\n", id="by a terminal that is closed"),
     ],
 )
-def test_an_extract_that_is_ended_leaves_no_file(example, tmp_path, number, said):
+def test_an_extract_that_is_ended_leaves_no_file(example, tmp_path, number, seconds, said):
     folder = tmp_path / "out"
     asked = ("--spine-sql", ENDLESS, "-o", str(folder / "set.parquet"))
     with command(example, "extract", "departure_delay_model", *asked) as process:
         until(lambda: folder.exists() and any(folder.iterdir()))
-        time.sleep(0.5)  # by then DuckDB is counting
+        time.sleep(seconds)  # by then DuckDB is counting
         process.send_signal(number)
         assert process.communicate(timeout=30) == ("", said)
         assert process.returncode == 128 + number
@@ -142,3 +144,19 @@ def test_a_table_that_stays_locked_ends_a_command(swaps, postgres, redis_url, ar
             connection.execute("alter role postgres reset lock_timeout")
     assert (done.returncode, "a table has been locked for" in done.stdout + done.stderr) == (1, True), done.stderr
     assert "swaps.amounts by process" in done.stdout + done.stderr
+
+
+def interrupt(warehouse):
+    """Do what Python does to a driver that has just sent a command."""
+    warehouse._connection.pgconn.send_query(b"select pg_sleep(600)")  # noqa: SLF001
+    raise KeyboardInterrupt
+
+
+def test_a_signal_between_a_command_and_its_answer_ends_the_query_and_says_nothing(postgres, caplog):
+    warehouse = PostgresWarehouse.connect(postgres.target)
+    ((process,),) = warehouse.fetch("select pg_backend_pid()")
+    with pytest.raises(KeyboardInterrupt), warehouse, warehouse.transaction():
+        interrupt(warehouse)
+    assert caplog.messages == []
+    with postgres.connect() as connection:
+        until(lambda: connection.execute("select from pg_stat_activity where pid = %s", [process]).fetchone() is None)

@@ -7,15 +7,17 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 import duckdb
 
 from feature_sync.definitions import Target
 from feature_sync.errors import ProfileError, UnfitValue, WarehouseConflict, WarehouseError
+from feature_sync.warehouses import interruptible
 from feature_sync.warehouses.base import Columns, Warehouse, never, read_settings
 from feature_sync.warehouses.duckdb_profile import DuckDBSettings, extensions, statements
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 
+Result = TypeVar("Result")
 _LENT = "_feature_sync_lent"
 _PINNED = {
     "arrow_large_buffer_size": "false",
@@ -31,17 +34,17 @@ _PINNED = {
     "arrow_output_version": "1.0",
     "calendar": "gregorian",
     "default_collation": "",
+    "enable_progress_bar": "false",
     "timezone": "UTC",
 }
-"""What a profile or the machine may set otherwise, and our SQL or the types of results depend on.
+"""What a profile or the machine may set otherwise, and our SQL or the types of results depend on; and no progress bar,
+which would stand in the midst of what a command prints.
 
 What only the words of a model depend on, such as `default_order` or `integer_division`, stays as the profile has it:
 a view is read as dbt reads it. Our own SQL leaves nothing to these."""
 _OPENING = Lock()
 """While one thread opens or closes a file, DuckDB cannot tell another whether it is open in this process."""
 _SECONDS_TO_REOPEN = 60
-_INTERRUPTED = "Query interrupted"
-"""What DuckDB makes of a KeyboardInterrupt, or of whatever else a signal raises in its midst."""
 _SECONDS_BETWEEN_TRIES = 0.1
 
 
@@ -110,14 +113,18 @@ class DuckDBWarehouse(Warehouse):
                 with _OPENING:
                     connection = duckdb.connect(str(self._path), read_only=not self._writable, config=config)
                 with _closing_on_failure(connection):
-                    self._follow_profile(connection)
-                    pin(connection)  # last: what the profile sets otherwise must not change an answer
+                    interruptible.run(partial(self._set_up, connection), interrupt=connection.interrupt)
             except duckdb.Error as refused:
                 if not _is_locked(refused) or time.monotonic() >= deadline or self._stopped():
                     raise _translated(refused, str(self._path)) from refused
                 time.sleep(_SECONDS_BETWEEN_TRIES)
             else:
                 return connection
+
+    def _set_up(self, connection: duckdb.DuckDBPyConnection) -> None:
+        pin(connection)  # first: the profile may lock the configuration
+        self._follow_profile(connection)
+        pin(connection)  # last: what the profile sets otherwise must not change an answer
 
     def _follow_profile(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Do what dbt-duckdb does with a new connection; what fails is named by its key, never by its value."""
@@ -131,6 +138,12 @@ class DuckDBWarehouse(Warehouse):
         for key, statement in statements(self._settings, self._project_dir):
             with _naming(key, silent=key.startswith("secrets")):
                 connection.execute(statement)
+
+    def _run(self, work: Callable[[duckdb.DuckDBPyConnection], Result]) -> Result:
+        """Ask something of the open file that may take long."""
+        connection = self._connection
+        with _translating():
+            return interruptible.run(partial(work, connection), interrupt=connection.interrupt)
 
     @property
     def place(self) -> str:
@@ -154,14 +167,12 @@ class DuckDBWarehouse(Warehouse):
 
     def describe(self, query: str) -> Mapping[str, str]:
         """Ask DuckDB to bind the query, without running it."""
-        with _translating():
-            relation = self._connection.sql(query)
-            return {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
+        relation = self._run(lambda connection: connection.sql(query))
+        return {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
 
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
         """Run the query."""
-        with _translating():
-            return self._connection.execute(query).fetchall()
+        return self._run(lambda connection: connection.execute(query).fetchall())
 
     def columns(self, query: str, *, batch_size: int) -> Iterator[Columns]:
         """Stream through Arrow, whose columns become Python values faster than rows do."""
@@ -174,19 +185,17 @@ class DuckDBWarehouse(Warehouse):
         """Stream record batches."""
         import pyarrow
 
-        with _translating():
-            reader = self._connection.sql(query).to_arrow_reader(batch_size)
+        reader = self._run(lambda connection: connection.sql(query).to_arrow_reader(batch_size))
 
         def batches() -> Iterator[pyarrow.RecordBatch]:
-            with _translating():
-                yield from reader
+            while (batch := self._run(lambda _: next(reader, None))) is not None:
+                yield batch
 
         yield pyarrow.RecordBatchReader.from_batches(reader.schema, batches())
 
     def keep(self, name: str, query: str) -> str:
         """Create a temporary table, which a file opened for reading allows too: it is no part of the file."""
-        with _translating():
-            self._connection.execute(f"create temp table {_quoted(name)} as {query}")
+        self.execute(f"create temp table {_quoted(name)} as {query}")
         return _quoted(name)
 
     def load(self, name: str, rows: pyarrow.RecordBatchReader, types: Mapping[str, str]) -> str:
@@ -194,19 +203,20 @@ class DuckDBWarehouse(Warehouse):
         self._insert(f"create temp table {_quoted(name)} as", rows.schema.empty_table())
         for column, data_type in types.items():
             if column in rows.schema.names:
-                with _translating():
-                    self._connection.execute(f"alter table {_quoted(name)} alter {_quoted(column)} type {data_type}")
+                self.execute(f"alter table {_quoted(name)} alter {_quoted(column)} type {data_type}")
         for batch in rows:
             self._insert(f"insert into {_quoted(name)}", batch)
         return _quoted(name)
 
     def _insert(self, into: str, rows: pyarrow.Table | pyarrow.RecordBatch) -> None:
-        with _translating():
-            self._connection.register(_LENT, rows)
+        def inserted(connection: duckdb.DuckDBPyConnection) -> None:
+            connection.register(_LENT, rows)
             try:
-                self._connection.execute(f"{into} from {_LENT}")
+                connection.execute(f"{into} from {_LENT}")
             finally:
-                self._connection.unregister(_LENT)
+                connection.unregister(_LENT)
+
+        self._run(inserted)
 
     def snapshot(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
         """Read in one transaction: nobody else writes to a file that is open, but attached databases may change."""
@@ -228,8 +238,7 @@ class DuckDBWarehouse(Warehouse):
 
     def execute(self, statement: str) -> int:
         """Run a statement; DuckDB answers an insert, update or delete with the number of rows."""
-        with _translating():
-            answer = self._connection.execute(statement).fetchone()
+        answer = self._run(lambda connection: connection.execute(statement).fetchone())
         return int(answer[0]) if answer else 0
 
     def execute_if_free(self, statement: str) -> None:
@@ -339,10 +348,6 @@ def _quoted(name: str) -> str:
 def _translating() -> Iterator[None]:
     try:
         yield
-    except RuntimeError as ended:
-        if str(ended) == _INTERRUPTED:
-            raise KeyboardInterrupt from None
-        raise
     except (duckdb.Error, OSError) as refused:
         raise _translated(refused, "DuckDB") from refused
 

@@ -15,6 +15,7 @@ import msgspec
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
+from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Composed, Identifier
 from psycopg.types.json import set_json_loads
 
@@ -115,6 +116,22 @@ class PostgresSettings(TargetSettings):
         return SQL("select {}").format(SQL(", ").join(calls))
 
 
+class _Connection(psycopg.Connection[Any]):
+    """Closes itself where a signal came between the sending of a command and its answer: nothing else can be sent."""
+
+    @contextmanager
+    def transaction(self, *arguments: Any, **options: Any) -> Iterator[psycopg.Transaction]:
+        """Begin and commit; whatever goes wrong rolls back."""
+        with super().transaction(*arguments, **options) as begun:
+            try:
+                yield begun
+            except BaseException:
+                if self.info.transaction_status == TransactionStatus.ACTIVE:
+                    self.cancel_safe(timeout=_SECONDS_TO_CONNECT)
+                    self.close()
+                raise
+
+
 class PostgresWarehouse(Warehouse):
     """A connection to PostgreSQL."""
 
@@ -138,7 +155,7 @@ class PostgresWarehouse(Warehouse):
         """
         settings = read_settings(target, PostgresSettings)
         try:
-            connection = psycopg.connect(**settings.connection(), autocommit=True)
+            connection = _Connection.connect(**settings.connection(), autocommit=True)
             if settings.role:
                 connection.execute(SQL("set role {}").format(Identifier(settings.role)))
             connection.execute(settings.session(writable=writable))

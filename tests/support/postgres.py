@@ -10,6 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 
+from feature_sync.definitions import Target
+
 
 class PostgresServer:
     """A server on a unix socket in a temporary folder of its own."""
@@ -42,6 +44,16 @@ class PostgresServer:
             "PGPASSWORD": "unused",
             "PGDATABASE": "postgres",
         }
+
+    @property
+    def target(self) -> Target:
+        """A target of profiles.yml, for a test that takes a warehouse in its hands."""
+        at = self.environment
+        settings = {
+            "host": at["PGHOST"], "port": int(at["PGPORT"]), "user": at["PGUSER"], "password": at["PGPASSWORD"],
+            "dbname": at["PGDATABASE"], "schema": "public",
+        }  # fmt: skip
+        return Target(profile="here", name="test", adapter="postgres", settings=settings, project_dir=".")
 
     def connect(self, **options):
         return psycopg.connect(self.uri, autocommit=True, **options)

@@ -151,6 +151,16 @@ class Engine:
         return f"{type(value).__name__} {value}".replace("float nan", "float NaN").replace("NaN", "nan")
 
 
+def closed_up(value):
+    """JSON without its spaces, as text; other values, and texts that are no JSON, as they are."""
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, (list, dict)) else value
+
+
 def kind_of(word: str) -> str:
     return next(kind for kind, each in WORDS["duckdb"].items() if each == word)
 
@@ -249,11 +259,7 @@ class OnSnowflake(Engine):
         return f"array_construct({', '.join(map(str, items))})"
 
     def spelled(self, value) -> str:
-        if isinstance(value, str) and value[:1] in ("[", "{"):  # as JSON, whatever its spaces
-            value = json.dumps(json.loads(value), separators=(",", ":"))
-        elif isinstance(value, list):
-            value = json.dumps(value, separators=(",", ":"))
-        return super().spelled(value)
+        return super().spelled(closed_up(value))
 
     def literal(self, value, kind: str) -> str:
         if value is not None and kind == "json":
@@ -368,8 +374,5 @@ class OnRedshift(Engine):
         return f"cast('{json.dumps(items)}' as jsonb)"
 
     def spelled(self, value) -> str:
-        if isinstance(value, str) and value[:1] in ("[", "{"):
-            value = json.dumps(json.loads(value), separators=(",", ":"))
-        elif isinstance(value, list):
-            value = json.dumps(value, separators=(",", ":"))
+        value = closed_up(value)
         return super().spelled(value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo else value)
