@@ -56,12 +56,14 @@ class BigQuery(Dialect):
         return call("UNIX_DATE", date)
 
     def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
-        """Hash the row's JSON text to 60 bits, as a number whose sum does not overflow."""
+        """Hash the row's JSON text to 60 bits, as a number whose sum does not overflow.
+
+        Each value is named by its position: of two without a name, or with the same, the text may hold one.
+        """
         parts: list[exp.Expr] = []
-        for at, (value, kind) in enumerate(values):
-            apart = self.tell_equals_apart(value.copy(), kind) if kind.kind == "float64" else []
-            parts += [value, *(named(each, f"_apart_{at}") for each in apart)]
-        row = call("TO_JSON_STRING", call("STRUCT", *parts))
+        for value, kind in values:
+            parts += [value, *(self.tell_equals_apart(value.copy(), kind) if kind.kind == "float64" else [])]
+        row = call("TO_JSON_STRING", call("STRUCT", *(named(each, f"_{at}") for at, each in enumerate(parts))))
         digits = exp.Substring(
             this=exp.MD5(this=row), start=exp.Literal.number(1), length=exp.Literal.number(_HASH_DIGITS)
         )
