@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from feature_sync import FeatureStore
-from feature_sync.errors import ProfileError, WarehouseError
+from feature_sync.errors import ProfileError, WarehouseConflict, WarehouseError
 from feature_sync.warehouses.bigquery import BigQuerySettings
 from tests.support import emulator
 from tests.support.gateway import Gateway
@@ -120,6 +120,22 @@ def test_a_spine_from_a_file_is_loaded_as_parquet_and_gone_afterwards(meters, ga
     (load,) = [job["configuration"] for job in gateway.jobs if "load" in job["configuration"]]
     assert load["labels"]["feature_sync"] == "0_1_0"
     assert not [each for each in emulator.tables(bigquery.endpoint, "watched_meters") if "spine" in each]
+
+
+def test_a_spine_that_changes_between_two_queries_is_not_answered_for_other_moments(meters, gateway):
+    """BigQuery's queries share no snapshot: those that bound what is read and those that answer may see two spines."""
+
+    def counts_the_spine(job):
+        sql = job["configuration"].get("query", {}).get("query", "")
+        if "COUNT(" in sql and "questions" in sql:
+            meters.run("update {t} set read_at = timestamp_add(read_at, interval 1 year) where meter = 'm1'")
+        return False
+
+    training_set = meters.store.get_training_set("latest_readings", "questions")
+    assert training_set.to_arrow().num_rows == 10
+    gateway.fail_if(counts_the_spine, "stopped", "never")
+    with pytest.raises(WarehouseConflict, match="the spine was changed while it was read; run this again"):
+        training_set.to_arrow()
 
 
 def test_a_dry_run_shows_the_bytes_that_bigquery_would_scan(meters, gateway, built, redis_url):

@@ -28,7 +28,7 @@ ROW_COMMANDS = ("set", "unlink", "del")
 _schemas = count()
 
 
-@pytest.fixture(scope="module", params=["duckdb", "postgres", "bigquery"])
+@pytest.fixture(scope="module", params=["duckdb", "postgres", pytest.param("bigquery", marks=pytest.mark.slow)])
 def built(request, tmp_path_factory) -> BuiltProject:
     environment = {} if request.param == "duckdb" else request.getfixturevalue(request.param).environment
     return build_meters(tmp_path_factory.mktemp(f"meters_on_{request.param}"), request.param, environment)

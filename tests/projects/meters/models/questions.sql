@@ -1,0 +1,1 @@
+select meter, read_at from {{ ref('readings') }}
