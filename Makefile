@@ -29,6 +29,7 @@ lint: .venv/.test ## Check style, types, floors, SQL and dbt's YAML
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python scripts/write_reference.py --check
 	@$(BIN)/dbt --quiet --warn-error parse --no-partial-parse --target bigquery --target-path target/lint
 	@$(BIN)/dbt --quiet compile --target duckdb --target-path target/lint
 	@find target/lint/compiled/feature_sync/models -name '*.sql' -not -path '*.yml/*' -not -name departure_training_set.sql -print0 \
@@ -37,6 +38,7 @@ lint: .venv/.test ## Check style, types, floors, SQL and dbt's YAML
 format: .venv/.test ## Put everything into the house's style
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+	@$(BIN)/python scripts/write_reference.py
 
 clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@if [ -x $(BIN)/feature-sync ]; then $(BIN)/feature-sync redis stop; fi

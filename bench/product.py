@@ -120,7 +120,7 @@ class OnlineView:
     def push(self) -> push.Pushed:
         """Push it."""
         with closing(OnlineStore(self.redis)) as online:
-            setting = push.Setting(
+            setting = push.PushContext(
                 open_warehouse=partial(open_warehouse, self._target(), writable=True),
                 online=online,
                 prefix="bench",
@@ -135,7 +135,7 @@ class OnlineView:
     def verify(self) -> verify.Verified:
         """Compare all of Redis with the warehouse."""
         with closing(OnlineStore(self.redis)) as online:
-            setting = verify.Setting(
+            setting = verify.VerifyContext(
                 open_warehouse=partial(open_warehouse, self._target()),
                 online=online,
                 prefix="bench",

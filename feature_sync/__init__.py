@@ -2,19 +2,66 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from feature_sync.errors import (
+        DefinitionError,
+        FeatureSyncError,
+        OnlineStoreError,
+        ProfileError,
+        ProjectError,
+        RequestError,
+        UnknownName,
+        WarehouseError,
+    )
+    from feature_sync.lookup import FeatureValue, FeatureVector, Status
+    from feature_sync.push.report import Pushed, PushReport
     from feature_sync.store import FeatureStore
+    from feature_sync.training import Extract, TrainingSet
+    from feature_sync.verify.report import Verified, VerifyReport
 
-__all__ = ["FeatureStore", "__version__"]
 __version__ = "0.1.0"
+__all__ = [
+    "DefinitionError",
+    "Extract",
+    "FeatureStore",
+    "FeatureSyncError",
+    "FeatureValue",
+    "FeatureVector",
+    "OnlineStoreError",
+    "ProfileError",
+    "ProjectError",
+    "PushReport",
+    "Pushed",
+    "RequestError",
+    "Status",
+    "TrainingSet",
+    "UnknownName",
+    "Verified",
+    "VerifyReport",
+    "WarehouseError",
+    "__version__",
+]
+_MODULES = {
+    "errors": ("DefinitionError", "FeatureSyncError", "OnlineStoreError", "ProfileError", "ProjectError",
+               "RequestError", "UnknownName", "WarehouseError"),
+    "lookup": ("FeatureValue", "FeatureVector", "Status"),
+    "push.report": ("PushReport", "Pushed"),
+    "store": ("FeatureStore",),
+    "training": ("Extract", "TrainingSet"),
+    "verify.report": ("Verified", "VerifyReport"),
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """Import the store when it is first asked for, so that `feature-sync --help` stays quick."""
-    if name == "FeatureStore":
-        from feature_sync.store import FeatureStore
+    """Import a name when it is first asked for, so that `feature-sync --help` stays quick."""
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-        return FeatureStore
-    raise AttributeError(name)
+
+def __dir__() -> list[str]:
+    return __all__

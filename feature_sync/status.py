@@ -69,7 +69,7 @@ class ViewStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class StatusContext:
     """Where to look: `schema` holds the tables of pushes in the warehouse."""
 
     open_warehouse: Callable[[], Warehouse]
@@ -78,7 +78,9 @@ class Places:
     schema: str
 
 
-def read_statuses(views: Sequence[FeatureView], places: Places, *, others: Collection[str]) -> Iterator[ViewStatus]:
+def read_statuses(
+    views: Sequence[FeatureView], context: StatusContext, *, others: Collection[str]
+) -> Iterator[ViewStatus]:
     """Tell what is known of views, and of `others` that are in Redis alone.
 
     Raises:
@@ -87,26 +89,26 @@ def read_statuses(views: Sequence[FeatureView], places: Places, *, others: Colle
     problem = None
     with ExitStack() as opened:
         try:
-            statements = Statements(opened.enter_context(places.open_warehouse()))
+            statements = Statements(opened.enter_context(context.open_warehouse()))
         except WarehouseError as unreachable:
             problem = str(unreachable)
         for reference, view in [
             *((view.reference, view) for view in views),
             *((each, None) for each in sorted(others)),
         ]:
-            status, newest = _in_redis(reference, view, places)
+            status, newest = _in_redis(reference, view, context)
             if problem is not None:
                 yield replace(status, problem=problem)
                 continue
             try:
-                yield _in_warehouse(status, view, newest, statements, places)
+                yield _in_warehouse(status, view, newest, statements, context)
             except (WarehouseError, DefinitionError) as refused:
                 yield replace(status, problem=str(refused))
 
 
-def _in_redis(reference: str, view: FeatureView | None, places: Places) -> tuple[ViewStatus, Schema | None]:
+def _in_redis(reference: str, view: FeatureView | None, context: StatusContext) -> tuple[ViewStatus, Schema | None]:
     """What Redis tells, and the newest schema there."""
-    online, prefix = places.online, view_prefix(places.prefix, reference)
+    online, prefix = context.online, view_prefix(context.prefix, reference)
     schemas = online.schemas(prefix)
     newest = next(reversed([*schemas.values()]), None)
     status = ViewStatus(
@@ -122,19 +124,19 @@ def _in_redis(reference: str, view: FeatureView | None, places: Places) -> tuple
 
 
 def _in_warehouse(
-    status: ViewStatus, view: FeatureView | None, newest: Schema | None, statements: Statements, places: Places
+    status: ViewStatus, view: FeatureView | None, newest: Schema | None, statements: Statements, context: StatusContext
 ) -> ViewStatus:
     """Add what the warehouse tells."""
-    store = places.online.store_id(places.prefix, create=False)
-    key = view_prefix(places.prefix, status.feature_view).removesuffix(":")
-    state = StateStore(statements, PushTables(places.schema), key, store).read()
+    store = context.online.store_id(context.prefix, create=False)
+    key = view_prefix(context.prefix, status.feature_view).removesuffix(":")
+    state = StateStore(statements, PushTables(context.schema), key, store).read()
     unfinished = state.unfinished.pushes if state.unfinished else ()
     status = replace(status, last=state.last, unfinished=unfinished)
     if state.committed is None or newest is None:
         return status
     if view is None:
         return replace(status, rows=state.committed.rows)
-    return _with_rows(status, statements.query_of(view), state.committed, newest, statements, places)
+    return _with_rows(status, statements.query_of(view), state.committed, newest, statements, context)
 
 
 def _with_rows(
@@ -143,17 +145,17 @@ def _with_rows(
     committed: Committed,
     newest: Schema,
     statements: Statements,
-    places: Places,
+    context: StatusContext,
 ) -> ViewStatus:
     """Add what the rows of the last push tell."""
-    tables = ViewTables(PushTables(places.schema), query)
+    tables = ViewTables(PushTables(context.schema), query)
     if committed.columns != tables.life:
         return replace(status, rows=committed.rows)
     now = status.as_of
     rows, first, last = statements.fetch(tables.summary(committed.table, now=now))[0]
     some = statements.fetch(tables.some_keys(committed.table, now=now, size=_SAMPLED_KEYS))
-    write_keys = key_writer(view_prefix(places.prefix, status.feature_view), [kind for _, kind in newest.keys])
-    sizes = places.online.bytes_of(write_keys([*zip(*some, strict=True)])) if some else []
+    write_keys = key_writer(view_prefix(context.prefix, status.feature_view), [kind for _, kind in newest.keys])
+    sizes = context.online.bytes_of(write_keys([*zip(*some, strict=True)])) if some else []
     return replace(
         status,
         rows=rows,

@@ -22,7 +22,7 @@ from queue import SimpleQueue
 
 from cosmic_ray.mutating import use_mutation
 from cosmic_ray.work_db import use_db
-from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkItem, WorkResult
+from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkItem, WorkResult
 from mutations import draw, operator_of
 
 ROOT = Path(__file__).parents[1]
@@ -37,17 +37,37 @@ SECONDS_TO_NOTICE = 3_600
 def attempt(item: WorkItem, free: SimpleQueue[Path]) -> tuple[WorkItem, WorkResult]:
     """Change one copy of the product, and run the tests of the changed module until one fails."""
     (spec,), tree = item.mutations, free.get()
-    name = spec.module_path.relative_to("feature_sync").as_posix()
-    tests = next(each for each in CHANGES if name.startswith(tuple(each["modules"])))
-    cases = tests.get("cases", "not postgres and not bigquery")
     try:
         with use_mutation(tree / spec.module_path, operator_of(spec), spec.occurrence) as (before, after):
-            noticed = next(filter(None, (failure(tree, cases, files.split()) for files in tests["tests"])), "")
+            noticed = first_failure(tree, tests_of(spec))
     finally:
         free.put(tree)
     diff = "\n".join(unified_diff(before.splitlines(), after.splitlines(), str(spec.module_path), n=0, lineterm=""))
     outcome = TestOutcome.KILLED if noticed else TestOutcome.SURVIVED
     return item, WorkResult(WorkerOutcome.NORMAL, test_outcome=outcome, output=noticed, diff=diff)
+
+
+def tests_of(spec: MutationSpec) -> int:
+    """Find the tests that should notice a change: the index of their entry in mutants.toml."""
+    name = spec.module_path.relative_to("feature_sync").as_posix()
+    return next(at for at, each in enumerate(CHANGES) if name.startswith(tuple(each["modules"])))
+
+
+def first_failure(tree: Path, entry: int) -> str:
+    """Run the tests of an entry until one fails; returns which, empty if none did."""
+    cases = CHANGES[entry].get("cases", "not postgres and not bigquery")
+    return next(filter(None, (failure(tree, cases, files.split()) for files in CHANGES[entry]["tests"])), "")
+
+
+def check_tests(tree: Path, entries: set[int]) -> None:
+    """Refuse to go on where a test fails without any change: it would count as a test that noticed one."""
+    checked = FOLDER / "checked"
+    done = set(checked.read_text().split()) if checked.exists() else set()
+    for entry in sorted(entries):
+        if str(entry) not in done and (failed := first_failure(tree, entry)):
+            sys.exit(f"a test fails although nothing was changed: {failed}")
+        done.add(str(entry))
+        checked.write_text(" ".join(sorted(done)))
 
 
 def failure(tree: Path, cases: str, files: list[str]) -> str:
@@ -120,6 +140,7 @@ def main() -> None:
             print(f"{places} places can be changed")
         killed = {job for job, result in work.results if result.test_outcome == TestOutcome.KILLED}
         waiting = [item for item in work.work_items if item.job_id not in killed]
+        check_tests(FOLDER / "0", {tests_of(spec) for item in waiting for spec in item.mutations})
         for done in as_completed([pool.submit(attempt, item, free) for item in waiting]):
             item, result = done.result()
             work.set_result(item.job_id, result)

@@ -324,9 +324,9 @@ def read(folder: Path, name: str = "manifest.json") -> None:
     """Read what a command reads of one of dbt's files."""
     with FeatureStore.open(folder) as store:
         if name == "run_results.json":
-            Gate(store.project.run_results, store.manifest)
+            Gate(store.project.dbt.run_results, store.manifest)
         if name == "catalog.json":
-            read_catalog(store.project.catalog, store.manifest)
+            read_catalog(store.project.dbt.catalog, store.manifest)
         assert store.check().errors == 0
         assert store.registry.feature_views
         assert store.docs_block()

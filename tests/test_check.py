@@ -589,9 +589,9 @@ def test_a_program_is_warned_once_of_each_service(governed):
     said: list[str] = []
     with FeatureStore.open(governed.folder, profiles_dir=str(governed.folder), warn=said.append) as store:
         for _ in range(3):
-            store.service("past")
+            store.project.service("past")
         assert [each.rpartition(": ")[2] for each in said] == [PAST]
-        store.service("future")
+        store.project.service("future")
         assert [each.rpartition(": ")[2] for each in said] == [PAST, *FUTURE]
 
 

@@ -57,6 +57,6 @@ def test_another_process_reads_from_a_store_that_it_is_sent(store):
 def test_no_copy_and_no_repr_shows_a_password(store):
     assert store.target.settings["password"] == SECRET
     assert SECRET.encode() not in pickle.dumps(store)
-    shown = [store, store.target, type(store.options)(redis_url=f"redis://:{SECRET}@localhost")]
+    shown = [store, store.target, type(store.project.options)(redis_url=f"redis://:{SECRET}@localhost")]
     shown += [store.get_training_set("amounts", spine_sql=ASKING)]
     assert SECRET not in repr(shown)

@@ -6,6 +6,9 @@ import json
 import random
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from contextlib import closing
 from datetime import datetime
 
@@ -222,6 +225,22 @@ def test_every_command_of_the_readme_runs_after_the_demo(example, tmp_path):
     whole = pyarrow.parquet.read_table(project.folder / "training_set.parquet")
     for name in ("flights_24h", "visib"):
         assert trial.sort_by("flight_id").column(name).equals(whole.sort_by("flight_id").column(name))
+
+
+def test_the_python_of_the_readme_runs_as_it_stands(example, tmp_path):
+    project = own_copy(example, tmp_path / "copy")
+    shutil.copytree(EXAMPLE / "profiles", project.folder / "profiles", dirs_exist_ok=True)
+    (block,) = re.findall(r"```python\n(.*?)```", (EXAMPLE / "README.md").read_text(), re.DOTALL)
+    program = block.replace("path/to/project", str(project.folder)) + "print(vector.to_dict())"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=project.folder, env=project.variables, capture_output=True, check=False
+        )
+    finally:
+        project.feature_sync("redis", "stop")
+    assert done.returncode == 0, done.stderr.decode()
+    assert "'flights_24h': " in done.stdout.decode()
+    assert (project.folder / "training_set.parquet").exists()
 
 
 def test_list_and_describe_tell_what_the_project_defines(example):

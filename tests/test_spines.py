@@ -178,4 +178,4 @@ def test_rows_and_names_may_come_from_a_generator_and_a_lone_name_is_one(tmp_pat
         assert [each.feature_view for each in store.status(iter(["amounts"]))] == ["amounts"]
         vectors = store.get_online_features("amounts", ({"id": at} for at in (1, 2)))
         assert [each.to_dict() for each in vectors] == [{"amount": 7}, {"amount": 8}]
-        assert store.service(None, "amounts:amount").feature_names == ("amount",)
+        assert store.project.service(None, "amounts:amount").feature_names == ("amount",)

@@ -121,7 +121,7 @@ def push(store: FeatureStore, /, names: tuple[str, ...], *, as_json: bool, **opt
     from feature_sync.cli.tables import printed_pushes, progress_bars
 
     with printed_pushes(as_json=as_json) as done, progress_bars("rows") as progress:
-        done.extend(store.push(names, progress=progress, **options))
+        done.extend(store.push_each(names, progress=progress, **options))
     sys.exit(HELD_BACK if any(each.held_back for each in done) else 0)
 
 
@@ -136,9 +136,9 @@ def verify(store: FeatureStore, /, names: tuple[str, ...], *, as_json: bool, **o
     from feature_sync.cli.tables import progress_bars
 
     with progress_bars("rows") as progress:
-        verified = list(store.verify(names, progress=progress, **options))
+        verified = store.verify(names, progress=progress, **options)
     print_verified(verified, as_json=as_json)
-    sys.exit(0 if all(each.is_equal for each in verified) else DIFFERENT)
+    sys.exit(0 if verified.is_equal else DIFFERENT)
 
 
 @cli.command("status")
@@ -211,22 +211,22 @@ def redis() -> None:
 @pass_feature_store
 def start(store: FeatureStore) -> None:
     """Start the embedded Redis unless it runs, and print its URL."""
-    say(store.embedded_server.start())
+    say(store.connections.embedded_server.start())
 
 
 @redis.command()
 @pass_feature_store
 def stop(store: FeatureStore) -> None:
     """Stop the embedded Redis; its data stays."""
-    say("stopped" if store.embedded_server.stop() else "was not running")
+    say("stopped" if store.connections.embedded_server.stop() else "was not running")
 
 
 @redis.command()
 @pass_feature_store
 def status(store: FeatureStore) -> None:
     """Tell whether the embedded Redis runs, and where."""
-    pid = store.embedded_server.pid
-    say(f"running as process {pid} at {store.embedded_server.url}" if pid else "not running")
+    pid = store.connections.embedded_server.pid
+    say(f"running as process {pid} at {store.connections.embedded_server.url}" if pid else "not running")
 
 
 def main() -> None:

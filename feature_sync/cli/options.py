@@ -129,7 +129,7 @@ def pass_feature_store(
 def _with_line(wrong: DefinitionError, store: FeatureStore) -> DefinitionError:
     from feature_sync.dbt.lines import SourceLines
 
-    return SourceLines(store.project, store.manifest).told(wrong)
+    return SourceLines(store.project.dbt, store.manifest).told(wrong)
 
 
 def _features(text: str) -> list[str]:
@@ -159,7 +159,7 @@ def verify_options(command: Callable[Parameters, None]) -> Callable[Parameters, 
     return command
 
 
-def open_store(options: dict[str, str | None]) -> FeatureStore:
+def open_store(options: dict[str, Any]) -> FeatureStore:
     """Open the feature store."""
     from feature_sync.store import FeatureStore
 

@@ -11,18 +11,18 @@ from feature_sync.online.keys import view_prefix
 from feature_sync.online.marks import Mark
 from feature_sync.online.redis import mark_key, schema_key, views_key
 from feature_sync.push.report import Pushed
-from feature_sync.push.view_push import Setting
+from feature_sync.push.view_push import PushContext
 from feature_sync.push_state import StateStore, warehouse_id
 from feature_sync.sql.pushes import PushTables
 from feature_sync.statements import Statements
 
 
-def left_behind(setting: Setting, defined: Collection[str]) -> list[str]:
+def left_behind(context: PushContext, defined: Collection[str]) -> list[str]:
     """The references of views that were pushed, and are not among those that are defined."""
-    return sorted(setting.online.views(setting.prefix) - set(defined))
+    return sorted(context.online.views(context.prefix) - set(defined))
 
 
-def prune(setting: Setting, references: Collection[str]) -> Iterator[Pushed]:
+def prune(context: PushContext, references: Collection[str]) -> Iterator[Pushed]:
     """Remove views from Redis, with their state in the warehouse.
 
     Raises:
@@ -31,22 +31,22 @@ def prune(setting: Setting, references: Collection[str]) -> Iterator[Pushed]:
         WarehouseError: The warehouse failed.
     """
     for reference in references:
-        prefix = view_prefix(setting.prefix, reference)
-        options = setting.options
+        prefix = view_prefix(context.prefix, reference)
+        options = context.options
         with (
-            setting.online.lease(prefix, duration=options.lease, wait=options.wait, stopped=lambda: False) as lease,
-            setting.open_warehouse() as warehouse,
+            context.online.lease(prefix, duration=options.lease, wait=options.wait, stopped=lambda: False) as lease,
+            context.open_warehouse() as warehouse,
         ):
             tables, statements = PushTables(options.schema), Statements(warehouse)
-            store = setting.online.store_id(setting.prefix)
+            store = context.online.store_id(context.prefix)
             states = StateStore(statements, tables, prefix.removesuffix(":"), store)
-            mark = setting.online.mark(prefix)
+            mark = context.online.mark(prefix)
             if mark is not None and not options.take_over:
                 _check_ours(reference, mark, warehouse.place, warehouse_id(statements, tables), states)
-            writer = setting.online.writer(lease, setting.online.facts("server")["run_id"])
-            with setting.online.translating():
-                deleted = sum(writer.delete(keys) for keys in setting.online.keys(prefix))
-                writer.change(partial(_forget, views=views_key(setting.prefix), reference=reference, prefix=prefix))
+            writer = context.online.writer(lease, context.online.facts("server")["run_id"])
+            with context.online.translating():
+                deleted = sum(writer.delete(keys) for keys in context.online.keys(prefix))
+                writer.change(partial(_forget, views=views_key(context.prefix), reference=reference, prefix=prefix))
             with warehouse.transaction():
                 states.forget()
         yield Pushed(feature_view=reference, deleted=deleted, is_pruned=True)

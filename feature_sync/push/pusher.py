@@ -10,7 +10,7 @@ from feature_sync.dbt.run_results import Gate
 from feature_sync.definitions import FeatureView, Period
 from feature_sync.errors import ArtifactsChanged, FeatureSyncError, ViewsFailed
 from feature_sync.push.report import Pushed
-from feature_sync.push.view_push import Setting, ViewPush
+from feature_sync.push.view_push import PushContext, ViewPush
 from feature_sync.push_state import create_states, warehouse_id
 from feature_sync.sql.pushes import PushTables
 from feature_sync.sql.view_query import ViewQuery, check_entity_types
@@ -22,9 +22,9 @@ _SECONDS_BETWEEN_CANCELS = 0.2
 class Pusher:
     """Pushes feature views from one warehouse to one online store."""
 
-    def __init__(self, setting: Setting, *, gate: Gate | None, threads: int) -> None:
+    def __init__(self, context: PushContext, *, gate: Gate | None, threads: int) -> None:
         """Without a gate, whatever dbt says of a view, it is pushed."""
-        self._setting = setting
+        self._context = context
         self._gate = gate
         self._threads = threads
 
@@ -39,13 +39,13 @@ class Pusher:
         """
         reasons = {view.reference: self._gate and self._gate.reason_to_hold(view) for view in views}
         yield from (Pushed(feature_view=name, held_back=reason) for name, reason in reasons.items() if reason)
-        dry_run = self._setting.options.dry_run
+        dry_run = self._context.options.dry_run
         queries, name = self._prepare([view for view in views if not reasons[view.reference]])
         stop = Event()
         check = self._gate.check_unchanged if self._gate else lambda: None
         with ThreadPoolExecutor(self._threads, thread_name_prefix="push") as pool:
             pushes = [
-                ViewPush(query, self._setting, warehouse_id=name, check=check, stopped=stop.is_set) for query in queries
+                ViewPush(query, self._context, warehouse_id=name, check=check, stopped=stop.is_set) for query in queries
             ]
             running = {pool.submit(each.preview if dry_run else each.push): each for each in pushes}
             failures: dict[str, FeatureSyncError] = {}
@@ -73,12 +73,12 @@ class Pusher:
         """Ask for types that the project does not declare, make the place of the states, and name the warehouse."""
         if not views:
             return [], ""
-        with self._setting.open_warehouse() as warehouse:
-            options = self._setting.options
+        with self._context.open_warehouse() as warehouse:
+            options = self._context.options
             writes_to = None if options.dry_run else options.schema
             warehouse.check_rights([view.relation.name for view in views], writes_to=writes_to)
             statements = Statements(warehouse)
-            now = self._setting.clock.now
+            now = self._context.clock.now
             queries = [statements.query_of(view, asked=Period(now, now)) for view in views]
             check_entity_types(queries)
             for query in queries:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TypedDict
+
+from feature_sync.reports import Report, columns_of
 
 _BYTES_PER_ENTRY = 80
 """What Redis and Valkey add to key and value: about 80 bytes for a key that expires, measured on Valkey 9."""
@@ -13,14 +16,31 @@ Progress = Callable[[str, int], None]
 """Called with a view's reference and the number of rows that it has written so far."""
 
 
+class PushKeywords(TypedDict, total=False):
+    """The fields of `PushOptions` that a caller chooses, as keyword arguments."""
+
+    full_refresh: bool
+    allow_removals: bool
+    take_over: bool
+    allow_eviction: bool
+    wait: bool
+    dry_run: bool
+    lease: timedelta
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushOptions:
     """How to push.
 
-    `full_refresh` sends every row. `allow_removals` lets a push remove a large share of a view. `take_over` adopts keys
-    that another warehouse pushed. `allow_eviction` accepts a Redis that may evict keys. `wait` waits for another pusher
-    of the same view. `dry_run` only tells what a push would do. `lease` is how long Redis waits for a pusher that gives
-    no sign of life. `schema` is where state and staging stand in the warehouse.
+    Args:
+        full_refresh: Send every row, not only what changed.
+        allow_removals: Let a push remove more than 30% of a view's entities.
+        take_over: Adopt keys that another warehouse or table pushed.
+        allow_eviction: Push to a Redis that may evict keys.
+        wait: Wait for another push of the same view, in place of failing.
+        dry_run: Report what a push would do; write nothing.
+        lease: How long Redis waits for a pusher that shows no sign of life.
+        schema: Schema of the states and staging tables in the warehouse.
     """
 
     full_refresh: bool = False
@@ -61,3 +81,10 @@ class Pushed:
     def memory(self) -> int:
         """About how much memory Redis needs for what was written, in bytes."""
         return self.bytes + self.written * _BYTES_PER_ENTRY
+
+
+class PushReport(Report[Pushed]):
+    """What became of each feature view of a push, in the order in which they ended."""
+
+    __slots__ = ()
+    columns = columns_of(Pushed, without=("push", "is_dry_run", "is_pruned", "seconds"))

@@ -38,7 +38,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class PushContext:
     """What the pushes of all views of one command share."""
 
     open_warehouse: Callable[..., Warehouse]
@@ -56,7 +56,7 @@ class ViewPush:
     def __init__(
         self,
         query: ViewQuery,
-        setting: Setting,
+        context: PushContext,
         *,
         warehouse_id: str,
         check: Callable[[], None],
@@ -64,12 +64,12 @@ class ViewPush:
     ) -> None:
         """`check` raises if what dbt wrote is no longer what this push goes by; `stopped` asks it to end early."""
         self._query = query
-        self._setting = setting
+        self._context = context
         self._warehouse_id = warehouse_id
         self._check = check
         self._stopped = stopped
         self.reference = query.view.reference
-        self._view_prefix = view_prefix(setting.prefix, self.reference)
+        self._view_prefix = view_prefix(context.prefix, self.reference)
         self._seconds: dict[str, float] = {}
         self._warehouse: Warehouse | None = None
 
@@ -87,13 +87,13 @@ class ViewPush:
             OnlineStoreError: Redis failed, or holds rows that were pushed at the other kind of clock.
             WarehouseError: The warehouse failed.
         """
-        setting = self._setting
-        lease = setting.online.lease(
-            self._view_prefix, duration=setting.options.lease, wait=setting.options.wait, stopped=self._stopped
+        context = self._context
+        lease = context.online.lease(
+            self._view_prefix, duration=context.options.lease, wait=context.options.wait, stopped=self._stopped
         )
         with (
             lease as held_lease,
-            setting.open_warehouse(stopped=self._stopped) as warehouse,
+            context.open_warehouse(stopped=self._stopped) as warehouse,
             placing(self._query.view.relation.location),
         ):
             self._warehouse = warehouse
@@ -132,10 +132,10 @@ class ViewPush:
             OnlineStoreError: Redis failed, or holds rows that were pushed at the other kind of clock.
             WarehouseError: The warehouse failed.
         """
-        setting = self._setting
+        context = self._context
         relation = self._query.view.relation.name
         with (
-            setting.open_warehouse(stopped=self._stopped) as warehouse,
+            context.open_warehouse(stopped=self._stopped) as warehouse,
             warehouse.snapshot([relation]),
             self._timing("stage"),
         ):
@@ -150,7 +150,7 @@ class ViewPush:
             is_full = preview.full is not None
             rows = warehouse.columns(preview.query, batch_size=_ROWS_PER_BATCH)
             with placing(self._query.view.relation.location):
-                sent = weigh(setting.online, self._view_prefix, self._encoder(self._schema(0)), rows, is_full=is_full)
+                sent = weigh(context.online, self._view_prefix, self._encoder(self._schema(0)), rows, is_full=is_full)
         return Pushed(
             feature_view=self.reference,
             written=sent.written,
@@ -169,30 +169,30 @@ class ViewPush:
         Raises:
             OnlineStoreError: It may evict keys, or holds rows that were pushed at the other kind of clock.
         """
-        setting = self._setting
-        told = setting.online.facts("server", "memory", "stats")
+        context = self._context
+        told = context.online.facts("server", "memory", "stats")
         policy = told.get("maxmemory_policy", "noeviction")
         may_evict = bool(told.get("maxmemory")) and policy != "noeviction"
-        if may_evict and not setting.options.allow_eviction:
+        if may_evict and not context.options.allow_eviction:
             raise OnlineStoreError(
                 f"Redis may evict keys (maxmemory-policy {policy}), which no push would notice in time; "
                 "set noeviction, or accept it with --allow-eviction"
             )
         self._check_clock()
         return RedisFacts(
-            store=setting.online.store_id(setting.prefix, create=not setting.options.dry_run),
+            store=context.online.store_id(context.prefix, create=not context.options.dry_run),
             run_id=told["run_id"],
-            mark=setting.online.mark(self._view_prefix),
+            mark=context.online.mark(self._view_prefix),
             evicted_keys=told.get("evicted_keys", 0),
             may_evict=may_evict,
         )
 
     def _check_clock(self) -> None:
         """Refuse to mix rows of a fixed clock, which never expire, with rows of the real one."""
-        clock = self._setting.clock
-        if self._setting.options.full_refresh:
+        clock = self._context.clock
+        if self._context.options.full_refresh:
             return
-        for schema in self._setting.online.schemas(self._view_prefix, strict=True).values():
+        for schema in self._context.online.schemas(self._view_prefix, strict=True).values():
             if (schema.as_of is not None) != clock.is_fixed:
                 before = (
                     "the real clock" if schema.as_of is None else f"the fixed clock {schema.as_of:%Y-%m-%d %H:%M:%S}Z"
@@ -209,20 +209,20 @@ class ViewPush:
             key=self._view_prefix.removesuffix(":"),
             warehouse_id=self._warehouse_id,
             facts=facts,
-            clock=self._setting.clock,
-            options=self._setting.options,
+            clock=self._context.clock,
+            options=self._context.options,
         )
 
     def _send(self, warehouse: Warehouse, staging: Staging, staged: Staged, lease: Lease, facts: RedisFacts) -> Sent:
-        setting = self._setting
+        context = self._context
         schema = self._schema(lease.fence)
         sender = Sender(
-            setting.online,
+            context.online,
             lease,
             facts.run_id,
-            prefix=setting.prefix,
+            prefix=context.prefix,
             reference=self.reference,
-            progress=lambda rows: setting.progress(self.reference, rows),
+            progress=lambda rows: context.progress(self.reference, rows),
             stopped=self._stopped,
         )
         if staged.is_unchanged:
@@ -251,27 +251,27 @@ class ViewPush:
 
     def _encoder(self, schema: Schema) -> RowEncoder:
         lag = microseconds(self._query.view.lag)
-        return RowEncoder(self._view_prefix, schema, lag=lag, expires=not self._setting.clock.is_fixed)
+        return RowEncoder(self._view_prefix, schema, lag=lag, expires=not self._context.clock.is_fixed)
 
     def _schema(self, fence: int) -> Schema:
-        query, clock = self._query, self._setting.clock
+        query, clock = self._query, self._context.clock
         as_of = clock.now if clock.is_fixed else None
         return schema_of(query.view, query.key_types, query.feature_types, as_of=as_of, fence=fence)
 
     def _last(self, sent: Sent) -> LastPush:
-        clock = self._setting.clock
+        clock = self._context.clock
         return LastPush(
             at=datetime.now(UTC),
             seconds=round(sum(self._seconds.values()), 3),
             written=sent.written,
             deleted=sent.deleted,
             relation=self._query.view.relation.name,
-            invocation_id=self._setting.invocation_id,
+            invocation_id=self._context.invocation_id,
             as_of=clock.now if clock.is_fixed else None,
         )
 
     def _log(self, event: str, **facts: object) -> None:
-        _LOG.info(event, extra={"feature_view": self.reference, "invocation_id": self._setting.invocation_id, **facts})
+        _LOG.info(event, extra={"feature_view": self.reference, "invocation_id": self._context.invocation_id, **facts})
 
     @contextmanager
     def _timing(self, phase: str) -> Iterator[None]:

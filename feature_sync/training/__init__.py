@@ -1,7 +1,16 @@
 """Training sets: a spine answered with a feature service, as one query that the warehouse runs."""
 
 from feature_sync.training.extract import Extract, ViewExtract
-from feature_sync.training.spines import SpineOptions, SpineSource, read_spine
+from feature_sync.training.spines import SpineKeywords, SpineOptions, SpineSource, read_spine
 from feature_sync.training.training_set import Rows, TrainingSet
 
-__all__ = ["Extract", "Rows", "SpineOptions", "SpineSource", "TrainingSet", "ViewExtract", "read_spine"]
+__all__ = [
+    "Extract",
+    "Rows",
+    "SpineKeywords",
+    "SpineOptions",
+    "SpineSource",
+    "TrainingSet",
+    "ViewExtract",
+    "read_spine",
+]

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from hashlib import file_digest
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, TypeAlias, TypedDict, Union
 
 from feature_sync.clock import read_moment
 from feature_sync.dbt.manifest import Manifest
@@ -27,13 +27,29 @@ SpineSource: TypeAlias = Union[str, "os.PathLike[str]", "pandas.DataFrame", "pya
 _EVENT_TIMESTAMP = "event_timestamp"
 
 
+class SpineKeywords(TypedDict, total=False):
+    """The fields of `SpineOptions`, as keyword arguments."""
+
+    event_timestamp: str | None
+    since: str | datetime | None
+    until: str | datetime | None
+    sample: float | None
+    limit: int | None
+    order_by: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpineOptions:
-    """Which rows of a spine to answer, and in which order; moments without a zone are in UTC.
+    """Which rows of a spine to answer, and in which order. Moments without a zone are in UTC.
 
-    `event_timestamp` names the column with the moment asked, where that is not the model's own `event_time` or, in a
-    query, a file or a frame, `event_timestamp`. `since` and `until` are both included. `sample` is a share above 0 and
-    up to 1. `order_by` is written as `column, other desc`.
+    Args:
+        event_timestamp: Column with the moment asked, unless it is the model's own `event_time` or, in a query, a file
+            or a frame, `event_timestamp`.
+        since: First moment to answer.
+        until: Last moment to answer.
+        sample: Share of the rows to answer, above 0 and up to 1; the same rows every time.
+        limit: How many rows to answer, the first in order.
+        order_by: Columns to order the rows by, written as `column, other desc`.
     """
 
     event_timestamp: str | None = None

@@ -1,6 +1,6 @@
 """The verification: proves that Redis equals the warehouse, or tells row by row how it does not."""
 
-from feature_sync.verify.report import Difference, FeatureCounts, Verified
-from feature_sync.verify.verifier import Setting, Verifier
+from feature_sync.verify.report import Difference, FeatureCounts, Verified, VerifyReport
+from feature_sync.verify.verifier import Verifier, VerifyContext
 
-__all__ = ["Difference", "FeatureCounts", "Setting", "Verified", "Verifier"]
+__all__ = ["Difference", "FeatureCounts", "Verified", "Verifier", "VerifyContext", "VerifyReport"]

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from feature_sync.reports import Report, columns_of
+
 Progress = Callable[[str, int], None]
 """Called with a view's reference and the number of rows that were compared so far."""
 
@@ -79,3 +81,15 @@ class Verified:
     examples: tuple[Difference, ...] = ()
     are_values_redacted: bool = False
     seconds: float = 0
+
+
+class VerifyReport(Report[Verified]):
+    """What the verification of each feature view found."""
+
+    __slots__ = ()
+    columns = columns_of(Verified, without=("features", "examples", "are_values_redacted", "seconds"))
+
+    @property
+    def is_equal(self) -> bool:
+        """True if Redis equals the warehouse in every view."""
+        return all(each.is_equal for each in self)

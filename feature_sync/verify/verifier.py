@@ -32,7 +32,7 @@ _A_MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class VerifyContext:
     """How to verify. `as_of` is the moment for which Redis is compared, in place of that of the newest push."""
 
     open_warehouse: Callable[[], Warehouse]
@@ -47,8 +47,8 @@ class Setting:
 class Verifier:
     """Compares one warehouse with one online store; reads both, and writes to neither."""
 
-    def __init__(self, setting: Setting) -> None:
-        self._setting = setting
+    def __init__(self, context: VerifyContext) -> None:
+        self._context = context
 
     def verify(self, views: Iterable[FeatureView]) -> Iterator[Verified]:
         """Verify the views.
@@ -58,22 +58,22 @@ class Verifier:
             FeatureSyncError: The warehouse or Redis failed.
         """
         for view in views:
-            yield _ViewVerification(view, self._setting).verify()
+            yield _ViewVerification(view, self._context).verify()
 
 
 class _ViewVerification:
     """The verification of one feature view."""
 
-    def __init__(self, view: FeatureView, setting: Setting) -> None:
+    def __init__(self, view: FeatureView, context: VerifyContext) -> None:
         self._view = view
-        self._setting = setting
-        self._online = setting.online
-        self._view_prefix = view_prefix(setting.prefix, view.reference)
+        self._context = context
+        self._online = context.online
+        self._view_prefix = view_prefix(context.prefix, view.reference)
         self._schemas = self._online.schemas(self._view_prefix)
         newest = next(reversed([*self._schemas.values()]), None)
         self._pushed_as_of = None if newest is None else newest.as_of
         self._due = self._pushed_as_of or self._online.now() - _A_MILLISECOND
-        self._now = setting.as_of or self._pushed_as_of or datetime.now(UTC)
+        self._now = context.as_of or self._pushed_as_of or datetime.now(UTC)
         self._mark = self._online.mark(self._view_prefix)
 
     def verify(self) -> Verified:
@@ -89,16 +89,16 @@ class _ViewVerification:
                 ),
             )
         holder = self._who_pushes()
-        with self._setting.open_warehouse() as warehouse, placing(self._view.relation.location):
+        with self._context.open_warehouse() as warehouse, placing(self._view.relation.location):
             statements = Statements(warehouse)
             query = statements.query_of(self._view)
             check_view_collations(warehouse, query)
             schema = schema_of(self._view, query.key_types, query.feature_types, as_of=self._pushed_as_of)
-            findings = Findings(schema, self._schemas, redact=self._setting.redact)
-            text = statements.text(latest_rows(query, now=self._now, sample=self._setting.sample))
+            findings = Findings(schema, self._schemas, redact=self._context.redact)
+            text = statements.text(latest_rows(query, now=self._now, sample=self._context.sample))
             with warehouse.handed_over([text], batch_size=_ROWS_PER_BATCH) as (rows,), KeySpill() as ours:
                 is_expiry_told, checksums = self._compare(self._encoded(rows, schema), findings, ours)
-                if self._setting.sample is None:
+                if self._context.sample is None:
                     self._find_extras(findings, ours, checksums)
         notes = [*self._pushes_meanwhile(holder)]
         if not is_expiry_told:
@@ -129,7 +129,7 @@ class _ViewVerification:
                     keys = [row[0] for row, each in pairs if findings.compare(row, each, redis_now=redis_now)]
                 checksums.add(keys)
                 done += len(rows)
-                self._setting.progress(self._view.reference, done)
+                self._context.progress(self._view.reference, done)
         return comparer.tells_expiry, checksums
 
     def _find_extras(self, findings: Findings, ours: KeySpill, checksums: Checksums) -> None:
@@ -184,7 +184,7 @@ class _ViewVerification:
             is_equal=not is_wrong,
             problems=problems,
             notes=tuple(notes),
-            sample=self._setting.sample,
+            sample=self._context.sample,
             matching=findings.matching,
             different=counts[Kind.DIFFERENT],
             missing=counts[Kind.MISSING],
@@ -195,7 +195,7 @@ class _ViewVerification:
             expiries=findings.expiries,
             features=findings.features,
             examples=tuple(findings.examples),
-            are_values_redacted=self._setting.redact,
+            are_values_redacted=self._context.redact,
             seconds=round(seconds, 3),
         )
 

@@ -282,7 +282,7 @@ class Fuzz:
             try:
                 names = [*store.registry.feature_views, *store.registry.feature_services]
             except DefinitionError as wrong:
-                raise SourceLines(store.project, store.manifest).told(wrong) from None
+                raise SourceLines(store.project.dbt, store.manifest).told(wrong) from None
             for name in names:
                 with self._told():
                     store.describe(name)
@@ -298,10 +298,10 @@ class Fuzz:
 
         with self._store() as store:
             views = store.registry.feature_views.values()
-            tests = UniquenessTests(store.project.run_results, store.manifest)
+            tests = UniquenessTests(store.project.dbt.run_results, store.manifest)
             for view in views:
                 tests.prove(view)
-            gate = Gate(store.project.run_results, store.manifest)
+            gate = Gate(store.project.dbt.run_results, store.manifest)
             for view in views:
                 gate.reason_to_hold(view)
 

@@ -36,9 +36,9 @@ def differences(store: FeatureStore, name: str, *, as_of: datetime | None = None
     reads may be there or not.
     """
     view = store.registry.feature_view(name)
-    prefix = f"{store.key_prefix}:{view.reference}:"
+    prefix = f"{store.project.key_prefix}:{view.reference}:"
     began = datetime.now(UTC)
-    with redis.Redis.from_url(store.redis_url()) as client:
+    with redis.Redis.from_url(store.connections.redis_url()) as client:
         keys = sorted(key for key in client.scan_iter(count=10_000) if key.startswith(f"{prefix}{{".encode()))
         contents = dict(zip(keys, client.mget(keys), strict=True)) if keys else {}
         with client.pipeline(transaction=False) as pipeline:

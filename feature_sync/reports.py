@@ -1,0 +1,41 @@
+"""What a request that covers several feature views returns: their results, one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from html import escape
+from typing import Any, ClassVar, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Report(tuple[Result, ...]):
+    """A tuple of results, which notebooks show as a table. `columns` are the attributes shown first."""
+
+    __slots__ = ()
+    columns: ClassVar[tuple[str, ...]]
+
+    def _repr_html_(self) -> str:
+        """Return an HTML table: one row for each result, with the columns that any result fills."""
+        names = [name for name in self.columns if any(_is_filled(getattr(each, name)) for each in self)]
+        head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names)
+        rows = ["".join(f"<td>{_shown(getattr(each, name))}</td>" for name in names) for each in self]
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def columns_of(kind: type[Any], *, without: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The fields of a dataclass, in their order, as columns of a report."""
+    return tuple(field.name for field in fields(kind) if field.name not in without)
+
+
+def _is_filled(value: object) -> bool:
+    return value not in (None, (), "")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, tuple):
+        return "<br>".join(escape(str(each)) for each in value)
+    return escape("" if value is None else str(value))

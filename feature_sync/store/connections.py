@@ -1,0 +1,126 @@
+"""The connections of a feature store: its warehouse, its Redis, and the embedded server of a project on DuckDB."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from feature_sync.errors import ProjectError, RequestError
+from feature_sync.store.project import FeatureProject
+
+if TYPE_CHECKING:
+    from feature_sync.lookup import Reader
+    from feature_sync.online.redis import OnlineStore
+    from feature_sync.online.server import EmbeddedServer
+    from feature_sync.warehouses.base import Warehouse
+
+FOLDER = ".feature_sync"
+"""What a project's folder holds of ours: the embedded server's data."""
+
+
+def _never() -> bool:
+    return False
+
+
+class Connections:
+    """Opens a warehouse for each request, and Redis once. Nothing is connected until it is needed."""
+
+    def __init__(self, project: FeatureProject) -> None:
+        self._project = project
+        self._online: OnlineStore | None = None
+        self._reader: Reader | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the connection, which cannot be copied; a copy opens its own."""
+        return {**self.__dict__, "_online": None, "_reader": None}
+
+    def open_warehouse(
+        self, *, writable: bool = False, wait: bool = False, stopped: Callable[[], bool] = _never
+    ) -> Warehouse:
+        """Connect to the target's warehouse.
+
+        Args:
+            writable: Allow more than reading and temporary tables.
+            wait: Wait for a process that holds the warehouse, or its tables, alone.
+            stopped: Ends the waiting when it returns True.
+
+        Raises:
+            ProfileError: The adapter is not supported, its driver is missing, or a field is wrong.
+            ProjectError: The manifest was written for another warehouse.
+            WarehouseError: The warehouse cannot be reached.
+        """
+        from feature_sync.warehouses import open_warehouse
+
+        target, manifest = self._project.target, self._project.manifest
+        built_for = manifest.metadata.adapter_type
+        if built_for is not None and built_for != target.adapter:
+            raise ProjectError(
+                f"{manifest.path} was written for {built_for}, but the target {target.name} is "
+                f"{target.adapter}; run dbt build --target {target.name}"
+            )
+        return open_warehouse(target, writable=writable, wait=wait, stopped=stopped)
+
+    def online(self, *, may_create: bool = True) -> OnlineStore:
+        """Connect to Redis. Read-only commands never start the embedded server: for them `may_create` is False.
+
+        Raises:
+            OnlineStoreError: Redis cannot be reached.
+            RequestError: No URL is set, or the project has no embedded server yet.
+        """
+        from feature_sync.online.redis import OnlineStore
+
+        if self._online is None:
+            url, server = self._configured_url, self.embedded_server
+            if url is None and not may_create and self._project.target.adapter == "duckdb" and server.url is None:
+                raise RequestError("this project has no embedded Redis yet: feature-sync push makes one and fills it")
+            self._online = OnlineStore(url or self.redis_url(), timeout=self._redis_timeout)
+        return self._online
+
+    def reader(self) -> Reader:
+        """What reads feature vectors from Redis; it keeps the schemas of rows that it has seen.
+
+        Raises:
+            OnlineStoreError: Redis cannot be reached.
+            RequestError: No URL of Redis is set.
+        """
+        from feature_sync.lookup import Reader
+
+        if self._reader is None:
+            self._reader = Reader(self.online(), prefix=self._project.key_prefix)
+        return self._reader
+
+    def redis_url(self) -> str:
+        """The URL of Redis; without one, a project on DuckDB starts its embedded server.
+
+        Raises:
+            RequestError: No URL is set, and the target is a warehouse that several people share.
+        """
+        if url := self._configured_url:
+            return url
+        if self._project.target.adapter == "duckdb":
+            return self.embedded_server.start()
+        raise RequestError("say where Redis is with --redis-url or FEATURE_SYNC_REDIS_URL")
+
+    @property
+    def embedded_server(self) -> EmbeddedServer:
+        """The project's own Redis, running or not."""
+        from feature_sync.online.server import EmbeddedServer
+
+        return EmbeddedServer(self._project.dbt.directory / FOLDER / "redis", timeout=self._redis_timeout)
+
+    def close(self) -> None:
+        """Close the connection to Redis; a warehouse is only open while a request needs it."""
+        if self._online is not None:
+            self._online.close()
+        self._online = self._reader = None
+
+    @property
+    def _configured_url(self) -> str | None:
+        return self._project.options.redis_url or os.environ.get("FEATURE_SYNC_REDIS_URL")
+
+    @property
+    def _redis_timeout(self) -> float:
+        from feature_sync.online.redis import read_timeout
+
+        return read_timeout(self._project.options.redis_timeout or os.environ.get("FEATURE_SYNC_REDIS_TIMEOUT"))

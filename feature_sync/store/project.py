@@ -1,0 +1,246 @@
+"""What a feature store knows of a dbt project before it connects to anything: definitions, target, selections."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypedDict
+
+from feature_sync.clock import Clock, read_clock
+from feature_sync.dbt.description import Description, describe_service, describe_view
+from feature_sync.dbt.manifest import Manifest, read_manifest
+from feature_sync.dbt.profile import read_target
+from feature_sync.dbt.project import Project, read_project
+from feature_sync.dbt.registry import read_registry
+from feature_sync.definitions import FeatureService, FeatureView, Registry, Target, parse_features, service_of
+from feature_sync.errors import RequestError
+
+STATE_SCHEMA = "feature_sync_schema"
+"""The dbt variable that names the schema of states and staging tables."""
+
+
+class OptionKeywords(TypedDict, total=False):
+    """The fields of `Options` apart from the folder, as keyword arguments."""
+
+    profiles_dir: str | os.PathLike[str] | None
+    profile: str | None
+    target: str | None
+    target_path: str | None
+    redis_url: str | None
+    redis_timeout: float | str | None
+    key_prefix: str | None
+    variables: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Where everything is. What is None comes from dbt's environment variables, then from dbt's defaults.
+
+    Args:
+        project_dir: Folder of dbt_project.yml.
+        profiles_dir: Folder of profiles.yml.
+        profile: Profile to use in place of the project's.
+        target: Target to use in place of the profile's.
+        target_path: Folder where dbt writes its artifacts.
+        redis_url: `redis://`, `rediss://` or `unix://`. It may hold a password and is no part of the `repr`.
+        redis_timeout: How long to wait for an answer of Redis, in seconds.
+        key_prefix: What every key in Redis begins with, in place of the project's name.
+        variables: dbt variables, as for `dbt --vars`.
+    """
+
+    project_dir: str | os.PathLike[str] | None = None
+    profiles_dir: str | os.PathLike[str] | None = None
+    profile: str | None = None
+    target: str | None = None
+    target_path: str | None = None
+    redis_url: str | None = field(default=None, repr=False)
+    redis_timeout: float | str | None = None
+    key_prefix: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+class FeatureProject:
+    """A dbt project with its feature views and services, as dbt and its users wrote them."""
+
+    def __init__(self, options: Options, warn: Callable[[str], None]) -> None:
+        """Read dbt_project.yml; everything else is read when first needed.
+
+        Args:
+            options: Where everything is.
+            warn: Receives warnings: stale artifacts, deprecated or unpinned versions.
+
+        Raises:
+            ProjectError: There is no dbt project.
+        """
+        self.options = options
+        self.warn = warn
+        folder = options.project_dir
+        self.dbt: Project = read_project(
+            os.fspath(folder) if folder is not None else None, options.target_path, options.variables
+        )
+        self._warned: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"FeatureProject({str(self.dbt.directory)!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the target, which holds passwords; a copy reads it again."""
+        return {name: value for name, value in self.__dict__.items() if name != "target"}
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What dbt wrote about the project.
+
+        Raises:
+            ProjectError: There is no manifest yet, or it cannot be read.
+        """
+        return read_manifest(self.dbt.target_path / "manifest.json")
+
+    @cached_property
+    def registry(self) -> Registry:
+        """All entities, feature views and feature services.
+
+        Raises:
+            DefinitionError: A definition is wrong.
+            ProjectError: There is no manifest yet, or it cannot be read.
+        """
+        if stale := self.dbt.warning_of_newer_sources(self.manifest.path):
+            self.warn(" ".join(stale))
+        return read_registry(self.manifest, project=self.dbt.name, catalog=self.dbt.catalog)
+
+    @cached_property
+    def target(self) -> Target:
+        """How to reach the warehouse.
+
+        Raises:
+            ProfileError: `profiles.yml` does not say.
+        """
+        options = self.options
+        folder = options.profiles_dir
+        return read_target(
+            self.dbt,
+            profiles_dir=os.fspath(folder) if folder is not None else None,
+            profile=options.profile,
+            target=options.target,
+        )
+
+    @property
+    def adapter(self) -> str:
+        """The warehouse that the manifest was written for, else the target's."""
+        return self.manifest.metadata.adapter_type or self.target.adapter
+
+    @property
+    def key_prefix(self) -> str:
+        """What every key in Redis begins with: the project's name, unless configured."""
+        return self.options.key_prefix or os.environ.get("FEATURE_SYNC_KEY_PREFIX") or self.dbt.name
+
+    @property
+    def state_schema(self) -> str:
+        """The schema in the warehouse where pushes keep their states and staging tables."""
+        return str(self.dbt.variables.get(STATE_SCHEMA) or f"{self.target.schema}_feature_sync")
+
+    def clock(self, as_of: str | datetime | None) -> Clock:
+        """Fix the clock at `as_of`, else where the project says, else read the real one.
+
+        Raises:
+            RequestError: The moment is not written in ISO 8601.
+        """
+        return read_clock(as_of, self.dbt.as_of)
+
+    def describe(self, name: str) -> Description:
+        """Describe a feature view or a feature service.
+
+        Raises:
+            UnknownName: The project defines neither.
+        """
+        if service := self.registry.feature_services.get(name):
+            return describe_service(self._warned_of(service), self.manifest)
+        self.registry.service_or_view(name)
+        return describe_view(self.registry.feature_view(name), self.manifest, self.registry)
+
+    def docs_block(self, name: str, *, output: str | os.PathLike[str] | None) -> str:
+        """Write a docs block about all entities, feature views and feature services; see `FeatureStore`."""
+        from feature_sync.docs import check_place, docs_block
+
+        text = docs_block(self.registry, self.manifest, name)
+        if output is not None:
+            for warning in check_place(Path(output), name, project=self.dbt, manifest=self.manifest):
+                self.warn(warning)
+        return text
+
+    def service(self, name: str | None, features: Iterable[str] = ()) -> FeatureService:
+        """Find a service by name, or make one of `view:feature` names.
+
+        Raises:
+            RequestError: Both or neither are given, or a feature is not written as `view:feature`.
+            UnknownName: The project does not define it.
+        """
+        chosen = listed(features)
+        if (name is None) == (not chosen):
+            raise RequestError("name a feature service, or features as --features view:feature,..., and not both")
+        if name is not None:
+            return self._warned_of(self.registry.service_or_view(name))
+        return service_of(parse_features(chosen, self.registry), name="my_model")
+
+    def _warned_of(self, service: FeatureService) -> FeatureService:
+        """Pass a service on, and each of its warnings to `warn` once."""
+        for warning in map(str, service.warnings):
+            if warning not in self._warned:
+                self._warned.add(warning)
+                self.warn(warning)
+        return service
+
+    def online_views(
+        self, names: Sequence[str], select: Sequence[str] = (), exclude: Sequence[str] = ()
+    ) -> list[FeatureView]:
+        """Find the views named, or all that are online; of these what dbt's own selection leaves.
+
+        Args:
+            names: References of views; none stands for all.
+            select: dbt selections, such as `tag:churn`; a view needs to match one of them.
+            exclude: dbt selections of views to leave out.
+
+        Raises:
+            RequestError: A view is not online, or none is left.
+            UnknownName: The project does not define a view.
+        """
+        from feature_sync.dbt.selection import select as select_by_dbt
+        from feature_sync.dbt.selection import spoken_selection
+
+        named = [self.registry.feature_view(name) for name in names]
+        for view in named:
+            if not view.online:
+                raise RequestError(f"{view.relation.location}: {view.reference} says online: false")
+        views = named or [view for view in self.registry.feature_views.values() if view.online]
+        if not views:
+            raise RequestError("the project defines no feature view that is online")
+        if select or exclude:
+            folder = self.options.profiles_dir
+            options = {"--profiles-dir": os.fspath(folder) if folder else None, "--profile": self.options.profile}
+            options |= {"--target": self.options.target, "--target-path": self.options.target_path}
+            ids = select_by_dbt(select, exclude, project_dir=self.dbt.directory, options=options)
+            views = [view for view in views if view.relation.unique_id in ids]
+            if not views:
+                raise RequestError(f"{spoken_selection(select, exclude)} selects no feature view that is online")
+        return views
+
+    def with_proven_uniqueness(self, views: Iterable[FeatureView]) -> list[FeatureView]:
+        """Mark the views that the tests of dbt's last build found unique: among their rows no tie is sought."""
+        from feature_sync.dbt.run_results import UniquenessTests
+
+        tests = UniquenessTests(self.dbt.run_results, self.manifest)
+        return [replace(view, is_unique=view.is_unique or tests.prove(view)) for view in views]
+
+    def forget_artifacts(self) -> None:
+        """Read the manifest again when it is next needed: dbt wrote a newer one."""
+        for name in ("manifest", "registry"):
+            self.__dict__.pop(name, None)
+
+
+def listed(names: Iterable[str]) -> list[str]:
+    """Read names once, whatever holds them; a single text is one name, not its letters."""
+    return [names] if isinstance(names, str) else list(names)

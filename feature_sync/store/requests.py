@@ -1,0 +1,240 @@
+"""Requests about several feature views, and their keyword arguments: push, verify, status, init, training sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from datetime import datetime
+from functools import partial
+from typing import Any, TypedDict
+
+from feature_sync.adopting import Adopter, Adoption, Asked
+from feature_sync.clock import read_moment
+from feature_sync.dbt.manifest import Manifest
+from feature_sync.dbt.run_results import Gate, UniquenessTests
+from feature_sync.definitions import FeatureService, FeatureView, Relation
+from feature_sync.errors import ArtifactsChanged
+from feature_sync.push import Progress, PushContext, Pushed, Pusher, PushKeywords, PushOptions, left_behind, prune
+from feature_sync.sql.dialects import dialect_named
+from feature_sync.statements import Statements
+from feature_sync.status import StatusContext, ViewStatus, read_statuses
+from feature_sync.store.connections import Connections
+from feature_sync.store.project import FeatureProject, listed
+from feature_sync.training import SpineKeywords, SpineOptions, SpineSource, TrainingSet, read_spine
+from feature_sync.verify import Verified, Verifier, VerifyContext
+
+_TRIES = 3
+"""How often a push begins anew when dbt writes its artifacts meanwhile."""
+
+
+class ViewRequest(TypedDict, total=False):
+    """Which views a request is about, and when it happens.
+
+    `select` and `exclude` are dbt selections, such as `tag:churn`. `as_of` is the moment to call now; one without a
+    zone is in UTC. `progress` is called with a view's name and the number of rows done so far.
+    """
+
+    select: Iterable[str]
+    exclude: Iterable[str]
+    as_of: str | datetime | None
+    progress: Progress
+
+
+class PushRequest(ViewRequest, PushKeywords, total=False):
+    """How to push: `PushOptions`, and what concerns several views.
+
+    `gate=False` pushes views that dbt's results do not vouch for. `prune` removes views from Redis that the project no
+    longer defines. `threads` is how many views to push at once, in place of the target's number.
+    """
+
+    gate: bool
+    prune: bool
+    threads: int | None
+
+
+class VerifyRequest(ViewRequest, total=False):
+    """How to verify: `sample` compares that many entities of each view; `redact` leaves values out of examples."""
+
+    sample: int | None
+    redact: bool
+
+
+class InitRequest(TypedDict, total=False):
+    """How to guess feature views.
+
+    `entities` (the columns of each by its name) and `event_time` (a column) stand in place of guesses. Without
+    `use_warehouse`, nothing is counted in tables. `write` puts the guesses into the project's YAML. `before_scan` is
+    called with a model and the bytes that a count over it will read, where the warehouse says so.
+    """
+
+    entities: Mapping[str, tuple[str, ...]] | None
+    event_time: str | None
+    use_warehouse: bool
+    write: bool
+    before_scan: Callable[[str, int], None]
+
+
+def push_views(
+    project: FeatureProject, connections: Connections, names: Iterable[str], request: PushRequest
+) -> Iterator[Pushed]:
+    """Push views, and remove or report those that the project no longer defines.
+
+    Raises:
+        FeatureSyncError: A view is unknown or wrong, or the warehouse or Redis failed; others are pushed first.
+        TypeError: The request has a key that `PushRequest` lacks.
+    """
+    select_views, rest = _selection(project, names, request)
+    as_of, progress = rest.pop("as_of", None), rest.pop("progress", _in_silence)
+    gated, prunes, threads = rest.pop("gate", True), rest.pop("prune", False), rest.pop("threads", None)
+    options = PushOptions(schema=project.state_schema, **rest)
+    done: set[str] = set()
+    for tries_left in reversed(range(_TRIES)):
+        views = [each for each in select_views() if each.reference not in done]
+        views = project.with_proven_uniqueness(views) if gated else views
+        context = PushContext(
+            open_warehouse=partial(connections.open_warehouse, writable=not options.dry_run, wait=options.wait),
+            online=connections.online(),
+            prefix=project.key_prefix,
+            clock=project.clock(as_of),
+            options=options,
+            invocation_id=project.manifest.metadata.invocation_id,
+            progress=progress,
+        )
+        gate = Gate(project.dbt.run_results, project.manifest) if gated else None
+        try:
+            for pushed in Pusher(context, gate=gate, threads=threads or project.target.threads).push(views):
+                done.add(pushed.feature_view)
+                yield pushed
+        except ArtifactsChanged:
+            if not tries_left:
+                raise
+            project.forget_artifacts()
+        else:
+            yield from _undefined_views(project, context, remove=prunes)
+            return
+
+
+def _undefined_views(project: FeatureProject, context: PushContext, *, remove: bool) -> Iterator[Pushed]:
+    """Remove, or report, the views that Redis holds although the project no longer defines them."""
+    defined = [view.reference for view in project.registry.feature_views.values() if view.online]
+    names = left_behind(context, defined)
+    if remove and not context.options.dry_run:
+        yield from prune(context, names)
+    elif names:
+        project.warn(f"Redis still holds {', '.join(names)}, which the project no longer pushes; remove with --prune")
+
+
+def verify_views(
+    project: FeatureProject, connections: Connections, names: Iterable[str], request: VerifyRequest
+) -> Iterator[Verified]:
+    """Compare Redis with the warehouse; write nothing.
+
+    The moment is that of the newest push where its clock was fixed, else now, unless `as_of` names another.
+
+    Raises:
+        FeatureSyncError: A view is unknown or wrong, or the warehouse or Redis failed.
+        TypeError: The request has a key that `VerifyRequest` lacks.
+    """
+    select_views, rest = _selection(project, names, request)
+    as_of = rest.pop("as_of", None)
+    context = VerifyContext(
+        open_warehouse=connections.open_warehouse,
+        online=connections.online(may_create=False),
+        prefix=project.key_prefix,
+        as_of=None if as_of is None else read_moment(as_of, "--as-of"),
+        **{"sample": None, "redact": False, "progress": _in_silence, **rest},
+    )
+    yield from Verifier(context).verify(select_views())
+
+
+def view_statuses(project: FeatureProject, connections: Connections, names: Iterable[str]) -> list[ViewStatus]:
+    """Report what is known of the pushes of the views named, or of all that are online or were pushed once.
+
+    Raises:
+        FeatureSyncError: A view is unknown, or Redis failed. If the warehouse fails, each status says so.
+    """
+    names = listed(names)
+    views, online = project.online_views(names), connections.online(may_create=False)
+    context = StatusContext(
+        open_warehouse=connections.open_warehouse,
+        online=online,
+        prefix=project.key_prefix,
+        schema=project.state_schema,
+    )
+    others = set() if names else online.views(project.key_prefix) - {view.reference for view in views}
+    return list(read_statuses(views, context, others=others))
+
+
+def adopt_models(
+    project: FeatureProject,
+    connections: Connections,
+    models: Iterable[str],
+    request: InitRequest,
+) -> Adoption:
+    """Guess what would make models feature views.
+
+    Raises:
+        FeatureSyncError: A model is unknown, or the project or the warehouse cannot be read.
+    """
+    asked = Asked(entities=request.get("entities") or {}, event_time=request.get("event_time"))
+    with ExitStack() as opened:
+        use_warehouse = request.get("use_warehouse", True)
+        statements = Statements(opened.enter_context(connections.open_warehouse())) if use_warehouse else None
+        adopter = Adopter(
+            project.dbt,
+            project.manifest,
+            project.registry,
+            adapter=dialect_named(project.adapter).name,
+            statements=statements,
+            before_scan=request.get("before_scan", _in_silence),
+        )
+        adoption = adopter.propose(listed(models), asked)
+    if request.get("write"):
+        adopter.write(adoption)
+    return adoption
+
+
+def ask_training_set(
+    project: FeatureProject,
+    connections: Connections,
+    service: FeatureService,
+    spine: tuple[SpineSource | None, str | None],
+    *,
+    strategy: str | None,
+    options: SpineKeywords,
+) -> TrainingSet:
+    """Put a spine, or the query that selects one, before a feature service.
+
+    Raises:
+        FeatureSyncError: A name is unknown, or an option makes no sense.
+        TypeError: There is an option that `SpineOptions` lacks.
+    """
+    asked, rows = read_spine(*spine, SpineOptions(**options), manifest=project.manifest)
+    return TrainingSet(
+        service=service,
+        spine=asked,
+        rows=rows,
+        strategy=strategy,
+        adapter=project.adapter,
+        open_warehouse=connections.open_warehouse,
+        is_proven_unique=UniquenessTests(project.dbt.run_results, project.manifest).prove,
+        reference_to=partial(_reference_to, project.manifest),
+        invocation_id=project.manifest.metadata.invocation_id,
+    )
+
+
+def _reference_to(manifest: Manifest, relation: Relation) -> str:
+    return manifest.reference(relation.unique_id)
+
+
+def _selection(
+    project: FeatureProject, names: Iterable[str], request: ViewRequest
+) -> tuple[Callable[[], list[FeatureView]], dict[str, Any]]:
+    """Read the names once; returns what selects the views, by then as the manifest is, and the rest of the request."""
+    rest: dict[str, Any] = {**request}
+    chosen = [listed(each) for each in (names, rest.pop("select", ()), rest.pop("exclude", ()))]
+    return partial(project.online_views, *chosen), rest
+
+
+def _in_silence(view: str, rows: int) -> None:
+    """Show no progress."""
