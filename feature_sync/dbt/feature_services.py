@@ -8,7 +8,7 @@ from typing import Any
 
 from feature_sync.dbt.block import Block, name_list
 from feature_sync.dbt.manifest import Node
-from feature_sync.definitions import FeatureService, FeatureView, Selection, deprecation, told_apart
+from feature_sync.definitions import FeatureService, FeatureView, Selection, deprecation, with_unique_aliases
 from feature_sync.errors import DefinitionWarning, Location, Mistakes, did_you_mean
 
 SERVICE = ("features", "full_names")
@@ -72,7 +72,7 @@ class _ServiceReader:
         owner = node.owner or {}
         return FeatureService(
             name=node.name or "",
-            selections=told_apart(each for each in selections if each is not None),
+            selections=with_unique_aliases(each for each in selections if each is not None),
             full_names=full_names,
             description=node.description or "",
             owner=" ".join(str(owner[key]) for key in ("name", "email") if owner.get(key)),

@@ -2,7 +2,13 @@
 
 from feature_sync.definitions.deprecation import deprecation
 from feature_sync.definitions.durations import format_duration, parse_duration
-from feature_sync.definitions.feature_service import FeatureService, Selection, selection_of, service_of, told_apart
+from feature_sync.definitions.feature_service import (
+    FeatureService,
+    Selection,
+    selection_of,
+    service_of,
+    with_unique_aliases,
+)
 from feature_sync.definitions.feature_view import Entity, Feature, FeatureView, History
 from feature_sync.definitions.fingerprint import fingerprint, view_fingerprint
 from feature_sync.definitions.registry import Registry, parse_features, split_features
@@ -35,6 +41,6 @@ __all__ = [
     "selection_of",
     "service_of",
     "split_features",
-    "told_apart",
     "view_fingerprint",
+    "with_unique_aliases",
 ]

@@ -92,7 +92,7 @@ class FeatureService:
         return self.location.error(message) if self.location else RequestError(message)
 
 
-def told_apart(selections: Iterable[Selection]) -> tuple[Selection, ...]:
+def with_unique_aliases(selections: Iterable[Selection]) -> tuple[Selection, ...]:
     """Name versions of one view that stand side by side as dbt names their tables: with the version."""
     listed = tuple(selections)
     named = Counter(each.alias for each in listed)
@@ -114,4 +114,4 @@ def selection_of(view: FeatureView, features: Iterable[str] | None = None) -> Se
 
 def service_of(selections: Iterable[Selection], *, name: str) -> FeatureService:
     """Make a service that the project does not define, to explore with."""
-    return FeatureService(name=name, selections=told_apart(selections)).checked()
+    return FeatureService(name=name, selections=with_unique_aliases(selections)).checked()

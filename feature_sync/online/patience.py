@@ -17,7 +17,7 @@ ASKING = (0.1, 0.2, 0.5)
 Answer = TypeVar("Answer")
 
 
-def persistently(attempt: Callable[[], Answer], seconds: Sequence[float]) -> Answer:
+def with_retry(attempt: Callable[[], Answer], seconds: Sequence[float]) -> Answer:
     """Try again and again, but not for ever; a refused password stays refused."""
     for pause in seconds:
         try:
@@ -35,4 +35,4 @@ class PatientRedis(redis.Redis):
     def execute_command(self, *arguments: Any, **options: Any) -> Any:
         """Run a command."""
         run: Callable[..., Any] = super().execute_command
-        return persistently(lambda: run(*arguments, **options), ASKING)
+        return with_retry(lambda: run(*arguments, **options), ASKING)

@@ -17,7 +17,7 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 
 from feature_sync.errors import LeaseLost, OnlineStoreError
 from feature_sync.online.lease import Lease
-from feature_sync.online.patience import LOST, PUSHING, persistently
+from feature_sync.online.patience import LOST, PUSHING, with_retry
 
 _KEYS_PER_COMMAND = 500
 _BYTES_PER_READ = 65_536
@@ -148,7 +148,7 @@ class Writer:
             self._disconnect()
 
     def _run(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        return persistently(lambda: self._transact(commands), PUSHING)
+        return with_retry(lambda: self._transact(commands), PUSHING)
 
     def _transact(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Run commands in one transaction, followed by the first step of the next."""
@@ -198,7 +198,7 @@ class Writer:
                 self._send(commands)
             self._expect(replies)
 
-        persistently(arrive, PUSHING)
+        with_retry(arrive, PUSHING)
 
     def _expect(self, replies: bytes) -> None:
         try:

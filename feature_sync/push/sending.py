@@ -114,7 +114,7 @@ class Sender:
         pipeline.hset(schema_key(self._view_prefix), schema.id, schema.to_json())
 
 
-def weigh(online: OnlineStore, view_prefix: str, encoder: RowEncoder, rows: Batches, *, is_full: bool) -> Sent:
+def count_only(online: OnlineStore, view_prefix: str, encoder: RowEncoder, rows: Batches, *, is_full: bool) -> Sent:
     """Count what `Sender.send` would send, and send nothing."""
     sent = Sent()
     with KeySpill() as there, KeySpill() as ours:

@@ -24,7 +24,7 @@ from feature_sync.online.marks import SENDING, Mark
 from feature_sync.online.redis import OnlineStore
 from feature_sync.online.rows import RowEncoder
 from feature_sync.push.report import Progress, Pushed, PushOptions
-from feature_sync.push.sending import Sender, Sent, weigh
+from feature_sync.push.sending import Sender, Sent, count_only
 from feature_sync.push.staging import Staged, Staging
 from feature_sync.push.trust import RedisFacts
 from feature_sync.push_state import LastPush
@@ -150,7 +150,9 @@ class ViewPush:
             is_full = preview.full is not None
             rows = warehouse.columns(preview.query, batch_size=_ROWS_PER_BATCH)
             with placing(self._query.view.relation.location):
-                sent = weigh(context.online, self._view_prefix, self._encoder(self._schema(0)), rows, is_full=is_full)
+                sent = count_only(
+                    context.online, self._view_prefix, self._encoder(self._schema(0)), rows, is_full=is_full
+                )
         return Pushed(
             feature_view=self.reference,
             written=sent.written,
@@ -237,7 +239,7 @@ class ViewPush:
             evicted_keys=facts.evicted_keys,
         )
         try:
-            with warehouse.handed_over(staging.queries(staged), batch_size=_ROWS_PER_BATCH) as (rows, *removed):
+            with warehouse.detached_results(staging.queries(staged), batch_size=_ROWS_PER_BATCH) as (rows, *removed):
                 return sender.send(mark, schema, self._encoder(schema), rows, removed[0] if removed else None)
         except WarehouseError:
             sender.check()  # who has taken over has dropped our tables

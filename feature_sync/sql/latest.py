@@ -33,7 +33,7 @@ def stored_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
     }
     finite = [is_not_null(keys[key].copy()) for key, kind in query.key_types.items() if kind.kind in TIMES]
     selected = [named(value, key) for key, value in keys.items()]
-    selected += [_life(query, name) for name in life_of(query)]
+    selected += [_validity_column(query, name) for name in validity_columns(query)]
     selected += [
         named(within_limits(quoted(name), kind, name, dialect=dialect), name)
         for name, kind in query.feature_types.items()
@@ -42,7 +42,7 @@ def stored_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
     return exp.select(*selected).from_(newest).where(*still_answers(query, now=now), *finite)
 
 
-def _life(query: ViewQuery, name: str) -> exp.Expr:
+def _validity_column(query: ViewQuery, name: str) -> exp.Expr:
     """Select a time of a row; a row may be true since ever, and may never end."""
     if name != query.event_timestamp_name:
         return quoted(name)
@@ -65,7 +65,7 @@ def latest_rows(query: ViewQuery, *, now: datetime, sample: int | None = None) -
     return rows.order_by(*map(ascending, order)).limit(sample)
 
 
-def life_of(query: ViewQuery) -> list[str]:
+def validity_columns(query: ViewQuery) -> list[str]:
     """The columns of `stored_rows` that tell which of them still answer later, those that the view has."""
     return [name for name in (query.event_timestamp_name, query.valid_until_name) if name in query.times]
 
@@ -126,7 +126,7 @@ def newest_event(query: ViewQuery) -> exp.Select:
 def row_values(query: ViewQuery, *, of: str | None = None) -> list[tuple[exp.Expr, ValueType]]:
     """All values and times of one of the `stored_rows`, its keys apart: what Redis would hold of it."""
     features = [(quoted(name, of=of), kind) for name, kind in query.feature_types.items()]
-    return [*features, *((quoted(name, of=of), MOMENT) for name in life_of(query))]
+    return [*features, *((quoted(name, of=of), MOMENT) for name in validity_columns(query))]
 
 
 def _young_enough(query: ViewQuery, now: datetime, *, of: str | None = None) -> list[exp.Expr]:

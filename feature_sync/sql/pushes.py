@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlglot import exp
 
 from feature_sync.sql.columns import ascending, is_not_null, named, quoted
-from feature_sync.sql.latest import life_of, row_values, still_answers, stored_rows, values_to_hold
+from feature_sync.sql.latest import row_values, still_answers, stored_rows, validity_columns, values_to_hold
 from feature_sync.sql.view_query import ViewQuery
 
 _FRESH, _KNOWN, _UNCERTAIN = "fresh", "known", "uncertain"
@@ -47,12 +47,12 @@ class ViewTables:
         )
         self._keys = tuple(query.key_types)
         self._hash = (query.row_hash_name,) if query.dialect.hashes_rows else ()
-        self._values = (*life_of(query), *query.feature_types, *self._hash)
+        self._values = (*validity_columns(query), *query.feature_types, *self._hash)
 
     @property
     def life(self) -> tuple[str, ...]:
         """The columns by which `alive` tells rows that still answer, and the type of those that are times."""
-        return self._keys[0], *life_of(self._query), self._query.dialect.moment_type
+        return self._keys[0], *validity_columns(self._query), self._query.dialect.moment_type
 
     def fresh(self, *, now: datetime) -> exp.Select:
         """Select the `stored_rows`, each with its hash where that is kept."""

@@ -168,7 +168,7 @@ class ViewQuery:
         order = [descending(term) for term in (*created, *features)]
         ends = [quoted(self.valid_until_name, of=of)] if self.has_end else []
         order += [descending(term, nulls_first=True) for term in ends]
-        apart = self._told_apart({name: quoted(name, of=of) for name in self.feature_types})
+        apart = self._tie_breakers({name: quoted(name, of=of) for name in self.feature_types})
         return [*order, *map(descending, apart)]
 
     @property
@@ -295,10 +295,10 @@ class ViewQuery:
             return order
         if (valid_until := self._valid_until()) is not None:
             order.append(exp.Ordered(this=valid_until, desc=newest_first, nulls_first=newest_first))
-        apart = self._told_apart({name: self._column(name) for name in self.feature_types})
+        apart = self._tie_breakers({name: self._column(name) for name in self.feature_types})
         return [*order, *(exp.Ordered(this=term, desc=newest_first, nulls_first=not newest_first) for term in apart)]
 
-    def _told_apart(self, features: Mapping[str, exp.Expr]) -> list[exp.Expr]:
+    def _tie_breakers(self, features: Mapping[str, exp.Expr]) -> list[exp.Expr]:
         """Tell features apart that are equal to the warehouse alone: see `Dialect.tell_equals_apart`."""
         columns, apart = self.view.relation.columns, []
         for name, stored in features.items():

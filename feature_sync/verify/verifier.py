@@ -96,7 +96,7 @@ class _ViewVerification:
             schema = schema_of(self._view, query.key_types, query.feature_types, as_of=self._pushed_as_of)
             findings = Findings(schema, self._schemas, redact=self._context.redact)
             text = statements.text(latest_rows(query, now=self._now, sample=self._context.sample))
-            with warehouse.handed_over([text], batch_size=_ROWS_PER_BATCH) as (rows,), KeySpill() as ours:
+            with warehouse.detached_results([text], batch_size=_ROWS_PER_BATCH) as (rows,), KeySpill() as ours:
                 is_expiry_told, checksums = self._compare(self._encoded(rows, schema), findings, ours)
                 if self._context.sample is None:
                     self._find_extras(findings, ours, checksums)
@@ -134,10 +134,10 @@ class _ViewVerification:
 
     def _find_extras(self, findings: Findings, ours: KeySpill, checksums: Checksums) -> None:
         """Find what is in Redis but not among our rows, in the buckets of keys whose checksums differ."""
-        there = Checksums()
+        found = Checksums()
         for keys in self._online.keys(self._view_prefix):
-            there.add(keys)
-        if not (differing := checksums.differing(there)):
+            found.add(keys)
+        if not (differing := checksums.differing(found)):
             return
         with KeySpill() as theirs:
             for keys in self._online.keys(self._view_prefix):

@@ -140,7 +140,7 @@ class Warehouse(ABC):
         """Run a statement outside a transaction, unless somebody else holds what it needs."""
 
     @abstractmethod
-    def handed_over(
+    def detached_results(
         self, queries: Sequence[str], *, batch_size: int
     ) -> AbstractContextManager[Sequence[Iterator[Columns]]]:
         """Stream the results of queries, one after the other, while others may use the warehouse.

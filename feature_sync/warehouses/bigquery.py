@@ -308,7 +308,7 @@ class BigQueryWarehouse(Warehouse):
             self.execute(statement)
 
     @contextmanager
-    def handed_over(self, queries: Sequence[str], *, batch_size: int) -> Iterator[Sequence[Iterator[Columns]]]:
+    def detached_results(self, queries: Sequence[str], *, batch_size: int) -> Iterator[Sequence[Iterator[Columns]]]:
         """Stream from the service, which others can use at any time."""
         yield [self.columns(query, batch_size=batch_size) for query in queries]
 

@@ -247,7 +247,7 @@ class DuckDBWarehouse(Warehouse):
             self.execute(statement)
 
     @contextmanager
-    def handed_over(self, queries: Sequence[str], *, batch_size: int) -> Iterator[Sequence[Iterator[Columns]]]:
+    def detached_results(self, queries: Sequence[str], *, batch_size: int) -> Iterator[Sequence[Iterator[Columns]]]:
         """Spool the results beside the file and close it meanwhile: while it is open, nobody else can write to it.
 
         The spools have no names, so that nothing is left of them however this process ends.

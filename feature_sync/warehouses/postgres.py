@@ -297,7 +297,7 @@ class PostgresWarehouse(Warehouse):
             self.execute(statement)
 
     @contextmanager
-    def handed_over(self, queries: Sequence[str], *, batch_size: int) -> Iterator[Sequence[Iterator[Columns]]]:
+    def detached_results(self, queries: Sequence[str], *, batch_size: int) -> Iterator[Sequence[Iterator[Columns]]]:
         """Stream from the server, which others can use at any time."""
         with ExitStack() as streams:
             yield [streams.enter_context(closing(self.columns(each, batch_size=batch_size))) for each in queries]

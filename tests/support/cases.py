@@ -21,7 +21,7 @@ from feature_sync.definitions import (
     Selection,
     Spine,
     selection_of,
-    told_apart,
+    with_unique_aliases,
 )
 from feature_sync.errors import Location
 from tests.support import oracle
@@ -249,7 +249,7 @@ class _Cases:
         self, draw, views: list[FeatureView], key_types: dict[str, str], *, full_names: bool
     ) -> list[Selection]:
         """Each view, and some of them again in another role, asked by keys of its own."""
-        roles = [(each.view, each.alias) for each in told_apart(map(selection_of, views))]
+        roles = [(each.view, each.alias) for each in with_unique_aliases(map(selection_of, views))]
         roles += [(view, f"other {alias}") for view, alias in roles if draw(st.integers(0, 3)) == 0]
         free = {name.casefold() for name in FEATURE_NAMES}
         selections = []
