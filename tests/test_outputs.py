@@ -179,7 +179,8 @@ from feature_sync.definitions import Target
 from feature_sync.warehouses.duckdb import DuckDBWarehouse
 
 def read():
-    with DuckDBWarehouse.connect(target) as warehouse, warehouse.detached_results(["select 7"], batch_size=1) as (rows,):
+    opened = DuckDBWarehouse.connect(target)
+    with opened as warehouse, warehouse.detached_results(["select 7"], batch_size=1) as (rows,):
         return list(rows)
 
 settings = {"path": "flights.duckdb"}
