@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import available_timezones
 
@@ -63,13 +64,25 @@ def check_every_strategy(warehouse, data, zone):
 @examples(25)
 @given(data=st.data())
 def test_an_emulator_of_bigquery_answers_as_the_oracle_does(bigquery, data):
-    case = data.draw(cases("bigquery"))
+    case = without_null_arrays(data.draw(cases("bigquery")))
     with closing(OnEmulator(bigquery.endpoint)) as engine:
         load(engine, case)
         for asked in (None, case.asked):
             assert canonical(as_the_emulator_shows(ask(engine, case, asked=asked))) == canonical(
                 as_the_emulator_shows(case.expected())
             )
+
+
+def without_null_arrays(case: Case) -> Case:
+    """BigQuery's tables hold no null array: written, it becomes an empty one."""
+    columns = {each.view.reference: each.view.relation.columns for each in case.service.selections}
+
+    def stored(view: str, row: dict) -> dict:
+        arrays = {name for name, value in row.items() if value is None and columns[view][name].data_type[:5] == "ARRAY"}
+        return {**row, **dict.fromkeys(arrays, [])}
+
+    tables = {view: [stored(view, row) for row in rows] for view, rows in case.tables.items()}
+    return replace(case, tables=tables)
 
 
 def as_the_emulator_shows(rows: list[dict]) -> list[dict]:
