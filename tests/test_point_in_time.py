@@ -75,11 +75,15 @@ def test_an_emulator_of_bigquery_answers_as_the_oracle_does(bigquery, data):
 
 def without_null_arrays(case: Case) -> Case:
     """BigQuery's tables hold no null array: written, it becomes an empty one."""
-    columns = {each.view.reference: each.view.relation.columns for each in case.service.selections}
+    arrays = {
+        each.view.reference: [
+            name for name, column in each.view.relation.columns.items() if column.data_type.startswith("ARRAY")
+        ]
+        for each in case.service.selections
+    }
 
     def stored(view: str, row: dict) -> dict:
-        arrays = {name for name, value in row.items() if value is None and columns[view][name].data_type[:5] == "ARRAY"}
-        return {**row, **dict.fromkeys(arrays, [])}
+        return {**row, **{name: row[name] or [] for name in arrays.get(view, ())}}
 
     tables = {view: [stored(view, row) for row in rows] for view, rows in case.tables.items()}
     return replace(case, tables=tables)
