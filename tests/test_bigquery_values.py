@@ -20,15 +20,16 @@ def project(bigquery, tmp_path_factory):
     return build_project(PROJECTS / "bigquery_types", folder, target="bigquery", environment=bigquery.environment)
 
 
-@pytest.fixture
-def store(project, redis_url, monkeypatch):
-    for name, value in project.environment.items():
-        monkeypatch.setenv(name, value)
-    with FeatureStore.open(
-        project.folder, profiles_dir=str(project.folder), target=project.target, redis_url=redis_url
-    ) as opened:
-        assert [each.held_back for each in opened.push()] == [None]
-        yield opened
+@pytest.fixture(scope="module")
+def store(project, redis_server):
+    """All values, pushed once: the emulator takes long for them."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in project.environment.items():
+            patched.setenv(name, value)
+        options = {"target": project.target, "redis_url": redis_server, "key_prefix": "bigquery_values"}
+        with FeatureStore(project.folder, profiles_dir=project.folder, **options) as opened:
+            assert [each.held_back for each in opened.push()] == [None]
+            yield opened
 
 
 def test_every_type_comes_back_exactly_as_bigquery_holds_it(store):

@@ -38,7 +38,7 @@ def warehouse(request):
     engine.connection.close()
 
 
-@examples(100)
+@examples(50)
 @given(data=st.data(), zone=st.sampled_from(SESSION_ZONES))
 def test_every_spine_row_gets_what_the_oracle_finds_by_every_strategy_in_every_session_zone(warehouse, data, zone):
     check_every_strategy(warehouse, data, zone)
@@ -100,7 +100,7 @@ def as_the_emulator_shows(rows: list[dict]) -> list[dict]:
 def test_the_answer_does_not_depend_on_the_physical_order_of_rows(warehouse, data):
     case = data.draw(cases(warehouse.dialect))
     answers = []
-    for seed in range(10):
+    for seed in range(3 if warehouse.dialect == "bigquery" else 10):  # Google's analyzer takes long
         load(warehouse, case, seed=seed)
         answers += [canonical(ask(warehouse, case, strategy)) for strategy in strategies(warehouse, case)]
     assert all(each == answers[0] for each in answers)
