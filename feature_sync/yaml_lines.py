@@ -1,4 +1,4 @@
-"""Lines of YAML as a person writes them: a key, its value, and beside it a comment that tells why."""
+"""Lines of YAML as a person writes them: a key, its value, and a comment beside it that gives the reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How far a file indents what stands below a key: mappings by `step`, the dashes of a list by `dash`."""
+    """How many spaces a file puts before what stands below a key: `step` for mappings, `dash` for lists."""
 
     step: int = 2
     dash: int = 2
@@ -22,7 +22,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A key with a value (YAML text), with names, or with lines below it; without a key, the comment alone."""
+    """A key with a value (YAML text), a list of names or lines below it; without a key, a comment."""
 
     key: str = ""
     value: str = ""
@@ -32,7 +32,13 @@ class Line:
 
 
 def write_lines(lines: Iterable[Line], *, indent: int = 0, layout: Layout | None = None) -> Iterator[str]:
-    """Write lines, without the ends of lines; a comment that finds no room beside its line goes above it."""
+    """Yield lines without line ends; a comment that does not fit beside its line goes above it.
+
+    Args:
+        lines: What to write.
+        indent: How many spaces to put before each line.
+        layout: How the file indents; two spaces by default.
+    """
     layout, margin = layout or Layout(), " " * indent
     for line in lines:
         if not line.key:
@@ -52,7 +58,7 @@ def write_lines(lines: Iterable[Line], *, indent: int = 0, layout: Layout | None
 
 
 def write_name(name: str) -> str:
-    """Write a name so that YAML reads it back as that text.
+    """Return a name in quotes if YAML would read it as anything but this text.
 
     >>> write_name("carrier"), write_name("on")
     ('carrier', '"on"')
@@ -62,10 +68,10 @@ def write_name(name: str) -> str:
 
 
 def write_names(names: tuple[str, ...]) -> str:
-    """Write a list of names on one line; nothing for none."""
+    """Return a list of names on one line; an empty text for none."""
     return f"[{', '.join(map(write_name, names))}]" if names else ""
 
 
 def write_keys(names: tuple[str, ...]) -> str:
-    """Write join keys as definitions take them: one by its name, several as a list."""
+    """Return join keys as definitions take them: one as a name, several as a list."""
     return write_name(names[0]) if len(names) == 1 else write_names(names)

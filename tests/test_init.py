@@ -11,11 +11,11 @@ import duckdb
 import pytest
 import yaml
 
-from feature_sync.adopting.names import (
+from feature_sync.adopting.words import (
     entity_of_column,
     entity_of_model,
     identifies,
-    is_elsewhen,
+    is_planned_or_birth,
     may_be_personal,
     written_rank,
 )
@@ -340,12 +340,12 @@ def test_neither_a_birth_nor_what_is_still_to_come_is_when_a_row_was_complete(sh
 
 @pytest.mark.parametrize("column", ["birth_date", "dob", "trial_ends_at", "dueDate", "expires_at", "next_visit_at"])
 def test_a_birth_or_a_plan_is_known_by_its_name(column):
-    assert is_elsewhen(column)
+    assert is_planned_or_birth(column)
 
 
 @pytest.mark.parametrize("column", ["login_at", "email_sent_at", "expired_at", "ended_at", "week_end", "newborn_at"])
 def test_what_happened_is_no_plan_be_it_personal(column):
-    assert not is_elsewhen(column)
+    assert not is_planned_or_birth(column)
 
 
 def test_a_time_that_is_still_to_come_is_an_event_time_only_if_a_person_says_so(shop):

@@ -1,45 +1,51 @@
-"""Finds the models that a person names, has each one guessed, and puts what was guessed into the project's YAML."""
+"""Finds the models that a person names, proposes settings for each, and writes these into the project's YAML."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
 from typing import Any
 
-from feature_sync.adopting.asked import Asked
-from feature_sync.adopting.counting import BeforeScan, Counter
-from feature_sync.adopting.guess import propose
-from feature_sync.adopting.proposal import Proposal
-from feature_sync.adopting.table import read_table
+from feature_sync.adopting.counts import BeforeScan, Counter
+from feature_sync.adopting.evidence import read_table
+from feature_sync.adopting.project_files import ProjectFiles
+from feature_sync.adopting.proposal import Asked, Proposal, propose
 from feature_sync.clock import read_clock
 from feature_sync.dbt.feature_views import is_feature_view
 from feature_sync.dbt.manifest import Manifest, Node, read_catalog
-from feature_sync.dbt.project import Project, source_files
-from feature_sync.dbt.schema_file import Place, put_settings, read_entry
+from feature_sync.dbt.project import Project
+from feature_sync.dbt.schema_file import Place
 from feature_sync.definitions import Registry
-from feature_sync.errors import FeatureSyncError, OutputError, RequestError, UnknownName, WarehouseError
-from feature_sync.files import read_text, write_text
+from feature_sync.errors import FeatureSyncError, RequestError, UnknownName, WarehouseError
 from feature_sync.statements import Statements
 
-_YAML = (".yml", ".yaml")
 _SECTIONS = {"model": "models", "snapshot": "snapshots", "seed": "seeds"}
 
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """What became of the models that were named: proposals, those that are feature views already, and failures."""
+    """Result for the models named: proposals, files of those that are feature views already, and failures.
+
+    `written`: the models by the file into which their settings were written.
+    """
 
     proposals: list[Proposal] = field(default_factory=list)
     already: dict[str, str] = field(default_factory=dict)
     failures: list[FeatureSyncError] = field(default_factory=list)
     written: dict[str, list[str]] = field(default_factory=dict)
-    """The models by the file into which their settings were written."""
 
 
 class Adopter:
-    """Guesses for the models of one project; without `statements`, from its artifacts alone."""
+    """Guesses for the models of one project.
+
+    Args:
+        project: The project on disk.
+        manifest: Its manifest.
+        registry: Its feature views, whose entities lend their names.
+        adapter: The warehouse's name.
+        statements: The warehouse; None to guess from dbt's artifacts alone.
+        before_scan: Called with a model's name and the bytes that a count will read, where the warehouse charges.
+    """
 
     def __init__(
         self,
@@ -51,70 +57,56 @@ class Adopter:
         statements: Statements | None,
         before_scan: BeforeScan,
     ) -> None:
-        self._project = project
         self._manifest = manifest
+        self._files = ProjectFiles(project, manifest)
         self._adapter = adapter
         self._statements = statements
         self._before_scan = before_scan
         self._now = read_clock(None).now
-        self._known = {
-            entity.join_keys: entity.name for view in registry.feature_views.values() for entity in view.entities
-        }
-        self._types: Mapping[str, dict[str, str]] = read_catalog(project.catalog, manifest)
+        views = registry.feature_views.values()
+        self._known = {entity.join_keys: entity.name for view in views for entity in view.entities}
+        self._types = read_catalog(project.catalog, manifest)
 
     def propose(self, names: Sequence[str], asked: Asked) -> Adoption:
-        """Guess for each model; one that cannot be guessed keeps no other from it.
+        """Guess for each model; a model that fails does not stop the others.
 
         Raises:
             UnknownName: The project has no such model.
         """
         adoption = Adoption()
-        nodes: dict[str, Node] = {}
-        for name in names:
-            if unique_id := self._unique_id(name):
-                nodes[unique_id] = self._manifest.node(unique_id) or Node()
-            else:
-                adoption.failures.append(_disabled(name))
-        for node in nodes.values():
-            place = self._place(node)
+        unique_ids = {name: self._unique_id(name) for name in names}
+        adoption.failures.extend(_disabled(name) for name in names if unique_ids[name] is None)
+        for unique_id in filter(None, dict.fromkeys(unique_ids.values())):
+            node = self._manifest.node(unique_id) or Node()
             try:
-                _check_kind(node)
-                file, entry = self._described(node, place)
-                if is_feature_view(node) or _is_adopted(entry):
-                    adoption.already[place.name] = file
-                    continue
-                proposal = self._propose(node, place, file, asked)
-                adoption.proposals.append(replace(proposal, has_meta_beside="meta" in entry))
+                self._adopt(node, asked, adoption)
             except FeatureSyncError as failure:
                 adoption.failures.append(failure)
         return adoption
 
     def write(self, adoption: Adoption) -> None:
-        """Put all proposals into the project's YAML, each file whole or not at all.
+        """Write all proposals into the project's YAML, each file whole or not at all.
 
         A file that cannot take its models adds to the failures.
         """
         for file in dict.fromkeys(each.file for each in adoption.proposals):
             proposals = [each for each in adoption.proposals if each.file == file]
             try:
-                self._write(file, proposals)
+                self._files.put(file, {each.place: each.lines() for each in proposals})
             except FeatureSyncError as failure:
                 adoption.failures.append(failure)
             else:
                 adoption.written[file] = [each.name for each in proposals]
 
-    def _write(self, file: str, proposals: Iterable[Proposal]) -> None:
-        path = (self._project.directory / file).resolve()
-        is_own = path.is_relative_to(self._project.directory.resolve())
-        if not is_own or path.is_relative_to(self._project.packages_path.resolve()):
-            raise OutputError(
-                f"{file} belongs to a package, which dbt deps would overwrite; in dbt_project.yml, put event_time and "
-                "meta below the models of that package, as +event_time and +meta"
-            )
-        text = read_text(path) if path.exists() else ""
-        for proposal in proposals:
-            text = put_settings(text, proposal.place, proposal.lines(), file=file)
-        write_text(path, text)
+    def _adopt(self, node: Node, asked: Asked, adoption: Adoption) -> None:
+        place = self._place(node)
+        _check_kind(node)
+        file, entry = self._files.described(node, place)
+        if is_feature_view(node) or _is_adopted(entry):
+            adoption.already[place.name] = file
+            return
+        proposal = self._propose(node, place, file, asked)
+        adoption.proposals.append(replace(proposal, has_meta_beside="meta" in entry))
 
     def _propose(self, node: Node, place: Place, file: str, asked: Asked) -> Proposal:
         relation = node.relation(self._types.get(node.unique_id or "", {}))
@@ -122,71 +114,33 @@ class Adopter:
             if self._statements is not None and not relation.columns_are_complete:
                 relation = relation.with_types(self._statements.types_of(relation))
             table = read_table(node, self._manifest, relation, dialect=self._adapter)
-            counter = None
-            if self._statements is not None:
-                counter = Counter(self._statements, self._before_scan, now=self._now)
-            return propose(table, place, file, asked=asked, counter=counter, known=self._known)
+            counter = Counter(table=table, statements=self._statements, before_scan=self._before_scan, now=self._now)
+            return propose(counter, place, file, asked=asked, known=self._known)
         except WarehouseError as failed:
             raise WarehouseError(f"{node.name}: {failed}; or guess without the warehouse: --no-warehouse") from failed
 
     def _unique_id(self, name: str) -> str | None:
-        """Find what a name means; None for what the project has and does not build."""
+        """Find the node that a name means, of several versions the latest; None if it is disabled."""
         known = self._manifest.relations()
-        versions = {each.rpartition(".v")[0]: each for each in known if ".v" in each}
-        if unique_id := known.get(name) or known.get(self._latest(name, known) or ""):
+        if unique_id := known.get(name):
             return unique_id
+        for unique_id in self._versions(name):
+            node = self._manifest.node(unique_id) or Node()
+            if node.version is not None and node.version == node.latest_version:
+                return unique_id
         if any(disabled.split(".")[2:] == name.split(".") for disabled in self._manifest.disabled):
             return None
-        raise UnknownName("model, snapshot or seed", name, {*known, *versions})
+        unversioned = {each.rpartition(".v")[0] for each in known if ".v" in each}
+        raise UnknownName("model, snapshot or seed", name, {*known, *unversioned})
 
-    def _latest(self, name: str, known: Mapping[str, str]) -> str | None:
-        for each, unique_id in known.items():
-            if each.rpartition(".v")[0] == name:
-                node = self._manifest.node(unique_id) or Node()
-                if node.version is not None and node.version == node.latest_version:
-                    return each
-        return None
+    def _versions(self, name: str | None) -> list[str]:
+        return [each for known, each in self._manifest.relations().items() if known.rpartition(".v")[0] == name]
 
     def _place(self, node: Node) -> Place:
-        """Settings of a model with several versions go to the version: another may lack the columns."""
+        """Settings of a model with several versions go to the version: others may lack the columns."""
         section = _SECTIONS.get(node.resource_type or "", "models")
-        siblings = [each for each in self._manifest.relations() if each.rpartition(".v")[0] == node.name]
-        version = str(node.version) if node.version is not None and len(siblings) > 1 else None
-        return Place(section=section, name=node.name or "", version=version)
-
-    def _described(self, node: Node, place: Place) -> tuple[str, dict[str, Any]]:
-        """The YAML file that describes a node, be it newer than the manifest, and what it says; or the one that would.
-
-        A second entry of one name would make a project that dbt refuses.
-        """
-        known = self._known_file(node)
-        entry = self._entry(known, place)
-        if self._is_own(node) and not entry:
-            for file in self._files_that_say(place.name):
-                if entry := self._entry(file, place):
-                    return file, entry
-        return known, entry
-
-    def _is_own(self, node: Node) -> bool:
-        return node.package_name in (None, self._manifest.metadata.project_name)
-
-    def _files_that_say(self, name: str) -> Iterator[str]:
-        for folder in self._project.source_paths:
-            for path in sorted(source_files(folder, _YAML)):
-                if path.is_file() and name in read_text(path):
-                    yield path.relative_to(self._project.directory).as_posix()
-
-    def _known_file(self, node: Node) -> str:
-        described = (node.patch_path or "").partition("://")[2] or node.original_file_path or ""
-        path = PurePosixPath(Path(described).as_posix())
-        path = path if path.suffix in _YAML else path.with_name(f"{node.name}.yml")
-        packages = Path(os.path.relpath(self._project.packages_path, self._project.directory)).as_posix()
-        return str(path if self._is_own(node) else PurePosixPath(packages, node.package_name or "", path))
-
-    def _entry(self, file: str, place: Place) -> dict[str, Any]:
-        """Read what the YAML says already."""
-        path = self._project.directory / file
-        return read_entry(read_text(path), place, file=file) if path.exists() else {}
+        is_one_of_several = node.version is not None and len(self._versions(node.name)) > 1
+        return Place(section=section, name=node.name or "", version=str(node.version) if is_one_of_several else None)
 
 
 def _is_adopted(entry: Mapping[str, Any]) -> bool:

@@ -1,65 +1,93 @@
-"""The settings that would make a model a feature view, each with its reason, and the YAML that holds them."""
+"""Proposes what would make one model a feature view: gathers evidence, guesses in turn, and applies the rules."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from feature_sync.adopting.features import FeatureGuess
-from feature_sync.adopting.keys import EntityGuess
+from feature_sync.adopting.counts import Counter
+from feature_sync.adopting.findings import Findings
+from feature_sync.adopting.keys import KeyClues, guess_keys, name_entities
+from feature_sync.adopting.rules import HINTS, RULES, event_time
+from feature_sync.adopting.times import candidate_times, choose_time, times_beside
 from feature_sync.dbt.schema_file import Place
-from feature_sync.yaml_lines import Line, write_keys
+from feature_sync.yaml_lines import Line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """One setting's value, and why it is proposed."""
+class Asked:
+    """What a person says in place of guesses: entities with their columns, and the event time."""
 
-    value: str
-    reason: str
+    entities: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    event_time: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """All that `init` would write for one model.
+    """What `init` would write for one model, and say beside it.
 
-    `file` is where, as the project's paths are written. `settings` are those of the feature view, in the order in
-    which they are written. `event_time` is None where there is none, or where it stands already. `remarks` are comments
-    in the YAML, `hints` what a person should know beside it. `has_meta_beside`: the entry has an older `meta`
-    beside its `config`, which takes ours too: dbt refuses two of them.
+    `file` is a path below the project's folder. `settings` are the lines below `feature_view`. `event_time` is None if
+    there is none, or if the project has it already. `has_meta_beside`: the entry has an older `meta` beside its
+    `config`, which takes `feature_view` too, since dbt refuses two.
     """
 
     name: str
     place: Place
     file: str
-    event_time: Setting | None
-    entities: tuple[EntityGuess, ...]
-    settings: dict[str, Setting]
-    features: FeatureGuess
-    remarks: tuple[str, ...] = ()
+    event_time: Line | None
+    settings: tuple[Line, ...]
     hints: tuple[str, ...] = ()
     has_meta_beside: bool = False
 
     def lines(self) -> tuple[Line, ...]:
-        """Write what goes into the model's entry."""
-        meta = Line(key="meta", below=(Line(key="feature_view", below=tuple(self._view())),))
-        config = [_line("event_time", self.event_time)] if self.event_time is not None else []
-        if self.has_meta_beside:
-            return (*([Line(key="config", below=tuple(config))] if config else []), meta)
-        return (Line(key="config", below=(*config, meta)),)
-
-    def _view(self) -> Iterator[Line]:
-        below = []
-        reason = ""
-        for guess in self.entities:
-            comment = "" if guess.reason == reason else guess.reason
-            below.append(Line(key=guess.entity.name, value=write_keys(guess.entity.join_keys), comment=comment))
-            reason = guess.reason
-        yield Line(key="entities", below=tuple(below))
-        yield from (_line(key, setting) for key, setting in self.settings.items())
-        yield Line(key="features", names=self.features.names)
-        yield from (Line(comment=remark) for remark in (*self.features.remarks, *self.remarks))
+        """Return the lines that go into the model's entry."""
+        meta = Line(key="meta", below=(Line(key="feature_view", below=self.settings),))
+        config = (self.event_time,) if self.event_time is not None else ()
+        if not self.has_meta_beside:
+            return (Line(key="config", below=(*config, meta)),)
+        return (*([Line(key="config", below=config)] if config else []), meta)
 
 
-def _line(key: str, setting: Setting) -> Line:
-    return Line(key=key, value=setting.value, comment=setting.reason)
+def propose(
+    counter: Counter, place: Place, file: str, *, asked: Asked, known: Mapping[tuple[str, ...], str]
+) -> Proposal:
+    """Guess the settings of a model.
+
+    Args:
+        counter: Counts the rows of the model, and holds its evidence.
+        place: The model's entry in its YAML file.
+        file: That file, as a path below the project's folder.
+        asked: What a person says in place of guesses.
+        known: The entities of the project's feature views, by their join keys.
+
+    Raises:
+        RequestError: No key, no event time or no feature can be guessed.
+    """
+    findings = _find(counter, asked, known)
+    return Proposal(
+        name=counter.table.name if place.version is None else f"{counter.table.name}.v{place.version}",
+        place=place,
+        file=file,
+        event_time=event_time(findings),
+        settings=tuple(line for rule in RULES for line in rule(findings)),
+        hints=tuple(hint for rule in HINTS for hint in rule(findings)),
+    )
+
+
+def _find(counter: Counter, asked: Asked, known: Mapping[tuple[str, ...], str]) -> Findings:
+    table = counter.table
+    if table.keeps_validity:
+        counter = replace(counter, statements=None)  # keys of such rows repeat anyway, so counts show nothing
+    candidates = candidate_times(table, asked.event_time)
+    time = candidates[0].column if candidates else table.validity and table.validity[0]
+    clues = KeyClues(table=table, time=time, asked=asked.entities, counter=counter)
+    keys = guess_keys(clues)
+    times = times_beside(keys, candidates)
+    findings = Findings(
+        table=table,
+        keys=keys,
+        entities=name_entities(clues, keys, known),
+        times=times,
+        counts=counter.rows_of(keys.columns, [each.column for each in times]),
+    )
+    return replace(findings, event_time=choose_time(findings, is_asked=bool(asked.event_time)))

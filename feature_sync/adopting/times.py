@@ -1,119 +1,181 @@
-"""Guesses which column says when a row was complete, and which when it was written."""
+"""Guesses the column that says when a row was complete: lists candidates by name, then ranks them by what was counted.
+
+To `repeat` is to be the same in several rows of one entity, so that a time does not show which of them is newer.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, TypeAlias
 
-from feature_sync.adopting.counting import TimeCounts
-from feature_sync.adopting.names import (
-    NO_TIME,
-    end_rank,
-    happened_rank,
-    is_elsewhen,
-    words,
-    written_rank,
-)
-from feature_sync.adopting.table import Table, TableColumn
+from feature_sync.adopting import words
+from feature_sync.adopting.counts import TimeCounts
+from feature_sync.adopting.evidence import Table, TableColumn
+from feature_sync.adopting.findings import Findings, KeyGuess, TimeGuess
+from feature_sync.errors import RequestError
 
 _MOST_COUNTED = 6
 _MOST_WRITTEN = 2
-_UPDATED_FIRST = (2, 3, 1, 0)
-_LONG = {"week": "7d", "month": "31d", "quarter": "92d", "year": "366d"}
-_DATES = ("date", "day", "on", *_LONG)
+_ZONES = timedelta(days=1)
+"""How far ahead of the clock a local time may lie that is read as UTC."""
+_FEW_TIES = 0.9
+"""The least part of the rows that an event time must distinguish; a few rows may share a moment by chance."""
+_Rank: TypeAlias = tuple[tuple[bool, ...], int, tuple[Any, ...]]
+"""Evidence, name and the rest: the lowest rank is the likeliest time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimeGuess:
-    """A column of time, and why it is the one; certain where the project's own word says so."""
+def candidate_times(table: Table, asked: str | None) -> list[TimeGuess]:
+    """List the columns that may be the event time, likeliest first and times of writing last.
 
-    column: TableColumn
-    reason: str
-    is_certain: bool = False
+    Args:
+        table: The evidence.
+        asked: The column that a person names.
 
-    @property
-    def is_written(self) -> bool:
-        """Whether it says when a row was written, by its name."""
-        return written_rank(self.column.name) is not None
-
-    @property
-    def written_order(self) -> int:
-        """The place among times of writing: the last change says most, then the creation, then the loading."""
-        return _UPDATED_FIRST.index(written_rank(self.column.name) or 0)
-
-
-def event_times(table: Table) -> list[TimeGuess]:
-    """List the columns that may say when a row was complete, the likeliest first; times of writing come last."""
+    Raises:
+        RequestError: The column that a person or the project names is missing, or not a time.
+    """
+    if asked:
+        return [TimeGuess(column=_asked_time(table, asked), reason="as asked", is_certain=True)]
     if table.keeps_validity:
         return []
     if table.configured_time is not None:
         return [TimeGuess(column=table.configured_time, reason="as configured", is_certain=True)]
-    times = [column for column in table.facts() if _may_be_time(column)]
-    found = [column for column in times if written_rank(column.name) is None and not is_elsewhen(column.name)]
-    found.sort(key=lambda column: (happened_rank(column.name), end_rank(column.name), column.is_date))
+    times = [column for column in table.facts if column.may_be_time]
+    found = [column for column in times if not (column.is_named_as_written or words.is_planned_or_birth(column.name))]
+    found.sort(key=lambda column: (words.happened_rank(column.name), words.end_rank(column.name), column.is_of("date")))
     why = "the time of writing, for no other tells its rows apart" if found else "there is only the time of writing"
-    written = [TimeGuess(column=each, reason=why) for each in times if written_rank(each.name) is not None]
+    written = [TimeGuess(column=each, reason=why) for each in times if each.is_named_as_written]
     written.sort(key=lambda guess: guess.written_order)
     return [*(TimeGuess(column=each, reason=_reason(each, found)) for each in found), *written]
 
 
-def to_count(guesses: Sequence[TimeGuess]) -> list[TimeGuess]:
-    """Keep the times that are worth counting, the certain ones first."""
-    sure_first = sorted(guesses, key=lambda guess: not guess.is_certain)
-    written = [guess for guess in sure_first if guess.is_written]
-    return [*[guess for guess in sure_first if not guess.is_written][:_MOST_COUNTED], *written[:_MOST_WRITTEN]]
-
-
-def created_timestamp(table: Table, event_time: TableColumn | None) -> TimeGuess | None:
-    """Guess which column says when a row was written, if another than the event time does."""
-    found = [
-        column
-        for column in table.facts()
-        if column != event_time and _may_be_time(column) and written_rank(column.name) is not None
+def times_beside(keys: KeyGuess, candidates: Sequence[TimeGuess]) -> tuple[TimeGuess, ...]:
+    """Keep the candidates that are no keys and worth counting, those that are declared unique with the keys first."""
+    reason = f"with {keys.spoken} in {keys.reason}"
+    times = [
+        TimeGuess(column=each.column, reason=reason, is_certain=True) if each.column in keys.times else each
+        for each in candidates
+        if each.column not in keys.columns
     ]
-    found.sort(key=lambda column: written_rank(column.name) or 0)
-    return TimeGuess(column=found[0], reason="when the row was written; breaks ties") if found else None
+    times.sort(key=lambda guess: not guess.is_certain)
+    written = [guess for guess in times if guess.column.is_named_as_written]
+    others = [guess for guess in times if not guess.column.is_named_as_written]
+    return (*others[:_MOST_COUNTED], *written[:_MOST_WRITTEN])
 
 
-def guess_lag(column: TableColumn, counts: TimeCounts | None) -> tuple[str, str] | None:
-    """Guess how long after its event time a row of a day, or longer, is complete, and say why; None for a moment."""
-    parts = words(column.name)
-    if column.is_date:
-        what = "is a date"
-    elif counts is not None and counts.are_midnights:
-        what = "holds midnights, it seems"
-    elif column.data_type is None and parts and parts[-1] in _DATES:
-        what = "is a date, by its name"
-    else:
+def choose_time(findings: Findings, *, is_asked: bool) -> TimeGuess | None:
+    """Choose the event time; None if the model keeps validity, or has one row for each entity and no past.
+
+    Raises:
+        RequestError: There is none, or there are several equally likely ones.
+    """
+    is_single = not (findings.repeats or is_asked or _keeps_history(findings))
+    if findings.table.keeps_validity or is_single:
         return None
-    ends = not {"end", "ended", "ending"}.isdisjoint(parts)
-    lag = next((long for word, long in _LONG.items() if word in parts and not ends), "1d")
-    period = next((word for word in _LONG if word in parts and not ends), "day")
-    return lag, f"{column.name} {what}: a row that sums the {period} is complete when it is over; 0d if it does not"
+    try:
+        return _best_time(findings)
+    except RequestError as unknown:
+        if not findings.repeats or findings.times:
+            raise
+        raise RequestError(f"{unknown}; {findings.in_numbers}: a key of one row is given with --entity") from unknown
 
 
-def _may_be_time(column: TableColumn) -> bool:
-    looks_like_one = happened_rank(column.name) < NO_TIME or written_rank(column.name) is not None
-    return column.is_time or (column.data_type is None and looks_like_one)
+def likely_times(findings: Findings) -> list[TimeGuess]:
+    """List the times that nothing rules out, likeliest first."""
+    found = [guess for guess in findings.times if guess.is_certain or doubt(guess, findings) is None]
+    return sorted(found, key=lambda guess: _rank(guess, findings))
+
+
+def doubt(guess: TimeGuess, findings: Findings) -> str | None:
+    """Return why the counts rule out a time as event time; None if they do not."""
+    counts, counted = findings.counts, findings.counts_of(guess)
+    if counts is None or counted is None:
+        return None
+    if findings.repeats and counted.moments <= counts.entities and counted.moments < counted.timed:
+        return f"{guess.column.name} is the same in all rows of a {findings.keys.spoken}"
+    if counted.last is not None and counted.last > counts.now + _ZONES:
+        return f"{guess.column.name} goes on until {counted.last:%Y-%m-%d}, which is to come"
+    return None
+
+
+def _rank(guess: TimeGuess, findings: Findings) -> _Rank:
+    """Rank a time by what speaks against it, weightiest first: evidence that outweighs names, the name, the rest."""
+    rows = findings.counts.rows if findings.counts is not None else 0
+    counted = findings.counts_of(guess) or TimeCounts(timed=rows, moments=rows)
+    name, is_written = guess.column.name, guess.column.is_named_as_written
+    evidence = (
+        not guess.is_certain,
+        counted.timed < rows / 2,  # mostly null
+        counted.moments < counted.timed / 2,  # mostly repeats
+        is_written,
+        counted.moments < counted.timed * _FEW_TIES,  # often repeats
+    )
+    rest = (
+        words.end_rank(name),
+        counted.timed < rows,  # has nulls
+        counted.moments < counted.timed,  # repeats at all
+        guess.column.is_of("date"),
+        findings.counts.now - counted.last if findings.counts and counted.last else timedelta(0),  # the last wins
+    )
+    return evidence, guess.written_order if is_written else words.happened_rank(name), rest
+
+
+def _best_time(findings: Findings) -> TimeGuess:
+    if not findings.times:
+        raise findings.table.error(_why_no_time(findings.table))
+    doubts = [each for guess in findings.times if (each := doubt(guess, findings))]
+    if not (likely := likely_times(findings)):
+        raise _ambiguous(findings, f" ({'; '.join(doubts)})")
+    best, *others = likely
+    evidence, name, _ = _rank(best, findings)
+    if name == words.NO_TIME and any(_rank(each, findings)[0] == evidence for each in others):
+        raise _ambiguous(findings)
+    is_written = best.column.is_named_as_written
+    return replace(best, reason=f"the time of writing, for {doubts[0]}") if is_written and doubts else best
+
+
+def _keeps_history(findings: Findings) -> bool:
+    """True if rows stay as they are although no key repeats."""
+    configured = findings.table.configured_time
+    if findings.keys.times or (configured is not None and configured.is_of("date")):
+        return True  # a date needs a lag, which a row that is overwritten cannot have
+    return bool(likely_times(findings)) and not (findings.has_enough_rows or findings.keys.is_of_rows)
+
+
+def _asked_time(table: Table, name: str) -> TableColumn:
+    if table.keeps_validity:
+        raise table.error("its rows hold from one moment until another, as a snapshot's do; leave out --event-time")
+    column, configured = table.column(name), table.configured_time
+    if configured is not None and configured != column:
+        raise table.error(
+            f"config.event_time is {configured.name!r} already; change it there, or leave out --event-time"
+        )
+    if column.data_type is not None and not column.is_time:
+        raise table.error(f"{column.name} is {column.data_type}, which is no time; cast it in the model")
+    return column
 
 
 def _reason(column: TableColumn, found: Sequence[TableColumn]) -> str:
-    if happened_rank(column.name) < NO_TIME:
+    if column.is_named_as_event:
         return "its name says when it happened"
     return "the only time in it" if len(found) == 1 else "a time"
 
 
-def without_time(table: Table) -> str:
-    """Say that no column says when a row was complete, and what to do."""
-    if uncast := uncast_times(table):
-        return f"no column of it is a time; {', '.join(uncast)} is named like one: cast it in the model"
-    if times := [column.name for column in table.facts() if column.is_time]:
+def _ambiguous(findings: Findings, why: str = "") -> RequestError:
+    names = ", ".join(guess.column.name for guess in findings.times)
+    return findings.table.error(
+        f"which of its times says when a row was complete{why}? Name it with --event-time COLUMN, of {names}; "
+        f"if a row describes something else than {findings.keys.spoken}, say --entity NAME=COLUMN"
+    )
+
+
+def _why_no_time(table: Table) -> str:
+    if table.uncast_times:
+        return f"no column of it is a time; {table.uncast_times} is named like one: cast it in the model"
+    if times := [column.name for column in table.facts if column.is_time]:
         names = ", ".join(times)
         return f"none of its times, by their names, says when a row was complete; name it with --event-time, of {names}"
-    columns = ", ".join(f"{column.name} {column.data_type or ''}".rstrip() for column in table.facts())
+    columns = ", ".join(f"{column.name} {column.data_type or ''}".rstrip() for column in table.facts)
     return f"no column of it is a time: {columns}; add one to the model that says when a row was complete"
-
-
-def uncast_times(table: Table) -> list[str]:
-    """List the columns that are named like times and hold text or numbers, with their types."""
-    return [f"{column.name} ({column.data_type})" for column in table.facts() if column.is_uncast_time]

@@ -1,4 +1,4 @@
-"""What `init` proposes: YAML on stdout, its reasons' context and the next steps on stderr."""
+"""Prints what `init` proposes: YAML on stdout, hints and next steps on stderr."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def print_scan(model: str, count: int) -> None:
-    """Say what a count over a model is about to read."""
+    """Print how many bytes a count over a model is about to read."""
     say(f"{model}: counting its keys reads {size(count)}", err=True)
 
 
 def print_adoption(adoption: Adoption) -> None:
-    """Print proposals as YAML, unless they were written; then what a person should know, and do."""
+    """Print proposals as YAML unless they were written; then hints, failures and next steps."""
     written = [name for names in adoption.written.values() for name in names]
     proposals = [each for each in adoption.proposals if each.name not in written]
     for line in _as_yaml(proposals):
@@ -40,7 +40,7 @@ def print_adoption(adoption: Adoption) -> None:
 
 
 def _as_yaml(proposals: Iterable[Proposal]) -> Iterator[str]:
-    """Write proposals as one YAML document, ready to paste."""
+    """Yield the lines of one YAML document, ready to paste."""
     proposals = list(proposals)
     for section in dict.fromkeys(each.place.section for each in proposals):
         yield f"{section}:"

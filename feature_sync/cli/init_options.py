@@ -1,4 +1,4 @@
-"""The options of `init`: which models to adopt, and what a person knows of them."""
+"""The options of `init`: the models to adopt, and what a person says in place of guesses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Parameters = ParamSpec("Parameters")
 def entity_columns(
     context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, tuple[str, ...]]:
-    """Read NAME=COLUMN,COLUMN options."""
+    """Parse NAME=COLUMN,COLUMN options."""
     entities = {
         name: tuple(column.strip() for column in columns.split(","))
         for name, columns in key_values(context, parameter, values).items()
@@ -53,7 +53,7 @@ _OPTIONS = (
 
 
 def init_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Add what says which models to adopt, and what is known of them."""
+    """Add the options of `init` to a command; refuses those about one model for several."""
 
     def about_one_model(*args: Any, **arguments: Any) -> None:
         if len(arguments["models"]) > 1 and (arguments["entities"] or arguments["event_time"]):

@@ -1,4 +1,4 @@
-"""Reads what a project says of a node's columns for other ends: by tests, constraints and unique keys."""
+"""Reads what a project declares about a node's columns: by tests, constraints and unique keys."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from dataclasses import dataclass
 from feature_sync.dbt.manifest import Manifest, Node
 from feature_sync.dbt.run_results import unique_columns
 
-_OF_OTHERS = ("relationships", "is_key_of")
+_REFERENCES = ("relationships", "is_key_of")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredKey:
-    """Columns whose values, together, no two rows share, and who says so."""
+    """Columns that are declared unique together, and where."""
 
     columns: frozenset[str]
     reason: str
 
 
 def declared_keys(node: Node, manifest: Manifest) -> list[DeclaredKey]:
-    """List what the project says is unique in a node, the best evidence first."""
-    return [*_of_snapshot(node), *_of_constraints(node), *_of_tests(node, manifest), *_of_configuration(node)]
+    """List the unique keys of a node, best evidence first: dbt itself relies on a snapshot's `unique_key`."""
+    others = [*_of_constraints(node), *_of_tests(node, manifest)]
+    configured = list(_of_configuration(node))
+    return [*configured, *others] if node.resource_type == "snapshot" else [*others, *configured]
 
 
 def related_nodes(node: Node, manifest: Manifest) -> dict[str, str]:
@@ -31,37 +33,32 @@ def related_nodes(node: Node, manifest: Manifest) -> dict[str, str]:
         test = manifest.node(unique_id) or Node()
         column = test.test_arguments.get("column_name")
         others = [each for each in test.parents if each != node.unique_id]
-        if test.test_name in _OF_OTHERS and test.attached_node == node.unique_id and column and others:
+        if test.test_name in _REFERENCES and test.attached_node == node.unique_id and column and others:
             other = manifest.node(others[0]) or Node()
             found.setdefault(str(column).strip('"`'), other.name or "")
     return found
 
 
-def _of_snapshot(node: Node) -> Iterator[DeclaredKey]:
-    if node.resource_type == "snapshot":
-        yield from _of_configuration(node)
-
-
 def _of_constraints(node: Node) -> Iterator[DeclaredKey]:
     for kind in ("primary_key", "unique"):
-        for names in node.constrained(kind):
+        columns = (node.columns or {}).items()
+        single = [
+            [name] for name, column in columns if any(each.get("type") == kind for each in column.constraints or [])
+        ]
+        for names in (*node.constrained(kind), *single):
             yield DeclaredKey(columns=frozenset(names), reason=f"the constraint {kind}")
-        for name, column in (node.columns or {}).items():
-            if any(each.get("type") == kind for each in column.constraints or []):
-                yield DeclaredKey(columns=frozenset({name}), reason=f"the constraint {kind}")
 
 
-def _of_tests(node: Node, manifest: Manifest) -> Iterator[DeclaredKey]:
-    """Read the tests in the order in which the columns stand, so that the first of several keys comes first."""
-    order = list(node.columns or {})
-    found: list[DeclaredKey] = []
-    for unique_id in manifest.tests_of(node.unique_id or ""):
-        test = manifest.node(unique_id)
-        columns = unique_columns(test) if test is not None else set()
-        if columns and test is not None:
-            found.append(DeclaredKey(columns=frozenset(columns), reason=f"the test {test.test_name}"))
-    places = {name: place for place, name in enumerate(order)}
-    yield from sorted(found, key=lambda key: sorted(places.get(name, len(order)) for name in key.columns))
+def _of_tests(node: Node, manifest: Manifest) -> list[DeclaredKey]:
+    """Sort the tests as their columns are listed in YAML: of several unique columns the first is usually the key."""
+    positions = {name: position for position, name in enumerate(node.columns or {})}
+    tests = filter(None, map(manifest.node, manifest.tests_of(node.unique_id or "")))
+    found = [
+        DeclaredKey(columns=frozenset(columns), reason=f"the test {test.test_name}")
+        for test in tests
+        if (columns := unique_columns(test))
+    ]
+    return sorted(found, key=lambda key: sorted(positions.get(name, len(positions)) for name in key.columns))
 
 
 def _of_configuration(node: Node) -> Iterator[DeclaredKey]:

@@ -1,8 +1,7 @@
-"""Puts settings into the text of a dbt YAML file, and leaves every other character where it is.
+"""Edits dbt YAML files in place: inserts settings and keeps every other character.
 
-A round trip through a YAML writer would set quotes, indentation and spaces anew. Here the parser only tells where
-things stand, and lines are put between them; what comes out is read again, and must say what it said before and the
-new settings, no more and no less.
+A YAML writer would change quotes, indentation and spaces. Here the parser only finds positions, at which lines are
+inserted. The result is read back and must hold the old content and the new settings, no more and no less.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from feature_sync.errors import OutputError, ProjectError
 from feature_sync.yaml_lines import Layout, Line, write_lines, write_name
 
 _FIRST_KEYS = ("name", "description", "relation", "latest_version", "docs", "group", "access", "v", "defined_in")
-"""What a person writes before a node's configuration."""
+"""Keys that people write before a node's configuration."""
 _PUNCTUATION = re.compile(r"[\s,:{}\[\]]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where settings go: the entry called `name` below `models`, `seeds` or `snapshots`, or one version of it."""
+    """The entry that takes settings: `name` below `models`, `seeds` or `snapshots`, or one version of it."""
 
     section: str
     name: str
@@ -36,7 +35,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class _Edit:
-    """Some text in place of what stands between two places."""
+    """A text that replaces what stands from `start` to `end`."""
 
     start: int
     end: int
@@ -44,14 +43,19 @@ class _Edit:
 
 
 class _NoRoom(Exception):
-    """The text cannot take the lines; says why."""
+    """The text cannot take the lines; the message is the reason."""
 
 
 def read_entry(text: str, place: Place, *, file: str) -> dict[str, Any]:
-    """Read what a file says at a place; empty where it says nothing.
+    """Return an entry of a file; empty if there is none.
+
+    Args:
+        text: The file's text.
+        place: The entry.
+        file: The file's name, for the error.
 
     Raises:
-        ProjectError: The text is no YAML of dbt's.
+        ProjectError: The text is not YAML that dbt could read.
     """
     try:
         return _target(load(text), place) or {}
@@ -60,13 +64,19 @@ def read_entry(text: str, place: Place, *, file: str) -> dict[str, Any]:
 
 
 def put_settings(text: str, place: Place, lines: Sequence[Line], *, file: str) -> str:
-    """Put lines into an entry, which is made if need be; `file` is for the error.
+    """Return the text with lines put into an entry, which is added if it is missing.
+
+    Args:
+        text: The file's text.
+        place: The entry.
+        lines: The settings.
+        file: The file's name, for the error.
 
     Raises:
-        OutputError: The text is no YAML, or is written in a way that has no room for more lines.
+        OutputError: The text is not YAML, or its layout cannot take the lines.
     """
     try:
-        load(text)  # so that what follows, which recurses and reads numbers, meets nothing out of bounds
+        load(text)  # checks bounds first: the functions below recurse, and read numbers of any length
         whole = text if text.endswith("\n") or not text else text + _newline(text)
         wanted = _expected(text, place, lines)
         changed = _put(_unfolded(whole, place, lines), place, lines)
@@ -90,7 +100,7 @@ def _refusal(file: str, place: Place, reason: str) -> str:
 
 
 def _put(text: str, place: Place, lines: Sequence[Line]) -> str:
-    """Put lines into an entry of a text in which the way to them is written on lines of its own."""
+    """Put lines into an entry; nothing on the path to it is in braces or brackets any more."""
     path = list(_path(text, place))
     if any(found.is_alias for found in path):
         raise _NoRoom("an alias stands where the lines would go")
@@ -103,9 +113,9 @@ def _put(text: str, place: Place, lines: Sequence[Line]) -> str:
 
 
 def _edits(text: str, target: Found, lines: Sequence[Line], layout: Layout) -> Iterator[_Edit]:
-    """Add lines at the end of a mapping, or in an entry behind its first keys; what is there takes those below it.
+    """Insert lines at the end of a mapping, or behind the first keys of an entry; existing keys take the lines below.
 
-    Of edits at one place the later ones are made later, and so come to stand first.
+    Of several edits at one position the last ends up first in the text.
     """
     found = {line.key: value_of(target.node, line.key) for line in lines if line.key}
     missing = [line for line in lines if found.get(line.key) is None]
@@ -126,7 +136,7 @@ def _edits(text: str, target: Found, lines: Sequence[Line], layout: Layout) -> I
 
 
 def _new_entry(text: str, place: Place, lines: Sequence[Line], layout: Layout) -> Iterator[_Edit]:
-    """Add an entry at the end of its section, or a section at the end of the file."""
+    """Insert an entry at the end of its section, or a section at the end of the file."""
     if place.version is not None:
         raise _NoRoom(f"it has no entry for version {place.version}")
     root = yaml.compose(text)
@@ -144,8 +154,8 @@ def _new_entry(text: str, place: Place, lines: Sequence[Line], layout: Layout) -
 
 
 def _unfolded(text: str, place: Place, lines: Sequence[Line]) -> str:
-    """Write whatever stands in braces or brackets on the way as lines of its own."""
-    while folded := next((found for found in _way(text, place, lines) if found.is_folded), None):
+    """Rewrite braces and brackets on the path to the settings as lines."""
+    while folded := next((found for found in _nodes_to_edit(text, place, lines) if found.is_folded), None):
         if folded.is_alias:
             raise _NoRoom("an alias stands where the lines would go")
         text = _unfold(text, folded)
@@ -153,7 +163,7 @@ def _unfolded(text: str, place: Place, lines: Sequence[Line]) -> str:
 
 
 def _unfold(text: str, found: Found) -> str:
-    """Write one mapping or list, from braces or brackets, on lines of its own; each part as it was written."""
+    """Rewrite one mapping or list in braces or brackets as lines, each part as it was written."""
     node = found.node
     between, at = "", node.start_mark.index
     for each in (part for item in node.value for part in (item if isinstance(item, tuple) else (item,))):
@@ -179,15 +189,15 @@ def _unfold(text: str, found: Found) -> str:
 
 
 def _filled(text: str, found: Found, written: Iterator[str] | Sequence[str]) -> Iterator[_Edit]:
-    """Put lines below a key in place of its value, which was written beside it; a comment there stays."""
+    """Replace a value beside its key by lines below; a comment beside it stays."""
     start, end = found.node.start_mark.index, found.node.end_mark.index
     if start < end:
         yield _Edit(len(text[:start].rstrip(" ")), end, "")
     yield _insertion(text, line_end(text, end), written)
 
 
-def _way(text: str, place: Place, lines: Sequence[Line]) -> Iterator[Found]:
-    """Go from the top of a file to all mappings that are to take lines, as far as there is a way."""
+def _nodes_to_edit(text: str, place: Place, lines: Sequence[Line]) -> Iterator[Found]:
+    """Yield the nodes on the path to an entry, and those in it that take lines, as far as they exist."""
     path = list(_path(text, place))
     yield from path
     if len(path) == _depth(place):
@@ -207,11 +217,11 @@ def _depth(place: Place) -> int:
 
 
 def _path(text: str, place: Place) -> Iterator[Found]:
-    """Go from the top of a file to the entry, or to the version of it, as far as there is a way."""
+    """Yield the nodes from the top of a file to an entry, or to a version of it, as far as they exist."""
     found = Found(root) if (root := yaml.compose(text)) is not None else None
-    ways = [(place.section, ""), ("name", place.name)]
-    ways += [("versions", ""), ("v", place.version)] if place.version is not None else []
-    for key, value in ways:
+    steps = [(place.section, ""), ("name", place.name)]
+    steps += [("versions", ""), ("v", place.version)] if place.version is not None else []
+    for key, value in steps:
         if found is None:
             return
         yield found
@@ -234,12 +244,12 @@ def _newline(text: str) -> str:
 
 
 def _insertion(text: str, at: int, lines: Iterator[str] | Sequence[str]) -> _Edit:
-    """Insert whole lines, ended as the file ends its own."""
+    """Insert whole lines, with the line ends of the file."""
     return _Edit(at, at, "".join(f"{line}{_newline(text)}" for line in lines))
 
 
 def _expected(text: str, place: Place, lines: Sequence[Line]) -> dict[str, Any]:
-    """Say what a file must say once it holds the lines."""
+    """Return what the file must hold once it has the lines."""
     content = deepcopy(yaml.safe_load(text)) or {}
     target = _target(content, place)
     if target is None:
@@ -250,7 +260,7 @@ def _expected(text: str, place: Place, lines: Sequence[Line]) -> dict[str, Any]:
 
 
 def _target(content: Any, place: Place) -> dict[str, Any] | None:
-    """Find the entry, or the version of it, in what a file says."""
+    """Find an entry, or a version of it, in the content of a file."""
     entries = (content or {}).get(place.section) or []
     found = next((each for each in entries if each.get("name") == place.name), None)
     if found is None or place.version is None:

@@ -1,4 +1,4 @@
-"""Finds things in YAML text: what stands behind a key, where it ends, and how the text is indented."""
+"""Finds positions in YAML text: the value of a key, where it ends, and how the text is indented."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ Node: TypeAlias = yaml.Node
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A node, and the key that it stands behind; an item of a list stands behind none."""
+    """A node and its key; an item of a list has none."""
 
     node: Node
     key: Node | None = None
 
     @property
     def is_alias(self) -> bool:
-        """Whether the node is written elsewhere, earlier in the text."""
+        """True if the node is an alias: its text stands earlier in the file."""
         return self.key is not None and self.node.start_mark.index < self.key.end_mark.index
 
     @property
     def is_folded(self) -> bool:
-        """Whether the node is written in braces or brackets, and holds something."""
+        """True if the node is written in braces or brackets and is not empty."""
         return isinstance(self.node, yaml.CollectionNode) and bool(self.node.flow_style and self.node.value)
 
     @property
     def is_empty(self) -> bool:
-        """Whether the node holds nothing: null, or empty braces or brackets."""
+        """True if the node is null, or empty braces or brackets."""
         is_hollow = isinstance(self.node, yaml.CollectionNode) and not self.node.value
         return is_hollow or self.node.tag == "tag:yaml.org,2002:null"
 
 
 def value_of(mapping: Node, key: str) -> Found | None:
-    """Find what stands behind a key."""
+    """Find the value of a key; of duplicate keys the last counts, as where YAML is loaded."""
     pairs = mapping.value if isinstance(mapping, yaml.MappingNode) else []
     found = [Found(value, each) for each, value in pairs if each.value == key]
     return found[-1] if found else None
 
 
 def item_of(items: Node, key: str, value: str) -> Found | None:
-    """Find the mapping of a list in which a key has a value."""
+    """Find the first mapping of a list in which a key has a value."""
     for each in items.value if isinstance(items, yaml.SequenceNode) else []:
         found = value_of(each, key)
         if found is not None and found.node.value == value:
@@ -54,12 +54,15 @@ def item_of(items: Node, key: str, value: str) -> Found | None:
 
 
 def slice_of(text: str, node: Node) -> str:
-    """Read a node as it is written."""
+    """Return the text of a node."""
     return text[node.start_mark.index : node.end_mark.index]
 
 
 def column_of(node: Node) -> int:
-    """How far a node is indented; on lines of its own by its first key or dash, which an anchor may precede."""
+    """Return the column of a node, from 0.
+
+    A node on lines of its own starts at its first key or dash: its mark would point to an anchor before that.
+    """
     if not isinstance(node, yaml.CollectionNode) or node.flow_style or not node.value:
         return int(node.start_mark.column)
     if isinstance(node, yaml.MappingNode):
@@ -70,7 +73,10 @@ def column_of(node: Node) -> int:
 
 
 def end_of(text: str, found: Found) -> int:
-    """Find the end of the line on which a node ends: where the next line begins."""
+    """Return the index at which the line after a node begins.
+
+    PyYAML's end marks of block nodes lie behind the blank lines and comments that follow, so the last value decides.
+    """
     node = found.node
     if found.is_alias and found.key is not None:
         return line_end(text, found.key.end_mark.index)
@@ -85,13 +91,13 @@ def end_of(text: str, found: Found) -> int:
 
 
 def line_end(text: str, at: int) -> int:
-    """Find where the next line begins."""
+    """Return the index at which the next line begins."""
     end = text.find("\n", at)
     return len(text) if end < 0 else end + 1
 
 
 def layout_of(root: Node | None) -> Layout:
-    """Read from a text how it indents; where it does so in several ways, the narrowest."""
+    """Return how a text indents; if it does so in several ways, the narrowest."""
     mappings: list[int] = []
     lists: list[int] = []
     for each in _blocks(root):
@@ -101,7 +107,7 @@ def layout_of(root: Node | None) -> Layout:
 
 
 def _blocks(root: Node | None) -> Iterator[Found]:
-    """Walk through all mappings and lists that stand behind keys, on lines of their own."""
+    """Yield all mappings and lists that are values of keys and stand on lines of their own."""
     todo: list[Any] = [root] if root is not None else []
     while todo:
         node = todo.pop()

@@ -1,4 +1,4 @@
-"""Counts that tell what the rows of a table are: how many values columns have, how often keys come back, and when."""
+"""Queries that count a table's distinct values, the rows of each key, and its times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GROUPS = exp.to_identifier("entities", quoted=True)
 
 
 def distinct_values(relation: Relation, names: Sequence[str], *, dialect: str) -> exp.Select:
-    """Select the number of rows, then of each column how many rows have a value, and how many different ones."""
+    """Select the number of rows; then, for each column, how many values it has and how many of them are distinct."""
     counts: list[exp.Expr] = [named(exp.Count(this=exp.Star()), "rows")]
     for number, name in enumerate(names):
         counts.append(named(exp.Count(this=column(relation, name)), f"filled_{number}"))
@@ -26,10 +26,16 @@ def distinct_values(relation: Relation, names: Sequence[str], *, dialect: str) -
 def rows_of_keys(
     relation: Relation, keys: Sequence[str], times: Mapping[str, ValueType], *, dialect: str
 ) -> exp.Select:
-    """Select how many entities the keys tell apart, and how many rows these have.
+    """Select how many entities the keys identify, and how many rows these have.
 
-    Then, of each time: how many of those rows have it, how many different ones there are within the entities, and the
-    first and the last, in microseconds UTC.
+    Four columns follow for each time: how many of those rows have it, its distinct values within each entity, summed,
+    and its first and last value, in microseconds UTC.
+
+    Args:
+        relation: The table.
+        keys: Its join keys; rows that lack one are left out.
+        times: Its columns of time, with their types.
+        dialect: The warehouse's name.
     """
     spelling = dialect_named(dialect)
     grouped = [named(column(relation, key), f"key_{number}") for number, key in enumerate(keys)]

@@ -1,0 +1,101 @@
+"""Counts of a model's rows, keys and times, which two queries at most ask the warehouse for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from feature_sync.adopting.evidence import Table, TableColumn
+from feature_sync.sql.grain import distinct_values, rows_of_keys
+from feature_sync.sql.render import Query
+from feature_sync.statements import Statements
+from feature_sync.value_types import EPOCH, since_epoch
+
+BeforeScan = Callable[[str, int], None]
+"""Called with a model's name and the bytes that a query over it will read."""
+_NONE = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeCounts:
+    """Counts of one time: rows that have it, its distinct values within each entity, summed, and both ends."""
+
+    timed: int
+    moments: int
+    first: datetime | None = None
+    last: datetime | None = None
+
+    @property
+    def span(self) -> timedelta:
+        """The time between the first and the last."""
+        return self.last - self.first if self.first and self.last else _NONE
+
+    @property
+    def are_midnights(self) -> bool:
+        """True if the first and the last are different midnights, as where days are stored as timestamps."""
+        return self.span > _NONE and all(
+            end is not None and (end - EPOCH) % timedelta(days=1) == _NONE for end in (self.first, self.last)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Counts of the rows that have a key, of the entities they belong to, and of their times by column."""
+
+    rows: int
+    entities: int
+    now: datetime
+    times: Mapping[str, TimeCounts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counter:
+    """Counts the rows of one model; without `statements` it asks nothing and knows nothing.
+
+    `now` is the real clock, whatever clock the project fixes: a time beyond it is a plan. `before_scan` is called
+    before each query where the warehouse charges by bytes read.
+    """
+
+    table: Table
+    statements: Statements | None
+    before_scan: BeforeScan
+    now: datetime
+
+    def unique_columns(self, columns: Sequence[TableColumn]) -> list[TableColumn]:
+        """Return the columns whose values differ in all rows that have one, most of all rows; none of a single row."""
+        if self.statements is None or not columns:
+            return []
+        names = [column.name for column in columns]
+        query = distinct_values(self.table.relation, names, dialect=self.statements.dialect)
+        rows, *counts = self._row(self.statements, query)
+        pairs = zip(columns, counts[::2], counts[1::2], strict=True)
+        return [each for each, filled, different in pairs if different == filled > max(1, rows // 2)]
+
+    def rows_of(self, keys: Sequence[TableColumn], times: Sequence[TableColumn]) -> Counts | None:
+        """Count rows, entities and times; None without a warehouse."""
+        if self.statements is None:
+            return None
+        kinds = {each.name: each.kind for each in times if each.kind is not None and each.is_time}
+        names = [each.name for each in keys]
+        query = rows_of_keys(self.table.relation, names, kinds, dialect=self.statements.dialect)
+        entities, rows, *rest = self._row(self.statements, query)
+        found = {
+            name: TimeCounts(timed=int(timed), moments=int(moments), first=_moment(first), last=_moment(last))
+            for name, timed, moments, first, last in zip(
+                kinds, rest[::4], rest[1::4], rest[2::4], rest[3::4], strict=True
+            )
+        }
+        return Counts(rows=int(rows), entities=int(entities), now=self.now, times=found)
+
+    def _row(self, statements: Statements, query: Query) -> tuple[Any, ...]:
+        size = statements.warehouse.bytes_to_scan(statements.text(query))
+        if size is not None:
+            self.before_scan(self.table.name, size)
+        (row,) = statements.fetch(query)
+        return row
+
+
+def _moment(microseconds: Any) -> datetime | None:
+    return since_epoch(None if microseconds is None else int(microseconds))

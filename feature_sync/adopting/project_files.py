@@ -1,0 +1,74 @@
+"""The YAML files of a project: finds the one that describes a model, and puts settings into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from feature_sync.dbt.manifest import Manifest, Node
+from feature_sync.dbt.project import Project, source_files
+from feature_sync.dbt.schema_file import Place, put_settings, read_entry
+from feature_sync.errors import OutputError
+from feature_sync.files import read_text, write_text
+from feature_sync.yaml_lines import Line
+
+_YAML = (".yml", ".yaml")
+
+
+class ProjectFiles:
+    """The YAML files of one project; paths are relative to its folder."""
+
+    def __init__(self, project: Project, manifest: Manifest) -> None:
+        self._project = project
+        self._own_packages = (None, manifest.metadata.project_name)
+
+    def described(self, node: Node, place: Place) -> tuple[str, dict[str, Any]]:
+        """Return the file that describes a node and its entry there; without one, the file to put it into.
+
+        A file that is newer than the manifest is found too: dbt refuses a second entry of one name.
+        """
+        known = self._known_file(node)
+        entry = self._entry(known, place)
+        if node.package_name in self._own_packages and not entry:
+            for file in self._files_with(place.name):
+                if found := self._entry(file, place):
+                    return file, found
+        return known, entry
+
+    def put(self, file: str, settings: Mapping[Place, Sequence[Line]]) -> None:
+        """Put settings into their entries.
+
+        Raises:
+            OutputError: The file is a package's, or cannot take the lines.
+        """
+        path = (self._project.directory / file).resolve()
+        is_own = path.is_relative_to(self._project.directory.resolve())
+        if not is_own or path.is_relative_to(self._project.packages_path.resolve()):
+            raise OutputError(
+                f"{file} belongs to a package, which dbt deps would overwrite; in dbt_project.yml, put event_time and "
+                "meta below the models of that package, as +event_time and +meta"
+            )
+        text = read_text(path) if path.exists() else ""
+        for place, lines in settings.items():
+            text = put_settings(text, place, lines, file=file)
+        write_text(path, text)
+
+    def _files_with(self, name: str) -> Iterator[str]:
+        for folder in self._project.source_paths:
+            for path in sorted(source_files(folder, _YAML)):
+                if path.is_file() and name in read_text(path):
+                    yield path.relative_to(self._project.directory).as_posix()
+
+    def _known_file(self, node: Node) -> str:
+        described = (node.patch_path or "").partition("://")[2] or node.original_file_path or ""
+        path = PurePosixPath(Path(described).as_posix())
+        path = path if path.suffix in _YAML else path.with_name(f"{node.name}.yml")
+        packages = Path(os.path.relpath(self._project.packages_path, self._project.directory)).as_posix()
+        is_own = node.package_name in self._own_packages
+        return str(path if is_own else PurePosixPath(packages, node.package_name or "", path))
+
+    def _entry(self, file: str, place: Place) -> dict[str, Any]:
+        path = self._project.directory / file
+        return read_entry(read_text(path), place, file=file) if path.exists() else {}

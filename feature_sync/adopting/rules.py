@@ -1,0 +1,251 @@
+"""Writes a proposal's settings, and the hints beside it, from what was found: `RULES` is the plan of the YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from feature_sync.adopting import words
+from feature_sync.adopting.evidence import TableColumn
+from feature_sync.adopting.findings import Findings
+from feature_sync.adopting.times import doubt, likely_times
+from feature_sync.yaml_lines import Line, write_name
+
+_REASONS_TO_LEAVE_OUT: tuple[tuple[Callable[[TableColumn], bool], str], ...] = (
+    (lambda column: not column.is_offered, "by its own YAML"),
+    (lambda column: column.name == "dbt_is_deleted", "which marks deleted rows: leave those out in the model"),
+    (lambda column: words.may_be_personal(column.name), "which may be personal data"),
+    (lambda column: column.is_uncast_time, "which is named like a time and is {type}: cast it in the model"),
+    (
+        lambda column: column.kind is None and column.data_type is not None,
+        "whose type {type} cannot be a feature: cast it in the model",
+    ),
+    (lambda column: column.is_named_as_written and column.may_be_time, "which says when the row was written"),
+)
+"""What keeps a column from being a feature, weightiest first."""
+
+
+def event_time(findings: Findings) -> Line | None:
+    """Write dbt's own setting `event_time`; None if there is no event time, or the project has it already."""
+    chosen = findings.event_time
+    if chosen is None or findings.table.configured_time is not None:
+        return None
+    zone = "; read as UTC" if chosen.column.is_of("timestamp") else ""
+    return Line(key="event_time", value=write_name(chosen.column.name), comment=f"{chosen.reason}{zone}")
+
+
+def _entities(findings: Findings) -> Iterator[Line]:
+    yield Line(key="entities", below=findings.entities)
+
+
+def _validity(findings: Findings) -> Iterator[Line]:
+    if findings.table.is_snapshot or findings.table.validity is None:
+        return
+    for key, column in zip(("valid_from", "valid_to"), findings.table.validity, strict=True):
+        comment = "its rows hold from one moment until another"
+        yield Line(key=key, value=write_name(column.name), comment=comment)
+
+
+def _latest_only(findings: Findings) -> Iterator[Line]:
+    if findings.is_overwritten:
+        reason = findings.in_numbers if findings.has_enough_rows else findings.keys.reason
+        yield Line(key="latest_only", value="true", comment=f"{reason}: one for each, so it seems overwritten")
+
+
+def _created_timestamp(findings: Findings) -> Iterator[Line]:
+    column = _created_column(findings)
+    if column is not None and "created_timestamp" not in findings.table.defaults:
+        reason = "when the row was written; breaks ties"
+        yield Line(key="created_timestamp", value=write_name(column.name), comment=reason)
+
+
+def _lag(findings: Findings) -> Iterator[Line]:
+    """Write how long after its event time a row of a day, or of a longer period, is complete; nothing for a moment."""
+    column = findings.starts_at
+    if column is None or "lag" in findings.table.defaults:
+        return
+    counted = findings.counts_of(findings.event_time)
+    parts = words.split(column.name)
+    if column.is_of("date"):
+        what = "is a date"
+    elif counted is not None and counted.are_midnights:
+        what = "holds midnights, it seems"
+    elif column.data_type is None and parts and parts[-1] in words.DATES:
+        what = "is a date, by its name"
+    else:
+        return
+    is_end = not words.PERIOD_ENDS.isdisjoint(parts)  # the end of a week is one day, over at midnight
+    period = next((word for word in words.LENGTHS if word in parts and not is_end), "day")
+    reason = f"{column.name} {what}: a row that sums the {period} is complete when it is over; 0d if it does not"
+    yield Line(key="lag", value=words.LENGTHS.get(period, "1d"), comment=reason)
+
+
+def _features(findings: Findings) -> Iterator[Line]:
+    """List all columns but keys, times and those that a person should consider first, which comments name.
+
+    Raises:
+        RequestError: No column is left.
+    """
+    names: list[str] = []
+    left_out: dict[str, list[str]] = {}
+    reserved = _reserved(findings)
+    for column in findings.table.facts:
+        if column.name in reserved:
+            continue
+        if reason := next((why for applies, why in _REASONS_TO_LEAVE_OUT if applies(column)), None):
+            left_out.setdefault(reason.format(type=column.data_type), []).append(column.name)
+        else:
+            names.append(column.name)
+    comments = [f"left out: {', '.join(columns)}, {reason}" for reason, columns in left_out.items()]
+    if not names:
+        why = "; ".join(comments) or "there are only keys and times"
+        raise findings.table.error(f"no column is left to be a feature ({why}); if one may be, write the YAML")
+    yield Line(key="features", names=tuple(names))
+    yield from (Line(comment=comment) for comment in comments)
+
+
+def _other_times(findings: Findings) -> Iterator[Line]:
+    if findings.is_overwritten:
+        return
+    likely = [each.column for each in likely_times(findings)]
+    if others := [each.name for each in likely if each != findings.starts_at and not each.is_named_as_written]:
+        yield Line(comment=f"a row is complete at the last of its times; it also has {', '.join(others)}")
+
+
+def _alternatives(findings: Findings) -> Iterator[Line]:
+    """Name the settings that only a person can choose."""
+    if findings.is_overwritten:
+        yield Line(
+            comment="timeless: true, in place of latest_only, if its facts never change: only a person can say so"
+        )
+    elif "ttl" not in findings.table.defaults:
+        counted = findings.counts_of(findings.event_time)
+        span = f"; its rows span {_spoken(counted.span)}" if counted and counted.span >= timedelta(hours=1) else ""
+        yield Line(
+            comment=f"ttl: 30d  # the oldest age at which a row may answer; without it a row of any age does{span}"
+        )
+
+
+RULES: tuple[Callable[[Findings], Iterator[Line]], ...] = (
+    _entities,
+    _validity,
+    _latest_only,
+    _created_timestamp,
+    _lag,
+    _features,
+    _other_times,
+    _alternatives,
+)
+"""The settings of a feature view and the comments below them, in the order in which they are written."""
+
+
+def _too_few_rows(findings: Findings) -> Iterator[str]:
+    if findings.counts is not None and not findings.has_enough_rows:
+        count = "is empty" if findings.counts.rows == 0 else "has one row"
+        yield f"it {count}, so nothing tells whether keys repeat; what is proposed follows from names and tests"
+
+
+def _no_history(findings: Findings) -> Iterator[str]:
+    if not findings.is_overwritten:
+        return
+    table = findings.table
+    times = (each.name for each in table.facts if each.is_time)
+    updated = next((each for each in times if words.written_rank(each) == words.UPDATED), None)
+    strategy = f"strategy: timestamp, updated_at: {updated}" if updated else "strategy: check, check_cols: all"
+    keys = [column.name for column in findings.keys.columns]
+    key = keys[0] if len(keys) == 1 else f"[{', '.join(keys)}]"
+    snapshot = f"a dbt snapshot of it (unique_key: {key}, {strategy}) keeps one from now on: run init on that"
+    yield f"it serves but cannot train, for it keeps no past; {snapshot}"
+    if table.uncast_times:
+        yield f"{table.uncast_times} is named like a time: cast it in the model, and run init again"
+    if likely := [each.column.name for each in likely_times(findings) if each.column.is_named_as_event]:
+        yield f"if a row never changes once it is written, --event-time {likely[0]} lets it train"
+
+
+def _doubtful_time(findings: Findings) -> Iterator[str]:
+    if findings.event_time is not None and (why := doubt(findings.event_time, findings)):
+        yield f"{why}; is it when a row was complete?"
+
+
+def _corrections(findings: Findings) -> Iterator[str]:
+    chosen, counted = findings.event_time, findings.counts_of(findings.event_time)
+    written = next((each.column.name for each in findings.times if each.column.is_named_as_written), None)
+    if chosen is None or chosen.column.is_named_as_written or written is None or counted is None:
+        return
+    if shared := counted.timed - counted.moments:
+        yield (
+            f"{shared:,} of its rows share their {chosen.column.name} with another of the same {findings.keys.spoken}; "
+            f"if they correct it, known_at: {written} lets none answer before it was written"
+        )
+
+
+def _single_rows(findings: Findings) -> Iterator[str]:
+    if findings.event_time is not None and not findings.repeats and findings.has_enough_rows:
+        yield f"{findings.in_numbers}; if dbt overwrites them, it needs latest_only: true and no event_time"
+
+
+def _microbatches(findings: Findings) -> Iterator[str]:
+    """Name the models that dbt would give only a part of the rows, because of the new `event_time`."""
+    if findings.table.batched_readers and event_time(findings) is not None:
+        yield (
+            f"with event_time, {', '.join(findings.table.batched_readers)} will read only the rows of its own batch, "
+            f"as dbt's microbatches do; ref('{findings.table.name}').render() there reads all"
+        )
+
+
+def _other_keys(findings: Findings) -> Iterator[str]:
+    table = findings.table
+    others = [
+        column.name
+        for column in table.facts
+        if column not in findings.keys.columns
+        and column.may_be_key
+        and table.is_identifier(column)
+        and (column.name in table.related or column.name.lower() != "id")
+    ]
+    if others:
+        yield f"it could describe something else, by {', '.join(others)}; if so, say --entity NAME=COLUMN"
+
+
+def _personal_keys(findings: Findings) -> Iterator[str]:
+    for column in findings.keys.columns:
+        if words.may_be_personal(column.name):
+            yield f"the key {column.name} may be personal data, and stands in the keys of Redis"
+
+
+HINTS: tuple[Callable[[Findings], Iterator[str]], ...] = (
+    _too_few_rows,
+    _no_history,
+    _doubtful_time,
+    _corrections,
+    _single_rows,
+    _microbatches,
+    _other_keys,
+    _personal_keys,
+)
+"""What a person should know beside the YAML: what is uncertain, and what else the model could be."""
+
+
+def _created_column(findings: Findings) -> TableColumn | None:
+    """Return the column that says when a row was written; None if only the event time does."""
+    if findings.event_time is None:
+        return None
+    others = [column for column in findings.table.facts if column != findings.event_time.column and column.may_be_time]
+    written = [(rank, column) for column in others if (rank := words.written_rank(column.name)) is not None]
+    return min(written, key=lambda each: each[0])[1] if written else None
+
+
+def _reserved(findings: Findings) -> set[str]:
+    """List the names of keys and times, which are no features."""
+    chosen = (findings.starts_at, _created_column(findings))
+    names = {column.name for column in (*findings.keys.columns, *chosen) if column is not None}
+    return names | findings.table.reserved
+
+
+def _spoken(span: timedelta) -> str:
+    """Write a span in whole days, or in whole hours if it is shorter than two days.
+
+    >>> _spoken(timedelta(days=98, seconds=5)), _spoken(timedelta(minutes=250))
+    ('98 days', '4 hours')
+    """
+    return f"{span.days} days" if span.days > 1 else f"{span // timedelta(hours=1)} hours"
