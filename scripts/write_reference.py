@@ -139,7 +139,7 @@ def signature(function: Any) -> str:
 def parameter(found: inspect.Parameter) -> str:
     """A parameter with its type and its default."""
     stars = "**" if found.kind is found.VAR_KEYWORD else ""
-    default = "" if found.default is found.empty else f" = {found.default!r}"
+    default = "" if found.default is found.empty else f" = {'...' if callable(found.default) else repr(found.default)}"
     return f"{stars}{found.name}: {found.annotation}{default}"
 
 
