@@ -6,7 +6,6 @@ import csv
 import json
 import random
 import subprocess
-import sys
 from contextlib import closing
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, date, datetime, timedelta
@@ -72,7 +71,7 @@ class PackageProject:
 
     def try_dbt(self, *arguments: str, clock: datetime | None = None) -> subprocess.CompletedProcess[str]:
         """Run dbt at a moment."""
-        return self.project.run(str(Path(sys.executable).with_name("dbt")), *self._quietly(arguments, clock))
+        return self.project.try_dbt(*self._quietly(arguments, clock))
 
     def write(self, events: list[Event]) -> None:
         """Write the seed `events` anew."""

@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.dbt import run_dbt
+
 EXAMPLE = Path(__file__).parents[2]
 PROJECTS = EXAMPLE / "tests" / "projects"
 _DBT_FOLDERS = ("macros", "models", "profiles", "seeds", "snapshots", "tests/dbt")
@@ -37,9 +39,13 @@ class BuiltProject:
 
     def dbt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run dbt; fails the test if dbt fails."""
-        done = self.run(str(Path(sys.executable).with_name("dbt")), *arguments)
+        done = self.try_dbt(*arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done
+
+    def try_dbt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run dbt."""
+        return run_dbt(arguments, self.folder, self.variables)
 
     def feature_sync(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the command line."""
