@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 
 from feature_sync.errors import RequestError
 from feature_sync.value_types import as_utc
@@ -23,21 +23,33 @@ def read_clock(as_of: str | datetime | None, project_as_of: str | None = None) -
     Raises:
         RequestError: A fixed moment is not written in ISO 8601.
     """
-    for source, moment in (("--as-of", as_of), ("the var feature_sync_as_of", project_as_of)):
-        if moment:
-            return Clock(now=read_moment(moment, source), is_fixed=True)
+    if as_of is not None:
+        return Clock(now=read_moment(as_of, "--as-of"), is_fixed=True)
+    if project_as_of:
+        return Clock(now=read_moment(project_as_of, "the var feature_sync_as_of"), is_fixed=True)
     return Clock(now=datetime.now(UTC), is_fixed=False)
 
 
-def read_moment(moment: str | datetime, source: str) -> datetime:
-    """Read a moment in UTC; one without a zone is in UTC already. `source` says where it was written.
+def read_moment(moment: str | date, source: str) -> datetime:
+    """Read a moment in UTC; one without a zone is in UTC already, and a date is its midnight.
+
+    Args:
+        moment: Text in ISO 8601, a date, or a datetime, also pandas' own kind.
+        source: Where it was written.
 
     Raises:
         RequestError: It is not written in ISO 8601, or lies beyond the years 1 to 9999.
     """
     try:
-        return as_utc(moment if isinstance(moment, datetime) else datetime.fromisoformat(moment))
+        return as_utc(_plain(moment))
     except OverflowError as beyond:
         raise RequestError(f"{source}: {moment!s} lies beyond the years 1 to 9999 in UTC") from beyond
-    except ValueError as wrong:
+    except (TypeError, ValueError) as wrong:
         raise RequestError(f"{source}: {moment!r} is no moment; write one such as 2013-01-31T17:00:00Z") from wrong
+
+
+def _plain(moment: str | date) -> datetime:
+    """Make Python's own datetime of subclasses too, such as pandas', which no encoder knows."""
+    if isinstance(moment, datetime):
+        return datetime.combine(moment.date(), moment.timetz())
+    return datetime.combine(moment, time()) if isinstance(moment, date) else datetime.fromisoformat(moment)

@@ -106,8 +106,14 @@ def check_suffix(path: Path) -> None:
     """Check that a file's name says what it holds.
 
     Raises:
-        RequestError: It ends in neither `.parquet` nor `.csv`.
+        RequestError: It ends in neither `.parquet` nor `.csv`, or no file can have such a name.
     """
+    try:
+        is_path = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        is_path = False
+    if not is_path:
+        raise RequestError(f"{str(path)!r} is no path")
     if path.suffix.lower() not in SUFFIXES:
         raise RequestError(f"{path} ends in neither {' nor '.join(SUFFIXES)}; its name says how it is written")
 

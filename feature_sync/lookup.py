@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -64,7 +64,7 @@ class Reader:
         """By the reference of the view; never empty."""
 
     def read(
-        self, service: FeatureService, entity_rows: Sequence[Mapping[str, Any]], *, as_of: Clock
+        self, service: FeatureService, entity_rows: Iterable[Mapping[str, Any]], *, as_of: Clock
     ) -> list[FeatureVector]:
         """Read one vector for each mapping of keys.
 
@@ -72,6 +72,11 @@ class Reader:
             OnlineStoreError: Redis failed, a view was never pushed, or a row cannot be read.
             RequestError: A key is missing, unknown or of the wrong type, a view is not online, or `as_of` is too early.
         """
+        if isinstance(entity_rows, (str, Mapping)) or not isinstance(entity_rows, Iterable):
+            raise RequestError(
+                f"entity rows are a list of mappings, such as [{{'id': 7}}], and not {entity_rows!r:.80}"
+            )
+        entity_rows = list(entity_rows)
         for at, keys in enumerate(entity_rows):
             with _naming_row(at, entity_rows):
                 _check_keys(service, keys)

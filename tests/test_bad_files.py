@@ -121,6 +121,7 @@ def test_a_secret_that_breaks_yaml_is_never_quoted(project, start):
         ("docs-paths", "7", "docs-paths: must be a list of folders"),
         ("target-path", '"a\\0"', "target-path: must be a text"),
         ("packages-install-path", "[a]", "packages-install-path: must be a text"),
+        ("vars", "[1]", "vars: must be a mapping of names to values"),
     ],
 )
 def test_a_project_key_of_another_type_is_named(tmp_path, key, value, words):

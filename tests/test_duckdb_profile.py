@@ -117,10 +117,17 @@ def test_an_extension_that_is_there_is_loaded_without_a_network(folder, extensio
         pytest.param({"settings": {"no_such": 1}}, r"the profile's settings.no_such: ", id="an unknown setting"),
         pytest.param({"settings": {"a; b": 1}}, "the profile's settings holds what is not a name", id="no name"),
         pytest.param({"secrets": [{"type": "s3", "nonsense": SECRET}]}, r"the profile's secrets\[0\]: ", id="a secret"),
+        pytest.param({"settings": {"threads": SECRET}}, r"the profile's settings.threads: ", id="a setting's value"),
+        pytest.param({"config_options": {"threads": SECRET}}, r"convert string '\.\.\.' to", id="an option's value"),
+        pytest.param({"attach": [{"path": f"/no.duckdb?password={SECRET}"}]}, r"profile's attach\[0\]: ", id="a query"),
+        pytest.param(
+            {"attach": [{"path": f"postgres:password={SECRET}", "alias": "z"}]}, r"attach\[0\] \(z\): ", id="a login"
+        ),
+        pytest.param({"path": f"md:db?motherduck_token={SECRET}"}, "path names no file", id="a service"),
     ],
 )
 def test_what_duckdb_refuses_of_a_profile_is_named_by_its_key(folder, settings, message):
-    with pytest.raises(ProfileError, match=message) as refused:
+    with pytest.raises((ProfileError, WarehouseError), match=message) as refused:
         connect(folder, **settings)
     assert SECRET not in str(refused.value)
     shutil.copy(folder / "shop.duckdb", folder / "copy.duckdb")

@@ -7,10 +7,11 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import pandas
 import pytest
 
 import feature_sync
-from feature_sync import FeatureStore, FeatureSyncError, PushReport, UnknownName
+from feature_sync import FeatureStore, FeatureSyncError, PushReport, RequestError, UnknownName
 from feature_sync.push import PushKeywords, PushOptions
 from feature_sync.store.project import OptionKeywords, Options
 from feature_sync.training import SpineKeywords, SpineOptions
@@ -72,6 +73,21 @@ def test_what_is_misspelt_is_refused_at_once(store, method):
         getattr(store, method)([VIEW], dryrun=True)
     with pytest.raises(TypeError, match="redis"):
         FeatureStore(store.project.options.project_dir, redis="redis://localhost")
+
+
+@pytest.mark.parametrize("rows", [None, 5, "LGA", {"airport": "LGA"}], ids=repr)
+def test_what_is_no_list_of_rows_is_refused(store, rows):
+    with pytest.raises(RequestError, match="entity rows are a list of mappings"):
+        store.get_online_features(VIEW, rows)
+
+
+def test_a_push_takes_pandas_own_moments(store):
+    ((pushed,),) = [store.push([VIEW], as_of=pandas.Timestamp("2013-01-31T16:50:00Z"))]
+    assert pushed.written > 0
+    with pytest.raises(RequestError, match="--as-of: NaT is no moment"):
+        store.push([VIEW], as_of=pandas.NaT)
+    with pytest.raises(RequestError, match="--as-of: '' is no moment"):
+        store.push([VIEW], as_of="")
 
 
 def test_a_project_that_is_not_there_is_an_error_of_ours(tmp_path):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import date, datetime
 
 import pandas
 import pyarrow
 import pyarrow.parquet
 import pytest
 
-from feature_sync.errors import RequestError
+from feature_sync.errors import DefinitionError, RequestError
 from feature_sync.sql.typed_query import one_select
 from tests.support.unbuilt import UnbuiltProject
 
@@ -179,3 +180,63 @@ def test_rows_and_names_may_come_from_a_generator_and_a_lone_name_is_one(tmp_pat
         vectors = store.get_online_features("amounts", ({"id": at} for at in (1, 2)))
         assert [each.to_dict() for each in vectors] == [{"amount": 7}, {"amount": 8}]
         assert store.project.service(None, "amounts:amount").feature_names == ("amount",)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        pytest.param({"since": 20240101}, "--since: 20240101 is no moment", id="a number as a moment"),
+        pytest.param({"since": pandas.NaT}, "--since: NaT is no moment", id="no moment at all"),
+        pytest.param({"since": ""}, "--since: '' is no moment", id="an empty text as a moment"),
+        pytest.param({"sample": "x"}, "a sample of x is no share", id="a text as a share"),
+        pytest.param({"sample": float("nan")}, "a sample of nan is no share", id="NaN as a share"),
+        pytest.param({"limit": "1; drop"}, "a limit of 1; drop rows makes no sense", id="a text as a limit"),
+        pytest.param({"limit": 1.5}, "a limit of 1.5 rows makes no sense", id="half a row"),
+        pytest.param({"limit": 10**22}, "makes no sense", id="more rows than there can be"),
+    ],
+)
+def test_what_is_no_moment_no_share_and_no_number_of_rows_is_an_error_of_ours(store, options, words):
+    with pytest.raises(RequestError, match=re.escape(words)):
+        store.get_training_set("amounts", spine_sql="select 1 as id, date '2024-01-02' as event_timestamp", **options)
+
+
+@pytest.mark.parametrize("since", [date(2024, 1, 2), datetime(2024, 1, 2), pandas.Timestamp("2024-01-02")])
+def test_a_moment_may_be_a_date_or_pandas_own(store, since):
+    asked = "select 1 as id, timestamp '2024-01-02' as event_timestamp union all select 1, timestamp '2024-01-01 12:00'"
+    assert [row["amount"] for row in answers(store, spine_sql=asked, since=since)] == [7]
+
+
+@pytest.mark.parametrize("name", ["a\0.csv", "a\ud800.parquet"])
+def test_a_name_that_no_file_can_have_is_an_error_of_ours(store, name):
+    with pytest.raises(RequestError, match="is no path"):
+        store.get_training_set("amounts", name)
+    asked = store.get_training_set("amounts", spine_sql="select 1 as id, date '2024-01-02' as event_timestamp")
+    with pytest.raises(RequestError, match="is no path"):
+        asked.write(name)
+
+
+@pytest.mark.parametrize("day", ["infinity", "-infinity"])
+def test_a_date_at_infinity_is_refused_by_its_column(store, day):
+    asked = store.get_training_set("amounts", spine_sql=f"select 1 as id, date '{day}' as event_timestamp")
+    with pytest.raises(DefinitionError, match="event_timestamp: holds infinity, which no file holds"):
+        asked.to_arrow()
+
+
+@pytest.mark.parametrize("name", ["label_" + "a" * 60, "é" * 40, ""])
+def test_a_column_that_postgresql_would_rename_is_refused(project, store, name):
+    frame = pandas.DataFrame({"id": [1], "event_timestamp": [pandas.Timestamp("2024-01-02")], name: [1]})
+    if project.adapter == "duckdb" and name:
+        assert answers(store, frame)[0][name] == 1
+    elif project.adapter == "postgres":
+        with pytest.raises(RequestError, match=f"the spine's column '{name}'"):
+            answers(store, frame)
+
+
+def test_after_an_answer_that_failed_the_next_one_comes(store):
+    kept = []  # as a notebook keeps the last error, and with it the frames that held what was open
+    for day in ("infinity", "2024-01-02"):
+        try:
+            assert answers(store, spine_sql=f"select 1 as id, date '{day}' as event_timestamp")[0]["amount"] == 7
+        except DefinitionError as failed:
+            kept.append(failed)
+    assert len(kept) == 1

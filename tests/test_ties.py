@@ -91,6 +91,27 @@ def make(engine, kind: str, values: tuple[str, ...]) -> None:
         engine.connection.execute(f"insert into facts values (1, timestamp '2013-01-01 00:00:00', {value})")
 
 
+@pytest.mark.parametrize(("kind", "moment"), [("timestamp_ns", "timestamp_ns"), ("timestamp", "timestamp")])
+def test_rows_that_are_unique_by_nanoseconds_alone_are_ties(engines, kind, moment):
+    """Proven unique in the table, they are read in microseconds: features decide, as `get` does, not their place."""
+    engine = engines["duckdb"]
+    view = view_of({"k": "bigint", "t": kind, "v": "varchar"}, is_unique=True)
+    assert ViewQuery(view, adapter="duckdb").is_unique is (kind == "timestamp")
+    queries = [*asked_in_every_way(view, "duckdb"), render(newest(view, "duckdb"), dialect="duckdb")]
+    second = "000000002" if kind == "timestamp_ns" else "000002"
+    rows = [
+        f"(1, {moment} '2013-01-01 00:00:00.{second[:-1]}1', 'a')",
+        f"(1, {moment} '2013-01-01 00:00:00.{second}', 'b')",
+    ]
+    for ordered in (rows, rows[::-1]):
+        make(engine, "varchar", ())
+        engine.connection.execute("drop table facts")
+        engine.connection.execute(f"create temp table facts (k bigint, t {kind}, v varchar)")
+        engine.connection.execute(f"insert into facts values {', '.join(ordered)}")
+        for query in queries:
+            assert engine.fetch(f"with answer as ({query}) select v from answer") == [{"v": "b"}], query
+
+
 def view_of(types: dict[str, str], **settings) -> FeatureView:
     return FeatureView(
         name="facts",

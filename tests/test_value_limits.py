@@ -52,6 +52,8 @@ SAME = {
         "least": ("(-9223372036854775808)::bigint", -(2**63)),
         "real": ("0.1::real", 0.10000000149011612),
         "numeric_of_any": ("12345678901234567890.1234567890::numeric", Decimal("12345678901234567890.1234567890")),
+        "small": ("0.00123::numeric(3, 5)", Decimal("0.00123")),
+        "most_digits": ("(1e38 - 1)::numeric", Decimal(10**38 - 1)),
         "padded": ("'a'::char(3)", "a"),
         "paddeds": ("array['a'::char(3)]", ["a"]),
         "unpadded": ("'a '::varchar(3)", "a "),
@@ -95,6 +97,8 @@ REFUSED = {
         "grid": ("'{{1,2},{3,4}}'::int[]", "(an array of several|.*list)"),
         "grid_of_text": ("'{{a},{b}}'::text[]", "(an array of several|.*list)"),
         "grid_of_flags": ("'{{t},{f}}'::bool[]", "(an array of several|.*list)"),
+        "huge": ("1e100::numeric", "(more than 38 digits|.*decimal256)"),
+        "tiny": ("1e-50::numeric", "(more than 38 digits|.*decimal256)"),
     },
 }
 UNKNOWN = {

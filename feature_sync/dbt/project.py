@@ -95,7 +95,7 @@ def read_project(
         source_paths=tuple(directory / folder for folder in folders),
         packages_path=directory / (said.text("packages-install-path") or "dbt_packages"),
         docs_paths=_docs_paths(said, directory),
-        variables=_project_variables(said.content.get("vars"), name) | dict(variables or {}),
+        variables=_project_variables(said, name) | dict(variables or {}),
     )
 
 
@@ -175,8 +175,14 @@ def _docs_paths(said: _Said, directory: Path) -> tuple[Path, ...] | None:
     return None if any("{{" in folder for folder in folders) else tuple(directory / folder for folder in folders)
 
 
-def _project_variables(variables: object, project: str) -> dict[str, Any]:
+def _project_variables(said: _Said, project: str) -> dict[str, Any]:
+    """Read the vars of the project, its own ones on top.
+
+    Raises:
+        ProjectError: They are no mapping.
+    """
+    variables = said.content.get("vars") or {}
     if not isinstance(variables, dict):
-        return {}
+        raise ProjectError(f"{said.file}: vars: must be a mapping of names to values")
     own = variables.get(project)
     return {**variables, **(own if isinstance(own, dict) else {})}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from numbers import Integral, Real
 
 from feature_sync.definitions.relation import Relation
 from feature_sync.errors import RequestError, UnknownName
+
+_MOST_ROWS = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,11 @@ class Spine:
             RequestError: A share or a number makes no sense, or the period ends before it begins.
             UnknownName: A column to order by is not the spine's.
         """
-        if self.sample is not None and not 0 < self.sample <= 1:
-            raise RequestError(
-                f"a sample of {self.sample:g} is no share; write a number above 0 and up to 1, such as 0.1"
-            )
-        if self.limit is not None and self.limit < 0:
-            raise RequestError(f"a limit of {self.limit} rows makes no sense")
+        sample, limit = self.sample, self.limit
+        if sample is not None and not (isinstance(sample, Real) and 0 < sample <= 1):
+            raise RequestError(f"a sample of {sample} is no share; write a number above 0 and up to 1, such as 0.1")
+        if limit is not None and not (isinstance(limit, Integral) and 0 <= limit <= _MOST_ROWS):
+            raise RequestError(f"a limit of {limit} rows makes no sense")
         since, until = self.period.since, self.period.until
         if since is not None and until is not None and until < since:
             raise RequestError(f"the period ends ({until.isoformat()}) before it begins ({since.isoformat()})")

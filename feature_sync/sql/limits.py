@@ -11,15 +11,17 @@ from feature_sync.sql.types import TIMES
 from feature_sync.value_types import ValueType
 
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
+_MOST_DIGITS = 38
+_MORE_DIGITS = f"more than {_MOST_DIGITS} digits before or after the point of a numeric without a precision"
 _LAST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
 
 def within_limits(value: exp.Expr, kind: ValueType, name: str, *, dialect: Dialect, finite: bool = False) -> exp.Expr:
     """Let a value through, or end the query naming its column.
 
-    Refused are times outside the years 1 to 9999, numeric NaN and infinity, and arrays of several dimensions, which
-    their type does not tell from others. Infinity as a time is null in Redis, unless it must be `finite` or stands
-    inside an array or a struct.
+    Refused are times outside the years 1 to 9999, numeric NaN, infinity and numerics of too many digits, and arrays of
+    several dimensions, which their type does not tell from others. Infinity as a time is null in Redis, unless it must
+    be `finite` or stands inside an array or a struct.
     """
     checks = _checks(value, kind, dialect, finite=finite)
     if not checks:
@@ -35,7 +37,10 @@ def _checks(value: exp.Expr, kind: ValueType, dialect: Dialect, *, finite: bool)
         return [("a time outside the years 1 to 9999", _is_out_of_years(value, kind, dialect, finite=finite))]
     if kind.kind == "decimal" and dialect.has_numeric_nan:
         odd = [exp.cast(exp.Literal.string(each), "decimal") for each in ("NaN", "Infinity", "-Infinity")]
-        return [("NaN or infinity as a numeric", exp.In(this=value.copy(), expressions=odd))]
+        checks: list[tuple[str, exp.Expr]] = [
+            ("NaN or infinity as a numeric", exp.In(this=value.copy(), expressions=odd))
+        ]
+        return checks if kind.precision is not None else [*checks, (_MORE_DIGITS, _has_more_digits(value))]
     if kind.element is not None:
         return _checks_of_items(value, kind.element, dialect)
     if kind.kind == "struct":
@@ -47,6 +52,16 @@ def _checks(value: exp.Expr, kind: ValueType, dialect: Dialect, *, finite: bool)
             )
         ]
     return []
+
+
+def _has_more_digits(value: exp.Expr) -> exp.Expr:
+    """True if a numeric without a precision has more digits than Arrow's widest decimal: see `_arrow_type`."""
+    digits = exp.Literal.number(_MOST_DIGITS)
+    first_beyond = exp.cast(exp.Literal.string(f"1e{_MOST_DIGITS}"), "decimal")
+    return exp.or_(
+        exp.GTE(this=exp.Abs(this=value.copy()), expression=first_beyond),
+        exp.NEQ(this=value.copy(), expression=exp.Round(this=value.copy(), decimals=digits)),
+    )
 
 
 def _is_out_of_years(value: exp.Expr, kind: ValueType, dialect: Dialect, *, finite: bool) -> exp.Expr:

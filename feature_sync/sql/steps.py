@@ -75,8 +75,8 @@ class Question:
         choose among its own ties in another way.
         """
         view = self.selection.view
-        rows = self.query.plain_rows(self.selection.features if view.is_unique else None)
-        proven = "; one for each entity and event timestamp" if view.is_unique else ""
+        rows = self.query.plain_rows(self.selection.features if self.query.is_unique else None)
+        proven = "; one for each entity and event timestamp" if self.query.is_unique else ""
         is_kept = False if view.relation.is_table and are_read_twice else None
         return Step(self.step("rows"), rows, f"{self.reference}: rows that can answer{proven}.", is_kept)
 

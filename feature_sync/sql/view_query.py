@@ -56,6 +56,8 @@ class ViewQuery:
             found.attempt(None, self._time, name)
         if mistakes is None:
             found.check()
+        self.is_unique = view.is_unique and not any(map(self._is_coarsened, (*view.join_keys, view.event_timestamp)))
+        """True if no two rows share keys and event timestamp as this query reads them."""
         self._taken = {*columns, *(key for key in view.join_keys)}
         self.event_timestamp_name = self.own_name("_event_timestamp")
         self.available_at_name = self.own_name("_available_at")
@@ -74,6 +76,13 @@ class ViewQuery:
             at = relation.location.at(f"columns.{feature.name}.config.meta.feature.default")
             raise at.error(f"{feature.default!r} is no {kind}: {wrong}") from wrong
         return kind
+
+    def _is_coarsened(self, name: str | None) -> bool:
+        """True if values that differ in the table may be equal here: nanoseconds are read as microseconds."""
+        if name is None:
+            return False
+        stored = quoted(name)
+        return plain_time(stored, self.view.relation.columns.get(name), dialect=self.adapter) is not stored
 
     def own_name(self, name: str) -> str:
         """Find a name near the wanted one that no column of the view has."""
@@ -285,13 +294,13 @@ class ViewQuery:
         view = self.view
         times = dict.fromkeys((view.event_timestamp, view.known_at, view.created_timestamp))
         terms = [self._time(name) for name in times if name is not None]
-        if view.is_unique and terms:
+        if self.is_unique and terms:
             terms = terms[:1]
         else:
             for name, kind in self.feature_types.items():
                 terms += self._orderable(self._column(name), kind)
         order = [exp.Ordered(this=term, desc=newest_first, nulls_first=not newest_first) for term in terms]
-        if view.is_unique:
+        if self.is_unique:
             return order
         if (valid_until := self._valid_until()) is not None:
             order.append(exp.Ordered(this=valid_until, desc=newest_first, nulls_first=newest_first))

@@ -157,7 +157,7 @@ class FeatureStore:
     ) -> list[FeatureVector]:
         """Read the values of a feature service (or of one view) for many sets of keys, in their order."""
         service, now = self.project.service(name), self.project.clock(as_of)
-        return self.connections.reader().read(service, list(entity_rows), as_of=now)
+        return self.connections.reader().read(service, entity_rows, as_of=now)
 
     def get_training_set(
         self,

@@ -20,6 +20,10 @@ from feature_sync.value_types import EPOCH, since_epoch
 if TYPE_CHECKING:
     import pyarrow
 
+_MICROSECONDS_PER_DAY = 86_400_000_000
+_LAST_DAYS = (2**63 - 1) // _MICROSECONDS_PER_DAY
+"""The last day that microseconds since 1970 can count in 64 bits; infinity lies beyond it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewExtract:
@@ -152,8 +156,19 @@ def _since_1970(moment: datetime) -> int:
 def _microseconds(moments: pyarrow.Array) -> pyarrow.Array:
     import pyarrow
 
-    zone = moments.type.tz if pyarrow.types.is_timestamp(moments.type) else None
-    return moments.cast(pyarrow.timestamp("us", tz=zone)).cast(pyarrow.int64())
+    if pyarrow.types.is_date32(moments.type):  # infinity is a date, and no timestamp
+        return pyarrow.compute.multiply_checked(_within(moments, _LAST_DAYS), _number(_MICROSECONDS_PER_DAY))
+    return moments.cast(pyarrow.timestamp("us", tz=moments.type.tz)).cast(pyarrow.int64())
+
+
+def _within(days: pyarrow.Array, last: int) -> pyarrow.Array:
+    """Days since 1970, those that microseconds cannot count as the last of which they can."""
+    import pyarrow.compute
+
+    numbers = days.view(pyarrow.int32()).cast(pyarrow.int64())
+    return pyarrow.compute.max_element_wise(
+        pyarrow.compute.min_element_wise(numbers, _number(last), skip_nulls=False), _number(-last), skip_nulls=False
+    )
 
 
 def _number(value: int) -> pyarrow.Scalar:

@@ -15,7 +15,7 @@ from feature_sync.clock import read_moment
 from feature_sync.dbt.manifest import Manifest
 from feature_sync.definitions import Period, Relation, Spine, parse_ordering
 from feature_sync.errors import Location, ProjectError, RequestError, UnknownName
-from feature_sync.files import SUFFIXES, read_frame, read_table
+from feature_sync.files import SUFFIXES, check_suffix, read_frame, read_table
 from feature_sync.training.training_set import Rows
 from feature_sync.value_types import ValueType
 
@@ -116,6 +116,7 @@ def _outside(name: str, options: SpineOptions) -> Relation:
 
 
 def _file(path: Path, moment: str) -> Rows:
+    check_suffix(path)
     try:
         with path.open("rb") as content:
             digest = file_digest(content, "sha256").hexdigest()

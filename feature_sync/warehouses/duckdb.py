@@ -19,7 +19,7 @@ from feature_sync.definitions import Target
 from feature_sync.errors import ProfileError, UnfitValue, WarehouseConflict, WarehouseError
 from feature_sync.warehouses import interruptible
 from feature_sync.warehouses.base import Columns, Warehouse, never, read_settings
-from feature_sync.warehouses.duckdb_profile import DuckDBSettings, extensions, statements
+from feature_sync.warehouses.duckdb_profile import DuckDBSettings, extensions, names_file, statements, without_values
 
 if TYPE_CHECKING:
     import pyarrow
@@ -88,6 +88,8 @@ class DuckDBWarehouse(Warehouse):
             WarehouseError: The file does not exist, is locked, or is no database.
         """
         settings = read_settings(target, DuckDBSettings)
+        if not names_file(settings.path) and not settings.path.startswith(":memory:"):
+            raise ProfileError(f"target {target.name}: path names no file, but something else, which is not supported")
         if settings.path.startswith(":memory:"):
             raise ProfileError(
                 f"target {target.name}: path is {settings.path}, which is gone when dbt ends; name a file"
@@ -116,7 +118,8 @@ class DuckDBWarehouse(Warehouse):
                     interruptible.run(partial(self._set_up, connection), interrupt=connection.interrupt)
             except duckdb.Error as refused:
                 if not _is_locked(refused) or time.monotonic() >= deadline or self._stopped():
-                    raise _translated(refused, str(self._path)) from refused
+                    said = str(_translated(refused, str(self._path)))
+                    raise WarehouseError(without_values(said, self._settings)) from None
                 time.sleep(_SECONDS_BETWEEN_TRIES)
             else:
                 return connection
@@ -132,12 +135,27 @@ class DuckDBWarehouse(Warehouse):
             try:
                 connection.load_extension(name)
             except duckdb.Error:
-                with _naming(f"extensions: {name}"):
+                with self._naming(f"extensions: {name}"):
                     connection.execute(install)
                     connection.load_extension(name)
         for key, statement in statements(self._settings, self._project_dir):
-            with _naming(key, silent=key.startswith("secrets")):
+            with self._naming(key, silent=key.startswith("secrets")):
                 connection.execute(statement)
+
+    @contextmanager
+    def _naming(self, key: str, *, silent: bool = False) -> Iterator[None]:
+        """Name the profile's key where DuckDB refuses what it asks for; a lock passes, so that it is waited for.
+
+        What DuckDB says may quote a secret, so that it is left out where `silent`, and without the profile's values
+        elsewhere.
+        """
+        try:
+            yield
+        except duckdb.Error as refused:
+            if _is_locked(refused):
+                raise
+            text = "DuckDB refuses it" if silent else without_values(" ".join(str(refused).split()), self._settings)
+            raise ProfileError(f"the profile's {key}: {text}") from None
 
     def _run(self, work: Callable[[duckdb.DuckDBPyConnection], Result]) -> Result:
         """Ask something of the open file that may take long."""
@@ -191,7 +209,10 @@ class DuckDBWarehouse(Warehouse):
             while (batch := self._run(lambda _: next(reader, None))) is not None:
                 yield batch
 
-        yield pyarrow.RecordBatchReader.from_batches(reader.schema, batches())
+        try:
+            yield pyarrow.RecordBatchReader.from_batches(reader.schema, batches())
+        finally:  # a traceback may hold it, and with it the file, so that nobody in this process could open that again
+            reader.close()
 
     def keep(self, name: str, query: str) -> str:
         """Create a temporary table, which a file opened for reading allows too: it is no part of the file."""
@@ -307,21 +328,6 @@ def _closing_on_failure(connection: duckdb.DuckDBPyConnection) -> Iterator[None]
         with _OPENING:
             connection.close()
         raise
-
-
-@contextmanager
-def _naming(key: str, *, silent: bool = False) -> Iterator[None]:
-    """Name the profile's key where DuckDB refuses what it asks for; a lock passes, so that it is waited for.
-
-    What DuckDB says may quote a secret, so that it is left out where `silent`.
-    """
-    try:
-        yield
-    except duckdb.Error as refused:
-        if _is_locked(refused):
-            raise
-        text = " ".join(str(refused).split()) if not silent else "DuckDB refuses it"
-        raise ProfileError(f"the profile's {key}: {text}") from (None if silent else refused)
 
 
 def _is_locked(refused: duckdb.Error) -> bool:

@@ -51,9 +51,25 @@ def statements(settings: DuckDBSettings, project_dir: Path) -> Iterator[tuple[st
     for number, secret in enumerate(settings.secrets or []):
         yield f"secrets[{number}]", _secret(secret, number)
     for number, attached in enumerate(settings.attach or []):
-        yield f"attach[{number}] ({attached.alias or attached.path})", _attach(attached, number, project_dir)
+        name = attached.alias or (attached.path if names_file(attached.path) else "")
+        yield f"attach[{number}]{f' ({name})' if name else ''}", _attach(attached, number, project_dir)
     for name, value in (settings.settings or {}).items():
         yield f"settings.{name}", f"set {_name(name, 'settings')} = {_text(value)}"
+
+
+def names_file(path: str) -> bool:
+    """True if a path is one of a file; what names a service may hold a password or a token."""
+    return not _ELSEWHERE.match(path) and "?" not in path
+
+
+def without_values(text: str, settings: DuckDBSettings) -> str:
+    """Strike out what a profile says of connections and options: a message may quote it, and it may be a secret."""
+    values = [*(settings.config_options or {}).values(), *(settings.settings or {}).values()]
+    values += [each.path for each in settings.attach or [] if not names_file(each.path)]
+    values += [option for each in settings.attach or [] for option in (each.options or {}).values()]
+    for value in sorted(map(str, values), key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "...", text) if value else text
+    return text
 
 
 def extensions(settings: DuckDBSettings) -> Iterator[tuple[str, str]]:
@@ -80,7 +96,7 @@ def _attach(attached: Attachment, number: int, project_dir: Path) -> str:
         if value is not None and value is not False:
             written.append(_name(name, key) if value is True else f"{_name(name, key)} {_value(value)}")
     path = attached.path
-    if kind in _FILES and not _ELSEWHERE.match(path):
+    if kind in _FILES and names_file(path):
         path = str(Path(project_dir, path))
     alias = f" as {_identifier(attached.alias)}" if attached.alias else ""
     return f"attach if not exists {_text(path)}{alias} ({', '.join(written)})"

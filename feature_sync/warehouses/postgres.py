@@ -62,6 +62,7 @@ _MILLISECONDS_TO_LOCK = 500
 _SECONDS_TO_IDLE = 60
 """A pusher that is suspended in a transaction loses its session then, and with it all locks."""
 _DECIMAL128_DIGITS = 38
+_BYTES_OF_NAME = 63
 _COLUMN_TYPES = {
     "bool": "boolean", "int8": "smallint", "int16": "smallint", "int32": "integer", "int64": "bigint",
     "uint8": "smallint", "uint16": "integer", "uint32": "bigint", "uint64": "numeric(20, 0)", "float": "real",
@@ -263,6 +264,11 @@ class PostgresWarehouse(Warehouse):
         """Copy batch after batch in as CSV, which Arrow writes much faster than Python writes rows."""
         import pyarrow.csv
 
+        for column in rows.schema.names:
+            if not 0 < len(column.encode()) <= _BYTES_OF_NAME:
+                raise RequestError(
+                    f"the spine's column {column!r}: PostgreSQL takes names of 1 to {_BYTES_OF_NAME} bytes"
+                )
         declared = {field.name: types.get(field.name) or _column_type(field) for field in rows.schema}
         columns = [SQL("{} {}").format(Identifier(column), SQL(kind)) for column, kind in declared.items()]
         options = pyarrow.csv.WriteOptions(include_header=False)
@@ -395,6 +401,7 @@ def _arrow_type(column: psycopg.Column) -> pyarrow.DataType:
         precision, scale = column.precision, column.scale
         if precision is None or scale is None:
             precision, scale = 76, 38
+        precision, scale = max(precision - min(scale, 0), scale), max(scale, 0)  # PostgreSQL also has (3, 5), (5, -2)
         kind = (
             pyarrow.decimal128(precision, scale)
             if precision <= _DECIMAL128_DIGITS

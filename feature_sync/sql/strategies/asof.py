@@ -15,7 +15,7 @@ from feature_sync.sql.steps import SPINE, Answer, Group, Plan, Question, Step, a
 
 def asof(group: Group) -> Plan:
     """Join the last row available; where timestamps may be tied, choose among the rows that share the answer's."""
-    tied = [each for each in group.questions if not each.selection.view.is_unique]
+    tied = [each for each in group.questions if not each.query.is_unique]
     joins, answers = [], []
     steps = [each.rows_step(are_read_twice=each in tied) for each in group.questions]
     spine = group.spine

@@ -121,7 +121,7 @@ def _newest(group: Group, question: Question) -> exp.Select:
     ends = [quoted(query.valid_until_name, of=rows)] if query.has_end else []
     features = [quoted(name, of=rows) for name in question.selection.features]
     newest = exp.select(place, event_timestamp.copy(), *ends, *features).from_(step_table(carried))
-    ties = [] if question.selection.view.is_unique else query.tie_order(of=rows)
+    ties = [] if query.is_unique else query.tie_order(of=rows)
     return (
         newest.join(step_table(rows), on=exp.and_(*same))
         .distinct(place.copy())
