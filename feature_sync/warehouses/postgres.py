@@ -128,7 +128,8 @@ class _Connection(psycopg.Connection[Any]):
                 yield begun
             except BaseException:
                 if self.info.transaction_status == TransactionStatus.ACTIVE:
-                    self.cancel_safe(timeout=_SECONDS_TO_CONNECT)
+                    with suppress(psycopg.Error):  # the server may be gone
+                        self.cancel_safe(timeout=_SECONDS_TO_CONNECT)
                     self.close()
                 raise
 
