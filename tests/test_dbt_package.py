@@ -508,6 +508,7 @@ def test_every_generic_test_has_a_case_that_fails():
     assert generic - shown == {"row_count_is_steady"}, "it is shown to fail below"
 
 
+@pytest.mark.slow  # a dozen builds
 def test_a_table_that_shrinks_or_grows_too_much_fails_against_the_build_before(proof):
     def build(count, *options):
         proof.write([replace(each, entity="a", happened_at=BEGIN) for each in random_events(1, 40)[:count]])
