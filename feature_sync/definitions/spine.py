@@ -72,7 +72,7 @@ class Spine:
         """
         sample, limit = self.sample, self.limit
         if sample is not None and not (isinstance(sample, Real) and 0 < sample <= 1):
-            shown = f"{sample:g}" if isinstance(sample, Real) else sample
+            shown = str(sample).removesuffix(".0")
             raise RequestError(f"a sample of {shown} is no share; write a number above 0 and up to 1, such as 0.1")
         if limit is not None and not (isinstance(limit, Integral) and 0 <= limit <= _MOST_ROWS):
             raise RequestError(f"a limit of {limit} rows makes no sense")
