@@ -109,6 +109,11 @@ def test_every_warehouse_answers_as_duckdb_does(example, training_rows, tmp_path
     assert training_rows.sort_by("flight_id").equals(on_duckdb)
 
 
+@pytest.mark.parametrize(
+    "project",
+    ["example", "example_on_postgres", pytest.param("example_on_bigquery", marks=pytest.mark.slow)],
+    indirect=True,
+)
 def test_a_pushed_vector_equals_the_training_row_of_the_same_moment(project, redis_url, training_rows):
     row = next(row for row in training_rows.to_pylist() if row["flight_id"] == FLIGHT)
     assert project.feature_sync("push", "--redis-url", redis_url, "--json").returncode == 0
