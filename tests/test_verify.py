@@ -439,8 +439,8 @@ def test_a_push_under_way_or_one_that_came_between_is_told(store, client, redis_
     assert "has been pushing it since" in note
     assert "differences are to be expected" in note
     overwrite(client, FIRST, pieces=0)
-    with_push = store.verify(progress=lambda view, rows: pushed(store, as_of=NOW, full_refresh=True))
-    assert ["was pushed during the verification" in note for note in next(with_push).notes] == [True]
+    (found,) = store.verify(progress=lambda view, rows: pushed(store, as_of=NOW, full_refresh=True))
+    assert ["was pushed during the verification" in note for note in found.notes] == [True]
 
 
 def test_a_user_who_may_not_ask_for_expiries_is_told_that_they_were_not_compared(
