@@ -40,7 +40,7 @@ def cli() -> None:
 @pass_feature_store
 def list_(store: FeatureStore, as_json: bool) -> None:
     """List feature views, entities and feature services."""
-    from feature_sync.cli.tables import print_registry
+    from feature_sync.cli.definitions import print_registry
 
     print_registry(store.registry, as_json=as_json)
     for warning in store.registry.warnings:
@@ -53,7 +53,7 @@ def list_(store: FeatureStore, as_json: bool) -> None:
 @pass_feature_store
 def describe(store: FeatureStore, name: str, as_json: bool) -> None:
     """Describe a feature view or a feature service."""
-    from feature_sync.cli.tables import print_description
+    from feature_sync.cli.definitions import print_description
 
     print_description(store.describe(name), as_json=as_json)
 
@@ -118,7 +118,8 @@ def init(store: FeatureStore, /, models: tuple[str, ...], **options: Any) -> Non
 @pass_feature_store
 def push(store: FeatureStore, /, names: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
     """Make Redis equal to the newest rows in the warehouse, for the views named or for all that are online."""
-    from feature_sync.cli.tables import printed_pushes, progress_bars
+    from feature_sync.cli.pushes import printed_pushes
+    from feature_sync.cli.tables import progress_bars
 
     with printed_pushes(as_json=as_json) as done, progress_bars("rows") as progress:
         done.extend(store.push_each(names, progress=progress, **options))
@@ -160,7 +161,7 @@ def status_of_views(store: FeatureStore, names: tuple[str, ...], as_json: bool) 
 @pass_feature_store
 def get(store: FeatureStore, name: str, keys: dict[str, str], as_of: str | None, as_json: bool) -> None:
     """Read the values of a feature service, or of a feature view, for one entity."""
-    from feature_sync.cli.tables import print_vector
+    from feature_sync.cli.answers import print_vector
 
     print_vector(store.get_feature_vector(name, keys, as_of=as_of), as_json=as_json)
 
@@ -194,7 +195,8 @@ def sql(
 @pass_feature_store
 def extract(store: FeatureStore, /, output: str, *, as_json: bool, **training: Any) -> None:
     """Write a training set to a Parquet or CSV file: one row for each row of the spine."""
-    from feature_sync.cli.tables import print_extract, progress_bars
+    from feature_sync.cli.answers import print_extract
+    from feature_sync.cli.tables import progress_bars
 
     training_set = store.get_training_set(**training)
     with progress_bars("rows") as progress:

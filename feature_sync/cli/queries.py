@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def print_query(training_set: TrainingSet, query: str, output: str | None, *, dialect: str | None) -> None:
     """Print a query, or write it to a file; features that no service holds are followed by the YAML that would."""
-    from feature_sync.cli.tables import print_exposure
+    from feature_sync.cli.answers import print_exposure
     from feature_sync.sql.dialects import dialect_named
 
     print_file(query, output)

@@ -9,21 +9,22 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feature_sync.definitions import FeatureService, FeatureView, Period, Relation, Spine
-from feature_sync.errors import Location, RequestError, UnfitValue, WarehouseConflict
+from feature_sync.definitions import FeatureService, FeatureView, Relation, Spine
+from feature_sync.errors import RequestError, UnfitValue
 from feature_sync.files import check_suffix, table_writer, whole_file, writing
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.point_in_time import check_question, training_query
 from feature_sync.sql.render import render
 from feature_sync.sql.spine import every_row, spine_keys
-from feature_sync.sql.time_bounds import earliest_answerable, moments_asked, rows_asked
+from feature_sync.sql.time_bounds import moments_asked
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import check_spine_collations, check_view_collations
+from feature_sync.training.answering import Answering, period_of
 from feature_sync.training.answers import Answers
-from feature_sync.training.extract import Extract, Tally, is_within
+from feature_sync.training.extract import Extract, Tally
 from feature_sync.training.frames import frame_of
-from feature_sync.value_types import ValueType, since_epoch
+from feature_sync.value_types import ValueType
 from feature_sync.warehouses.base import Warehouse
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     import pyarrow
 
 _SPINE_TABLE = "feature_sync_spine"
-_CELLS_PER_BATCH = 1_500_000
-_MOST_ROWS_PER_BATCH = 122_880
 
 OpenWarehouse = Callable[[], Warehouse]
 Describe = Callable[[str], Mapping[str, str]]
@@ -155,7 +154,7 @@ class TrainingSet:
         return extract
 
     @contextmanager
-    def _checked(self, answering: _Answering) -> Iterator[pyarrow.RecordBatchReader]:
+    def _checked(self, answering: Answering) -> Iterator[pyarrow.RecordBatchReader]:
         """Stream the answers, and name the file, the node and the column of a value that cannot be kept exactly."""
         try:
             checks = Answers(answering.service.feature_names, expected=answering.rows_asked())
@@ -185,7 +184,7 @@ class TrainingSet:
         return render(query, dialect=written, is_template=template)
 
     @contextmanager
-    def _answering(self) -> Iterator[_Answering]:
+    def _answering(self) -> Iterator[Answering]:
         """Put the spine where the query can read it, see which moments it asks for, and write the query for those."""
         relations = [*(each.view.relation for each in self.service.selections), self.spine.relation]
         with self.open_warehouse() as warehouse:
@@ -198,10 +197,10 @@ class TrainingSet:
             check_spine_collations(warehouse, service, spine)
             with warehouse.snapshot([*(each.view.relation.name for each in service.selections), spine.relation.name]):
                 bounds = moments_asked(service, spine, adapter=self.adapter)
-                asked = _period(warehouse, render(bounds, dialect=self.adapter))
+                asked = period_of(warehouse, render(bounds, dialect=self.adapter))
                 query = training_query(service, spine, adapter=self.adapter, strategy=self.strategy, asked=asked)
                 sql = render(query, dialect=self.adapter)
-                yield _Answering(warehouse=warehouse, service=service, spine=spine, sql=sql, asked=asked)
+                yield Answering(warehouse=warehouse, service=service, spine=spine, sql=sql, asked=asked)
 
     def _kept_spine(self, warehouse: Warehouse, service: FeatureService) -> Spine:
         """Put a spine that is no table into a temporary one; a query is checked first, and evaluated once."""
@@ -244,66 +243,3 @@ class TrainingSet:
 
     def _columns_of(self, relation: Relation) -> str:
         return render(every_column(relation, dialect=self.adapter), dialect=self.adapter)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answering:
-    """A training set while its warehouse is open: all names and types are known, and the spine is a table."""
-
-    warehouse: Warehouse
-    service: FeatureService
-    spine: Spine
-    sql: str
-    asked: Period
-
-    @contextmanager
-    def answers(self) -> Iterator[pyarrow.RecordBatchReader]:
-        """Stream the answers; wide rows come in smaller batches.
-
-        Raises:
-            WarehouseConflict: The spine has other moments than those for which the query was written, because it was
-                changed meanwhile where two queries cannot share a snapshot; also while reading.
-        """
-        import pyarrow
-
-        columns = len(self.spine.relation.columns) + len(self.service.feature_names)
-        batch_size = max(1, min(_CELLS_PER_BATCH // columns, _MOST_ROWS_PER_BATCH))
-        with self.warehouse.arrow(self.sql, batch_size=batch_size) as reader:
-            yield pyarrow.RecordBatchReader.from_batches(reader.schema, map(self._checked, reader))
-
-    def _checked(self, batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
-        """Check that the query was written for the moments of these rows."""
-        if not is_within(batch.column(self.spine.asked_at), self.asked):
-            raise WarehouseConflict("the spine was changed while it was read; run this again")
-        return batch
-
-    def rows_asked(self) -> int:
-        """Count the rows of the spine."""
-        dialect = self.warehouse.dialect
-        ((rows,),) = self.warehouse.fetch(
-            render(rows_asked(self.service, self.spine, adapter=dialect), dialect=dialect)
-        )
-        return int(rows)
-
-    def location_of(self, column: str | None) -> Location:
-        """Find the column of a model that a column of the result shows."""
-        for selection in self.service.selections:
-            for feature in selection.features:
-                if self.service.output_name(selection, feature) == column:
-                    return selection.view.relation.location.at(f"columns.{feature}")
-        location = self.spine.relation.location
-        return location.at(f"columns.{column}") if column is not None else location
-
-    def earliest_answerable(self) -> dict[str, int | None]:
-        """Find the first moment that each view can answer, in microseconds UTC; None where it has no row."""
-        dialect = self.warehouse.dialect
-        query = earliest_answerable(self.service, adapter=dialect)
-        if query is None:
-            return {}
-        return dict(self.warehouse.fetch(render(query, dialect=dialect)))
-
-
-def _period(warehouse: Warehouse, bounds: str) -> Period:
-    """Read the first and last moment asked; an end at infinity, or beyond the years 1 to 9999, bounds nothing."""
-    (first, last), *_ = warehouse.fetch(bounds)
-    return Period(since_epoch(first), since_epoch(last))

@@ -1,0 +1,102 @@
+"""Feature vectors and training sets, as tables or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from feature_sync.cli.saying import say
+from feature_sync.cli.tables import print_json, print_table, show
+from feature_sync.definitions import FeatureService, Selection
+
+if TYPE_CHECKING:
+    from feature_sync.lookup import FeatureVector
+    from feature_sync.training import Extract
+
+_SMALLEST_SHOWN = 0.001
+_MOST_SHARES = 8
+
+
+def print_vector(vector: FeatureVector, *, as_json: bool) -> None:
+    """Print a feature vector with the status and event time of each value."""
+    if as_json:
+        print_json({"keys": vector.keys, "features": [asdict(each) for each in vector.values]})
+        return
+    rows = [(each.name, show(each.value), each.status, show(each.event_timestamp)) for each in vector.values]
+    print_table(("feature", "value", "status", "event time"), rows)
+
+
+def print_extract(extract: Extract, *, as_json: bool) -> None:
+    """Say what was written where, and how each view answered."""
+    if as_json:
+        click.echo(extract.to_json(), nl=False)
+        return
+    rows = [
+        (
+            each.alias,
+            show(each.earliest_answerable) or ("always" if each.is_timeless else "never"),
+            f"{each.rows_asking_earlier:,}",
+            _shares(each.null_shares),
+        )
+        for each in extract.views
+    ]
+    print_table(("feature view", "answers from", "rows asking earlier", "share of nulls"), rows, right=(2,))
+    say(
+        f"{extract.path}: {extract.rows:,} rows, {len(extract.service.feature_names)} features; "
+        f"how it was made is in {extract.sidecar.name}",
+        err=True,
+    )
+    print_exposure(extract.service)
+
+
+def print_exposure(service: FeatureService) -> None:
+    """Print the YAML of an exposure for a service that the project does not define."""
+    if service.location is not None or any(each.alias == service.name for each in service.selections):
+        return
+    references = [  # in quotes where they hold a comma, which would end them in a list of YAML
+        f"\"ref('{each.view.name}', v={each.view.version})\"" if each.view.version else f"ref('{each.view.name}')"
+        for each in service.selections
+    ]
+    lines = [
+        "# To keep these features, add an exposure:",
+        "exposures:",
+        f"  - name: {service.name}",
+        "    type: ml",
+        "    owner: {name: ..., email: ...}",
+        f"    depends_on: [{', '.join(references)}]",
+        "    config:",
+        "      meta:",
+        "        feature_service:",
+        "          features:",
+        *(f"            {_entry(each)}" for each in service.selections),
+    ]
+    for line in lines:
+        say(line, err=True)
+
+
+def _entry(selection: Selection) -> str:
+    """Write a view's entry of a feature service in YAML; with keys where the spine calls them otherwise."""
+    view, features = selection.view, f"[{', '.join(selection.features)}]"
+    if selection.spine_keys == view.join_keys:
+        return f"{view.reference}: {features}"
+    columns = dict(zip(view.join_keys, selection.spine_keys, strict=True))
+    keys = {each.name: [columns[key] for key in each.join_keys] for each in view.entities}
+    written = ", ".join(
+        f"{name}: {named[0] if len(named) == 1 else '[' + ', '.join(named) + ']'}" for name, named in keys.items()
+    )
+    return f"{view.name}: {{view: {view.reference}, keys: {{{written}}}, features: {features}}}"
+
+
+def _shares(shares: Mapping[str, float]) -> str:
+    """Write the shares of a view's features, of many the highest."""
+    shown = sorted(shares, key=lambda name: -shares[name])[:_MOST_SHARES] if len(shares) > _MOST_SHARES else [*shares]
+    more = [f"and {len(shares) - len(shown)} more"] if len(shown) < len(shares) else []
+    return ", ".join([*(f"{name} {_share(shares[name])}" for name in shown), *more])
+
+
+def _share(share: float) -> str:
+    """Write a share in per cent; only none at all is 0%."""
+    return "<0.1%" if 0 < share < _SMALLEST_SHOWN else f"{share:.1%}".replace(".0%", "%")
