@@ -22,7 +22,7 @@ from queue import SimpleQueue
 
 from cosmic_ray.mutating import use_mutation
 from cosmic_ray.work_db import use_db
-from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkItem, WorkResult
+from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkItem, WorkResult
 from mutations import draw, operator_of
 
 ROOT = Path(__file__).parents[1]
@@ -32,14 +32,22 @@ MUTATED = ("push/*.py", "online/*.py", "lookup.py", "sql/**/*.py", "definitions/
 CHANGES = tomllib.loads((ROOT / "scripts" / "mutants.toml").read_text())["change"]
 SECONDS_TO_NOTICE = 3_600
 """Tests that take longer go on for ever, so they have noticed; far more than a busy machine needs."""
+TIMEOUT = "timeout"
+PASSING: set[str] = set()
+"""Tests that noticed a change, and pass without one."""
 
 
 def attempt(item: WorkItem, free: SimpleQueue[Path]) -> tuple[WorkItem, WorkResult]:
     """Change one copy of the product, and run the tests of the changed module until one fails."""
     (spec,), tree = item.mutations, free.get()
+    name = spec.module_path.relative_to("feature_sync").as_posix()
+    tests = next(each for each in CHANGES if name.startswith(tuple(each["modules"])))
+    cases = tests.get("cases", "not postgres and not bigquery")
     try:
         with use_mutation(tree / spec.module_path, operator_of(spec), spec.occurrence) as (before, after):
-            noticed = first_failure(tree, tests_of(spec))
+            noticed = first_failure(tree, cases, tests["tests"])
+        if noticed:
+            check_notices(tree, noticed)
     finally:
         free.put(tree)
     diff = "\n".join(unified_diff(before.splitlines(), after.splitlines(), str(spec.module_path), n=0, lineterm=""))
@@ -47,30 +55,21 @@ def attempt(item: WorkItem, free: SimpleQueue[Path]) -> tuple[WorkItem, WorkResu
     return item, WorkResult(WorkerOutcome.NORMAL, test_outcome=outcome, output=noticed, diff=diff)
 
 
-def tests_of(spec: MutationSpec) -> int:
-    """Find the tests that should notice a change: the index of their entry in mutants.toml."""
-    name = spec.module_path.relative_to("feature_sync").as_posix()
-    return next(at for at, each in enumerate(CHANGES) if name.startswith(tuple(each["modules"])))
+def first_failure(tree: Path, cases: str, tests: list[str]) -> str:
+    """Run groups of test files until a test fails; returns which, empty if none did."""
+    groups = ([f"tests/test_{file}.py" for file in files.split()] for files in tests)
+    return next(filter(None, (failure(tree, ["-k", cases, *paths]) for paths in groups)), "")
 
 
-def first_failure(tree: Path, entry: int) -> str:
-    """Run the tests of an entry until one fails; returns which, empty if none did."""
-    cases = CHANGES[entry].get("cases", "not postgres and not bigquery")
-    return next(filter(None, (failure(tree, cases, files.split()) for files in CHANGES[entry]["tests"])), "")
+def check_notices(tree: Path, noticed: str) -> None:
+    """Refuse to go on where the test that noticed a change fails without it, too: it notices nothing."""
+    if noticed not in PASSING and noticed != TIMEOUT:
+        if failed := failure(tree, [noticed]):
+            raise SystemExit(f"a test fails although nothing was changed: {failed}")
+        PASSING.add(noticed)
 
 
-def check_tests(tree: Path, entries: set[int]) -> None:
-    """Refuse to go on where a test fails without any change: it would count as a test that noticed one."""
-    checked = FOLDER / "checked"
-    done = set(checked.read_text().split()) if checked.exists() else set()
-    for entry in sorted(entries):
-        if str(entry) not in done and (failed := first_failure(tree, entry)):
-            sys.exit(f"a test fails although nothing was changed: {failed}")
-        done.add(str(entry))
-        checked.write_text(" ".join(sorted(done)))
-
-
-def failure(tree: Path, cases: str, files: list[str]) -> str:
+def failure(tree: Path, tests: list[str]) -> str:
     """Run tests against a copy of the product; returns what failed, empty if nothing did."""
     variables = {
         **os.environ,
@@ -87,15 +86,15 @@ def failure(tree: Path, cases: str, files: list[str]) -> str:
         "no:cacheprovider",
         "--hypothesis-profile=mutants",
     ]
-    command += ["-k", cases, *(f"tests/test_{file}.py" for file in files)]
+    command += tests
     with subprocess.Popen(command, cwd=tree, env=variables, stdout=subprocess.PIPE, text=True) as process:
         try:
             said, _ = process.communicate(timeout=SECONDS_TO_NOTICE)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)  # so that servers are stopped
             process.communicate()
-            return "timeout"
-    failed = re.findall(r"^(?:FAILED|ERROR) (.*)$", said, re.MULTILINE)
+            return TIMEOUT
+    failed = re.findall(r"^(?:FAILED|ERROR) (.*?)(?: - .*)?$", said, re.MULTILINE)
     return "" if process.returncode in (0, 5) else (failed or [said[-500:]])[0]  # 5: no test was chosen
 
 
@@ -140,7 +139,6 @@ def main() -> None:
             print(f"{places} places can be changed")
         killed = {job for job, result in work.results if result.test_outcome == TestOutcome.KILLED}
         waiting = [item for item in work.work_items if item.job_id not in killed]
-        check_tests(FOLDER / "0", {tests_of(spec) for item in waiting for spec in item.mutations})
         for done in as_completed([pool.submit(attempt, item, free) for item in waiting]):
             item, result = done.result()
             work.set_result(item.job_id, result)
