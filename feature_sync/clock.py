@@ -11,7 +11,7 @@ from feature_sync.value_types import as_utc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """The moment that a command calls now, in UTC, and whether somebody fixed it."""
+    """The moment that a command calls now, in UTC, and whether it is fixed."""
 
     now: datetime
     is_fixed: bool

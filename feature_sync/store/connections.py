@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_sync.errors import ProjectError, RequestError
 from feature_sync.store.project import FeatureProject
+from feature_sync.warehouses.base import never
 
 if TYPE_CHECKING:
     from feature_sync.lookup import Reader
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
 
 FOLDER = ".feature_sync"
 """What a project's folder holds of ours: the embedded server's data."""
-
-
-def _never() -> bool:
-    return False
 
 
 class Connections:
@@ -36,7 +33,7 @@ class Connections:
         return {**self.__dict__, "_online": None, "_reader": None}
 
     def open_warehouse(
-        self, *, writable: bool = False, wait: bool = False, stopped: Callable[[], bool] = _never
+        self, *, writable: bool = False, wait: bool = False, stopped: Callable[[], bool] = never
     ) -> Warehouse:
         """Connect to the target's warehouse.
 

@@ -120,13 +120,12 @@ class FeatureProject:
             ProfileError: `profiles.yml` does not say.
         """
         options = self.options
-        folder = options.profiles_dir
-        return read_target(
-            self.dbt,
-            profiles_dir=os.fspath(folder) if folder is not None else None,
-            profile=options.profile,
-            target=options.target,
-        )
+        return read_target(self.dbt, profiles_dir=self._profiles_dir, profile=options.profile, target=options.target)
+
+    @property
+    def _profiles_dir(self) -> str | None:
+        folder = self.options.profiles_dir
+        return None if folder is None else os.fspath(folder)
 
     @property
     def adapter(self) -> str:
@@ -219,8 +218,7 @@ class FeatureProject:
         if not views:
             raise RequestError("the project defines no feature view that is online")
         if select or exclude:
-            folder = self.options.profiles_dir
-            options = {"--profiles-dir": os.fspath(folder) if folder else None, "--profile": self.options.profile}
+            options = {"--profiles-dir": self._profiles_dir, "--profile": self.options.profile}
             options |= {"--target": self.options.target, "--target-path": self.options.target_path}
             ids = select_by_dbt(select, exclude, project_dir=self.dbt.directory, options=options)
             views = [view for view in views if view.relation.unique_id in ids]

@@ -34,11 +34,9 @@ _PINNED = {
     "arrow_output_version": "1.0",
     "calendar": "gregorian",
     "default_collation": "",
-    "enable_progress_bar": "false",
     "timezone": "UTC",
 }
-"""What a profile or the machine may set otherwise, and our SQL or the types of results depend on; and no progress bar,
-which would stand in the midst of what a command prints.
+"""What a profile or the machine may set otherwise, and our SQL or the types of results depend on.
 
 What only the words of a model depend on, such as `default_order` or `integer_division`, stays as the profile has it:
 a view is read as dbt reads it. Our own SQL leaves nothing to these."""
@@ -125,7 +123,8 @@ class DuckDBWarehouse(Warehouse):
                 return connection
 
     def _set_up(self, connection: duckdb.DuckDBPyConnection) -> None:
-        pin(connection)  # first: the profile may lock the configuration
+        with suppress(duckdb.InvalidInputException):  # `config_options` may have locked the configuration
+            connection.execute("set enable_progress_bar = false")  # which would go to stdout, amid our own output
         self._follow_profile(connection)
         pin(connection)  # last: what the profile sets otherwise must not change an answer
 
@@ -211,7 +210,7 @@ class DuckDBWarehouse(Warehouse):
 
         try:
             yield pyarrow.RecordBatchReader.from_batches(reader.schema, batches())
-        finally:  # a traceback may hold it, and with it the file, so that nobody in this process could open that again
+        finally:  # a traceback may keep the reader, and an open reader blocks every later connection to the file
             reader.close()
 
     def keep(self, name: str, query: str) -> str:
