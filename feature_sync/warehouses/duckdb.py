@@ -125,8 +125,10 @@ class DuckDBWarehouse(Warehouse):
     def _set_up(self, connection: duckdb.DuckDBPyConnection) -> None:
         with suppress(duckdb.InvalidInputException):  # `config_options` may have locked the configuration
             connection.execute("set enable_progress_bar = false")  # which would go to stdout, amid our own output
+        pin(connection)  # before the profile, which may lock the configuration
         self._follow_profile(connection)
-        pin(connection)  # last: what the profile sets otherwise must not change an answer
+        if self._settings.settings or self._settings.extensions:
+            pin(connection)  # once more: what these set must not change an answer
 
     def _follow_profile(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Do what dbt-duckdb does with a new connection; what fails is named by its key, never by its value."""
