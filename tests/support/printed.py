@@ -7,6 +7,7 @@ copied them there.
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 import shutil
@@ -300,6 +301,9 @@ class OnSail(Engine):
         )
     ]
 
+    def adapted(self, case: Case) -> Case:
+        return replace(case, tables={view: without_lone_nan(rows) for view, rows in case.tables.items()})
+
     def creating(self, table: str, kinds: dict[str, str], rows: list[dict]) -> list[str]:
         nothing = ", ".join(f"cast(null as {self.types[kind]}) as {self.quoted(name)}" for name, kind in kinds.items())
         parts = [f"select {nothing} where false"] + [
@@ -315,11 +319,32 @@ class OnSail(Engine):
         return super().literal(value, kind)
 
 
+def without_lone_nan(rows: list[dict]) -> list[dict]:
+    """Set NaN to null in columns that hold one other number: Sail's statistics leave NaN out.
+
+    A column of NaN and 2.0 has 2.0 as its least and its greatest value, so Sail 0.7 reads 2.0 throughout.
+    """
+    names = rows[0] if rows else ()
+    floats = {name: [row[name] for row in rows if isinstance(row[name], float)] for name in names}
+    numbers = {name: {each for each in values if not is_nan(each)} for name, values in floats.items()}
+    return [
+        {name: None if is_nan(value) and len(numbers[name]) == 1 else value for name, value in row.items()}
+        for row in rows
+    ]
+
+
+def is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
 class OnSpark(OnSail):
     """Spark itself."""
 
     name = environment = "spark"
     told_version = "4.3.0"
+
+    def adapted(self, case: Case) -> Case:
+        return case
 
     def __init__(self) -> None:
         java = shutil.which("java", path=f"{os.environ.get('JAVA_HOME', '')}/bin{os.pathsep}{os.environ['PATH']}")
