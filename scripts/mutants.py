@@ -120,8 +120,9 @@ def copy_to(tree: Path) -> None:
     for name in tracked():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, tree / name)
-    if not (tree / ".venv-bigquery").exists():
-        (tree / ".venv-bigquery").symlink_to(ROOT / ".venv-bigquery")
+    for name in (".venv-bigquery", ".venv-engines"):
+        if not (tree / name).exists():
+            (tree / name).symlink_to(ROOT / name)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from feature_sync.definitions import (
     Period,
     Relation,
     Spine,
+    Target,
     fingerprint,
     format_duration,
     parse_duration,
@@ -508,3 +509,11 @@ def test_a_label_is_no_feature_in_other_letters_either(read):
         read(model(contract=False, columns=columns, feature_view={**CUSTOMER, "features": ["SPENT"]}))
     with pytest.raises(DefinitionError, match="lists 'Customer_ID', which is a key or a time of the view"):
         read(model(contract=False, feature_view={**CUSTOMER, "features": ["Customer_ID"]}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "schema"),
+    [({"schema": "shop", "dataset": "other"}, "shop"), ({"dataset": "shop"}, "shop"), ({}, "main")],
+)
+def test_the_schema_of_a_target_is_its_schema_its_dataset_or_main(settings, schema):
+    assert Target(profile="p", name="n", adapter="a", settings=settings, project_dir=".").schema == schema

@@ -91,6 +91,7 @@ def test_a_password_of_any_characters_is_sent_as_it_is_and_never_shown(server, u
 PASSWORD = "c0rr3ct-h0rse"
 BROKEN = [
     "redis://user:{}", "redis://:{}", "redis://user:{}@", "redis://user:{}@host:port", "redis://user:{}@host:99999",
+    "redis://user:{}@host:0",
     "redis://user:{}@ho st", "redis://user:{}@host/db", "redis://user:{}@a..b", "redis://user:{}@[::1", "redis://{}@host#x",
     "redis://user:{}@host?foo=1", "redis://user:{}@host?db=a", "redis://user:/{}@host?foo=1", "http://user:{}@host",
     "user:{}@host", "redis://host?password={}&db=x", "redis://host?passwd={}", "rediss://host?ssl_password={}&ssl_min_version=9",
