@@ -27,10 +27,10 @@ from feature_sync.definitions import (
 )
 from feature_sync.errors import Location
 from feature_sync.files import read_frame
-from feature_sync.online.redis import OnlineStore
-from feature_sync.online.server import EmbeddedServer
-from feature_sync.sql.point_in_time import training_query
+from feature_sync.online.redis.server import EmbeddedServer
+from feature_sync.online.redis.store import RedisStore
 from feature_sync.sql.render import render
+from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.training import Rows, TrainingSet
 from feature_sync.warehouses import open_warehouse
 
@@ -119,11 +119,10 @@ class OnlineView:
 
     def push(self) -> push.Pushed:
         """Push it."""
-        with closing(OnlineStore(self.redis)) as online:
+        with closing(RedisStore(self.redis, prefix="bench")) as online:
             setting = push.PushContext(
                 open_warehouse=partial(open_warehouse, self._target(), writable=True),
                 online=online,
-                prefix="bench",
                 clock=read_clock(None),
                 options=push.PushOptions(schema=STATES),
                 invocation_id=None,
@@ -134,11 +133,10 @@ class OnlineView:
 
     def verify(self) -> verify.Verified:
         """Compare all of Redis with the warehouse."""
-        with closing(OnlineStore(self.redis)) as online:
+        with closing(RedisStore(self.redis, prefix="bench")) as online:
             setting = verify.VerifyContext(
                 open_warehouse=partial(open_warehouse, self._target()),
                 online=online,
-                prefix="bench",
                 as_of=None,
                 sample=None,
                 redact=False,

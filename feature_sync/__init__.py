@@ -16,8 +16,8 @@ if TYPE_CHECKING:
         UnknownName,
         WarehouseError,
     )
-    from feature_sync.lookup import FeatureValue, FeatureVector, Status
     from feature_sync.push.report import Pushed, PushReport
+    from feature_sync.serving.reader import FeatureValue, FeatureVector, Status
     from feature_sync.store import FeatureStore
     from feature_sync.training import Extract, TrainingSet
     from feature_sync.verify.report import Verified, VerifyReport
@@ -47,7 +47,7 @@ __all__ = [
 _MODULES = {
     "errors": ("DefinitionError", "FeatureSyncError", "OnlineStoreError", "ProfileError", "ProjectError",
                "RequestError", "UnknownName", "WarehouseError"),
-    "lookup": ("FeatureValue", "FeatureVector", "Status"),
+    "serving.reader": ("FeatureValue", "FeatureVector", "Status"),
     "push.report": ("PushReport", "Pushed"),
     "store": ("FeatureStore",),
     "training": ("Extract", "TrainingSet"),

@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, Phase, settings
 
-from feature_sync.online.server import EmbeddedServer
+from feature_sync.online.redis.server import EmbeddedServer
 from tests.support.emulator import BigQueryServer
 from tests.support.postgres import PostgresServer
 from tests.support.projects import EXAMPLE, BuiltProject, build_project, own_copy

@@ -25,12 +25,12 @@ from feature_sync.definitions import (
 )
 from feature_sync.errors import Location
 from feature_sync.sql.dialects import dialect_named
-from feature_sync.sql.latest import candidates, latest_rows, newest_event
-from feature_sync.sql.point_in_time import training_query
-from feature_sync.sql.pushes import PushTables, ViewTables
+from feature_sync.sql.push.latest import candidates, latest_rows, newest_event
+from feature_sync.sql.push.states import StateTable
+from feature_sync.sql.push.tables import PushTables, ViewTables
 from feature_sync.sql.render import render
-from feature_sync.sql.states import StateTable
-from feature_sync.sql.time_bounds import earliest_answerable, moments_asked
+from feature_sync.sql.training.point_in_time import training_query
+from feature_sync.sql.training.time_bounds import earliest_answerable, moments_asked
 from feature_sync.sql.view_query import ViewQuery
 from tests.support.bigquery import GoogleSql, Refused
 from tests.support.cases import cases

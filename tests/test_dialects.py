@@ -16,9 +16,9 @@ from feature_sync.definitions import Period
 from feature_sync.definitions.spine import Ordering
 from feature_sync.sql.columns import is_not_null
 from feature_sync.sql.dialects import DIALECTS, dialect_named
-from feature_sync.sql.latest import latest_rows
-from feature_sync.sql.point_in_time import training_query
+from feature_sync.sql.push.latest import latest_rows
 from feature_sync.sql.render import render, write
+from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.sql.view_query import ViewQuery
 from tests.support.cases import NOON, cases
 from tests.support.engines import examples

@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from feature_sync.errors import OnlineStoreError
-from feature_sync.online.orphans import servers_in
-from feature_sync.online.server import EmbeddedServer
+from feature_sync.online.redis.orphans import servers_in
+from feature_sync.online.redis.server import EmbeddedServer
 
 
 @pytest.fixture

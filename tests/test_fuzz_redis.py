@@ -181,7 +181,7 @@ def test_a_damaged_schema_stops_only_what_needs_it_and_is_named(orders, chance):
             assert field == orders.schema.id, (SEED, field, content)
             assert "orders" in said, (SEED, content)
             assert "--full-refresh" in said, (SEED, content)
-        asked(lambda: orders.online.schemas("shop:orders:", strict=True), OnlineStoreError)
+        asked(lambda: orders.online.view("orders").schemas(strict=True), OnlineStoreError)
     assert errors > TIMES / 10
 
 

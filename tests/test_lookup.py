@@ -14,8 +14,8 @@ import pytest
 
 from feature_sync.clock import Clock
 from feature_sync.errors import OnlineStoreError, RequestError
-from feature_sync.lookup import Reader
 from feature_sync.online.codec import encode_row, read_schema, to_microseconds
+from feature_sync.serving.reader import Reader
 from feature_sync.value_types import parse
 from tests.support.orders import DEFAULT, NOON, SCHEMA, VALUES, Orders
 
@@ -128,7 +128,7 @@ def test_a_row_that_cannot_be_read_is_never_missing(orders):
 def test_a_schema_is_read_once_a_request_however_many_rows_need_it(orders):
     for key in range(20):
         orders.push(key)
-    reader = Reader(orders.online, prefix="shop")
+    reader = Reader(orders.online)
     rows = [{"k0": key} for key in range(20)]
     for content, error in ((None, None), (b"none", "no schema")):
         if content:
@@ -152,7 +152,7 @@ def calls(orders) -> dict[str, int]:
 
 def test_a_schema_that_a_push_has_just_written_is_found(orders):
     orders.push()
-    reader = Reader(orders.online, prefix="shop")
+    reader = Reader(orders.online)
     clock = Clock(now=NOON, is_fixed=False)
     reader.read(orders.service, [{"k0": 1}], as_of=clock)
     newer = {"keys": [["k0", "int64"]], "features": [["whole", "int64"]], "as_of": to_microseconds(NOON), "fence": 2}

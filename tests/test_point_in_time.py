@@ -14,8 +14,8 @@ from sqlglot import exp
 
 from feature_sync.definitions import check_zone
 from feature_sync.sql.dialects import dialect_named
-from feature_sync.sql.point_in_time import training_query
 from feature_sync.sql.render import render
+from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.value_types import ValueType
 from tests.support import oracle
 from tests.support.cases import Case, cases

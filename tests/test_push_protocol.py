@@ -16,7 +16,7 @@ from threading import Event
 import pytest
 
 from feature_sync.errors import ArtifactsChanged, OnlineStoreError, ViewsFailed
-from feature_sync.online.redis import OnlineStore
+from feature_sync.online.redis.store import RedisStore
 from tests.support.meters import Meters, build_meters, minutes_ago
 from tests.support.projects import BuiltProject, copy_project
 from tests.support.redis_server import RedisServer
@@ -666,10 +666,10 @@ def test_artifacts_that_dbt_writes_while_a_view_is_staged_are_read_again(meters)
     meters.many(3)
     path = meters.project.folder / "target" / "run_results.json"
     content = path.read_text()
-    other = OnlineStore(meters.redis_url)
+    other = RedisStore(meters.redis_url, prefix="meters")
     with ThreadPoolExecutor(1) as pool:
         try:
-            with other.lease(KEYS, duration=timedelta(minutes=1), wait=False, stopped=lambda: False):
+            with other.view("latest_readings").hold(duration=timedelta(minutes=1), wait=False, stopped=lambda: False):
                 push = pool.submit(lambda: list(meters.store.push(["latest_readings"], wait=True)))
                 tries = meters.client.info("commandstats")["cmdstat_eval"]["calls"]
                 while meters.client.info("commandstats")["cmdstat_eval"]["calls"] == tries:

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from feature_sync.errors import DefinitionError, RequestError
-from feature_sync.sql.typed_query import one_select
+from feature_sync.sql.training.typed_query import one_select
 from tests.support.unbuilt import UnbuiltProject
 
 NOON = datetime(2024, 1, 2, 12)

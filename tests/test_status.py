@@ -12,7 +12,7 @@ import redis
 
 from feature_sync import FeatureStore
 from feature_sync.errors import UnknownName
-from feature_sync.online.redis import OnlineStore
+from feature_sync.online.redis.store import RedisStore
 from tests.support.projects import PROJECTS, build_project
 from tests.support.shelves import fetch, fill, rewrite, run
 
@@ -134,8 +134,8 @@ def test_a_push_that_did_not_end_is_told_until_the_next_one_does(store):
 
 def test_who_holds_the_lease_is_told(store, redis_url):
     pushed(store, as_of=NOW)
-    online = OnlineStore(redis_url)
-    with online.lease("stock:shelves:", duration=timedelta(seconds=30), wait=False, stopped=lambda: False):
+    online = RedisStore(redis_url, prefix="stock")
+    with online.view("shelves").hold(duration=timedelta(seconds=30), wait=False, stopped=lambda: False):
         found = status_of(store)
     online.close()
     assert found.state == "being pushed"

@@ -21,9 +21,9 @@ from feature_sync.definitions import (
 )
 from feature_sync.errors import Location
 from feature_sync.sql.dialects import DIALECTS, dialect_named
-from feature_sync.sql.latest import latest_rows
-from feature_sync.sql.point_in_time import training_query
+from feature_sync.sql.push.latest import latest_rows
 from feature_sync.sql.render import render
+from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.sql.view_query import ViewQuery
 from tests.support.engines import OnDuckDB, OnPostgres
 

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from feature_sync import FeatureStore
 from feature_sync.errors import OutputError
+from feature_sync.online.asked_keys import wire_key
 from feature_sync.online.codec import Schema, encode_row, read_row, read_schema, read_value
-from feature_sync.online.keys import row_key, wire_key
+from feature_sync.online.keys import row_key_writer
 from feature_sync.online.rows import RowEncoder
 from feature_sync.value_types import SCALARS, ValueType, parse
 from tests.support.projects import PROJECTS, build_project
@@ -121,7 +122,8 @@ def test_an_empty_text_and_the_text_that_stands_for_it_are_different_entities(st
 def test_keys_are_the_bytes_of_the_test_vectors(vector):
     kinds = [parse(kind) for kind in vector["types"]]
     wire = [wire_key(value, kind) for value, kind in zip(vector["values"], kinds, strict=True)]
-    assert row_key(vector["prefix"], wire, kinds) == vector["key"].encode()
+    prefix, reference, _ = vector["prefix"].split(":")
+    assert row_key_writer(prefix, reference, kinds)([[each] for each in wire]) == [vector["key"].encode()]
 
 
 @pytest.mark.parametrize("vector", VECTORS["rows"], ids=lambda each: each["means"])
@@ -142,8 +144,9 @@ def test_a_schema_id_is_four_bytes_of_the_sha_256_of_keys_and_features(vector):
 def test_a_row_that_ends_carries_its_end_and_lag_at_a_fixed_clock_and_expires_then_at_the_real_one():
     schema = Schema(keys=(("k", ValueType("int64")),), features=(("a", ValueType("int64")),), ttl=timedelta(days=1))
     columns = [[1, 2], [0, 0], [1_000_001, None], [7, 8]]  # key, event timestamp, end of validity, value
-    fixed = [*RowEncoder("p:", schema, lag=5, expires=False).encode(columns)]
-    real = [*RowEncoder("p:", schema, lag=5, expires=True).encode(columns)]
+    write_keys = row_key_writer("p", "v", [kind for _, kind in schema.keys])
+    fixed = [*RowEncoder(write_keys, schema, lag=timedelta(microseconds=5), expires=False).encode(columns)]
+    real = [*RowEncoder(write_keys, schema, lag=timedelta(microseconds=5), expires=True).encode(columns)]
     assert [msgpack.unpackb(value)[1:] for _, value, _ in fixed] == [[0, 7, 1_000_006], [0, 8]]
     assert [msgpack.unpackb(value)[1:] for _, value, _ in real] == [[0, 7], [0, 8]]
     assert [expires_at for *_, expires_at in fixed + real] == [None, None, 1_001, 86_400_000]
@@ -180,8 +183,7 @@ def test_a_type_reads_back_as_it_was_written(kind):
 
 @given(st.text())
 def test_different_texts_have_different_keys(text):
-    other = row_key("p:", [text + "|"], [ValueType("string")])
-    key = row_key("p:", [text], [ValueType("string")])
+    key, other = row_key_writer("p", "v", [ValueType("string")])([[text, text + "|"]])
     assert key != other
     assert key.count(b"{") == key.count(b"}") == 1
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_sync import FeatureStore
-from feature_sync.online.redis import OnlineStore
+from feature_sync.online.redis.store import RedisStore
 from feature_sync.verify.checksums import Checksums
 from tests.support.naive import differences
 from tests.support.projects import PROJECTS, build_project
@@ -432,8 +432,8 @@ def test_a_view_that_was_never_pushed_is_said_to_be_so_and_a_wrong_name_is_an_er
 
 
 def test_a_push_under_way_or_one_that_came_between_is_told(store, client, redis_url):
-    online = OnlineStore(redis_url)
-    with online.lease("stock:shelves:", duration=timedelta(seconds=30), wait=False, stopped=lambda: False):
+    online = RedisStore(redis_url, prefix="stock")
+    with online.view("shelves").hold(duration=timedelta(seconds=30), wait=False, stopped=lambda: False):
         (note,) = verified(store).notes
     online.close()
     assert "has been pushing it since" in note

@@ -13,7 +13,7 @@ from feature_sync.cli.tables import print_json, print_table, show
 from feature_sync.definitions import FeatureService, Selection
 
 if TYPE_CHECKING:
-    from feature_sync.lookup import FeatureVector
+    from feature_sync.serving.reader import FeatureVector
     from feature_sync.training import Extract
 
 _SMALLEST_SHOWN = 0.001

@@ -13,7 +13,7 @@ from feature_sync.cli.saying import say
 from feature_sync.cli.tables import print_json, print_table, show, size
 
 if TYPE_CHECKING:
-    from feature_sync.status import ViewStatus
+    from feature_sync.push.status import ViewStatus
     from feature_sync.verify import Difference, Verified
 
 _COUNTS = ("matching", "different", "missing", "extra", "expired")

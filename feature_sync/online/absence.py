@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from feature_sync.errors import OnlineStoreError
-from feature_sync.online.redis import OnlineStore
+from feature_sync.online.base import OnlineStore
 
 _MOST_PREFIXES = 5
 
 
-def why_unknown(online: OnlineStore, prefix: str, reference: str) -> str:
+def why_unknown(online: OnlineStore, reference: str) -> str:
     """Say what is there in place of the schemas of a view, and what to do. A user may lack the right to ask."""
-    nothing = f"Redis has no schema of {reference} under the key prefix {prefix!r}"
+    nothing = f"Redis has no schema of {reference} under the key prefix {online.prefix!r}"
     push = f"feature-sync push {reference}"
     try:
-        views = online.views(prefix)
+        views = online.references()
         others = [] if views else online.prefixes()
     except OnlineStoreError:
         return f"{nothing}: push first ({push}), or name another prefix with --key-prefix"

@@ -1,46 +1,94 @@
-"""The keys of the online store: one for each entity and feature view version."""
+"""All keys of the online store, laid out in one place.
+
+<prefix>:store                        the random id of this store
+<prefix>:views                        the references of all views pushed
+<prefix>:<reference>:schema           a view's schemas, by id
+<prefix>:<reference>:push             the mark of its newest push
+<prefix>:<reference>:lease, :fence    who may write to it
+<prefix>:<reference>:{<join keys>}    a row
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from feature_sync.online.asked_keys import wire_key
 from feature_sync.value_types import EPOCH, ValueType
-
-__all__ = ["key_writer", "row_key", "view_prefix", "wire_key"]
 
 _SPECIAL = re.compile(r"[%|{}]")
 _EMPTY = "%"
 
 
-def view_prefix(prefix: str, reference: str) -> str:
-    """The beginning of all keys of a feature view: the store's prefix and the view's reference.
+KeyWriter = Callable[[Sequence[Sequence[Any]]], list[bytes]]
+"""Writes the keys of many rows at once, from columns of join keys in wire form."""
 
-    >>> view_prefix("shop", "carrier_delays.v1")
-    'shop:carrier_delays.v1:'
+
+def store_key(prefix: str) -> str:
+    """Return the key of the store's id."""
+    return f"{prefix}:store"
+
+
+def views_key(prefix: str) -> str:
+    """Return the key of the references of all views pushed."""
+    return f"{prefix}:views"
+
+
+def name_of(prefix: str, reference: str) -> str:
+    """Return what the keys of a feature view begin with; the warehouse keeps the state of its pushes by this name.
+
+    >>> name_of("shop", "carrier_delays.v1")
+    'shop:carrier_delays.v1'
     """
-    return f"{prefix}:{reference}:"
+    return f"{prefix}:{reference}"
 
 
-def row_key(prefix: str, values: Sequence[Any], kinds: Sequence[ValueType]) -> bytes:
-    """Write the key of one entity from its join keys in wire form; `prefix` is that of the view.
+@dataclass(frozen=True, slots=True)
+class ViewKeys:
+    """The keys of one feature view that hold no row."""
+
+    name: str
+
+    @property
+    def schemas(self) -> str:
+        """The hash of schemas by id."""
+        return f"{self.name}:schema"
+
+    @property
+    def mark(self) -> str:
+        """The mark of the newest push."""
+        return f"{self.name}:push"
+
+    @property
+    def lease(self) -> str:
+        """Who may write."""
+        return f"{self.name}:lease"
+
+    @property
+    def fence(self) -> str:
+        """The number of the newest lease."""
+        return f"{self.name}:fence"
+
+    @property
+    def rows(self) -> str:
+        """What the keys of rows begin with."""
+        return f"{self.name}:{{"
+
+
+def row_key_writer(prefix: str, reference: str, types: Sequence[ValueType]) -> KeyWriter:
+    """Return the function that writes the keys of rows of a view, whose join keys are of these types.
 
     The braces put all views of an entity on one slot of a Redis Cluster.
 
-    >>> row_key("shop:orders:", ["a|b", 7], [ValueType("string"), ValueType("int64")])
-    b'shop:orders:{a%7Cb|7}'
+    >>> row_key_writer("shop", "orders", [ValueType("string"), ValueType("int64")])([["a|b"], [7]])
+    [b'shop:orders:{a%7Cb|7}']
     """
-    return key_writer(prefix, kinds)([(value,) for value in values])[0]
-
-
-def key_writer(prefix: str, kinds: Sequence[ValueType]) -> Callable[[Sequence[Sequence[Any]]], list[bytes]]:
-    """Return what writes the keys of many entities at once, from columns of join keys in wire form."""
-    writers = [_WRITERS.get(kind.kind, str) for kind in kinds]
-    begin, empty = f"{prefix}{{", f"{prefix}{{{_EMPTY}}}".encode()
+    writers = [_WRITERS.get(kind.kind, str) for kind in types]
+    begin = ViewKeys(name_of(prefix, reference)).rows
+    empty = f"{begin}{_EMPTY}}}".encode()
 
     def write(columns: Sequence[Sequence[Any]]) -> list[bytes]:
         texts = [map(writer, column) for writer, column in zip(writers, columns, strict=True)]

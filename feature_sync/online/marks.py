@@ -1,6 +1,8 @@
-"""What Redis itself knows of a push: which one wrote a feature view last, and whether it came to its end."""
+"""What the online store itself knows of pushes: which one wrote a view last, whether it ended, and who pushes now."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 import msgspec
 
@@ -42,3 +44,23 @@ def read_mark(content: bytes | None, key: str) -> Mark | None:
         raise OnlineStoreError(
             f"{key} in Redis cannot be read ({unreadable}); delete it and push again"
         ) from unreadable
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds the lease of a view; `since` is by the store's own clock, in UTC."""
+
+    who: str
+    since: datetime
+    token: str
+
+
+def read_holder(content: bytes | None) -> Holder | None:
+    """Read who holds a lease; None where nobody does.
+
+    Raises:
+        OnlineStoreError: It is not what a push writes.
+    """
+    try:
+        return None if content is None else msgspec.json.decode(content, type=Holder)
+    except (msgspec.DecodeError, RecursionError, ValueError) as unreadable:
+        raise OnlineStoreError(f"a lease in Redis cannot be read ({unreadable}); delete it") from unreadable

@@ -1,16 +1,19 @@
-"""Turns rows as the warehouse gives them into keys and values as Redis holds them."""
+"""Turns rows as the warehouse gives them into keys and values as the online store holds them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from itertools import repeat
 from typing import Any
 
 from feature_sync.online.codec import Schema, encode_row
-from feature_sync.online.keys import key_writer
-from feature_sync.online.writer import Row
+from feature_sync.online.keys import KeyWriter
 
 _MICROSECONDS = 1_000
+
+Row = tuple[bytes, bytes, int | None]
+"""A key, its value, and the millisecond since 1970 in UTC at which the row expires; None where it never does."""
 
 
 class RowEncoder:
@@ -19,22 +22,29 @@ class RowEncoder:
     At a fixed clock rows never expire; readers judge their age and their end, which then follows the values.
     """
 
-    def __init__(self, view_prefix: str, schema: Schema, *, lag: int, expires: bool) -> None:
-        """`lag` is in microseconds."""
+    def __init__(self, write_keys: KeyWriter, schema: Schema, *, lag: timedelta | None, expires: bool) -> None:
+        """Prepare to encode rows.
+
+        Args:
+            write_keys: Writes the keys of rows from columns of join keys in wire form.
+            schema: The schema of the rows.
+            lag: The view's lag: how much longer a row answers than its end of validity says.
+            expires: True if rows expire at the store's own clock.
+        """
         self._schema_id = schema.id
         self._ttl = None if schema.ttl is None else schema.ttl_microseconds
-        self._lag = lag
+        self._lag = (lag or timedelta(0)) // timedelta(microseconds=1)
         self._expires = expires
         self._width = len(schema.keys)
-        self._write_key = key_writer(view_prefix, [kind for _, kind in schema.keys])
+        self._write_keys = write_keys
 
     def keys(self, columns: Sequence[Sequence[Any]]) -> list[bytes]:
         """Encode the keys of rows that may hold nothing else."""
-        return self._write_key(columns[: self._width])
+        return self._write_keys(columns[: self._width])
 
     def encode(self, columns: Sequence[Sequence[Any]]) -> Iterator[Row]:
         """Encode whole rows, column by column: that is several times faster than row by row."""
-        keys = self._write_key(columns[: self._width])
+        keys = self._write_keys(columns[: self._width])
         event_timestamps, valid_until, *values = columns[self._width :]
         rows: Iterator[Any] = zip(repeat(self._schema_id), event_timestamps, *values, strict=False)
         if not self._expires and any(end is not None for end in valid_until):

@@ -1,9 +1,9 @@
 """The push: makes the online store equal to the newest rows in the warehouse, whatever happens."""
 
-from feature_sync.push.pruning import left_behind, prune
+from feature_sync.push.context import PushContext
+from feature_sync.push.pruning import prune, unreferenced_views
 from feature_sync.push.pusher import Pusher
 from feature_sync.push.report import Progress, Pushed, PushKeywords, PushOptions, PushReport
-from feature_sync.push.view_push import PushContext
 
 __all__ = [
     "Progress",
@@ -13,6 +13,6 @@ __all__ = [
     "PushReport",
     "Pushed",
     "Pusher",
-    "left_behind",
     "prune",
+    "unreferenced_views",
 ]

@@ -3,50 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from functools import partial
-from typing import Any
 
 from feature_sync.errors import OnlineStoreError
-from feature_sync.online.keys import view_prefix
 from feature_sync.online.marks import Mark
-from feature_sync.online.redis import mark_key, schema_key, views_key
+from feature_sync.push.context import PushContext
 from feature_sync.push.report import Pushed
-from feature_sync.push.view_push import PushContext
-from feature_sync.push_state import StateStore, warehouse_id
-from feature_sync.sql.pushes import PushTables
+from feature_sync.push.state import StateStore, warehouse_id
+from feature_sync.sql.push.tables import PushTables
 from feature_sync.statements import Statements
 
 
-def left_behind(context: PushContext, defined: Collection[str]) -> list[str]:
-    """The references of views that were pushed, and are not among those that are defined."""
-    return sorted(context.online.views(context.prefix) - set(defined))
+def unreferenced_views(context: PushContext, defined: Collection[str]) -> list[str]:
+    """List the references of views that were pushed and are not among those that are defined."""
+    return sorted(context.online.references() - set(defined))
 
 
 def prune(context: PushContext, references: Collection[str]) -> Iterator[Pushed]:
     """Remove views from Redis, with their state in the warehouse.
 
     Raises:
-        LeaseHeld: Somebody is pushing such a view.
+        LeaseHeld: Another push of such a view is under way.
         OnlineStoreError: Redis failed, or the view is another warehouse's.
         WarehouseError: The warehouse failed.
     """
     for reference in references:
-        prefix = view_prefix(context.prefix, reference)
-        options = context.options
+        options, view = context.options, context.online.view(reference)
         with (
-            context.online.lease(prefix, duration=options.lease, wait=options.wait, stopped=lambda: False) as lease,
+            view.hold(duration=options.lease, wait=options.wait, stopped=lambda: False) as writer,
             context.open_warehouse() as warehouse,
         ):
             tables, statements = PushTables(options.schema), Statements(warehouse)
-            store = context.online.store_id(context.prefix)
-            states = StateStore(statements, tables, prefix.removesuffix(":"), store)
-            mark = context.online.mark(prefix)
+            states = StateStore(statements, tables, view.name, context.online.store_id())
+            mark = view.mark()
             if mark is not None and not options.take_over:
                 _check_ours(reference, mark, warehouse.place, warehouse_id(statements, tables), states)
-            writer = context.online.writer(lease, context.online.facts("server")["run_id"])
-            with context.online.translating():
-                deleted = sum(writer.delete(keys) for keys in context.online.keys(prefix))
-                writer.change(partial(_forget, views=views_key(context.prefix), reference=reference, prefix=prefix))
+            deleted = sum(writer.delete(keys) for keys in view.row_keys())
+            writer.forget()
             with warehouse.transaction():
                 states.forget()
         yield Pushed(feature_view=reference, deleted=deleted, is_pruned=True)
@@ -64,8 +56,3 @@ def _check_ours(reference: str, mark: Mark, place: str, name: str, states: State
             f"{reference} in Redis was pushed from {mark.warehouse}, another warehouse than this at {place}; "
             "remove it all the same with --take-over"
         )
-
-
-def _forget(pipeline: Any, *, views: str, reference: str, prefix: str) -> None:
-    pipeline.delete(schema_key(prefix), mark_key(prefix))
-    pipeline.srem(views, reference)

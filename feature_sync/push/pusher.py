@@ -9,10 +9,11 @@ from threading import Event
 from feature_sync.dbt.run_results import Gate
 from feature_sync.definitions import FeatureView, Period
 from feature_sync.errors import ArtifactsChanged, FeatureSyncError, ViewsFailed
+from feature_sync.push.context import PushContext
 from feature_sync.push.report import Pushed
-from feature_sync.push.view_push import PushContext, ViewPush
-from feature_sync.push_state import create_states, warehouse_id
-from feature_sync.sql.pushes import PushTables
+from feature_sync.push.state import create_states, warehouse_id
+from feature_sync.push.view_push import ViewPush
+from feature_sync.sql.push.tables import PushTables
 from feature_sync.sql.view_query import ViewQuery, check_entity_types
 from feature_sync.statements import Statements, check_view_collations
 

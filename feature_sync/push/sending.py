@@ -1,4 +1,4 @@
-"""Redis's side of a push: mark it as begun, write rows, delete keys, mark it as done; all under the view's lease."""
+"""The online store's side of a push: mark it as begun, write rows, delete keys, mark it as done."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from feature_sync.errors import OnlineStoreError
+from feature_sync.online.base import OnlineView, ViewWriter
 from feature_sync.online.codec import Schema
-from feature_sync.online.lease import Lease
-from feature_sync.online.marks import DONE, SENDING, Mark
-from feature_sync.online.redis import OnlineStore, mark_key, schema_key, views_key
-from feature_sync.online.rows import RowEncoder
-from feature_sync.online.writer import Row
+from feature_sync.online.marks import Mark
+from feature_sync.online.rows import Row, RowEncoder
 from feature_sync.spill import KeySpill
 
 Batches = Iterator[Sequence[Sequence[Any]]]
@@ -30,100 +26,70 @@ class Sent:
     bytes: int = 0
 
 
-class Sender:
-    """Sends the pushes of one view."""
+def send_rows(
+    view: OnlineView,
+    writer: ViewWriter,
+    mark: Mark,
+    schema: Schema,
+    rows: Batches,
+    removed: Batches | None,
+    *,
+    encoder: RowEncoder,
+    progress: Callable[[int], None],
+    stopped: Callable[[], bool],
+) -> Sent:
+    """Write the rows, and delete the others: those of `removed`, or all that are not among the rows.
 
-    def __init__(
-        self,
-        online: OnlineStore,
-        lease: Lease,
-        run_id: str,
-        *,
-        prefix: str,
-        reference: str,
-        progress: Callable[[int], None],
-        stopped: Callable[[], bool],
-    ) -> None:
-        self._online = online
-        self._writer = online.writer(lease, run_id)
-        self._view_prefix = lease.view_prefix
-        self._views = views_key(prefix)
-        self._reference = reference
-        self._progress = progress
-        self._stopped = stopped
+    Args:
+        view: The view in the online store.
+        writer: Holds the lease of the view.
+        mark: The mark of this push.
+        schema: The schema of the rows.
+        rows: Join keys, event timestamp and end of validity in microseconds UTC, features.
+        removed: Join keys of rows to delete; None to delete the keys that `rows` does not have.
+        encoder: Encodes rows of the schema.
+        progress: Called with the number of rows written so far.
+        stopped: Ends the push when it returns True.
 
-    def check(self) -> None:
-        """Check that no other push has taken over.
-
-        Raises:
-            LeaseLost: One has.
-        """
-        with self._online.translating():
-            self._writer.change(lambda pipeline: None)
-
-    def publish(self, schema: Schema, mark: Mark | None) -> None:
-        """Publish the schema, and a mark if there is one: rows stay as they are, but their clock may move on."""
-
-        def set_both(pipeline: Any) -> None:
-            self._set_schema(pipeline, schema)
-            if mark is not None:
-                pipeline.set(mark_key(self._view_prefix), mark.to_json())
-
-        with self._online.translating():
-            self._writer.change(set_both)
-
-    def send(self, mark: Mark, schema: Schema, encoder: RowEncoder, rows: Batches, removed: Batches | None) -> Sent:
-        """Send the rows, and delete the keys of `removed`; where that is None, all keys that are not among the rows.
-
-        Raises:
-            LeaseLost: Another push has taken over.
-            OnlineStoreError: Redis failed.
-        """
-        sent = Sent()
-        with self._online.translating(), KeySpill() as there, KeySpill() as ours:
-            self._writer.change(lambda pipeline: self._begin(pipeline, mark, schema))
-            if removed is None:
-                for keys in self._online.keys(self._view_prefix):
-                    there.add(keys)
-            encoded = _encoded(rows, encoder, sent, ours if there.count else None)
-            self._writer.write(self._watched(encoded, sent))
-            gone = there.minus(ours) if removed is None else (key for batch in removed for key in encoder.keys(batch))
-            sent.deleted = self._writer.delete(gone)
-            self._writer.change(lambda pipeline: self._end(pipeline, mark, schema, is_full=removed is None))
-        return sent
-
-    def _watched(self, batches: Iterator[Sequence[Row]], sent: Sent) -> Iterator[Sequence[Row]]:
-        for batch in batches:
-            if self._stopped():
-                raise OnlineStoreError("stopped; nothing of this push is committed, the next one puts it right")
-            yield batch
-            self._progress(sent.written)
-
-    def _begin(self, pipeline: Any, mark: Mark, schema: Schema) -> None:
-        pipeline.set(mark_key(self._view_prefix), msgspec.structs.replace(mark, status=SENDING).to_json())
-        pipeline.sadd(self._views, self._reference)
-        self._set_schema(pipeline, schema)
-
-    def _end(self, pipeline: Any, mark: Mark, schema: Schema, *, is_full: bool) -> None:
-        if is_full:  # no row of another schema is left
-            pipeline.delete(schema_key(self._view_prefix))
-            self._set_schema(pipeline, schema)
-        pipeline.set(mark_key(self._view_prefix), msgspec.structs.replace(mark, status=DONE).to_json())
-
-    def _set_schema(self, pipeline: Any, schema: Schema) -> None:
-        pipeline.hset(schema_key(self._view_prefix), schema.id, schema.to_json())
-
-
-def count_only(online: OnlineStore, view_prefix: str, encoder: RowEncoder, rows: Batches, *, is_full: bool) -> Sent:
-    """Count what `Sender.send` would send, and send nothing."""
+    Raises:
+        LeaseLost: Another push has taken over.
+        OnlineStoreError: The store failed, or the push was stopped.
+        OutputError: Temporary files cannot be written.
+    """
     sent = Sent()
-    with KeySpill() as there, KeySpill() as ours:
-        for keys in online.keys(view_prefix) if is_full else ():
-            there.add(keys)
-        for _ in _encoded(rows, encoder, sent, ours if there.count else None):
-            pass
-        sent.deleted = sum(1 for _ in there.minus(ours))
+    with KeySpill() as held, KeySpill() as ours:
+        writer.begin(mark, schema)
+        if removed is None:
+            for keys in view.row_keys():
+                held.add(keys)
+        encoded = _encoded(rows, encoder, sent, ours if held.count else None)
+        writer.write(_watched(encoded, sent, progress, stopped))
+        gone = held.minus(ours) if removed is None else (key for batch in removed for key in encoder.keys(batch))
+        sent.deleted = writer.delete(gone)
+        writer.finish(mark, schema, is_only=removed is None)
     return sent
+
+
+def count_rows(view: OnlineView, encoder: RowEncoder, rows: Batches, *, is_full: bool) -> Sent:
+    """Count what `send_rows` would send, and send nothing."""
+    sent = Sent()
+    with KeySpill() as held, KeySpill() as ours:
+        for keys in view.row_keys() if is_full else ():
+            held.add(keys)
+        for _ in _encoded(rows, encoder, sent, ours if held.count else None):
+            pass
+        sent.deleted = sum(1 for _ in held.minus(ours))
+    return sent
+
+
+def _watched(
+    batches: Iterator[Sequence[Row]], sent: Sent, progress: Callable[[int], None], stopped: Callable[[], bool]
+) -> Iterator[Sequence[Row]]:
+    for batch in batches:
+        if stopped():
+            raise OnlineStoreError("stopped; nothing of this push is committed, the next one puts it right")
+        yield batch
+        progress(sent.written)
 
 
 def _encoded(rows: Batches, encoder: RowEncoder, sent: Sent, spill: KeySpill | None) -> Iterator[Sequence[Row]]:

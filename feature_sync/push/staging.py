@@ -1,11 +1,11 @@
-"""The warehouse's side of a push: what Redis should hold, how that differs from what it holds, and the commit."""
+"""The warehouse's side of a push: what Redis should hold, and how that differs from what it holds."""
 
 from __future__ import annotations
 
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
@@ -13,11 +13,12 @@ import msgspec
 from feature_sync.clock import Clock
 from feature_sync.definitions import view_fingerprint
 from feature_sync.errors import HeldBack
+from feature_sync.push.commit import Commits, Staged
+from feature_sync.push.plan import Action, Candidates, Expected, OnlineState, check_owner, plan_push
 from feature_sync.push.report import PushOptions
-from feature_sync.push.trust import Expected, RedisFacts, why_full
-from feature_sync.push_state import Committed, LastPush, State, StateStore, Unfinished
-from feature_sync.sql.latest import candidates, newest_event
-from feature_sync.sql.pushes import PushTables, ViewTables
+from feature_sync.push.state import Committed, State, StateStore
+from feature_sync.sql.push.latest import candidates, newest_event
+from feature_sync.sql.push.tables import PushTables, ViewTables
 from feature_sync.sql.render import Select
 from feature_sync.sql.types import with_normal_types
 from feature_sync.sql.view_query import ViewQuery
@@ -30,26 +31,6 @@ _LARGEST_REMOVAL = 0.3
 _LONGEST_NAME = 30
 _UNKNOWN = -1
 """A number of candidates that no table has."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Staged:
-    """What is to be sent: all rows of `table`, or where `full` is None its changes.
-
-    `rows` are those that Redis will hold then. Where `is_unchanged`, nothing is to be sent and there is no table.
-    """
-
-    push: str
-    state: State
-    committed: Committed
-    full: str | None = None
-    table: str = ""
-    is_unchanged: bool = False
-
-    @property
-    def rows(self) -> int:
-        """How many rows Redis will hold."""
-        return self.committed.rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,22 +59,32 @@ class Staging:
         statements: Statements,
         query: ViewQuery,
         *,
-        key: str,
+        name: str,
         warehouse_id: str,
-        facts: RedisFacts,
+        online: OnlineState,
         clock: Clock,
         options: PushOptions,
     ) -> None:
-        """`key` is what the view's keys in Redis begin with."""
+        """Prepare to stage.
+
+        Args:
+            statements: The warehouse.
+            query: The view.
+            name: The name of the view in the online store: key prefix and reference.
+            warehouse_id: What the warehouse calls itself; empty before its first push.
+            online: What the online store says of itself and the view.
+            clock: The moment of the push.
+            options: How to push.
+        """
         self._statements = statements
         self._query = query
-        self._facts = facts
+        self._online = online
         self._options = options
         self._tables = PushTables(options.schema)
         self._view_tables = ViewTables(self._tables, query)
-        self._states = StateStore(statements, self._tables, key, facts.store)
+        self._states = StateStore(statements, self._tables, name, online.store)
+        self.commits = Commits(statements, self._view_tables, self._states)
         self._now = clock.now
-        self._after = State()
         self.place = f"{statements.warehouse.place} {query.view.relation.name}"
         view = with_normal_types(query.view, dialect=statements.dialect)
         self._expected = Expected(
@@ -115,8 +106,9 @@ class Staging:
             OnlineStoreError: The keys in Redis are another warehouse's.
         """
         state = self._states.read()
-        reason = why_full(self._facts, state, self._expected)
-        count, digest = self._statements.fetch(candidates(self._query, now=self._now))[0]
+        check_owner(self._online, state, self._expected)  # before a scan that may cost money
+        seen = self._candidates()
+        plan = plan_push(self._online, state, self._expected, seen)
         push = secrets.token_hex(8)
         known = state.committed
         committed = Committed(
@@ -124,19 +116,23 @@ class Staging:
             table="",
             rows=0,
             definition=self._expected.definition,
-            columns=self._view_tables.life,
-            candidates=count,
-            digest=digest,
+            columns=self._view_tables.liveness_columns,
+            candidates=seen.rows,
+            digest=seen.digest,
         )
         self._statements.warehouse.label(push=push)
-        if reason is not None or known is None:
-            staged = self._stage_all(state, committed, reason or "")
-        elif state.unfinished is None and (count, digest) == (known.candidates, known.digest):
+        if plan.action is Action.SEND_ALL or known is None:
+            staged = self._stage_all(state, committed, plan.reason)
+        elif plan.action is Action.SKIP:
             staged = Staged(push=known.push, state=state, committed=known, is_unchanged=True)
         else:
             staged = self._stage_changes(state, known, committed)
         check()
-        return self._begun(staged)
+        return staged if staged.is_unchanged else self.commits.begin(staged)
+
+    def _candidates(self) -> Candidates:
+        """Count the rows that could answer now."""
+        return Candidates(*self._statements.fetch(candidates(self._query, now=self._now))[0])
 
     def _stage_all(self, state: State, committed: Committed, reason: str) -> Staged:
         table = self._table("rows", committed.push)
@@ -157,16 +153,15 @@ class Staging:
     def _create_rows(self, table: str, committed: Committed) -> Committed:
         """Create a table of all rows, to be committed; its digest is forgotten if it may be that of other rows."""
         self._statements.run(*self._view_tables.create_rows(table, now=self._now))
-        if not self._query.dialect.has_transactions:
-            seen = self._statements.fetch(candidates(self._query, now=self._now))[0]
-            if seen != (committed.candidates, committed.digest):
-                committed = msgspec.structs.replace(committed, candidates=_UNKNOWN, digest=None)
+        known = Candidates(committed.candidates, committed.digest)
+        if not self._view_tables.changes_in_place and self._candidates() != known:
+            committed = msgspec.structs.replace(committed, candidates=_UNKNOWN, digest=None)
         return msgspec.structs.replace(committed, table=table)
 
     def _stage_changes(self, state: State, known: Committed, committed: Committed) -> Staged:
         table = self._table("changes", committed.push)
         committed = msgspec.structs.replace(committed, table=known.table)
-        if not self._query.dialect.has_transactions:  # the commit changes no rows then, it points at others
+        if not self._view_tables.changes_in_place:  # the commit changes no rows then, it points at others
             committed = self._create_rows(self._table("rows", committed.push), committed)
         changes = self._changes(state, known, committed.table)
         self._statements.run(self._view_tables.create_changes(table, changes))
@@ -198,7 +193,7 @@ class Staging:
 
     def _count_alive(self, known: Committed) -> int:
         """Count the entities that still answer; under a definition with other columns, all count."""
-        if known.columns != self._view_tables.life:
+        if known.columns != self._view_tables.liveness_columns:
             return known.rows
         return int(self._statements.fetch(self._view_tables.count_rows(known.table, now=self._now))[0][1])
 
@@ -206,7 +201,7 @@ class Staging:
         """Ask how many bytes of the view staging all rows would read; None where the warehouse does not say."""
         count = candidates(self._query, now=self._now)
         reads = [self._view_tables.fresh(now=self._now), count]
-        if not self._query.dialect.has_transactions:  # they are counted again, after the rows are written
+        if not self._view_tables.changes_in_place:  # they are counted again, after the rows are written
             reads.append(count)
         found = [self._statements.warehouse.bytes_to_scan(self._statements.text(query)) for query in reads]
         known = [each for each in found if each is not None]
@@ -220,42 +215,15 @@ class Staging:
             OnlineStoreError: The keys in Redis are another warehouse's.
         """
         state = self._states.read()
-        reason = why_full(self._facts, state, self._expected)
+        plan = plan_push(self._online, state, self._expected, None)
         known = state.committed
-        if reason is not None or known is None:
+        if plan.action is Action.SEND_ALL or known is None:
             rows = self._view_tables.rows_to_write(self._view_tables.fresh(now=self._now), of_changes=False)
-            return Preview(query=self._statements.text(rows), full=reason or "")
+            return Preview(query=self._statements.text(rows), full=plan.reason)
         changes = self._changes(state, known, known.table)
         counts = self._count(changes, state, known)
         rows = self._view_tables.rows_to_write(changes, of_changes=True)
         return Preview(query=self._statements.text(rows), full=None, deleted=counts.removed, rows=counts.rows)
-
-    def _begun(self, staged: Staged) -> Staged:
-        """Record a push before it touches Redis; its list holds all keys of the one before."""
-        if staged.is_unchanged:
-            return staged
-        is_full, before = staged.full is not None, staged.state.unfinished
-        pushes = before.pushes if before is not None and not is_full else ()
-        unfinished = Unfinished(pushes=(*pushes, staged.push), table=staged.table, is_full=is_full)
-        state = self._states.write(staged.state, msgspec.structs.replace(staged.state, unfinished=unfinished))
-        return replace(staged, state=state)
-
-    def commit(self, staged: Staged, last: LastPush) -> None:
-        """Say that Redis now holds what was staged.
-
-        Raises:
-            LeaseLost: Another push has changed the state since this one was staged.
-        """
-        self._after = self._states.write(staged.state, State(committed=staged.committed, last=last))
-        if staged.table and staged.full is None and self._query.dialect.has_transactions:
-            # only now it is sure that the tables are there
-            self._statements.run(*self._view_tables.apply(staged.table, staged.committed.table))
-
-    def clean(self) -> None:
-        """Keep the rows that the commit names, and drop the tables that it has left."""
-        if self._after.committed is not None:
-            self._statements.run(*self._view_tables.keep(self._after.committed.table))
-        self._states.clean(self._after)
 
     def queries(self, staged: Staged) -> list[str]:
         """Write the queries for the rows to write, and for the keys to delete; a full push finds those in Redis."""

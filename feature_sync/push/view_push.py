@@ -9,45 +9,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
 
 import msgspec
 
-from feature_sync.clock import Clock
 from feature_sync.errors import HeldBack, OnlineStoreError, WarehouseError, placing
+from feature_sync.online.base import ViewWriter
 from feature_sync.online.codec import Schema, schema_of
-from feature_sync.online.keys import view_prefix
-from feature_sync.online.lease import Lease
 from feature_sync.online.marks import SENDING, Mark
-from feature_sync.online.redis import OnlineStore
 from feature_sync.online.rows import RowEncoder
-from feature_sync.push.report import Progress, Pushed, PushOptions
-from feature_sync.push.sending import Sender, Sent, count_only
-from feature_sync.push.staging import Staged, Staging
-from feature_sync.push.trust import RedisFacts
-from feature_sync.push_state import LastPush
-from feature_sync.sql.pushes import microseconds
+from feature_sync.push.commit import Staged
+from feature_sync.push.context import PushContext
+from feature_sync.push.plan import OnlineState
+from feature_sync.push.report import Pushed
+from feature_sync.push.sending import Sent, count_rows, send_rows
+from feature_sync.push.staging import Staging
+from feature_sync.push.state import LastPush
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import Statements
 from feature_sync.warehouses.base import Warehouse
 
 _ROWS_PER_BATCH = 512
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PushContext:
-    """What the pushes of all views of one command share."""
-
-    open_warehouse: Callable[..., Warehouse]
-    online: OnlineStore
-    prefix: str
-    clock: Clock
-    options: PushOptions
-    invocation_id: str | None
-    progress: Progress
 
 
 class ViewPush:
@@ -69,7 +53,7 @@ class ViewPush:
         self._check = check
         self._stopped = stopped
         self.reference = query.view.reference
-        self._view_prefix = view_prefix(context.prefix, self.reference)
+        self._view = context.online.view(self.reference)
         self._seconds: dict[str, float] = {}
         self._warehouse: Warehouse | None = None
 
@@ -88,18 +72,16 @@ class ViewPush:
             WarehouseError: The warehouse failed.
         """
         context = self._context
-        lease = context.online.lease(
-            self._view_prefix, duration=context.options.lease, wait=context.options.wait, stopped=self._stopped
-        )
+        options = context.options
         with (
-            lease as held_lease,
+            self._view.hold(duration=options.lease, wait=options.wait, stopped=self._stopped) as writer,
             context.open_warehouse(stopped=self._stopped) as warehouse,
             placing(self._query.view.relation.location),
         ):
             self._warehouse = warehouse
             warehouse.label(feature_view=self.reference)
-            facts = self._redis_facts()
-            staging = self._staging(warehouse, facts)
+            online = self._online_state()
+            staging = self._staging(warehouse, online)
             try:
                 with self._timing("stage"), warehouse.transaction([self._query.view.relation.name]):
                     staged = staging.stage(self._check)
@@ -108,11 +90,11 @@ class ViewPush:
                 return Pushed(feature_view=self.reference, held_back=str(reason), seconds=self._seconds)
             self._log("staged", push=staged.push, full=staged.full, unchanged=staged.is_unchanged, rows=staged.rows)
             with self._timing("send"):
-                sent = self._send(warehouse, staging, staged, held_lease, facts)
+                sent = self._send(warehouse, staging, staged, writer, online)
             self._log("sent", push=staged.push, written=sent.written, deleted=sent.deleted, bytes=sent.bytes)
             with self._timing("commit"), warehouse.transaction():
-                staging.commit(staged, self._last(sent))
-            staging.clean()
+                staging.commits.commit(staged, self._last(sent))
+            staging.commits.clean()
             self._log("committed", push=staged.push, seconds=self._seconds)
         return Pushed(
             feature_view=self.reference,
@@ -126,7 +108,7 @@ class ViewPush:
         )
 
     def preview(self) -> Pushed:
-        """Tell what a push would do, and leave nothing anywhere.
+        """Report what a push would do, and leave nothing anywhere.
 
         Raises:
             OnlineStoreError: Redis failed, or holds rows that were pushed at the other kind of clock.
@@ -142,7 +124,7 @@ class ViewPush:
             self._warehouse = warehouse
             try:
                 warehouse.label(feature_view=self.reference)
-                staging = self._staging(warehouse, self._redis_facts())
+                staging = self._staging(warehouse, self._online_state())
                 to_scan = staging.bytes_to_scan()
                 preview = staging.preview()
             except HeldBack as reason:
@@ -150,9 +132,7 @@ class ViewPush:
             is_full = preview.full is not None
             rows = warehouse.columns(preview.query, batch_size=_ROWS_PER_BATCH)
             with placing(self._query.view.relation.location):
-                sent = count_only(
-                    context.online, self._view_prefix, self._encoder(self._schema(0)), rows, is_full=is_full
-                )
+                sent = count_rows(self._view, self._encoder(self._schema(0)), rows, is_full=is_full)
         return Pushed(
             feature_view=self.reference,
             written=sent.written,
@@ -165,84 +145,77 @@ class ViewPush:
             is_dry_run=True,
         )
 
-    def _redis_facts(self) -> RedisFacts:
-        """Ask Redis what it holds, and whether it can be trusted to keep it.
+    def _online_state(self) -> OnlineState:
+        """Ask the online store what it holds, and whether it can be trusted to keep it.
 
         Raises:
             OnlineStoreError: It may evict keys, or holds rows that were pushed at the other kind of clock.
         """
-        context = self._context
-        told = context.online.facts("server", "memory", "stats")
-        policy = told.get("maxmemory_policy", "noeviction")
-        may_evict = bool(told.get("maxmemory")) and policy != "noeviction"
-        if may_evict and not context.options.allow_eviction:
+        options, online = self._context.options, self._context.online
+        server = online.server_state()
+        if server.may_evict and not options.allow_eviction:
             raise OnlineStoreError(
-                f"Redis may evict keys (maxmemory-policy {policy}), which no push would notice in time; "
-                "set noeviction, or accept it with --allow-eviction"
+                f"Redis may evict keys (maxmemory-policy {server.eviction_policy}), which no push would notice in "
+                "time; set noeviction, or accept it with --allow-eviction"
             )
         self._check_clock()
-        return RedisFacts(
-            store=context.online.store_id(context.prefix, create=not context.options.dry_run),
-            run_id=told["run_id"],
-            mark=context.online.mark(self._view_prefix),
-            evicted_keys=told.get("evicted_keys", 0),
-            may_evict=may_evict,
-        )
+        return OnlineState(store=online.store_id(create=not options.dry_run), server=server, mark=self._view.mark())
 
     def _check_clock(self) -> None:
         """Refuse to mix rows of a fixed clock, which never expire, with rows of the real one."""
         clock = self._context.clock
         if self._context.options.full_refresh:
             return
-        for schema in self._context.online.schemas(self._view_prefix, strict=True).values():
+        for schema in self._view.schemas(strict=True).values():
             if (schema.as_of is not None) != clock.is_fixed:
                 before = (
                     "the real clock" if schema.as_of is None else f"the fixed clock {schema.as_of:%Y-%m-%d %H:%M:%S}Z"
                 )
                 raise OnlineStoreError(
-                    f"{self._query.view.reference} was pushed at {before}; add --full-refresh to push at the other "
-                    "kind of clock"
+                    f"{self.reference} was pushed at {before}; add --full-refresh to push at the other kind of clock"
                 )
 
-    def _staging(self, warehouse: Warehouse, facts: RedisFacts) -> Staging:
+    def _staging(self, warehouse: Warehouse, online: OnlineState) -> Staging:
         return Staging(
             Statements(warehouse),
             self._query,
-            key=self._view_prefix.removesuffix(":"),
+            name=self._view.name,
             warehouse_id=self._warehouse_id,
-            facts=facts,
+            online=online,
             clock=self._context.clock,
             options=self._context.options,
         )
 
-    def _send(self, warehouse: Warehouse, staging: Staging, staged: Staged, lease: Lease, facts: RedisFacts) -> Sent:
-        context = self._context
-        schema = self._schema(lease.fence)
-        sender = Sender(
-            context.online,
-            lease,
-            facts.run_id,
-            prefix=context.prefix,
-            reference=self.reference,
-            progress=lambda rows: context.progress(self.reference, rows),
-            stopped=self._stopped,
-        )
+    def _send(
+        self, warehouse: Warehouse, staging: Staging, staged: Staged, writer: ViewWriter, online: OnlineState
+    ) -> Sent:
+        schema = self._schema(writer.fence)
         if staged.is_unchanged:
-            sender.publish(schema, self._named(facts.mark))
+            writer.publish(schema, self._named(online.mark))
             return Sent()
         mark = Mark(
             push=staged.push,
             status=SENDING,
             warehouse=staging.place,
             warehouse_id=self._warehouse_id,
-            run_id=facts.run_id,
-            evicted_keys=facts.evicted_keys,
+            run_id=online.server.run_id,
+            evicted_keys=online.server.evicted_keys,
         )
         try:
             with warehouse.detached_results(staging.queries(staged), batch_size=_ROWS_PER_BATCH) as (rows, *removed):
-                return sender.send(mark, schema, self._encoder(schema), rows, removed[0] if removed else None)
+                return send_rows(
+                    self._view,
+                    writer,
+                    mark,
+                    schema,
+                    rows,
+                    removed[0] if removed else None,
+                    encoder=self._encoder(schema),
+                    progress=lambda done: self._context.progress(self.reference, done),
+                    stopped=self._stopped,
+                )
         except WarehouseError:
-            sender.check()  # who has taken over has dropped our tables
+            writer.check()  # a push that has taken over has dropped our tables
             raise
 
     def _named(self, mark: Mark | None) -> Mark | None:
@@ -252,8 +225,7 @@ class ViewPush:
         return msgspec.structs.replace(mark, warehouse_id=self._warehouse_id)
 
     def _encoder(self, schema: Schema) -> RowEncoder:
-        lag = microseconds(self._query.view.lag)
-        return RowEncoder(self._view_prefix, schema, lag=lag, expires=not self._context.clock.is_fixed)
+        return self._view.encoder(schema, lag=self._query.view.lag, expires=not self._context.clock.is_fixed)
 
     def _schema(self, fence: int) -> Schema:
         query, clock = self._query, self._context.clock

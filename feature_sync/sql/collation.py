@@ -9,7 +9,7 @@ from sqlglot import exp
 from feature_sync.definitions import FeatureService, Relation, Spine
 from feature_sync.sql.columns import column, named, table
 from feature_sync.sql.dialects import dialect_named
-from feature_sync.sql.spine import source, spine_keys
+from feature_sync.sql.training.spine import source, spine_keys
 from feature_sync.sql.types import value_type
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import EPOCH, ValueType

@@ -11,9 +11,9 @@ from feature_sync.store.project import FeatureProject
 from feature_sync.warehouses.base import never
 
 if TYPE_CHECKING:
-    from feature_sync.lookup import Reader
-    from feature_sync.online.redis import OnlineStore
-    from feature_sync.online.server import EmbeddedServer
+    from feature_sync.online.base import OnlineStore
+    from feature_sync.online.redis.server import EmbeddedServer
+    from feature_sync.serving.reader import Reader
     from feature_sync.warehouses.base import Warehouse
 
 FOLDER = ".feature_sync"
@@ -65,13 +65,15 @@ class Connections:
             OnlineStoreError: Redis cannot be reached.
             RequestError: No URL is set, or the project has no embedded server yet.
         """
-        from feature_sync.online.redis import OnlineStore
+        from feature_sync.online.redis.store import RedisStore
 
         if self._online is None:
             url, server = self._configured_url, self.embedded_server
             if url is None and not may_create and self._project.target.adapter == "duckdb" and server.url is None:
                 raise RequestError("this project has no embedded Redis yet: feature-sync push makes one and fills it")
-            self._online = OnlineStore(url or self.redis_url(), timeout=self._redis_timeout)
+            self._online = RedisStore(
+                url or self.redis_url(), prefix=self._project.key_prefix, timeout=self._redis_timeout
+            )
         return self._online
 
     def reader(self) -> Reader:
@@ -81,10 +83,10 @@ class Connections:
             OnlineStoreError: Redis cannot be reached.
             RequestError: No URL of Redis is set.
         """
-        from feature_sync.lookup import Reader
+        from feature_sync.serving.reader import Reader
 
         if self._reader is None:
-            self._reader = Reader(self.online(), prefix=self._project.key_prefix)
+            self._reader = Reader(self.online())
         return self._reader
 
     def redis_url(self) -> str:
@@ -102,7 +104,7 @@ class Connections:
     @property
     def embedded_server(self) -> EmbeddedServer:
         """The project's own Redis, running or not."""
-        from feature_sync.online.server import EmbeddedServer
+        from feature_sync.online.redis.server import EmbeddedServer
 
         return EmbeddedServer(self._project.dbt.directory / FOLDER / "redis", timeout=self._redis_timeout)
 
@@ -118,6 +120,6 @@ class Connections:
 
     @property
     def _redis_timeout(self) -> float:
-        from feature_sync.online.redis import read_timeout
+        from feature_sync.online.redis.store import read_timeout
 
         return read_timeout(self._project.options.redis_timeout or os.environ.get("FEATURE_SYNC_REDIS_TIMEOUT"))

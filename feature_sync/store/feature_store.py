@@ -18,9 +18,9 @@ from feature_sync.store.project import FeatureProject, OptionKeywords, Options
 if TYPE_CHECKING:
     from feature_sync.adopting import Adoption
     from feature_sync.check import Checked
-    from feature_sync.lookup import FeatureVector
     from feature_sync.push import Pushed, PushReport
-    from feature_sync.status import ViewStatus
+    from feature_sync.push.status import ViewStatus
+    from feature_sync.serving.reader import FeatureVector
     from feature_sync.store.requests import InitRequest, PushRequest, VerifyRequest
     from feature_sync.training import SpineKeywords, SpineSource, TrainingSet
     from feature_sync.verify import VerifyReport

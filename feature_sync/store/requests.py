@@ -14,10 +14,19 @@ from feature_sync.dbt.manifest import Manifest
 from feature_sync.dbt.run_results import Gate, UniquenessTests
 from feature_sync.definitions import FeatureService, FeatureView, Relation
 from feature_sync.errors import ArtifactsChanged
-from feature_sync.push import Progress, PushContext, Pushed, Pusher, PushKeywords, PushOptions, left_behind, prune
+from feature_sync.push import (
+    Progress,
+    PushContext,
+    Pushed,
+    Pusher,
+    PushKeywords,
+    PushOptions,
+    prune,
+    unreferenced_views,
+)
+from feature_sync.push.status import StatusContext, ViewStatus, read_statuses
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.statements import Statements
-from feature_sync.status import StatusContext, ViewStatus, read_statuses
 from feature_sync.store.connections import Connections
 from feature_sync.store.project import FeatureProject, listed
 from feature_sync.training import SpineKeywords, SpineOptions, SpineSource, TrainingSet, read_spine
@@ -94,7 +103,6 @@ def push_views(
         context = PushContext(
             open_warehouse=partial(connections.open_warehouse, writable=not options.dry_run, wait=options.wait),
             online=connections.online(),
-            prefix=project.key_prefix,
             clock=project.clock(as_of),
             options=options,
             invocation_id=project.manifest.metadata.invocation_id,
@@ -117,7 +125,7 @@ def push_views(
 def _undefined_views(project: FeatureProject, context: PushContext, *, remove: bool) -> Iterator[Pushed]:
     """Remove, or report, the views that Redis holds although the project no longer defines them."""
     defined = [view.reference for view in project.registry.feature_views.values() if view.online]
-    names = left_behind(context, defined)
+    names = unreferenced_views(context, defined)
     if remove and not context.options.dry_run:
         yield from prune(context, names)
     elif names:
@@ -140,7 +148,6 @@ def verify_views(
     context = VerifyContext(
         open_warehouse=connections.open_warehouse,
         online=connections.online(may_create=False),
-        prefix=project.key_prefix,
         as_of=None if as_of is None else read_moment(as_of, "--as-of"),
         **{"sample": None, "redact": False, "progress": _in_silence, **rest},
     )
@@ -158,10 +165,9 @@ def view_statuses(project: FeatureProject, connections: Connections, names: Iter
     context = StatusContext(
         open_warehouse=connections.open_warehouse,
         online=online,
-        prefix=project.key_prefix,
         schema=project.state_schema,
     )
-    others = set() if names else online.views(project.key_prefix) - {view.reference for view in views}
+    others = set() if names else online.references() - {view.reference for view in views}
     return list(read_statuses(views, context, others=others))
 
 

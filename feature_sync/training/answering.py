@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from feature_sync.definitions import FeatureService, Period, Spine
 from feature_sync.errors import Location, WarehouseConflict
 from feature_sync.sql.render import render
-from feature_sync.sql.time_bounds import earliest_answerable, rows_asked
+from feature_sync.sql.training.time_bounds import earliest_answerable, rows_asked
 from feature_sync.training.extract import is_within
 from feature_sync.value_types import since_epoch
 from feature_sync.warehouses.base import Warehouse

@@ -14,10 +14,10 @@ from feature_sync.errors import RequestError, UnfitValue
 from feature_sync.files import check_suffix, table_writer, whole_file, writing
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.dialects import dialect_named
-from feature_sync.sql.point_in_time import check_question, training_query
 from feature_sync.sql.render import render
-from feature_sync.sql.spine import every_row, spine_keys
-from feature_sync.sql.time_bounds import moments_asked
+from feature_sync.sql.training.point_in_time import check_question, training_query
+from feature_sync.sql.training.spine import every_row, spine_keys
+from feature_sync.sql.training.time_bounds import moments_asked
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import check_spine_collations, check_view_collations
 from feature_sync.training.answering import Answering, period_of

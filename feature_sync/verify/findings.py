@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from feature_sync.errors import OnlineStoreError
+from feature_sync.online.base import NO_EXPIRY, Held
 from feature_sync.online.codec import (
     MICROSECOND,
     Schema,
@@ -17,8 +18,7 @@ from feature_sync.online.codec import (
     split_row,
     to_microseconds,
 )
-from feature_sync.online.comparing import NO_EXPIRY, Held
-from feature_sync.online.writer import Row
+from feature_sync.online.rows import Row
 from feature_sync.value_types import ValueType
 from feature_sync.verify.report import Difference, FeatureCounts, Kind
 

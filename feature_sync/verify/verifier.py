@@ -11,14 +11,11 @@ from typing import Any
 
 from feature_sync.definitions import FeatureView, format_duration
 from feature_sync.errors import placing
+from feature_sync.online.base import OnlineStore
 from feature_sync.online.codec import Schema, schema_of, to_microseconds
-from feature_sync.online.keys import view_prefix
-from feature_sync.online.redis import OnlineStore
-from feature_sync.online.rows import RowEncoder
-from feature_sync.online.writer import Row
+from feature_sync.online.rows import Row
 from feature_sync.spill import KeySpill
-from feature_sync.sql.latest import latest_rows
-from feature_sync.sql.pushes import microseconds
+from feature_sync.sql.push.latest import latest_rows
 from feature_sync.statements import Statements, check_view_collations
 from feature_sync.verify.checksums import Checksums
 from feature_sync.verify.findings import Findings
@@ -37,7 +34,6 @@ class VerifyContext:
 
     open_warehouse: Callable[[], Warehouse]
     online: OnlineStore
-    prefix: str
     as_of: datetime | None
     sample: int | None
     redact: bool
@@ -67,14 +63,13 @@ class _ViewVerification:
     def __init__(self, view: FeatureView, context: VerifyContext) -> None:
         self._view = view
         self._context = context
-        self._online = context.online
-        self._view_prefix = view_prefix(context.prefix, view.reference)
-        self._schemas = self._online.schemas(self._view_prefix)
+        self._online = context.online.view(view.reference)
+        self._schemas = self._online.schemas()
         newest = next(reversed([*self._schemas.values()]), None)
         self._pushed_as_of = None if newest is None else newest.as_of
-        self._due = self._pushed_as_of or self._online.now() - _A_MILLISECOND
+        self._due = self._pushed_as_of or context.online.now() - _A_MILLISECOND
         self._now = context.as_of or self._pushed_as_of or datetime.now(UTC)
-        self._mark = self._online.mark(self._view_prefix)
+        self._mark = self._online.mark()
 
     def verify(self) -> Verified:
         """Compare every row, and then find what is in Redis beside them."""
@@ -106,14 +101,12 @@ class _ViewVerification:
         return self._verified(findings, self._problems(schema), notes, perf_counter() - started)
 
     def _encoded(self, rows: Iterator[Sequence[Sequence[Any]]], schema: Schema) -> Iterator[list[Row]]:
-        encoder = RowEncoder(
-            self._view_prefix, schema, lag=microseconds(self._view.lag), expires=self._pushed_as_of is None
-        )
+        encoder = self._online.encoder(schema, lag=self._view.lag, expires=self._pushed_as_of is None)
         return (list(encoder.encode(batch)) for batch in rows)
 
     def _compare(self, batches: Iterator[list[Row]], findings: Findings, ours: KeySpill) -> tuple[bool, Checksums]:
         """Compare the rows that should be there; the checksums are of the keys that are."""
-        comparer = self._online.comparer(self._view_prefix)
+        comparer = self._online.comparer()
         checksums = Checksums()
         done = 0
         with closing(comparer.compare(batches)) as compared:
@@ -124,7 +117,7 @@ class _ViewVerification:
                     findings.match(len(rows))
                 else:
                     held = differing or comparer.read(keys)
-                    redis_now = to_microseconds(self._online.now()) // _MILLISECONDS
+                    redis_now = to_microseconds(self._context.online.now()) // _MILLISECONDS
                     pairs = zip(rows, held, strict=True)
                     keys = [row[0] for row, each in pairs if findings.compare(row, each, redis_now=redis_now)]
                 checksums.add(keys)
@@ -135,31 +128,31 @@ class _ViewVerification:
     def _find_extras(self, findings: Findings, ours: KeySpill, checksums: Checksums) -> None:
         """Find what is in Redis but not among our rows, in the buckets of keys whose checksums differ."""
         found = Checksums()
-        for keys in self._online.keys(self._view_prefix):
+        for keys in self._online.row_keys():
             found.add(keys)
         if not (differing := checksums.differing(found)):
             return
         with KeySpill() as theirs:
-            for keys in self._online.keys(self._view_prefix):
+            for keys in self._online.row_keys():
                 theirs.add(differing.of(keys))
             for keys in _batches(theirs.minus(ours)):
                 self._judge_extras(findings, keys)
 
     def _judge_extras(self, findings: Findings, keys: Sequence[bytes]) -> None:
         contents = self._online.read(keys)
-        for key, content, is_there in zip(keys, contents, self._online.there(keys), strict=True):
-            if is_there:  # and has not expired meanwhile
+        for key, content, exists in zip(keys, contents, self._online.exist(keys), strict=True):
+            if exists:  # and has not expired meanwhile
                 findings.judge_extra(key, content, now=self._now, due=self._due)
 
     def _who_pushes(self) -> str | None:
-        holder = self._online.holder(self._view_prefix)
+        holder = self._online.holder()
         return None if holder is None else f"{holder.who} has been pushing it since {holder.since:%Y-%m-%d %H:%M:%S}Z"
 
     def _pushes_meanwhile(self, holder: str | None) -> Iterator[str]:
         """Say what makes differences likely although nothing is wrong."""
         if holder := holder or self._who_pushes():
             yield f"{holder}, so differences are to be expected: verify again when that push has ended"
-        elif self._online.mark(self._view_prefix) != self._mark:
+        elif self._online.mark() != self._mark:
             yield "it was pushed during the verification, so differences are to be expected: verify again"
 
     def _problems(self, schema: Schema) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from sqlglot import exp
 
-from feature_sync.online.server import _free_port
+from feature_sync.online.redis.server import _free_port
 from tests.support.projects import EXAMPLE
 
 _PROGRAM = EXAMPLE / ".venv-bigquery" / "bin" / "crucible"

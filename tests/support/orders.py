@@ -11,10 +11,9 @@ import redis
 from feature_sync.clock import Clock
 from feature_sync.definitions import Entity, Feature, FeatureView, Relation, selection_of, service_of
 from feature_sync.errors import Location
-from feature_sync.lookup import FeatureVector, Reader
 from feature_sync.online.codec import encode_row, schema_of, to_microseconds
-from feature_sync.online.keys import row_key
-from feature_sync.online.redis import OnlineStore
+from feature_sync.online.redis.store import RedisStore
+from feature_sync.serving.reader import FeatureVector, Reader
 from feature_sync.value_types import ValueType, parse
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -46,7 +45,7 @@ class Orders:
 
     def __init__(self, url: str, key_types: Sequence[str] = ("int64",), *, ttl: timedelta | None = None) -> None:
         self.client = redis.Redis.from_url(url)
-        self.online = OnlineStore(url)
+        self.online = RedisStore(url, prefix=PREFIX)
         self.keys = {f"k{at}": parse(kind) for at, kind in enumerate(key_types)}
         features = tuple(Feature(name=name, default=DEFAULT if name == "whole" else None) for name in VALUES)
         location = Location("models/orders.yml", "orders")
@@ -69,7 +68,8 @@ class Orders:
         """Write the schema, and a row with these join keys in wire form; returns its key."""
         self.client.hset(SCHEMA, self.schema.id, self.schema.to_json())
         self.client.sadd(f"{PREFIX}:views", "orders")
-        key = row_key(VIEW_PREFIX, wire_keys or (1,), list(self.keys.values()))
+        write_keys = self.online.view("orders").key_writer(list(self.keys.values()))
+        (key,) = write_keys([[each] for each in wire_keys or (1,)])
         self.client.set(key, self.row(**values))
         return key
 
@@ -80,7 +80,7 @@ class Orders:
     def read(self, *rows: Mapping[str, Any], as_of: datetime | None = None) -> list[FeatureVector]:
         """Ask a new reader."""
         clock = Clock(now=as_of or NOON, is_fixed=as_of is not None)
-        return Reader(self.online, prefix=PREFIX).read(self.service, rows, as_of=clock)
+        return Reader(self.online).read(self.service, rows, as_of=clock)
 
     def close(self) -> None:
         self.online.close()

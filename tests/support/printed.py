@@ -24,8 +24,8 @@ from psycopg.types.json import set_json_loads
 from sqlglot import exp
 
 from feature_sync.definitions import Period
-from feature_sync.sql.point_in_time import training_query
 from feature_sync.sql.render import render
+from feature_sync.sql.training.point_in_time import training_query
 from tests.support.cases import WORDS, Case
 from tests.support.projects import EXAMPLE
 

@@ -104,7 +104,7 @@ def import_all() -> None:
     import sqlglot
 
     import feature_sync.dbt.run_results
-    import feature_sync.online.redis
+    import feature_sync.online.redis.store
     import feature_sync.push
     import feature_sync.warehouses.duckdb
     import feature_sync.warehouses.postgres

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import redis
 
-from feature_sync.online.server import _executable, _free_port
+from feature_sync.online.redis.server import _executable, _free_port
 
 _SECONDS_TO_START = 30
 

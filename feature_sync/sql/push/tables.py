@@ -6,12 +6,12 @@ of changes what differed from that later; values are converted to what Redis hol
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlglot import exp
 
 from feature_sync.sql.columns import ascending, is_not_null, named, quoted
-from feature_sync.sql.latest import row_values, still_answers, stored_rows, validity_columns, values_to_hold
+from feature_sync.sql.push.latest import row_values, still_answers, stored_rows, validity_columns, values_to_hold
 from feature_sync.sql.view_query import ViewQuery
 
 _FRESH, _KNOWN, _UNCERTAIN = "fresh", "known", "uncertain"
@@ -50,7 +50,12 @@ class ViewTables:
         self._values = (*validity_columns(query), *query.feature_types, *self._hash)
 
     @property
-    def life(self) -> tuple[str, ...]:
+    def changes_in_place(self) -> bool:
+        """True if a table of rows can be changed in the transaction of a commit; else the commit names another."""
+        return self._query.dialect.has_transactions
+
+    @property
+    def liveness_columns(self) -> tuple[str, ...]:
         """The columns by which `alive` tells rows that still answer, and the type of those that are times."""
         return self._keys[0], *validity_columns(self._query), self._query.dialect.moment_type
 
@@ -129,12 +134,12 @@ class ViewTables:
         return [self._query.dialect.differ(mine, theirs, kind) for (mine, kind), (theirs, _) in sides]
 
     def count_rows(self, name: str, *, now: datetime) -> exp.Select:
-        """Select how many rows a table of rows has, and how many of them are alive."""
+        """Select how many rows a table of rows has, and how many of them still answer."""
         alive = _count(exp.and_(*self.alive(of=name, now=now)))
         return exp.select(exp.Count(this=exp.Star()), alive).from_(self._tables.table(name))
 
     def summary(self, name: str, *, now: datetime) -> exp.Select:
-        """Select how many rows of a table of rows are alive, and the oldest and newest event timestamp of all.
+        """Select how many rows of a table of rows still answer, and the oldest and newest event timestamp of all.
 
         These are in microseconds UTC, and null in a view without.
         """
@@ -145,7 +150,7 @@ class ViewTables:
         return exp.select(alive, *shown).from_(self._tables.table(name))
 
     def some_keys(self, name: str, *, now: datetime, size: int) -> exp.Select:
-        """Select the keys of some rows that are alive."""
+        """Select the keys of some rows that still answer."""
         rows = exp.select(*map(quoted, self._keys)).from_(self._tables.table(name))
         return rows.where(*self.alive(of=name, now=now)).limit(size)
 
@@ -198,8 +203,3 @@ def _first_of(key: str, sides: list[str]) -> exp.Expr:
 def _count(condition: exp.Expr) -> exp.Expr:
     one = exp.Case(ifs=[exp.If(this=condition, true=exp.Literal.number(1))], default=exp.Literal.number(0))
     return exp.cast(exp.Coalesce(this=exp.Sum(this=one), expressions=[exp.Literal.number(0)]), "bigint")
-
-
-def microseconds(duration: timedelta | None) -> int:
-    """Count the microseconds of a duration; none has 0."""
-    return (duration or timedelta(0)) // timedelta(microseconds=1)

@@ -14,9 +14,8 @@ from feature_sync.definitions import FeatureService, FeatureView, Selection
 from feature_sync.errors import OnlineStoreError, RequestError, did_you_mean
 from feature_sync.online.absence import why_unknown
 from feature_sync.online.asked_keys import is_null_key, wire_key
+from feature_sync.online.base import OnlineStore, OnlineView
 from feature_sync.online.codec import Row, Schema, from_microseconds, read_row, read_value, split_end
-from feature_sync.online.keys import row_key, view_prefix
-from feature_sync.online.redis import OnlineStore
 from feature_sync.value_types import ValueType, read_default
 
 
@@ -57,9 +56,8 @@ class FeatureVector:
 class Reader:
     """Reads vectors for feature services from one online store; caches the schemas that it has met."""
 
-    def __init__(self, online: OnlineStore, *, prefix: str) -> None:
+    def __init__(self, online: OnlineStore) -> None:
         self._online = online
-        self._prefix = prefix
         self._schemas: dict[str, Mapping[bytes, Schema]] = {}
         """By the reference of the view; never empty."""
 
@@ -102,10 +100,10 @@ class Reader:
         """
         known = self._schemas.get(view.reference)
         if not known:
-            found = self._online.schemas(view_prefix(self._prefix, view.reference))
+            found = self._online.view(view.reference).schemas()
             known = {schema_id: schema for schema_id, schema in found.items() if schema.id == schema_id}
             if not known:
-                raise OnlineStoreError(why_unknown(self._online, self._prefix, view.reference))
+                raise OnlineStoreError(why_unknown(self._online, view.reference))
             self._schemas[view.reference] = known
         return known
 
@@ -119,12 +117,12 @@ class Reader:
         """
         view = selection.view
         kinds = dict([*schemas.values()][-1].keys)
-        prefix = view_prefix(self._prefix, view.reference)
+        online = self._online.view(view.reference)
         keys: list[bytes | None] = []
         for at, values in enumerate(entity_rows):
             with _naming_row(at, entity_rows):
-                keys.append(_row_key(selection, values, kinds, prefix))
-        found = iter(self._online.read([key for key in keys if key is not None]))
+                keys.append(_row_key(selection, values, kinds, online))
+        found = iter(online.read([key for key in keys if key is not None]))
         rows = [None if key is None else _row(view, key, next(found)) for key in keys]
         self._learn(view, [row for row in rows if row is not None])
         pairs = zip(keys, rows, strict=True)
@@ -134,7 +132,7 @@ class Reader:
         """Read the schemas that a push has written since: in one round trip for all rows."""
         known = self._schemas[view.reference]
         if unknown := sorted({row.schema_id for row in rows if _is_newer(row, known)}):
-            found = self._online.schemas_named(view_prefix(self._prefix, view.reference), unknown)
+            found = self._online.view(view.reference).schemas_named(unknown)
             known = {**known, **{each: schema for each, schema in found.items() if schema.id == each}}
             self._schemas[view.reference] = dict(sorted(known.items(), key=lambda each: each[1].fence))
 
@@ -207,7 +205,7 @@ def _naming_row(at: int, entity_rows: Sequence[Any]) -> Iterator[None]:
 
 
 def _row_key(
-    selection: Selection, keys: Mapping[str, Any], kinds: Mapping[str, ValueType], prefix: str
+    selection: Selection, keys: Mapping[str, Any], kinds: Mapping[str, ValueType], online: OnlineView
 ) -> bytes | None:
     wire: list[Any] = []
     for join_key, spine_key in zip(selection.view.join_keys, selection.spine_keys, strict=True):
@@ -222,7 +220,8 @@ def _row_key(
             wire.append(wire_key(value, kinds[join_key]))
         except ValueError as wrong:
             raise RequestError(f"{spine_key}: {wrong}; {selection.view.reference} expects {kinds[join_key]}") from wrong
-    return row_key(prefix, wire, [kinds[key] for key in selection.view.join_keys])
+    write_keys = online.key_writer([kinds[key] for key in selection.view.join_keys])
+    return write_keys([[value] for value in wire])[0]
 
 
 def _row(view: FeatureView, key: bytes, content: bytes | None) -> Row | None:

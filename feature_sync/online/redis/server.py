@@ -18,7 +18,7 @@ from urllib.parse import quote
 import redis
 
 from feature_sync.errors import OnlineStoreError
-from feature_sync.online.orphans import end, servers_in
+from feature_sync.online.redis.orphans import end, servers_in
 
 _SECONDS_TO_START = 15
 _SECONDS_TO_ANSWER = 5.0

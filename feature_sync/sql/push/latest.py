@@ -8,9 +8,9 @@ from sqlglot import exp
 
 from feature_sync.sql.columns import ascending, is_not_null, named, quoted
 from feature_sync.sql.limits import within_limits
+from feature_sync.sql.push.wire import wire
 from feature_sync.sql.types import TIMES
 from feature_sync.sql.view_query import ViewQuery
-from feature_sync.sql.wire import wire
 from feature_sync.value_types import ValueType
 
 MOMENT = ValueType("timestamp")

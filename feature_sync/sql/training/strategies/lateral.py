@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from feature_sync.sql.columns import ascending, quoted
-from feature_sync.sql.steps import Group, Plan, Step
+from feature_sync.sql.training.steps import Group, Plan, Step
 
 
 def lateral(group: Group) -> Plan:

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from feature_sync.sql.columns import ascending, named, quoted
 from feature_sync.sql.dialects.base import call
-from feature_sync.sql.steps import Group, Plan, Question, Step, highest_so_far, step_table
+from feature_sync.sql.training.steps import Group, Plan, Question, Step, highest_so_far, step_table
 
 _ONE = exp.Literal.number(1)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import redis
 
 from feature_sync.errors import OnlineStoreError
-from feature_sync.online.address import Address
+from feature_sync.online.redis.address import Address
 
 _IN_CLUSTER = (
     redis.exceptions.AskError,  # MOVED is one of these

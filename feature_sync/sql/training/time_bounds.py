@@ -7,7 +7,7 @@ from sqlglot import exp
 from feature_sync.definitions import FeatureService, Spine
 from feature_sync.sql.columns import named, quoted
 from feature_sync.sql.dialects import dialect_named
-from feature_sync.sql.spine import SpineQuery
+from feature_sync.sql.training.spine import SpineQuery
 from feature_sync.sql.view_query import ViewQuery
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from feature_sync.sql.columns import is_not_null, named, quoted
-from feature_sync.sql.steps import SPINE, Answer, Group, Plan, Question, Step, answer_of, left_join, step_table
+from feature_sync.sql.training.steps import SPINE, Answer, Group, Plan, Question, Step, answer_of, left_join, step_table
 
 
 def asof(group: Group) -> Plan:

@@ -12,9 +12,19 @@ from feature_sync.sql.columns import named, quoted
 from feature_sync.sql.defaults import default_value
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.dialects.base import Dialect
-from feature_sync.sql.spine import SpineQuery
-from feature_sync.sql.steps import SPINE, Answer, Group, Names, Question, Step, names_for, prefix_for, step_table
-from feature_sync.sql.strategies import Strategy, strategy_for
+from feature_sync.sql.training.spine import SpineQuery
+from feature_sync.sql.training.steps import (
+    SPINE,
+    Answer,
+    Group,
+    Names,
+    Question,
+    Step,
+    names_for,
+    prefix_for,
+    step_table,
+)
+from feature_sync.sql.training.strategies import Strategy, strategy_for
 from feature_sync.sql.types import shown_type
 from feature_sync.sql.view_query import ViewQuery, check_entity_types
 from feature_sync.value_types import ValueType, read_default

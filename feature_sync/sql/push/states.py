@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from feature_sync.sql.columns import named, quoted
 from feature_sync.sql.dialects.base import Dialect
-from feature_sync.sql.pushes import PushTables
+from feature_sync.sql.push.tables import PushTables
 
 STATE = "state"
 _KEYS = ("feature_view", "online_store")

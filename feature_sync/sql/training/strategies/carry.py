@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from feature_sync.sql.columns import named, quoted
-from feature_sync.sql.steps import Group, Plan, Question, Step, highest_so_far, step_table
+from feature_sync.sql.training.steps import Group, Plan, Question, Step, highest_so_far, step_table
 
 
 def carry(group: Group) -> Plan:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from feature_sync.definitions import FeatureView, History
 from feature_sync.errors import RequestError, did_you_mean
 from feature_sync.sql.dialects.base import Dialect
-from feature_sync.sql.steps import Group, Plan
-from feature_sync.sql.strategies.asof import asof
-from feature_sync.sql.strategies.bucket import bucket
-from feature_sync.sql.strategies.carry import carry
-from feature_sync.sql.strategies.lateral import lateral
-from feature_sync.sql.strategies.timeless import timeless
+from feature_sync.sql.training.steps import Group, Plan
+from feature_sync.sql.training.strategies.asof import asof
+from feature_sync.sql.training.strategies.bucket import bucket
+from feature_sync.sql.training.strategies.carry import carry
+from feature_sync.sql.training.strategies.lateral import lateral
+from feature_sync.sql.training.strategies.timeless import timeless
 
 Strategy = Callable[[Group], Plan]
 

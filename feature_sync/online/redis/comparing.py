@@ -8,44 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any
 
 import redis
 
-from feature_sync.online.patience import LOST
-from feature_sync.online.writer import Row
-
-NO_EXPIRY = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What Redis holds at a key: no value where there is none. `expires_at` is None where Redis does not tell."""
-
-    value: bytes | None
-    expires_at: int | None
+from feature_sync.online.base import NO_EXPIRY, Comparer, Held
+from feature_sync.online.redis.connections import ByteConnection, close_connection, take_connection
+from feature_sync.online.redis.retries import LOST
+from feature_sync.online.rows import Row
 
 
-class Comparer:
-    """Compares the rows of one view. `tells_expiry` says whether Redis lets us ask when a key expires."""
+class RedisComparer(Comparer):
+    """Compares the rows of one view."""
 
-    def __init__(self, client: Any, translating: Callable[[], AbstractContextManager[None]], *, probe: str) -> None:
-        """`probe` is a key by which to ask whether expiries are told: one of the view, for a user may see no other."""
+    def __init__(
+        self, client: redis.Redis, translating: Callable[[], AbstractContextManager[None]], *, probe: str
+    ) -> None:
+        """`probe` is a key of the view by which to ask whether expiries are told: a user may see no other."""
         self._client = client
         self._translating = translating
         self._probe = probe
-        self._connection: Any = None
+        self._connection: ByteConnection | None = None
         self.tells_expiry = self._can_ask_expiry()
 
     def compare(
         self, batches: Iterable[Sequence[Row]]
     ) -> Generator[tuple[Sequence[Row], Sequence[Held] | None], None, None]:
-        """Compare batch after batch; what Redis holds comes with those that differ from it in any byte.
-
-        Raises:
-            OnlineStoreError: Redis failed.
-        """
+        """See `Comparer`."""
         asked: Sequence[Row] = ()
         try:
             for rows in batches:
@@ -59,12 +47,12 @@ class Comparer:
             self._disconnect()
 
     def read(self, keys: Sequence[bytes]) -> list[Held]:
-        """Read values and expiries at one moment."""
+        """See `Comparer`."""
         with self._translating(), self._client.pipeline() as pipeline:
             pipeline.mget(keys)
             if self.tells_expiry:
                 for key in keys:
-                    pipeline.pexpiretime(key)
+                    pipeline.pexpiretime(key)  # type: ignore[arg-type]
             values, *expiries = pipeline.execute()
         return [Held(*each) for each in zip(values, expiries or [None] * len(keys), strict=True)]
 
@@ -88,8 +76,8 @@ class Comparer:
             command += [b"*2\r\n$11\r\nPEXPIRETIME\r\n" + key for key in keys]
         try:
             if self._connection is None:
-                self._connection = self._client.connection_pool.get_connection()
-            self._connection.send_packed_command([b"".join(command)], check_health=False)
+                self._connection = take_connection(self._client)
+            self._connection.send(b"".join(command))
         except LOST:
             self._disconnect()  # the batch is read row by row
 
@@ -107,7 +95,5 @@ class Comparer:
         return self.read([key for key, _, _ in rows])
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.disconnect()
-            self._client.connection_pool.release(self._connection)
-            self._connection = None
+        close_connection(self._client, self._connection)
+        self._connection = None

@@ -10,8 +10,8 @@ import msgspec
 
 from feature_sync.errors import LeaseLost, WarehouseConflict, WarehouseError
 from feature_sync.sql.dialects import dialect_named
-from feature_sync.sql.pushes import PushTables
-from feature_sync.sql.states import STATE, StateTable
+from feature_sync.sql.push.states import STATE, StateTable
+from feature_sync.sql.push.tables import PushTables
 from feature_sync.statements import Statements
 
 _WAREHOUSE = ("", "")
@@ -90,6 +90,14 @@ class StateStore:
     """The state of one view and one Redis, in one row of the warehouse."""
 
     def __init__(self, statements: Statements, tables: PushTables, view: str, store: str) -> None:
+        """Read and write the state of one view.
+
+        Args:
+            statements: The warehouse.
+            tables: The tables of pushes there.
+            view: The name of the view in the online store: key prefix and reference.
+            store: The id of the online store.
+        """
         self._statements = statements
         self._tables = tables
         self._row = (view, store)

@@ -8,7 +8,7 @@ from feature_sync.definitions import FeatureService, Ordering, Spine
 from feature_sync.errors import RequestError
 from feature_sync.sql.columns import column, named, quoted, table, typed_rows
 from feature_sync.sql.dialects.base import Dialect
-from feature_sync.sql.typed_query import one_select
+from feature_sync.sql.training.typed_query import one_select
 from feature_sync.sql.types import TIMES, key_type, plain_time, value_type
 from feature_sync.value_types import ValueType
 

@@ -15,7 +15,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 from typing import Any
@@ -24,6 +23,8 @@ import msgspec
 import redis
 
 from feature_sync.errors import LeaseHeld, OnlineStoreError
+from feature_sync.online.keys import ViewKeys
+from feature_sync.online.marks import Holder, read_holder
 
 _RENEWALS_PER_LEASE = 3
 _SECONDS_BETWEEN_TRIES = 0.2
@@ -49,65 +50,34 @@ return 0
 _GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
-class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds a lease, as Redis keeps it; `since` is by Redis's own clock, in UTC."""
-
-    who: str
-    since: datetime
-    token: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """A lease that this process holds: writes are made while `fence_key` holds `fence`."""
-
-    view_prefix: str
-    fence: int
-
-    @property
-    def fence_key(self) -> str:
-        """Where the fence stands."""
-        return fence_key(self.view_prefix)
-
-
-def lease_key(view_prefix: str) -> str:
-    """Where the lease of a view stands."""
-    return f"{view_prefix}lease"
-
-
-def fence_key(view_prefix: str) -> str:
-    """Where the fence of a view stands."""
-    return f"{view_prefix}fence"
-
-
-def read_holder(content: bytes | None) -> Holder | None:
-    """Read who holds a lease; None where nobody does."""
-    try:
-        return None if content is None else msgspec.json.decode(content, type=Holder)
-    except (msgspec.DecodeError, RecursionError, ValueError) as unreadable:
-        raise OnlineStoreError(f"a lease in Redis cannot be read ({unreadable}); delete it") from unreadable
-
-
 @contextmanager
 def hold_lease(
-    client: Any, view_prefix: str, *, duration: timedelta, wait: bool, stopped: Callable[[], bool]
-) -> Iterator[Lease]:
-    """Take the lease of a view, renew it in the background, and give it back.
+    client: redis.Redis, view: ViewKeys, *, duration: timedelta, wait: bool, stopped: Callable[[], bool]
+) -> Iterator[int]:
+    """Take the lease of a view, renew it in the background, and give it back; returns the fence.
+
+    Args:
+        client: A connection whose user may run scripts.
+        view: The keys of the view.
+        duration: How long Redis waits for a renewal.
+        wait: Wait while another pusher has the lease.
+        stopped: Ends the waiting when it returns True.
 
     Raises:
-        LeaseHeld: Another pusher has it, and we do not `wait`.
+        LeaseHeld: Another pusher has it, and `wait` is False.
     """
-    keys = [lease_key(view_prefix), fence_key(view_prefix)]
+    keys = [view.lease, view.fence]
+    run: Callable[..., Any] = client.eval
     milliseconds = duration // timedelta(milliseconds=1)
     mine = _holder(client)
     while True:
-        fence, other = client.eval(_TAKE, len(keys), *keys, mine, milliseconds)
+        fence, other = run(_TAKE, len(keys), *keys, mine, milliseconds)
         if fence:
             break
         holder = read_holder(other)
         if not wait and holder is not None:
             since = f"{holder.since:%Y-%m-%d %H:%M:%S}Z"
-            raise LeaseHeld(f"{view_prefix}: {holder.who} has been pushing it since {since}; wait with --wait")
+            raise LeaseHeld(f"{view.name}: {holder.who} has been pushing it since {since}; wait with --wait")
         if stopped():
             raise OnlineStoreError("stopped while waiting for another push")
         time.sleep(_SECONDS_BETWEEN_TRIES)
@@ -116,24 +86,30 @@ def hold_lease(
     def renew() -> None:
         while not ended.wait(duration.total_seconds() / _RENEWALS_PER_LEASE):
             with suppress(redis.RedisError):  # the next renewal, or the next write, will tell
-                client.eval(_RENEW, len(keys), *keys, mine, milliseconds, fence)
+                run(_RENEW, len(keys), *keys, mine, milliseconds, fence)
 
-    renewing = Thread(target=renew, name=f"lease of {view_prefix}", daemon=True)
+    renewing = Thread(target=renew, name=f"lease of {view.name}", daemon=True)
     renewing.start()
     try:
-        yield Lease(view_prefix=view_prefix, fence=int(fence))
+        yield int(fence)
     finally:
         ended.set()
         renewing.join()
         with suppress(redis.RedisError):  # then the lease ends by itself
-            client.eval(_GIVE_BACK, 1, keys[0], mine)
+            run(_GIVE_BACK, 1, keys[0], mine)
 
 
-def _holder(client: Any) -> bytes:
-    seconds, microseconds = client.time()
-    since = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
+def _holder(client: redis.Redis) -> bytes:
+    since = server_time(client)
     who = f"{_user()}@{socket.gethostname()}, process {os.getpid()},"
     return msgspec.json.encode(Holder(who=who, since=since, token=secrets.token_hex(8)))
+
+
+def server_time(client: redis.Redis) -> datetime:
+    """Read the clock of Redis, in UTC."""
+    ask: Callable[[], Any] = client.time
+    seconds, microseconds = ask()
+    return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
 
 
 def _user() -> str:

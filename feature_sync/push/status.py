@@ -1,4 +1,4 @@
-"""The status: what Redis and the warehouse tell of the pushes of each feature view; nothing is written or created."""
+"""The status of each feature view: what Redis and the warehouse know of its pushes; nothing is written or created."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 from feature_sync.definitions import FeatureView
 from feature_sync.errors import DefinitionError, WarehouseError
+from feature_sync.online.base import OnlineStore
 from feature_sync.online.codec import Schema
-from feature_sync.online.keys import key_writer, view_prefix
-from feature_sync.online.lease import Holder
-from feature_sync.online.marks import DONE, Mark
-from feature_sync.online.redis import OnlineStore
-from feature_sync.push_state import Committed, LastPush, StateStore
-from feature_sync.sql.pushes import PushTables, ViewTables
+from feature_sync.online.marks import DONE, Holder, Mark
+from feature_sync.push.state import Committed, LastPush, StateStore
+from feature_sync.sql.push.tables import PushTables, ViewTables
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import Statements
 from feature_sync.value_types import since_epoch
@@ -32,7 +30,7 @@ class ViewStatus:
     `memory_bytes` is what Redis needs for them, estimated from `sampled_keys`. `oldest` and `newest` are event
     timestamps, also of rows that answer no more.
     `schemas` are the ids of the schemas that rows in Redis may have, the newest last. `problem` says why the warehouse
-    tells nothing. A view that is not `is_defined` was pushed once, but is no longer in the project, or not online.
+    does not answer. A view that is not `is_defined` was pushed once, but is no longer in the project, or not online.
     """
 
     feature_view: str
@@ -74,17 +72,16 @@ class StatusContext:
 
     open_warehouse: Callable[[], Warehouse]
     online: OnlineStore
-    prefix: str
     schema: str
 
 
 def read_statuses(
     views: Sequence[FeatureView], context: StatusContext, *, others: Collection[str]
 ) -> Iterator[ViewStatus]:
-    """Tell what is known of views, and of `others` that are in Redis alone.
+    """Report what is known of views, and of `others` that are in Redis alone.
 
     Raises:
-        OnlineStoreError: Redis failed. If the warehouse does, what Redis knows is told all the same.
+        OnlineStoreError: Redis failed. If the warehouse does, what Redis knows is reported all the same.
     """
     problem = None
     with ExitStack() as opened:
@@ -107,18 +104,18 @@ def read_statuses(
 
 
 def _in_redis(reference: str, view: FeatureView | None, context: StatusContext) -> tuple[ViewStatus, Schema | None]:
-    """What Redis tells, and the newest schema there."""
-    online, prefix = context.online, view_prefix(context.prefix, reference)
-    schemas = online.schemas(prefix)
+    """Read what Redis knows, and the newest schema there."""
+    online = context.online.view(reference)
+    schemas = online.schemas()
     newest = next(reversed([*schemas.values()]), None)
     status = ViewStatus(
         feature_view=reference,
         is_defined=view is not None,
         as_of=(newest and newest.as_of) or datetime.now(UTC),
         ttl=view.ttl if view is not None else None if newest is None else newest.ttl,
-        mark=online.mark(prefix),
+        mark=online.mark(),
         schemas=tuple(each.hex() for each in schemas),
-        holder=online.holder(prefix),
+        holder=online.holder(),
     )
     return status, newest
 
@@ -126,10 +123,10 @@ def _in_redis(reference: str, view: FeatureView | None, context: StatusContext) 
 def _in_warehouse(
     status: ViewStatus, view: FeatureView | None, newest: Schema | None, statements: Statements, context: StatusContext
 ) -> ViewStatus:
-    """Add what the warehouse tells."""
-    store = context.online.store_id(context.prefix, create=False)
-    key = view_prefix(context.prefix, status.feature_view).removesuffix(":")
-    state = StateStore(statements, PushTables(context.schema), key, store).read()
+    """Add what the warehouse knows."""
+    store = context.online.store_id(create=False)
+    name = context.online.view(status.feature_view).name
+    state = StateStore(statements, PushTables(context.schema), name, store).read()
     unfinished = state.unfinished.pushes if state.unfinished else ()
     status = replace(status, last=state.last, unfinished=unfinished)
     if state.committed is None or newest is None:
@@ -147,15 +144,16 @@ def _with_rows(
     statements: Statements,
     context: StatusContext,
 ) -> ViewStatus:
-    """Add what the rows of the last push tell."""
+    """Add what the rows of the last push show."""
     tables = ViewTables(PushTables(context.schema), query)
-    if committed.columns != tables.life:
+    if committed.columns != tables.liveness_columns:
         return replace(status, rows=committed.rows)
     now = status.as_of
     rows, first, last = statements.fetch(tables.summary(committed.table, now=now))[0]
     some = statements.fetch(tables.some_keys(committed.table, now=now, size=_SAMPLED_KEYS))
-    write_keys = key_writer(view_prefix(context.prefix, status.feature_view), [kind for _, kind in newest.keys])
-    sizes = context.online.bytes_of(write_keys([*zip(*some, strict=True)])) if some else []
+    online = context.online.view(status.feature_view)
+    write_keys = online.key_writer([kind for _, kind in newest.keys])
+    sizes = online.memory_of(write_keys([*zip(*some, strict=True)])) if some else []
     return replace(
         status,
         rows=rows,

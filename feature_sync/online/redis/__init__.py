@@ -1,0 +1,1 @@
+"""The online store in Redis, and in Valkey, which speaks the same protocol: one server."""

@@ -1,0 +1,88 @@
+"""Connections to Redis that compare replies with the bytes that must come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from socket import socket
+from typing import cast
+
+import redis
+from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+
+_BYTES_PER_READ = 65_536
+
+
+class ByteConnection(AbstractConnection):
+    """A connection that sends packed commands, and compares replies with the bytes that must come."""
+
+    def pack(self, commands: Sequence[tuple[bytes | str, ...]]) -> list[bytes]:
+        """Write commands in Redis's protocol."""
+        packed: list[bytes] = self.pack_commands(commands)  # type: ignore[no-untyped-call]
+        return packed
+
+    def send(self, *packed: bytes) -> None:
+        """Send packed commands; connects if there is no connection.
+
+        Raises:
+            redis.ConnectionError: The connection was lost.
+        """
+        self.send_packed_command(packed, check_health=False)  # type: ignore[no-untyped-call]
+
+    def expect(self, replies: bytes) -> None:
+        """Read the replies to what was sent.
+
+        Raises:
+            redis.ResponseError: Redis says something else; the connection is of no use afterwards.
+        """
+        received = bytearray()
+        while received != replies:
+            if not replies.startswith(received) and (line := _unexpected_line(received, replies)) is not None:
+                raise redis.ResponseError(line)
+            received += self._receive()
+
+    def _receive(self) -> bytes:
+        try:
+            chunk = cast("socket", self._sock).recv(_BYTES_PER_READ)
+        except TimeoutError as silent:
+            raise redis.TimeoutError("no answer came in time") from silent
+        except OSError as lost:
+            raise redis.ConnectionError("the connection was lost") from lost
+        if not chunk:
+            raise redis.ConnectionError("the connection was closed")
+        return bytes(chunk)
+
+
+def _unexpected_line(received: bytearray, replies: bytes) -> str | None:
+    """The first line that is not what must come; None until it is there whole."""
+    pairs = enumerate(zip(received, replies, strict=False))
+    same = next((at for at, (came, due) in pairs if came != due), min(len(received), len(replies)))
+    begin = received.rfind(b"\r\n", 0, same) + 2 if same else 0
+    line, end, _ = bytes(received[begin:]).partition(b"\r\n")
+    return line.decode(errors="replace").removeprefix("-") if end else None
+
+
+class TcpConnection(ByteConnection, Connection):
+    """Over TCP."""
+
+
+class TlsConnection(ByteConnection, SSLConnection):
+    """Over TLS."""
+
+
+class SocketConnection(ByteConnection, UnixDomainSocketConnection):
+    """Over a unix socket."""
+
+
+CONNECTIONS = {"redis": TcpConnection, "rediss": TlsConnection, "unix": SocketConnection}
+
+
+def take_connection(client: redis.Redis) -> ByteConnection:
+    """Take a connection from the client's pool."""
+    return cast("ByteConnection", client.connection_pool.get_connection())
+
+
+def close_connection(client: redis.Redis, connection: ByteConnection | None) -> None:
+    """Close a connection that was taken, rather than share it: replies may still come, and it may watch a key."""
+    if connection is not None:
+        connection.disconnect()  # type: ignore[no-untyped-call]
+        client.connection_pool.release(cast("Connection", connection))

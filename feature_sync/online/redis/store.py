@@ -1,0 +1,151 @@
+"""The online store in one Redis server: connects, and knows what pushes left under a key prefix."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from feature_sync.errors import RequestError
+from feature_sync.online.base import OnlineStore, ServerState
+from feature_sync.online.keys import store_key, views_key
+from feature_sync.online.redis.address import read_address
+from feature_sync.online.redis.connections import CONNECTIONS
+from feature_sync.online.redis.lease import server_time
+from feature_sync.online.redis.reasons import translating
+from feature_sync.online.redis.retries import RetryingRedis
+from feature_sync.online.redis.view import RedisView, reading
+
+_SECONDS_TO_ANSWER = 10.0
+_MOST_SECONDS = 86_400
+_KEYS_PER_SCAN = 1000
+_MOST_SCANS = 100
+
+
+class RedisStore(OnlineStore):
+    """A connection to Redis; `feature_sync.online.keys` says what stands where."""
+
+    def __init__(self, url: str, *, prefix: str, timeout: float = _SECONDS_TO_ANSWER) -> None:
+        """Connect. The password in the URL never reaches a message.
+
+        Args:
+            url: `redis://`, `rediss://` or `unix://`, as redis-py reads them.
+            prefix: What all keys begin with.
+            timeout: How many seconds to wait for an answer.
+
+        Raises:
+            OnlineStoreError: Redis cannot be reached, or refuses the user.
+            RequestError: The URL cannot be read.
+        """
+        self.prefix = prefix
+        self._address = read_address(url)
+        self._timeout = timeout
+        pool = redis.ConnectionPool(
+            connection_class=CONNECTIONS[self._address.scheme],
+            protocol=2,  # the writer compares replies byte for byte
+            socket_connect_timeout=timeout,
+            socket_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),  # trying again is the business of `RetryingRedis`
+            **self._address.options,
+        )
+        self._client: Any = RetryingRedis.from_pool(pool)
+        with self._translating():
+            if not self._client.ping():
+                raise redis.InvalidResponse("it answers PING with something else")
+
+    def close(self) -> None:
+        """See `OnlineStore`."""
+        self._client.close()
+
+    def view(self, reference: str) -> RedisView:
+        """See `OnlineStore`."""
+        return RedisView(self._client, self._translating, prefix=self.prefix, reference=reference)
+
+    def store_id(self, *, create: bool = True) -> str:
+        """See `OnlineStore`."""
+        key = store_key(self.prefix)
+        with self._reading(key):
+            if create:
+                self._client.set(key, secrets.token_hex(8), nx=True)
+            return str((self._client.get(key) or b"").decode(errors="backslashreplace"))
+
+    def references(self) -> set[str]:
+        """See `OnlineStore`."""
+        key = views_key(self.prefix)
+        with self._reading(key):
+            members = self._client.smembers(key)
+        return {each.decode() for each in members if _is_text(each)}  # a push writes nothing else
+
+    def prefixes(self) -> list[str]:
+        """See `OnlineStore`."""
+        ending = views_key("").encode()
+        found: set[bytes] = set()
+        cursor = 0
+        for _ in range(_MOST_SCANS):
+            with self._translating():
+                cursor, keys = self._client.scan(cursor, match=b"*" + ending, count=_KEYS_PER_SCAN, _type="set")
+            found.update(key.removesuffix(ending) for key in keys)
+            if not cursor:
+                break
+        return sorted(prefix.decode(errors="backslashreplace") for prefix in found)
+
+    def server_state(self) -> ServerState:
+        """See `OnlineStore`."""
+        with self._translating():
+            told = {
+                name: value
+                for section in ("server", "memory", "stats")
+                for name, value in self._client.info(section).items()
+            }
+        policy = told.get("maxmemory_policy", "noeviction")
+        return ServerState(
+            run_id=told["run_id"],
+            evicted_keys=told.get("evicted_keys", 0),
+            may_evict=bool(told.get("maxmemory")) and policy != "noeviction",
+            eviction_policy=policy,
+        )
+
+    def now(self) -> datetime:
+        """See `OnlineStore`."""
+        with self._translating():
+            return server_time(self._client)
+
+    def _translating(self) -> AbstractContextManager[None]:
+        """Turn the errors of Redis's client into ours."""
+        return translating(self._address, self._timeout)
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        with self._translating(), reading(key):
+            yield
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def read_timeout(asked: float | str | None) -> float:
+    """Read how many seconds to wait for an answer of Redis.
+
+    Raises:
+        RequestError: It is not a number of seconds.
+    """
+    if asked is None or asked == "":
+        return _SECONDS_TO_ANSWER
+    try:
+        seconds = float(asked)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds <= _MOST_SECONDS:
+        raise RequestError(f"--redis-timeout: {asked!r} is not a number of seconds, such as 2.5")
+    return seconds

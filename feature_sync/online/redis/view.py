@@ -1,0 +1,146 @@
+"""One feature view in Redis: its schemas, its mark, its rows, its lease."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from typing import Any
+
+import redis
+
+from feature_sync.errors import OnlineStoreError
+from feature_sync.online.base import OnlineView
+from feature_sync.online.codec import SCHEMA_ID_BYTES, Schema, read_schema
+from feature_sync.online.keys import ViewKeys
+from feature_sync.online.marks import Holder, Mark, read_holder, read_mark
+from feature_sync.online.redis.comparing import RedisComparer
+from feature_sync.online.redis.lease import hold_lease
+from feature_sync.online.redis.writer import RedisWriter
+
+_KEYS_PER_SCAN = 1000
+
+
+class RedisView(OnlineView):
+    """A feature view by its reference."""
+
+    def __init__(
+        self,
+        client: Any,
+        translating: Callable[[], AbstractContextManager[None]],
+        *,
+        prefix: str,
+        reference: str,
+    ) -> None:
+        """`translating` turns the errors of Redis's client into ours."""
+        super().__init__(prefix, reference)
+        self._client = client
+        self._translating = translating
+        self._keys = ViewKeys(self.name)
+
+    def schemas(self, *, strict: bool = False) -> Mapping[bytes, Schema]:
+        """See `OnlineView`."""
+        with self._reading(self._keys.schemas):
+            found = self._client.hgetall(self._keys.schemas)
+        return _readable(self._keys.schemas, found, strict=strict)
+
+    def schemas_named(self, ids: Sequence[bytes]) -> Mapping[bytes, Schema]:
+        """See `OnlineView`."""
+        with self._reading(self._keys.schemas):
+            contents = self._client.hmget(self._keys.schemas, ids)
+        found = {each: content for each, content in zip(ids, contents, strict=True) if content is not None}
+        return _readable(self._keys.schemas, found, strict=False)
+
+    def mark(self) -> Mark | None:
+        """See `OnlineView`."""
+        with self._reading(self._keys.mark):
+            return read_mark(self._client.get(self._keys.mark), self._keys.mark)
+
+    def holder(self) -> Holder | None:
+        """See `OnlineView`."""
+        with self._reading(self._keys.lease):
+            return read_holder(self._client.get(self._keys.lease))
+
+    def row_keys(self) -> Iterator[list[bytes]]:
+        """See `OnlineView`."""
+        pattern = re.sub(r"([\\*?\[\]])", r"\\\1", self._keys.rows) + "*"
+        cursor, is_first = 0, True
+        while cursor or is_first:
+            with self._translating():
+                cursor, found = self._client.scan(cursor, match=pattern, count=_KEYS_PER_SCAN)
+            is_first = False
+            if found:
+                yield found
+
+    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See `OnlineView`."""
+        with self._translating():
+            return list(self._client.mget(keys)) if keys else []
+
+    def exist(self, keys: Sequence[bytes]) -> list[bool]:
+        """See `OnlineView`."""
+        with self._translating(), self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.exists(key)
+            return [bool(each) for each in pipeline.execute()]
+
+    def memory_of(self, keys: Sequence[bytes]) -> list[int]:
+        """See `OnlineView`."""
+        with self._translating(), self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.memory_usage(key)
+            return [each for each in pipeline.execute() if each is not None]
+
+    def comparer(self) -> RedisComparer:
+        """See `OnlineView`."""
+        return RedisComparer(self._client, self._translating, probe=self._keys.schemas)
+
+    @contextmanager
+    def hold(self, *, duration: timedelta, wait: bool, stopped: Callable[[], bool]) -> Iterator[RedisWriter]:
+        """See `OnlineView`."""
+        with (
+            self._translating(),
+            hold_lease(self._client, self._keys, duration=duration, wait=wait, stopped=stopped) as fence,
+        ):
+            yield RedisWriter(
+                self._client,
+                self._translating,
+                prefix=self.prefix,
+                reference=self.reference,
+                keys=self._keys,
+                fence=fence,
+                run_id=self._client.info("server")["run_id"],
+            )
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        with self._translating(), reading(key):
+            yield
+
+
+@contextmanager
+def reading(key: str) -> Iterator[None]:
+    """Name the key where Redis holds something of another type there."""
+    try:
+        yield
+    except redis.ResponseError as refused:
+        if "WRONGTYPE" not in str(refused):
+            raise
+        raise OnlineStoreError(
+            f"{key} in Redis is not of the type that pushes write; delete it and push with --full-refresh"
+        ) from refused
+
+
+def _readable(key: str, found: Mapping[bytes, bytes], *, strict: bool) -> Mapping[bytes, Schema]:
+    """Read the schemas that can be read, the newest last."""
+    schemas: dict[bytes, Schema] = {}
+    for schema_id, content in found.items():
+        if len(schema_id) != SCHEMA_ID_BYTES:
+            continue  # another program's field
+        try:
+            schemas[schema_id] = read_schema(content)
+        except OnlineStoreError as unreadable:
+            if strict:
+                raise OnlineStoreError(f"{key} in Redis: {unreadable}") from unreadable
+    return dict(sorted(schemas.items(), key=lambda each: each[1].fence))

@@ -1,0 +1,95 @@
+"""Writes one view to Redis: its schema, its mark, its rows; all under the view's lease."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
+
+import msgspec
+import redis
+
+from feature_sync.online.base import ViewWriter
+from feature_sync.online.codec import Schema
+from feature_sync.online.keys import ViewKeys, views_key
+from feature_sync.online.marks import DONE, SENDING, Mark
+from feature_sync.online.redis.fenced import Command, FencedSender
+from feature_sync.online.rows import Row
+
+_KEYS_PER_COMMAND = 500
+
+
+class RedisWriter(ViewWriter):
+    """Writes under the lease whose fence is given, to the run of Redis whose id is given."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        translating: Callable[[], AbstractContextManager[None]],
+        *,
+        prefix: str,
+        reference: str,
+        keys: ViewKeys,
+        fence: int,
+        run_id: str,
+    ) -> None:
+        self.fence = fence
+        self._translating = translating
+        self._views = views_key(prefix)
+        self._reference = reference
+        self._keys = keys
+        self._sender = FencedSender(client, keys.fence, fence, run_id)
+
+    def check(self) -> None:
+        """See `ViewWriter`."""
+        self._run()
+
+    def publish(self, schema: Schema, mark: Mark | None) -> None:
+        """See `ViewWriter`."""
+        self._run(self._set_schema(schema), *([] if mark is None else [self._set_mark(mark)]))
+
+    def begin(self, mark: Mark, schema: Schema) -> None:
+        """See `ViewWriter`."""
+        listed = "SADD", self._views, self._reference
+        self._run(self._set_mark(mark, SENDING), listed, self._set_schema(schema))
+
+    def write(self, batches: Iterable[Sequence[Row]]) -> None:
+        """See `ViewWriter`."""
+        with self._sending():
+            self._sender.set_rows(batches)
+
+    def delete(self, keys: Iterable[bytes]) -> int:
+        """See `ViewWriter`."""
+        deleted, rest = 0, iter(keys)
+        with self._sending():
+            while batch := list(islice(rest, _KEYS_PER_COMMAND)):
+                deleted += int(self._sender.run([("UNLINK", *batch)])[0])
+        return deleted
+
+    def finish(self, mark: Mark, schema: Schema, *, is_only: bool) -> None:
+        """See `ViewWriter`."""
+        schemas = [("DEL", self._keys.schemas), self._set_schema(schema)] if is_only else []
+        self._run(*schemas, self._set_mark(mark, DONE))
+
+    def forget(self) -> None:
+        """See `ViewWriter`."""
+        self._run(("DEL", self._keys.schemas, self._keys.mark), ("SREM", self._views, self._reference))
+
+    def _set_schema(self, schema: Schema) -> Command:
+        return "HSET", self._keys.schemas, schema.id, schema.to_json()
+
+    def _set_mark(self, mark: Mark, status: str | None = None) -> Command:
+        marked = mark if status is None else msgspec.structs.replace(mark, status=status)
+        return "SET", self._keys.mark, marked.to_json()
+
+    def _run(self, *commands: Command) -> None:
+        with self._sending():
+            self._sender.run(commands)
+
+    @contextmanager
+    def _sending(self) -> Iterator[None]:
+        with self._translating():
+            try:
+                yield
+            finally:
+                self._sender.disconnect()

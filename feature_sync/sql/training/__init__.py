@@ -1,0 +1,1 @@
+"""The SQL of training sets: spines, point-in-time joins and their strategies."""
