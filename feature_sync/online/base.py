@@ -175,6 +175,8 @@ class ViewWriter(ABC):
 
     fence: int
     """Grows with every lease of the view."""
+    server: ServerState
+    """What the server reported when the lease was taken."""
 
     @abstractmethod
     def check(self) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 
 from feature_sync.online.codec import Schema, encode_row
 from feature_sync.online.keys import KeyWriter
-
-_MICROSECONDS = 1_000
+from feature_sync.online.validity import expiries
 
 Row = tuple[bytes, bytes, int | None]
 """A key, its value, and the millisecond since 1970 in UTC at which the row expires; None where it never does."""
@@ -32,7 +31,7 @@ class RowEncoder:
             expires: True if rows expire at the store's own clock.
         """
         self._schema_id = schema.id
-        self._ttl = None if schema.ttl is None else schema.ttl_microseconds
+        self._ttl = schema.ttl_microseconds
         self._lag = (lag or timedelta(0)) // timedelta(microseconds=1)
         self._expires = expires
         self._width = len(schema.keys)
@@ -50,22 +49,10 @@ class RowEncoder:
         if not self._expires and any(end is not None for end in valid_until):
             rows = map(self._with_end, rows, valid_until)
         contents = map(encode_row, rows)
-        return zip(keys, contents, self._expiries(event_timestamps, valid_until), strict=False)  # some never end
+        expires_at = (
+            expiries(event_timestamps, valid_until, ttl=self._ttl, lag=self._lag) if self._expires else repeat(None)
+        )
+        return zip(keys, contents, expires_at, strict=False)  # some never end
 
     def _with_end(self, row: tuple[Any, ...], valid_until: int | None) -> tuple[Any, ...]:
         return row if valid_until is None else (*row, valid_until + self._lag)
-
-    def _expiries(self, event_timestamps: Sequence[Any], valid_until: Sequence[Any]) -> Iterator[int | None]:
-        """The milliseconds, rounded up, at which rows stop answering."""
-        if self._expires and any(end is not None for end in valid_until):
-            return map(self._expiry, event_timestamps, valid_until)
-        if self._expires and self._ttl is not None:
-            ttl = self._ttl
-            return (-(-(moment + ttl) // _MICROSECONDS) for moment in event_timestamps)
-        return repeat(None)
-
-    def _expiry(self, event_timestamp: int, valid_until: int | None) -> int | None:
-        ends = [] if self._ttl is None else [event_timestamp + self._ttl]
-        if valid_until is not None:
-            ends.append(valid_until + self._lag)
-        return -(-min(ends) // _MICROSECONDS) if ends else None

@@ -15,7 +15,7 @@ from time import perf_counter
 import msgspec
 
 from feature_sync.errors import HeldBack, OnlineStoreError, WarehouseError, placing
-from feature_sync.online.base import ViewWriter
+from feature_sync.online.base import ServerState, ViewWriter
 from feature_sync.online.codec import Schema, schema_of
 from feature_sync.online.marks import SENDING, Mark
 from feature_sync.online.rows import RowEncoder
@@ -80,7 +80,7 @@ class ViewPush:
         ):
             self._warehouse = warehouse
             warehouse.label(feature_view=self.reference)
-            online = self._online_state()
+            online = self._online_state(writer.server)
             staging = self._staging(warehouse, online)
             try:
                 with self._timing("stage"), warehouse.transaction([self._query.view.relation.name]):
@@ -124,7 +124,7 @@ class ViewPush:
             self._warehouse = warehouse
             try:
                 warehouse.label(feature_view=self.reference)
-                staging = self._staging(warehouse, self._online_state())
+                staging = self._staging(warehouse, self._online_state(context.online.server_state()))
                 to_scan = staging.bytes_to_scan()
                 preview = staging.preview()
             except HeldBack as reason:
@@ -145,14 +145,13 @@ class ViewPush:
             is_dry_run=True,
         )
 
-    def _online_state(self) -> OnlineState:
-        """Ask the online store what it holds, and whether it can be trusted to keep it.
+    def _online_state(self, server: ServerState) -> OnlineState:
+        """Check that the online store can be trusted to keep what it holds, and read its mark for the view.
 
         Raises:
             OnlineStoreError: It may evict keys, or holds rows that were pushed at the other kind of clock.
         """
         options, online = self._context.options, self._context.online
-        server = online.server_state()
         if server.may_evict and not options.allow_eviction:
             raise OnlineStoreError(
                 f"Redis may evict keys (maxmemory-policy {server.eviction_policy}), which no push would notice in "

@@ -15,7 +15,8 @@ from feature_sync.errors import OnlineStoreError, RequestError, did_you_mean
 from feature_sync.online.absence import why_unknown
 from feature_sync.online.asked_keys import is_null_key, wire_key
 from feature_sync.online.base import OnlineStore, OnlineView
-from feature_sync.online.codec import Row, Schema, from_microseconds, read_row, read_value, split_end
+from feature_sync.online.codec import Row, Schema, from_microseconds, read_row, read_value, split_end, to_microseconds
+from feature_sync.online.validity import last_answer
 from feature_sync.value_types import ValueType, read_default
 
 
@@ -143,10 +144,10 @@ class Reader:
             raise _unreadable(view, key, f"Redis has no schema {row.schema_id.hex()} that could be read")
         try:
             values, end = split_end(row.values, schema)
-            ends_at = None if end is None else from_microseconds(end)
+            _ = None if end is None else from_microseconds(end)  # no push writes an end beyond all calendars
         except (ArithmeticError, ValueError) as wrong:
             raise _unreadable(view, key, str(wrong)) from wrong
-        return _Answer(key=key, schema=schema, event_timestamp=row.event_timestamp, values=values, ends_at=ends_at)
+        return _Answer(key=key, schema=schema, event_timestamp=row.event_timestamp, values=values, end=end)
 
 
 def _is_newer(row: Row, known: Mapping[bytes, Schema]) -> bool:
@@ -157,20 +158,19 @@ def _is_newer(row: Row, known: Mapping[bytes, Schema]) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
-    """A row and the schema by which to read it; `ends_at` is the moment from which it answers no more."""
+    """A row and the schema by which to read it; `end` is the microsecond since 1970 from which it answers no more."""
 
     key: bytes
     schema: Schema
     event_timestamp: datetime | None
     values: Sequence[Any]
-    ends_at: datetime | None
+    end: int | None
 
     def has_expired(self, moment: datetime) -> bool:
         """True if it is too old at a moment, or has ended."""
-        if self.ends_at is not None and moment >= self.ends_at:
-            return True
-        ttl = self.schema.ttl
-        return ttl is not None and self.event_timestamp is not None and moment - self.event_timestamp > ttl
+        event_timestamp = None if self.event_timestamp is None else to_microseconds(self.event_timestamp)
+        last = last_answer(event_timestamp, self.end, self.schema.ttl_microseconds)
+        return last is not None and to_microseconds(moment) > last
 
 
 def _newest(schemas: Mapping[bytes, Schema]) -> Schema | None:

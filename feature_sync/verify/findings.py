@@ -10,7 +10,6 @@ from typing import Any
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.base import NO_EXPIRY, Held
 from feature_sync.online.codec import (
-    MICROSECOND,
     Schema,
     from_microseconds,
     read_value,
@@ -19,6 +18,7 @@ from feature_sync.online.codec import (
     to_microseconds,
 )
 from feature_sync.online.rows import Row
+from feature_sync.online.validity import last_answer
 from feature_sync.value_types import ValueType
 from feature_sync.verify.report import Difference, FeatureCounts, Kind
 
@@ -159,10 +159,7 @@ class Findings:
             _, end = split_end(values, schema)
         except (OnlineStoreError, ValueError):
             return None
-        lasts = [] if end is None else [end - 1]
-        if schema.ttl is not None and event_timestamp is not None:
-            lasts.append(event_timestamp + schema.ttl // MICROSECOND)
-        return min(lasts, default=None)
+        return last_answer(event_timestamp, end, schema.ttl_microseconds)
 
     def _count(self, kind: Kind, key: bytes, *found: _Found) -> None:
         """Count a row, and keep the first ones of each kind as examples."""

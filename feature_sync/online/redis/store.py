@@ -20,7 +20,7 @@ from feature_sync.online.redis.connections import CONNECTIONS
 from feature_sync.online.redis.lease import server_time
 from feature_sync.online.redis.reasons import translating
 from feature_sync.online.redis.retries import RetryingRedis
-from feature_sync.online.redis.view import RedisView, reading
+from feature_sync.online.redis.view import RedisView, read_server_state, reading
 
 _SECONDS_TO_ANSWER = 10.0
 _MOST_SECONDS = 86_400
@@ -98,18 +98,7 @@ class RedisStore(OnlineStore):
     def server_state(self) -> ServerState:
         """See `OnlineStore`."""
         with self._translating():
-            told = {
-                name: value
-                for section in ("server", "memory", "stats")
-                for name, value in self._client.info(section).items()
-            }
-        policy = told.get("maxmemory_policy", "noeviction")
-        return ServerState(
-            run_id=told["run_id"],
-            evicted_keys=told.get("evicted_keys", 0),
-            may_evict=bool(told.get("maxmemory")) and policy != "noeviction",
-            eviction_policy=policy,
-        )
+            return read_server_state(self._client)
 
     def now(self) -> datetime:
         """See `OnlineStore`."""

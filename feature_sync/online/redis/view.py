@@ -11,7 +11,7 @@ from typing import Any
 import redis
 
 from feature_sync.errors import OnlineStoreError
-from feature_sync.online.base import OnlineView
+from feature_sync.online.base import OnlineView, ServerState
 from feature_sync.online.codec import SCHEMA_ID_BYTES, Schema, read_schema
 from feature_sync.online.keys import ViewKeys
 from feature_sync.online.marks import Holder, Mark, read_holder, read_mark
@@ -110,13 +110,26 @@ class RedisView(OnlineView):
                 reference=self.reference,
                 keys=self._keys,
                 fence=fence,
-                run_id=self._client.info("server")["run_id"],
+                server=read_server_state(self._client),
             )
 
     @contextmanager
     def _reading(self, key: str) -> Iterator[None]:
         with self._translating(), reading(key):
             yield
+
+
+def read_server_state(client: Any) -> ServerState:
+    """Read what Redis reports of itself."""
+    sections = (client.info(section) for section in ("server", "memory", "stats"))
+    reported = {name: value for section in sections for name, value in section.items()}
+    policy = reported.get("maxmemory_policy", "noeviction")
+    return ServerState(
+        run_id=reported["run_id"],
+        evicted_keys=reported.get("evicted_keys", 0),
+        may_evict=bool(reported.get("maxmemory")) and policy != "noeviction",
+        eviction_policy=policy,
+    )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from itertools import islice
 import msgspec
 import redis
 
-from feature_sync.online.base import ViewWriter
+from feature_sync.online.base import ServerState, ViewWriter
 from feature_sync.online.codec import Schema
 from feature_sync.online.keys import ViewKeys, views_key
 from feature_sync.online.marks import DONE, SENDING, Mark
@@ -20,7 +20,7 @@ _KEYS_PER_COMMAND = 500
 
 
 class RedisWriter(ViewWriter):
-    """Writes under the lease whose fence is given, to the run of Redis whose id is given."""
+    """Writes under the lease whose fence is given, to the run of Redis that is given."""
 
     def __init__(
         self,
@@ -31,14 +31,15 @@ class RedisWriter(ViewWriter):
         reference: str,
         keys: ViewKeys,
         fence: int,
-        run_id: str,
+        server: ServerState,
     ) -> None:
         self.fence = fence
+        self.server = server
         self._translating = translating
         self._views = views_key(prefix)
         self._reference = reference
         self._keys = keys
-        self._sender = FencedSender(client, keys.fence, fence, run_id)
+        self._sender = FencedSender(client, keys.fence, fence, server.run_id)
 
     def check(self) -> None:
         """See `ViewWriter`."""

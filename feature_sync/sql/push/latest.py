@@ -10,6 +10,7 @@ from feature_sync.sql.columns import ascending, is_not_null, named, quoted
 from feature_sync.sql.limits import within_limits
 from feature_sync.sql.push.wire import wire
 from feature_sync.sql.types import TIMES
+from feature_sync.sql.validity import has_ended, still_answers, young_enough
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import ValueType
 
@@ -39,7 +40,7 @@ def stored_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
         for name, kind in query.feature_types.items()
     ]
     newest = query.newest_rows(until=dialect.moment(now)).subquery(_ROWS.copy())
-    return exp.select(*selected).from_(newest).where(*still_answers(query, now=now), *finite)
+    return exp.select(*selected).from_(newest).where(*still_answers(query, dialect.moment(now)), *finite)
 
 
 def _validity_column(query: ViewQuery, name: str) -> exp.Expr:
@@ -70,17 +71,6 @@ def validity_columns(query: ViewQuery) -> list[str]:
     return [name for name in (query.event_timestamp_name, query.valid_until_name) if name in query.times]
 
 
-def still_answers(query: ViewQuery, *, now: datetime, of: str | None = None) -> list[exp.Expr]:
-    """The conditions by which a row that was the newest answers at a moment: it is not too old, and has not ended."""
-    view, dialect = query.view, query.dialect
-    conditions = _young_enough(query, now, of=of)
-    if query.has_end:
-        valid_until = quoted(query.valid_until_name, of=of)
-        begun = dialect.earlier(dialect.moment(now), view.lag)
-        conditions.append(exp.or_(valid_until.is_(exp.null()), exp.LT(this=begun, expression=valid_until.copy())))
-    return conditions
-
-
 def values_to_hold(query: ViewQuery, *, of: str | None = None) -> list[exp.Expr]:
     """Convert times and features of `stored_rows` to the form that Redis holds.
 
@@ -106,13 +96,12 @@ def candidates(query: ViewQuery, *, now: datetime) -> exp.Select:
     values = [(quoted(name), kind) for name, kind in query.key_types.items()] + row_values(query)
     values += [(quoted(name), MOMENT) for name in (query.known_at_name, query.created_name) if name in query.times]
     if query.has_end:
-        begun = dialect.earlier(dialect.moment(now), query.view.lag)
-        values.append((exp.paren(exp.LTE(this=quoted(query.valid_until_name), expression=begun)), ValueType("bool")))
+        values.append((has_ended(query, dialect.moment(now)), ValueType("bool")))
     digest = exp.cast(exp.Sum(this=dialect.row_hash(values)), "text")
     return (
         exp.select(named(exp.Count(this=exp.Star()), "candidates"), named(digest, "digest"))
         .from_(query.plain_rows(until=dialect.moment(now), decisive=True).subquery(_ROWS.copy()))
-        .where(*_young_enough(query, now))
+        .where(*young_enough(query, dialect.moment(now)))
     )
 
 
@@ -127,11 +116,3 @@ def row_values(query: ViewQuery, *, of: str | None = None) -> list[tuple[exp.Exp
     """All values and times of one of the `stored_rows`, its keys apart: what Redis would hold of it."""
     features = [(quoted(name, of=of), kind) for name, kind in query.feature_types.items()]
     return [*features, *((quoted(name, of=of), MOMENT) for name in validity_columns(query))]
-
-
-def _young_enough(query: ViewQuery, now: datetime, *, of: str | None = None) -> list[exp.Expr]:
-    view, dialect = query.view, query.dialect
-    if view.ttl is None:
-        return []
-    oldest = dialect.earlier(dialect.moment(now), view.ttl)
-    return [exp.GTE(this=quoted(query.event_timestamp_name, of=of), expression=oldest)]

@@ -11,7 +11,8 @@ from datetime import datetime
 from sqlglot import exp
 
 from feature_sync.sql.columns import ascending, is_not_null, named, quoted
-from feature_sync.sql.push.latest import row_values, still_answers, stored_rows, validity_columns, values_to_hold
+from feature_sync.sql.push.latest import row_values, stored_rows, validity_columns, values_to_hold
+from feature_sync.sql.validity import still_answers
 from feature_sync.sql.view_query import ViewQuery
 
 _FRESH, _KNOWN, _UNCERTAIN = "fresh", "known", "uncertain"
@@ -187,7 +188,10 @@ class ViewTables:
 
     def alive(self, *, of: str, now: datetime) -> list[exp.Expr]:
         """The conditions by which a row is there and still answers at a moment."""
-        return [is_not_null(quoted(self._keys[0], of=of)), *still_answers(self._query, now=now, of=of)]
+        return [
+            is_not_null(quoted(self._keys[0], of=of)),
+            *still_answers(self._query, self._query.dialect.moment(now), of=of),
+        ]
 
 
 def _name(name: str) -> exp.Identifier:

@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from feature_sync.definitions import Selection, format_duration
 from feature_sync.sql.columns import ascending, is_not_null, named, quoted, unused
+from feature_sync.sql.validity import still_answers
 from feature_sync.sql.view_query import ViewQuery
 
 SPINE = "spine"
@@ -89,17 +90,8 @@ class Question:
         return [quoted(key, of=mine).eq(quoted(join_key, of=theirs)) for key, join_key in self.key_pairs()]
 
     def alive(self, moment: exp.Expr, rows: str) -> list[exp.Expr]:
-        """The conditions by which the newest row available still answers: its age, and its end."""
-        view, query = self.selection.view, self.query
-        conditions: list[exp.Expr] = []
-        if view.ttl is not None:
-            oldest = query.dialect.earlier(moment.copy(), view.ttl)
-            conditions.append(exp.GTE(this=quoted(query.event_timestamp_name, of=rows), expression=oldest))
-        if query.has_end:
-            valid_until = quoted(query.valid_until_name, of=rows)
-            ahead = exp.LT(this=query.dialect.earlier(moment.copy(), view.lag), expression=valid_until)
-            conditions.append(exp.or_(valid_until.copy().is_(exp.null()), ahead))
-        return conditions
+        """Return the conditions by which the newest row available still answers: its age, and its end."""
+        return still_answers(self.query, moment, of=rows)
 
     def features(self, rows: str) -> list[exp.Expr]:
         """Select the features from a step, under the names of the result."""
