@@ -14,6 +14,7 @@ from feature_sync.dbt.manifest import read_manifest
 from feature_sync.dbt.registry import read_registry
 from feature_sync.definitions import (
     Column,
+    FeatureView,
     History,
     Ordering,
     Period,
@@ -93,6 +94,13 @@ def read(tmp_path):
 
 
 CUSTOMER = {"entities": {"customer": "customer_id"}}
+
+
+def test_rows_count_as_unique_and_indexed_only_where_something_says_so():
+    relation = Relation(name="t", unique_id="model.shop.t", location=Location("models/t.yml", "t"), columns={})
+    view = FeatureView(name="t", relation=relation, entities=(), features=())
+    assert not view.is_unique
+    assert not view.is_indexed
 
 
 def test_the_least_that_makes_a_model_a_feature_view(read):

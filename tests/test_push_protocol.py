@@ -658,6 +658,17 @@ def test_a_stale_source_holds_back_the_views_that_read_it_and_no_others(own):
     assert own.push("sourced_readings").held_back is None
 
 
+def test_a_dry_run_counts_what_the_push_then_does(meters):
+    meters.many(5)
+    counts = ("written", "deleted", "kept", "bytes", "full")
+    for changed in (["update {t} set kwh = kwh"], ["update {t} set kwh = 9 where meter in ('m1', 'm2')"]):
+        meters.run(*changed)
+        (foreseen,) = meters.store.push(["latest_readings"], dry_run=True)
+        pushed = meters.push()
+        assert [getattr(foreseen, each) for each in counts] == [getattr(pushed, each) for each in counts]
+    assert (pushed.written, pushed.deleted, pushed.kept, pushed.full) == (2, 0, 3, None)
+
+
 def source_freshness(own) -> int:
     return own.project.try_dbt("--quiet", "source", "freshness").returncode
 
