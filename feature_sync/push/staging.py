@@ -39,8 +39,8 @@ class Preview:
 
     query: str
     full: str | None
-    deleted: int = 0
-    rows: int = 0
+    deleted: int
+    rows: int
 
 
 class _Counts(NamedTuple):
@@ -219,7 +219,7 @@ class Staging:
         known = state.committed
         if plan.action is Action.SEND_ALL or known is None:
             rows = self._view_tables.rows_to_write(self._view_tables.fresh(now=self._now), of_changes=False)
-            return Preview(query=self._statements.text(rows), full=plan.reason)
+            return Preview(query=self._statements.text(rows), full=plan.reason, deleted=0, rows=0)
         changes = self._changes(state, known, known.table)
         counts = self._count(changes, state, known)
         rows = self._view_tables.rows_to_write(changes, of_changes=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
@@ -19,7 +20,7 @@ _EQUAL_BUT_DIFFERENT = ("float64", "interval")
 _UNITS = (("DAY", timedelta(days=1)), ("HOUR", timedelta(hours=1)), ("MINUTE", timedelta(minutes=1)))
 
 
-class Dialect:
+class Dialect(ABC):
     """One warehouse's SQL. sqlglot spells it; what stands here is what sqlglot cannot know.
 
     Moments are compared as UTC: as wall clocks without a zone (type `moment_type`), so that no session's time zone
@@ -108,10 +109,9 @@ class Dialect:
         """Move a moment back by a duration."""
         return exp.Sub(this=moment, expression=self._interval(duration)) if duration else moment
 
+    @abstractmethod
     def microseconds(self, moment: exp.Expr) -> exp.Expr:
         """Count the microseconds of a moment since 1970; null at infinity, where the warehouse knows such times."""
-        seconds = exp.Extract(this=exp.var("EPOCH"), expression=moment)
-        return exp.cast(exp.Mul(this=seconds, expression=exp.Literal.number(1_000_000)), "bigint")
 
     def days(self, date: exp.Expr) -> exp.Expr:
         """Count the days of a date since 1970; null at infinity, where the warehouse knows such dates."""
