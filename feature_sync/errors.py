@@ -191,8 +191,8 @@ class Findings:
         Raises:
             DefinitionError: The first mistake; the rest are its `others`.
         """
-        if self.errors:
-            raise DefinitionError(*self.errors)
+        if errors := self.errors:
+            raise DefinitionError(*errors)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

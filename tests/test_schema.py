@@ -15,7 +15,7 @@ from jsonschema import Draft7Validator
 from feature_sync.dbt import feature_services, feature_views
 from feature_sync.dbt.feature_services import read_feature_service
 from feature_sync.dbt.feature_views import read_feature_view
-from feature_sync.dbt.manifest import Node
+from feature_sync.dbt.node import Node
 from feature_sync.errors import Findings
 from feature_sync.schema import read_schema
 from tests.support.projects import EXAMPLE

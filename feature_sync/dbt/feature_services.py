@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from feature_sync.dbt.block import Block, name_list
-from feature_sync.dbt.manifest import Node
+from feature_sync.dbt.node import Node
 from feature_sync.definitions import FeatureService, FeatureView, Selection, deprecation, with_unique_aliases
 from feature_sync.errors import Findings, Location, did_you_mean
 

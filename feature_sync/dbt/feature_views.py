@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from feature_sync.dbt.block import Block
-from feature_sync.dbt.manifest import Node
+from feature_sync.dbt.node import Node
 from feature_sync.definitions import Entity, Feature, FeatureView, History, check_zone, format_duration
 from feature_sync.errors import Findings, Location
 

@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 import yaml
 
-from feature_sync.dbt.manifest import Manifest, Node
+from feature_sync.dbt.manifest import Manifest
+from feature_sync.dbt.node import Node
 from feature_sync.dbt.project import Project, read_bounded
 from feature_sync.dbt.yaml_text import UnfitYaml, compose
 from feature_sync.errors import DefinitionError, Location

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from feature_sync.dbt.manifest import Manifest, Node
+from feature_sync.dbt.manifest import Manifest
+from feature_sync.dbt.node import Node
 from feature_sync.findings import Finding
 
 _OFF = (None, False)  # what takes a node out whose folder says otherwise

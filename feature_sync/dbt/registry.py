@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from feature_sync.dbt.catalog import read_catalog
 from feature_sync.dbt.feature_services import read_feature_service
 from feature_sync.dbt.feature_views import is_feature_view, read_feature_view
-from feature_sync.dbt.manifest import Manifest, read_catalog
+from feature_sync.dbt.manifest import Manifest
 from feature_sync.definitions import FeatureService, FeatureView, Registry
 from feature_sync.errors import Findings
 from feature_sync.findings import Finding
