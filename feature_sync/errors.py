@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import ParamSpec, Self, TypeVar
 
+from feature_sync.findings import Finding, Severity, joined
+
 _REFUSES = "feature_sync refuses"
 Parameters = ParamSpec("Parameters")
 Read = TypeVar("Read")
@@ -30,14 +32,13 @@ class ProfileError(FeatureSyncError):
 class DefinitionError(FeatureSyncError):
     """A definition in the dbt project's YAML contradicts itself, or the table it describes.
 
-    `others` are further mistakes that were found with this one.
+    `finding` says where and what; `others` are further mistakes that were found with it.
     """
 
-    def __init__(self, location: Location, message: str) -> None:
-        super().__init__(f"{location}: {message}")
-        self.location = location
-        self.message = message
-        self.others: tuple[DefinitionError, ...] = ()
+    def __init__(self, finding: Finding, *others: Finding) -> None:
+        super().__init__(str(finding))
+        self.finding = finding
+        self.others = others
 
 
 class RequestError(FeatureSyncError):
@@ -118,10 +119,7 @@ class UnknownName(FeatureSyncError):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a definition stands: a file of the project, the node in it, and the YAML key below that node.
-
-    Once somebody has looked for it, the file ends with the line, as in `models/orders.yml:12`.
-    """
+    """Where a definition stands: a file of the project, the node in it, and the YAML key below that node."""
 
     file: str
     node: str
@@ -131,39 +129,37 @@ class Location:
         """Go one YAML key deeper."""
         return replace(self, key=f"{self.key}.{key}" if self.key else key)
 
+    def mistake(self, message: str) -> Finding:
+        """Return the finding that this place is wrong."""
+        return self._finding(Severity.ERROR, message)
+
+    def warning(self, message: str) -> Finding:
+        """Return what a person should know of this place although nothing fails."""
+        return self._finding(Severity.WARNING, message)
+
     def error(self, message: str) -> DefinitionError:
-        """Make the error that names this place."""
-        return DefinitionError(self, message)
+        """Return the exception to raise because this place is wrong."""
+        return DefinitionError(self.mistake(message))
 
-    def warning(self, message: str) -> DefinitionWarning:
-        """Make the warning that names this place."""
-        return DefinitionWarning(self, message)
-
-    def __str__(self) -> str:
-        return ": ".join(part for part in (self.file, self.node, self.key) if part)
-
-
-@dataclass(frozen=True, slots=True)
-class DefinitionWarning:
-    """What a person should know of a definition although nothing fails."""
-
-    location: Location
-    message: str
+    def _finding(self, severity: Severity, message: str) -> Finding:
+        return Finding(file=self.file, node=self.node, key=self.key, severity=severity, message=message)
 
     def __str__(self) -> str:
-        return f"{self.location}: {self.message}"
+        return joined(self.file, self.node, self.key)
 
 
-class Mistakes:
-    """Gathers the mistakes in definitions, so that those which have nothing to do with each other are told together."""
+class Findings:
+    """Gathers findings, so that mistakes which have nothing to do with each other are told together."""
 
-    def __init__(self) -> None:
-        self.found: list[DefinitionError] = []
+    def __init__(self, found: Iterable[Finding] = ()) -> None:
+        self._found = [*found]
 
-    def note(self, *errors: DefinitionError) -> None:
-        """Remember mistakes, and those that were found with them."""
-        for error in errors:
-            self.found += [error, *error.others]
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self._found)
+
+    def note(self, *found: Finding) -> None:
+        """Add findings."""
+        self._found += found
 
     def attempt(
         self,
@@ -172,28 +168,31 @@ class Mistakes:
         *arguments: Parameters.args,
         **named: Parameters.kwargs,
     ) -> Read | Otherwise:
-        """Read something; where it is wrong, note that and go on with something else."""
+        """Read something; where it is wrong, note all its mistakes and go on with something else."""
         try:
             return read(*arguments, **named)
         except DefinitionError as error:
-            self.note(error)
+            self.note(error.finding, *error.others)
             return otherwise
 
     @property
-    def first(self) -> DefinitionError:
-        """The first; the rest are its `others`."""
-        first, *others = self.found
-        first.others = tuple(others)
-        return first
+    def errors(self) -> tuple[Finding, ...]:
+        """The mistakes."""
+        return tuple(each for each in self._found if each.severity is Severity.ERROR)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What makes nothing fail."""
+        return tuple(each for each in self._found if each.severity is Severity.WARNING)
 
     def check(self) -> None:
-        """Check that there are none.
+        """Check that nothing is wrong.
 
         Raises:
-            DefinitionError: The first; the rest are its `others`.
+            DefinitionError: The first mistake; the rest are its `others`.
         """
-        if self.found:
-            raise self.first
+        if errors := self.errors:
+            raise DefinitionError(*errors)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

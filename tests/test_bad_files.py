@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from feature_sync.dbt.manifest import read_catalog
+from feature_sync.dbt.catalog import read_catalog
 from feature_sync.dbt.profile import read_target
 from feature_sync.dbt.project import Project, read_project
 from feature_sync.dbt.run_results import Gate

@@ -7,11 +7,13 @@ import os
 import shutil
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from feature_sync import FeatureStore
+from feature_sync import DefinitionError, FeatureStore
+from feature_sync.findings import Severity
 from tests.support.projects import PROJECTS, BuiltProject, copy_project, own_copy
 
 PROFILE = "shop: {target: duckdb, outputs: {duckdb: {type: duckdb, path: shop.duckdb}}}\n"
@@ -271,13 +273,67 @@ def test_a_line_can_be_clicked_and_the_sum_stands_on_stderr(wrong):
     assert len(done.stdout.splitlines()) == len(PROBLEMS)
 
 
+def test_an_error_and_a_warning_keep_place_and_words_from_the_yaml_to_the_printed_line_and_to_json(tmp_path):
+    yaml = """
+        models:
+          - name: orders
+            config:
+              event_time: ordered_at
+              meta:
+                feature_view:
+                  entities: {customer: customer_id}
+                  features: [spent]
+                  ttll: 1d
+            columns:
+              - name: late
+                config: {meta: {label: "yes"}}
+    """
+    project = write_project(tmp_path, {"models/orders.yml": yaml, "models/orders.sql": ""})
+    project.dbt("--quiet", "parse")
+    at_node = {"file": "models/orders.yml", "node": "model.shop.orders"}
+    assert check(project) == (
+        1,
+        [
+            {
+                **at_node,
+                "line": 9,
+                "key": "config.meta.feature_view.ttll",
+                "severity": "error",
+                "message": "unknown key; did you mean 'ttl'?",
+            },
+            {
+                **at_node,
+                "line": 12,
+                "key": "columns.late.config.meta.label",
+                "severity": "warning",
+                "message": "is neither true nor false but 'yes', so it marks no label",
+            },
+        ],
+    )
+    node = "model.shop.orders"
+    said = f"{node}: config.meta.feature_view.ttll: unknown key; did you mean 'ttl'?"
+    doubt = f"{node}: columns.late.config.meta.label: is neither true nor false but 'yes', so it marks no label"
+    assert project.feature_sync("check").stdout.splitlines() == [
+        f"models/orders.yml:9: error: {said}",
+        f"models/orders.yml:12: warning: {doubt}",
+    ]
+    assert project.feature_sync("list").stderr == f"Error: models/orders.yml:9: {said}\n"
+    with FeatureStore.open(project.folder, profiles_dir=str(project.folder)) as store:
+        with pytest.raises(DefinitionError) as raised:
+            store.registry  # noqa: B018 -- it is read now
+        error, warning = store.check().findings
+    assert str(raised.value) == f"models/orders.yml: {said}"
+    assert replace(error, file="models/orders.yml", line=None) == raised.value.finding
+    assert (warning.severity, warning.line, raised.value.others) == (Severity.WARNING, 12, ())
+
+
 def test_what_one_line_does_to_many_views_is_told_once(wrong):
     _, problems = check(wrong)
     (default,) = [each for each in problems if each["key"] == f"{BLOCK}_defaults.tll"]
-    assert default["message"] == "unknown key; did you mean 'ttl'? (so it is for 1 more)"
+    assert default["message"] == "unknown key; did you mean 'ttl'? (and 1 more node)"
     (anchored,) = [each for each in problems if each["file"] == "models/shared.yml"]
     assert anchored["node"] == "model.shop.one"
-    assert anchored["message"].endswith("such as 30d (so it is for 1 more)")
+    assert anchored["message"].endswith("such as 30d (and 1 more node)")
 
 
 def test_other_commands_end_at_the_first_mistake_with_its_line_and_say_how_many_more_there_are(wrong):
@@ -290,7 +346,7 @@ def test_other_commands_end_at_the_first_mistake_with_its_line_and_say_how_many_
     told = [
         (
             f"Error: {each['file']}:{each['line']}",
-            f"{each['key']}: {each['message']}{more}".replace(" (so it is for 1 more)", ""),
+            f"{each['key']}: {each['message']}{more}".replace(" (and 1 more node)", ""),
         )
         for each in errors
     ]
@@ -585,6 +641,14 @@ def test_a_command_warns_only_of_the_services_that_it_touches(governed, command,
     assert [line.rpartition(": ")[2] for line in said] == warnings
 
 
+def test_a_command_names_the_line_of_a_warning_as_check_does(governed):
+    as_listed = [line.removeprefix("Warning: ") for line in governed.feature_sync("list").stderr.splitlines()]
+    at = "models/ml.yml:7: exposure.shop.past: config.meta.feature_service.features.orders.v1"
+    assert f"{at}: {PAST}" in as_listed
+    as_checked = [line.replace(" warning:", "") for line in governed.feature_sync("check").stdout.splitlines()]
+    assert sorted(as_listed) == sorted(as_checked)
+
+
 def test_a_program_is_warned_once_of_each_service(governed):
     said: list[str] = []
     with FeatureStore.open(governed.folder, profiles_dir=str(governed.folder), warn=said.append) as store:
@@ -611,6 +675,11 @@ def test_a_file_that_changed_after_the_parse_is_a_warning_with_its_name(governed
     os.utime(project.folder / "models" / "ml.yml", (2e9, 2e9))
     (stale,) = [each for each in check(project)[1] if "dbt parse" in each["message"]]
     assert (stale["file"], stale["line"], stale["severity"]) == ("models/ml.yml", None, "warning")
+    assert stale["message"] == "changed after manifest.json was written; run dbt parse or dbt build"
+    os.utime(project.folder / "models" / "orders.yml", (2e9, 2e9))
+    first, *_ = project.feature_sync("list").stderr.splitlines()
+    changed = "changed after manifest.json was written, as did 1 more"
+    assert first == f"Warning: models/ml.yml: {changed}; run dbt parse or dbt build"
 
 
 # Types

@@ -29,8 +29,8 @@ def test_a_key_with_a_collation_that_redis_does_not_know_is_refused_everywhere(t
                 list(store.push([name], gate=False))
             with pytest.raises(DefinitionError, match=words):
                 store.get_training_set(name, spine_sql=query).to_arrow()
-        problems = store.check(warehouse=True).problems
-        assert [(each.node, each.key) for each in problems if "equal" in each.message] == [
+        findings = store.check(warehouse=True).findings
+        assert [(each.node, each.key) for each in findings if "equal" in each.message] == [
             ("model.unbuilt.names", "columns.id"),
             ("model.unbuilt.people", "columns.id"),
         ]
@@ -63,7 +63,7 @@ def test_a_case_insensitive_type_is_refused_by_its_name(tmp_path, redis_url, pos
                 list(store.push(["people"], gate=False))
             with pytest.raises(DefinitionError, match=words):
                 store.get_training_set("people", spine_sql=f"select 'a' as id, {ASKS}").to_arrow()
-            assert any("citext" in each.message for each in store.check(warehouse=True).problems)
+            assert any("citext" in each.message for each in store.check(warehouse=True).findings)
             assert [each.held_back for each in store.push(["plain"], gate=False)] == [None]
     finally:
         project.drop()

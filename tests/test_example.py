@@ -275,7 +275,7 @@ def test_people_get_tables_that_fit_into_a_pipe(example):
         done = example.feature_sync(*arguments)
         assert done.returncode == 0
         assert "mean_delay_6h" in done.stdout
-        about_the_older_model = done.stderr.startswith("Warning: models/ml/crew_standby_model.yml: ")
+        about_the_older_model = done.stderr.startswith("Warning: models/ml/crew_standby_model.yml:16: exposure.")
         assert about_the_older_model if arguments == ["list"] else not done.stderr
 
 

@@ -15,8 +15,8 @@ from jsonschema import Draft7Validator
 from feature_sync.dbt import feature_services, feature_views
 from feature_sync.dbt.feature_services import read_feature_service
 from feature_sync.dbt.feature_views import read_feature_view
-from feature_sync.dbt.manifest import Node
-from feature_sync.errors import DefinitionError, Mistakes
+from feature_sync.dbt.node import Node
+from feature_sync.errors import Findings
 from feature_sync.schema import read_schema
 from tests.support.projects import EXAMPLE
 
@@ -108,20 +108,19 @@ def node_of(meta, columns=None) -> Node:
 
 
 def accepts_view(meta, columns=None) -> bool:
-    mistakes = Mistakes()
-    read_feature_view(node_of(meta, columns), {}, mistakes)
-    return not mistakes.found
+    findings = Findings()
+    read_feature_view(node_of(meta, columns), {}, findings)
+    return not findings.errors
 
 
 def accepts_service(block) -> bool:
     config, depends_on = {"meta": {"feature_service": block}}, {"nodes": ["model.shop.orders"]}
     node = msgspec.convert({"name": "churn", "type": "ml", "config": config, "depends_on": depends_on}, Node)
-    view = read_feature_view(node_of({"feature_view": VIEW}), {}, Mistakes())
-    try:
-        read_feature_service(node, {"orders": view}, [])
-    except DefinitionError:
-        return False
-    return True
+    view = read_feature_view(node_of({"feature_view": VIEW}), {}, Findings())
+    findings = Findings()
+    service = read_feature_service(node, {"orders": view}, findings)
+    assert (service is None) is bool(findings.errors)
+    return service is not None
 
 
 def in_a_view(meta, columns=()):

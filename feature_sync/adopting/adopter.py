@@ -11,8 +11,10 @@ from feature_sync.adopting.evidence import read_table
 from feature_sync.adopting.project_files import ProjectFiles
 from feature_sync.adopting.proposal import Asked, Proposal, propose
 from feature_sync.clock import read_clock
+from feature_sync.dbt.catalog import read_catalog
 from feature_sync.dbt.feature_views import is_feature_view
-from feature_sync.dbt.manifest import Manifest, Node, read_catalog
+from feature_sync.dbt.manifest import Manifest
+from feature_sync.dbt.node import Node
 from feature_sync.dbt.project import Project
 from feature_sync.dbt.schema_file import Place
 from feature_sync.definitions import Registry

@@ -8,7 +8,8 @@ from typing import Any
 
 from feature_sync.adopting import words
 from feature_sync.dbt.declared import DeclaredKey, declared_keys, related_nodes
-from feature_sync.dbt.manifest import Manifest, Node
+from feature_sync.dbt.manifest import Manifest
+from feature_sync.dbt.node import Node
 from feature_sync.definitions import Column, Relation
 from feature_sync.errors import DefinitionError, RequestError, did_you_mean
 from feature_sync.sql.types import TIMES, key_type, value_type

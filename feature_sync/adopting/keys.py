@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from feature_sync.adopting import words
 from feature_sync.adopting.counts import Counter
 from feature_sync.adopting.evidence import Table, TableColumn
-from feature_sync.adopting.findings import KeyGuess
+from feature_sync.adopting.guesses import KeyGuess
 from feature_sync.errors import RequestError
 from feature_sync.yaml_lines import Line, write_keys
 

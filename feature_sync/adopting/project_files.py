@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from feature_sync.dbt.manifest import Manifest, Node
+from feature_sync.dbt.manifest import Manifest
+from feature_sync.dbt.node import Node
 from feature_sync.dbt.project import Project, source_files
 from feature_sync.dbt.schema_file import Place, put_settings, read_entry
 from feature_sync.errors import OutputError

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from feature_sync.adopting.counts import Counter
-from feature_sync.adopting.findings import Findings
+from feature_sync.adopting.guesses import Guesses
 from feature_sync.adopting.keys import KeyClues, guess_keys, name_entities
 from feature_sync.adopting.rules import HINTS, RULES, event_time
 from feature_sync.adopting.times import candidate_times, choose_time, times_beside
@@ -63,18 +63,18 @@ def propose(
     Raises:
         RequestError: No key, no event time or no feature can be guessed.
     """
-    findings = _find(counter, asked, known)
+    guesses = _find(counter, asked, known)
     return Proposal(
         name=counter.table.name if place.version is None else f"{counter.table.name}.v{place.version}",
         place=place,
         file=file,
-        event_time=event_time(findings),
-        settings=tuple(line for rule in RULES for line in rule(findings)),
-        hints=tuple(hint for rule in HINTS for hint in rule(findings)),
+        event_time=event_time(guesses),
+        settings=tuple(line for rule in RULES for line in rule(guesses)),
+        hints=tuple(hint for rule in HINTS for hint in rule(guesses)),
     )
 
 
-def _find(counter: Counter, asked: Asked, known: Mapping[tuple[str, ...], str]) -> Findings:
+def _find(counter: Counter, asked: Asked, known: Mapping[tuple[str, ...], str]) -> Guesses:
     table = counter.table
     if table.keeps_validity:
         counter = replace(counter, statements=None)  # keys of such rows repeat anyway, so counts show nothing
@@ -83,11 +83,11 @@ def _find(counter: Counter, asked: Asked, known: Mapping[tuple[str, ...], str]) 
     clues = KeyClues(table=table, time=time, asked=asked.entities, counter=counter)
     keys = guess_keys(clues)
     times = times_beside(keys, candidates)
-    findings = Findings(
+    guesses = Guesses(
         table=table,
         keys=keys,
         entities=name_entities(clues, keys, known),
         times=times,
         counts=counter.rows_of(keys.columns, [each.column for each in times]),
     )
-    return replace(findings, event_time=choose_time(findings, is_asked=bool(asked.event_time)))
+    return replace(guesses, event_time=choose_time(guesses, is_asked=bool(asked.event_time)))

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from feature_sync.adopting import words
 from feature_sync.adopting.evidence import TableColumn
-from feature_sync.adopting.findings import Findings
+from feature_sync.adopting.guesses import Guesses
 from feature_sync.adopting.times import doubt, likely_times
 from feature_sync.yaml_lines import Line, write_name
 
@@ -25,46 +25,46 @@ _REASONS_TO_LEAVE_OUT: tuple[tuple[Callable[[TableColumn], bool], str], ...] = (
 """What keeps a column from being a feature, weightiest first."""
 
 
-def event_time(findings: Findings) -> Line | None:
+def event_time(guesses: Guesses) -> Line | None:
     """Write dbt's own setting `event_time`; None if there is no event time, or the project has it already."""
-    chosen = findings.event_time
-    if chosen is None or findings.table.configured_time is not None:
+    chosen = guesses.event_time
+    if chosen is None or guesses.table.configured_time is not None:
         return None
     zone = "; read as UTC" if chosen.column.is_of("timestamp") else ""
     return Line(key="event_time", value=write_name(chosen.column.name), comment=f"{chosen.reason}{zone}")
 
 
-def _entities(findings: Findings) -> Iterator[Line]:
-    yield Line(key="entities", below=findings.entities)
+def _entities(guesses: Guesses) -> Iterator[Line]:
+    yield Line(key="entities", below=guesses.entities)
 
 
-def _validity(findings: Findings) -> Iterator[Line]:
-    if findings.table.is_snapshot or findings.table.validity is None:
+def _validity(guesses: Guesses) -> Iterator[Line]:
+    if guesses.table.is_snapshot or guesses.table.validity is None:
         return
-    for key, column in zip(("valid_from", "valid_to"), findings.table.validity, strict=True):
+    for key, column in zip(("valid_from", "valid_to"), guesses.table.validity, strict=True):
         comment = "its rows hold from one moment until another"
         yield Line(key=key, value=write_name(column.name), comment=comment)
 
 
-def _latest_only(findings: Findings) -> Iterator[Line]:
-    if findings.is_overwritten:
-        reason = findings.in_numbers if findings.has_enough_rows else findings.keys.reason
+def _latest_only(guesses: Guesses) -> Iterator[Line]:
+    if guesses.is_overwritten:
+        reason = guesses.in_numbers if guesses.has_enough_rows else guesses.keys.reason
         yield Line(key="latest_only", value="true", comment=f"{reason}: one for each, so it seems overwritten")
 
 
-def _created_timestamp(findings: Findings) -> Iterator[Line]:
-    column = _created_column(findings)
-    if column is not None and "created_timestamp" not in findings.table.defaults:
+def _created_timestamp(guesses: Guesses) -> Iterator[Line]:
+    column = _created_column(guesses)
+    if column is not None and "created_timestamp" not in guesses.table.defaults:
         reason = "when the row was written; breaks ties"
         yield Line(key="created_timestamp", value=write_name(column.name), comment=reason)
 
 
-def _lag(findings: Findings) -> Iterator[Line]:
+def _lag(guesses: Guesses) -> Iterator[Line]:
     """Write how long after its event time a row of a day, or of a longer period, is complete; nothing for a moment."""
-    column = findings.starts_at
-    if column is None or "lag" in findings.table.defaults:
+    column = guesses.starts_at
+    if column is None or "lag" in guesses.table.defaults:
         return
-    counted = findings.counts_of(findings.event_time)
+    counted = guesses.counts_of(guesses.event_time)
     parts = words.split(column.name)
     if column.is_of("date"):
         what = "is a date"
@@ -80,7 +80,7 @@ def _lag(findings: Findings) -> Iterator[Line]:
     yield Line(key="lag", value=words.LENGTHS.get(period, "1d"), comment=reason)
 
 
-def _features(findings: Findings) -> Iterator[Line]:
+def _features(guesses: Guesses) -> Iterator[Line]:
     """List all columns but keys, times and those that a person should consider first, which comments name.
 
     Raises:
@@ -88,8 +88,8 @@ def _features(findings: Findings) -> Iterator[Line]:
     """
     names: list[str] = []
     left_out: dict[str, list[str]] = {}
-    reserved = _reserved(findings)
-    for column in findings.table.facts:
+    reserved = _reserved(guesses)
+    for column in guesses.table.facts:
         if column.name in reserved:
             continue
         if reason := next((why for applies, why in _REASONS_TO_LEAVE_OUT if applies(column)), None):
@@ -99,34 +99,34 @@ def _features(findings: Findings) -> Iterator[Line]:
     comments = [f"left out: {', '.join(columns)}, {reason}" for reason, columns in left_out.items()]
     if not names:
         why = "; ".join(comments) or "there are only keys and times"
-        raise findings.table.error(f"no column is left to be a feature ({why}); if one may be, write the YAML")
+        raise guesses.table.error(f"no column is left to be a feature ({why}); if one may be, write the YAML")
     yield Line(key="features", names=tuple(names))
     yield from (Line(comment=comment) for comment in comments)
 
 
-def _other_times(findings: Findings) -> Iterator[Line]:
-    if findings.is_overwritten:
+def _other_times(guesses: Guesses) -> Iterator[Line]:
+    if guesses.is_overwritten:
         return
-    likely = [each.column for each in likely_times(findings)]
-    if others := [each.name for each in likely if each != findings.starts_at and not each.is_named_as_written]:
+    likely = [each.column for each in likely_times(guesses)]
+    if others := [each.name for each in likely if each != guesses.starts_at and not each.is_named_as_written]:
         yield Line(comment=f"a row is complete at the last of its times; it also has {', '.join(others)}")
 
 
-def _alternatives(findings: Findings) -> Iterator[Line]:
+def _alternatives(guesses: Guesses) -> Iterator[Line]:
     """Name the settings that only a person can choose."""
-    if findings.is_overwritten:
+    if guesses.is_overwritten:
         yield Line(
             comment="timeless: true, in place of latest_only, if its facts never change: only a person can say so"
         )
-    elif "ttl" not in findings.table.defaults:
-        counted = findings.counts_of(findings.event_time)
+    elif "ttl" not in guesses.table.defaults:
+        counted = guesses.counts_of(guesses.event_time)
         span = f"; its rows span {_spoken(counted.span)}" if counted and counted.span >= timedelta(hours=1) else ""
         yield Line(
             comment=f"ttl: 30d  # the oldest age at which a row may answer; without it a row of any age does{span}"
         )
 
 
-RULES: tuple[Callable[[Findings], Iterator[Line]], ...] = (
+RULES: tuple[Callable[[Guesses], Iterator[Line]], ...] = (
     _entities,
     _validity,
     _latest_only,
@@ -139,66 +139,66 @@ RULES: tuple[Callable[[Findings], Iterator[Line]], ...] = (
 """The settings of a feature view and the comments below them, in the order in which they are written."""
 
 
-def _too_few_rows(findings: Findings) -> Iterator[str]:
-    if findings.counts is not None and not findings.has_enough_rows:
-        count = "is empty" if findings.counts.rows == 0 else "has one row"
+def _too_few_rows(guesses: Guesses) -> Iterator[str]:
+    if guesses.counts is not None and not guesses.has_enough_rows:
+        count = "is empty" if guesses.counts.rows == 0 else "has one row"
         yield f"it {count}, so nothing tells whether keys repeat; what is proposed follows from names and tests"
 
 
-def _no_history(findings: Findings) -> Iterator[str]:
-    if not findings.is_overwritten:
+def _no_history(guesses: Guesses) -> Iterator[str]:
+    if not guesses.is_overwritten:
         return
-    table = findings.table
+    table = guesses.table
     times = (each.name for each in table.facts if each.is_time)
     updated = next((each for each in times if words.written_rank(each) == words.UPDATED), None)
     strategy = f"strategy: timestamp, updated_at: {updated}" if updated else "strategy: check, check_cols: all"
-    keys = [column.name for column in findings.keys.columns]
+    keys = [column.name for column in guesses.keys.columns]
     key = keys[0] if len(keys) == 1 else f"[{', '.join(keys)}]"
     snapshot = f"a dbt snapshot of it (unique_key: {key}, {strategy}) keeps one from now on: run init on that"
     yield f"it serves but cannot train, for it keeps no past; {snapshot}"
     if table.uncast_times:
         yield f"{table.uncast_times} is named like a time: cast it in the model, and run init again"
-    if likely := [each.column.name for each in likely_times(findings) if each.column.is_named_as_event]:
+    if likely := [each.column.name for each in likely_times(guesses) if each.column.is_named_as_event]:
         yield f"if a row never changes once it is written, --event-time {likely[0]} lets it train"
 
 
-def _doubtful_time(findings: Findings) -> Iterator[str]:
-    if findings.event_time is not None and (why := doubt(findings.event_time, findings)):
+def _doubtful_time(guesses: Guesses) -> Iterator[str]:
+    if guesses.event_time is not None and (why := doubt(guesses.event_time, guesses)):
         yield f"{why}; is it when a row was complete?"
 
 
-def _corrections(findings: Findings) -> Iterator[str]:
-    chosen, counted = findings.event_time, findings.counts_of(findings.event_time)
-    written = next((each.column.name for each in findings.times if each.column.is_named_as_written), None)
+def _corrections(guesses: Guesses) -> Iterator[str]:
+    chosen, counted = guesses.event_time, guesses.counts_of(guesses.event_time)
+    written = next((each.column.name for each in guesses.times if each.column.is_named_as_written), None)
     if chosen is None or chosen.column.is_named_as_written or written is None or counted is None:
         return
     if shared := counted.timed - counted.moments:
         yield (
-            f"{shared:,} of its rows share their {chosen.column.name} with another of the same {findings.keys.spoken}; "
+            f"{shared:,} of its rows share their {chosen.column.name} with another of the same {guesses.keys.spoken}; "
             f"if they correct it, known_at: {written} lets none answer before it was written"
         )
 
 
-def _single_rows(findings: Findings) -> Iterator[str]:
-    if findings.event_time is not None and not findings.repeats and findings.has_enough_rows:
-        yield f"{findings.in_numbers}; if dbt overwrites them, it needs latest_only: true and no event_time"
+def _single_rows(guesses: Guesses) -> Iterator[str]:
+    if guesses.event_time is not None and not guesses.repeats and guesses.has_enough_rows:
+        yield f"{guesses.in_numbers}; if dbt overwrites them, it needs latest_only: true and no event_time"
 
 
-def _microbatches(findings: Findings) -> Iterator[str]:
+def _microbatches(guesses: Guesses) -> Iterator[str]:
     """Name the models that dbt would give only a part of the rows, because of the new `event_time`."""
-    if findings.table.batched_readers and event_time(findings) is not None:
+    if guesses.table.batched_readers and event_time(guesses) is not None:
         yield (
-            f"with event_time, {', '.join(findings.table.batched_readers)} will read only the rows of its own batch, "
-            f"as dbt's microbatches do; ref('{findings.table.name}').render() there reads all"
+            f"with event_time, {', '.join(guesses.table.batched_readers)} will read only the rows of its own batch, "
+            f"as dbt's microbatches do; ref('{guesses.table.name}').render() there reads all"
         )
 
 
-def _other_keys(findings: Findings) -> Iterator[str]:
-    table = findings.table
+def _other_keys(guesses: Guesses) -> Iterator[str]:
+    table = guesses.table
     others = [
         column.name
         for column in table.facts
-        if column not in findings.keys.columns
+        if column not in guesses.keys.columns
         and column.may_be_key
         and table.is_identifier(column)
         and (column.name in table.related or column.name.lower() != "id")
@@ -207,13 +207,13 @@ def _other_keys(findings: Findings) -> Iterator[str]:
         yield f"it could describe something else, by {', '.join(others)}; if so, say --entity NAME=COLUMN"
 
 
-def _personal_keys(findings: Findings) -> Iterator[str]:
-    for column in findings.keys.columns:
+def _personal_keys(guesses: Guesses) -> Iterator[str]:
+    for column in guesses.keys.columns:
         if words.may_be_personal(column.name):
             yield f"the key {column.name} may be personal data, and stands in the keys of Redis"
 
 
-HINTS: tuple[Callable[[Findings], Iterator[str]], ...] = (
+HINTS: tuple[Callable[[Guesses], Iterator[str]], ...] = (
     _too_few_rows,
     _no_history,
     _doubtful_time,
@@ -226,20 +226,20 @@ HINTS: tuple[Callable[[Findings], Iterator[str]], ...] = (
 """What a person should know beside the YAML: what is uncertain, and what else the model could be."""
 
 
-def _created_column(findings: Findings) -> TableColumn | None:
+def _created_column(guesses: Guesses) -> TableColumn | None:
     """Return the column that says when a row was written; None if only the event time does."""
-    if findings.event_time is None:
+    if guesses.event_time is None:
         return None
-    others = [column for column in findings.table.facts if column != findings.event_time.column and column.may_be_time]
+    others = [column for column in guesses.table.facts if column != guesses.event_time.column and column.may_be_time]
     written = [(rank, column) for column in others if (rank := words.written_rank(column.name)) is not None]
     return min(written, key=lambda each: each[0])[1] if written else None
 
 
-def _reserved(findings: Findings) -> set[str]:
+def _reserved(guesses: Guesses) -> set[str]:
     """List the names of keys and times, which are no features."""
-    chosen = (findings.starts_at, _created_column(findings))
-    names = {column.name for column in (*findings.keys.columns, *chosen) if column is not None}
-    return names | findings.table.reserved
+    chosen = (guesses.starts_at, _created_column(guesses))
+    names = {column.name for column in (*guesses.keys.columns, *chosen) if column is not None}
+    return names | guesses.table.reserved
 
 
 def _spoken(span: timedelta) -> str:

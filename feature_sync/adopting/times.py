@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from feature_sync.adopting import words
 from feature_sync.adopting.counts import TimeCounts
 from feature_sync.adopting.evidence import Table, TableColumn
-from feature_sync.adopting.findings import Findings, KeyGuess, TimeGuess
+from feature_sync.adopting.guesses import Guesses, KeyGuess, TimeGuess
 from feature_sync.errors import RequestError
 
 _MOST_COUNTED = 6
@@ -65,45 +65,45 @@ def times_beside(keys: KeyGuess, candidates: Sequence[TimeGuess]) -> tuple[TimeG
     return (*others[:_MOST_COUNTED], *written[:_MOST_WRITTEN])
 
 
-def choose_time(findings: Findings, *, is_asked: bool) -> TimeGuess | None:
+def choose_time(guesses: Guesses, *, is_asked: bool) -> TimeGuess | None:
     """Choose the event time; None if the model keeps validity, or has one row for each entity and no past.
 
     Raises:
         RequestError: There is none, or there are several equally likely ones.
     """
-    is_single = not (findings.repeats or is_asked or _keeps_history(findings))
-    if findings.table.keeps_validity or is_single:
+    is_single = not (guesses.repeats or is_asked or _keeps_history(guesses))
+    if guesses.table.keeps_validity or is_single:
         return None
     try:
-        return _best_time(findings)
+        return _best_time(guesses)
     except RequestError as unknown:
-        if not findings.repeats or findings.times:
+        if not guesses.repeats or guesses.times:
             raise
-        raise RequestError(f"{unknown}; {findings.in_numbers}: a key of one row is given with --entity") from unknown
+        raise RequestError(f"{unknown}; {guesses.in_numbers}: a key of one row is given with --entity") from unknown
 
 
-def likely_times(findings: Findings) -> list[TimeGuess]:
+def likely_times(guesses: Guesses) -> list[TimeGuess]:
     """List the times that nothing rules out, likeliest first."""
-    found = [guess for guess in findings.times if guess.is_certain or doubt(guess, findings) is None]
-    return sorted(found, key=lambda guess: _rank(guess, findings))
+    found = [guess for guess in guesses.times if guess.is_certain or doubt(guess, guesses) is None]
+    return sorted(found, key=lambda guess: _rank(guess, guesses))
 
 
-def doubt(guess: TimeGuess, findings: Findings) -> str | None:
+def doubt(guess: TimeGuess, guesses: Guesses) -> str | None:
     """Return why the counts rule out a time as event time; None if they do not."""
-    counts, counted = findings.counts, findings.counts_of(guess)
+    counts, counted = guesses.counts, guesses.counts_of(guess)
     if counts is None or counted is None:
         return None
-    if findings.repeats and counted.moments <= counts.entities and counted.moments < counted.timed:
-        return f"{guess.column.name} is the same in all rows of a {findings.keys.spoken}"
+    if guesses.repeats and counted.moments <= counts.entities and counted.moments < counted.timed:
+        return f"{guess.column.name} is the same in all rows of a {guesses.keys.spoken}"
     if counted.last is not None and counted.last > counts.now + _ZONES:
         return f"{guess.column.name} goes on until {counted.last:%Y-%m-%d}, which is to come"
     return None
 
 
-def _rank(guess: TimeGuess, findings: Findings) -> _Rank:
+def _rank(guess: TimeGuess, guesses: Guesses) -> _Rank:
     """Rank a time by what speaks against it, weightiest first: evidence that outweighs names, the name, the rest."""
-    rows = findings.counts.rows if findings.counts is not None else 0
-    counted = findings.counts_of(guess) or TimeCounts(timed=rows, moments=rows)
+    rows = guesses.counts.rows if guesses.counts is not None else 0
+    counted = guesses.counts_of(guess) or TimeCounts(timed=rows, moments=rows)
     name, is_written = guess.column.name, guess.column.is_named_as_written
     evidence = (
         not guess.is_certain,
@@ -117,31 +117,31 @@ def _rank(guess: TimeGuess, findings: Findings) -> _Rank:
         counted.timed < rows,  # has nulls
         counted.moments < counted.timed,  # repeats at all
         guess.column.is_of("date"),
-        findings.counts.now - counted.last if findings.counts and counted.last else timedelta(0),  # the last wins
+        guesses.counts.now - counted.last if guesses.counts and counted.last else timedelta(0),  # the last wins
     )
     return evidence, guess.written_order if is_written else words.happened_rank(name), rest
 
 
-def _best_time(findings: Findings) -> TimeGuess:
-    if not findings.times:
-        raise findings.table.error(_why_no_time(findings.table))
-    doubts = [each for guess in findings.times if (each := doubt(guess, findings))]
-    if not (likely := likely_times(findings)):
-        raise _ambiguous(findings, f" ({'; '.join(doubts)})")
+def _best_time(guesses: Guesses) -> TimeGuess:
+    if not guesses.times:
+        raise guesses.table.error(_why_no_time(guesses.table))
+    doubts = [each for guess in guesses.times if (each := doubt(guess, guesses))]
+    if not (likely := likely_times(guesses)):
+        raise _ambiguous(guesses, f" ({'; '.join(doubts)})")
     best, *others = likely
-    evidence, name, _ = _rank(best, findings)
-    if name == words.NO_TIME and any(_rank(each, findings)[0] == evidence for each in others):
-        raise _ambiguous(findings)
+    evidence, name, _ = _rank(best, guesses)
+    if name == words.NO_TIME and any(_rank(each, guesses)[0] == evidence for each in others):
+        raise _ambiguous(guesses)
     is_written = best.column.is_named_as_written
     return replace(best, reason=f"the time of writing, for {doubts[0]}") if is_written and doubts else best
 
 
-def _keeps_history(findings: Findings) -> bool:
+def _keeps_history(guesses: Guesses) -> bool:
     """True if rows stay as they are although no key repeats."""
-    configured = findings.table.configured_time
-    if findings.keys.times or (configured is not None and configured.is_of("date")):
+    configured = guesses.table.configured_time
+    if guesses.keys.times or (configured is not None and configured.is_of("date")):
         return True  # a date needs a lag, which a row that is overwritten cannot have
-    return bool(likely_times(findings)) and not (findings.has_enough_rows or findings.keys.is_of_rows)
+    return bool(likely_times(guesses)) and not (guesses.has_enough_rows or guesses.keys.is_of_rows)
 
 
 def _asked_time(table: Table, name: str) -> TableColumn:
@@ -163,11 +163,11 @@ def _reason(column: TableColumn, found: Sequence[TableColumn]) -> str:
     return "the only time in it" if len(found) == 1 else "a time"
 
 
-def _ambiguous(findings: Findings, why: str = "") -> RequestError:
-    names = ", ".join(guess.column.name for guess in findings.times)
-    return findings.table.error(
+def _ambiguous(guesses: Guesses, why: str = "") -> RequestError:
+    names = ", ".join(guess.column.name for guess in guesses.times)
+    return guesses.table.error(
         f"which of its times says when a row was complete{why}? Name it with --event-time COLUMN, of {names}; "
-        f"if a row describes something else than {findings.keys.spoken}, say --entity NAME=COLUMN"
+        f"if a row describes something else than {guesses.keys.spoken}, say --entity NAME=COLUMN"
     )
 
 

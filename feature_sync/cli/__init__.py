@@ -43,7 +43,7 @@ def list_(store: FeatureStore, as_json: bool) -> None:
     from feature_sync.cli.definitions import print_registry
 
     print_registry(store.registry, as_json=as_json)
-    for warning in store.registry.warnings:
+    for warning in store.project.warnings:
         warn(str(warning))
 
 
@@ -65,10 +65,10 @@ def describe(store: FeatureStore, name: str, as_json: bool) -> None:
 @pass_feature_store
 def check(store: FeatureStore, /, *, warehouse: bool, warn_error: bool, as_json: bool) -> None:
     """Tell every mistake in the definitions with its file and line, for CI; exit 1 if there is one."""
-    from feature_sync.cli.problems import print_problems
+    from feature_sync.cli.findings import print_findings
 
     checked = store.check(warehouse=warehouse)
-    print_problems(checked, as_json=as_json)
+    print_findings(checked, as_json=as_json)
     sys.exit(0 if checked.is_good(warn_error=warn_error) else 1)
 
 

@@ -118,18 +118,12 @@ def pass_feature_store(
             try:
                 command(store, *args, **arguments)
             except DefinitionError as wrong:
-                raise _with_line(wrong, store) from wrong
+                raise store.project.lines.told(wrong) from wrong
 
     decorated = update_wrapper(with_store, command)
     for name, variable, metavar, text in reversed(_OPTIONS):
         decorated = click.option(name, envvar=variable, metavar=metavar, help=text)(decorated)
     return decorated
-
-
-def _with_line(wrong: DefinitionError, store: FeatureStore) -> DefinitionError:
-    from feature_sync.dbt.lines import SourceLines
-
-    return SourceLines(store.project.dbt, store.manifest).told(wrong)
 
 
 def _features(text: str) -> list[str]:

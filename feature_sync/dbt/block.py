@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from feature_sync.definitions import parse_duration
-from feature_sync.errors import Location, Mistakes, did_you_mean
+from feature_sync.errors import Findings, Location, did_you_mean
 
 
 class Block:
@@ -23,7 +23,7 @@ class Block:
         location: Location,
         *,
         allowed: tuple[str, ...],
-        mistakes: Mistakes,
+        findings: Findings,
         defaults: Block | None = None,
         if_twice: str = "",
     ) -> None:
@@ -40,7 +40,7 @@ class Block:
         self.values: Mapping[str, Any] = {**(defaults.values if defaults else {}), **values}
         for key in values:
             if key not in allowed:
-                mistakes.note(location.at(str(key)).error(f"unknown key{did_you_mean(str(key), allowed)}"))
+                findings.note(location.at(str(key)).mistake(f"unknown key{did_you_mean(str(key), allowed)}"))
 
     def __contains__(self, key: str) -> bool:
         return self.values.get(key) is not None
@@ -89,12 +89,12 @@ class Block:
             return {}
         if not isinstance(value, Mapping):
             raise self.at(key).error(f"must be a mapping, not {value!r}")
-        mistakes = Mistakes()
+        findings = Findings()
         names = {
-            str(name): mistakes.attempt((), name_list, each, self.at(key).at(str(name)), self._if_twice)
+            str(name): findings.attempt((), name_list, each, self.at(key).at(str(name)), self._if_twice)
             for name, each in value.items()
         }
-        mistakes.check()
+        findings.check()
         return names
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from feature_sync.dbt.manifest import Manifest, parts_of
+from feature_sync.dbt.manifest import Manifest
+from feature_sync.dbt.node import parts_of
 from feature_sync.definitions import FeatureService, FeatureView, History, Registry, deprecation, format_duration
 
 

@@ -7,43 +7,37 @@ from datetime import UTC, datetime
 from typing import Any
 
 from feature_sync.dbt.block import Block, name_list
-from feature_sync.dbt.manifest import Node
+from feature_sync.dbt.node import Node
 from feature_sync.definitions import FeatureService, FeatureView, Selection, deprecation, with_unique_aliases
-from feature_sync.errors import DefinitionWarning, Location, Mistakes, did_you_mean
+from feature_sync.errors import Findings, Location, did_you_mean
 
 SERVICE = ("features", "full_names")
 SELECTION = ("view", "keys", "features")
 
 
 def read_feature_service(
-    node: Node,
-    views: Mapping[str, FeatureView],
-    warnings: list[DefinitionWarning],
-    *,
-    wrong_views: Collection[str] = (),
-) -> FeatureService:
-    """Read one exposure; versions that are not pinned or deprecated add to the warnings.
+    node: Node, views: Mapping[str, FeatureView], findings: Findings, *, wrong_views: Collection[str] = ()
+) -> FeatureService | None:
+    """Read one exposure, and note all mistakes that do not follow from each other; None if there is one.
 
-    `wrong_views` are the references of those views that could not be read: what a service takes from them is not
-    checked, and a warning says so.
-
-    Raises:
-        DefinitionError: The block is misspelt, or does not agree with the views or with `depends_on`. All mistakes that
-            do not follow from each other are told together.
+    Args:
+        node: The exposure.
+        views: The feature views, by reference.
+        findings: Receives the mistakes, and warnings of versions that are deprecated or not pinned.
+        wrong_views: The references of views that could not be read. What a service takes from them is not checked, and
+            a warning says so.
     """
-    return _ServiceReader(node, views, wrong_views, warnings).read()
+    reader = _ServiceReader(node, views, wrong_views)
+    service = reader.read()
+    findings.note(*reader.findings)
+    return service
 
 
 class _ServiceReader:
     """Reads one exposure."""
 
-    def __init__(
-        self,
-        node: Node,
-        views: Mapping[str, FeatureView],
-        wrong_views: Collection[str],
-        warnings: list[DefinitionWarning],
-    ) -> None:
+    def __init__(self, node: Node, views: Mapping[str, FeatureView], wrong_views: Collection[str]) -> None:
+        self.findings = Findings()
         self._node = node
         self._at = node.location.at("config.meta.feature_service")
         self._views = views
@@ -51,48 +45,55 @@ class _ServiceReader:
             each.relation.unique_id: each for each in views.values() if each.relation.unique_id in node.parents
         }
         self._wrong_views = wrong_views
-        self._warnings = warnings
-        self._mistakes = Mistakes()
         self._listed: set[str] = set()
 
-    def read(self) -> FeatureService:
-        node, mistakes = self._node, self._mistakes
-        block = Block(node.meta["feature_service"], self._at, allowed=SERVICE, mistakes=mistakes)
+    def read(self) -> FeatureService | None:
+        node, findings = self._node, self.findings
+        block = findings.attempt(
+            None, Block, node.meta["feature_service"], self._at, allowed=SERVICE, findings=findings
+        )
+        if block is None:
+            return None
         if node.type != "ml":
-            mistakes.note(node.location.at("type").error(f"must be ml for a feature service, not {node.type!r}"))
-        full_names = mistakes.attempt(False, block.flag, "full_names", default=False)
-        chosen = mistakes.attempt({}, _chosen, block)
+            findings.note(node.location.at("type").mistake(f"must be ml for a feature service, not {node.type!r}"))
+        full_names = findings.attempt(False, block.flag, "full_names", default=False)
+        chosen = findings.attempt({}, _chosen, block)
         selections = [self._selection(str(name), value, block.at(f"features.{name}")) for name, value in chosen.items()]
-        mistakes.check()
-        for view in self._used.values():
-            if view.reference not in self._listed:
-                at = block.at("features")
-                mistakes.note(at.error(f"{view.reference} is in depends_on, but no feature of it is listed"))
-        mistakes.check()
+        if not findings.errors:
+            self._note_unlisted(block.at("features"))
+        if findings.errors:
+            return None
         owner = node.owner or {}
-        return FeatureService(
+        service = FeatureService(
             name=node.name or "",
             selections=with_unique_aliases(each for each in selections if each is not None),
             full_names=full_names,
             description=node.description or "",
             owner=" ".join(str(owner[key]) for key in ("name", "email") if owner.get(key)),
             location=self._at,
-            warnings=tuple(self._warnings),
-        ).checked()
+            warnings=findings.warnings,
+        )
+        return findings.attempt(None, service.checked)
+
+    def _note_unlisted(self, at: Location) -> None:
+        """Note views of `depends_on` that the service takes nothing from."""
+        for view in self._used.values():
+            if view.reference not in self._listed:
+                self.findings.note(at.mistake(f"{view.reference} is in depends_on, but no feature of it is listed"))
 
     def _selection(self, name: str, value: Any, at: Location) -> Selection | None:
         """Read one entry: a list of features, or a mapping that names the view behind an alias.
 
         None where it is wrong, which is noted, or where its view is.
         """
-        mistakes = self._mistakes
+        findings = self.findings
         is_alias = isinstance(value, Mapping)
         values = value if is_alias else {"features": value}
-        block = Block(values, at, allowed=SELECTION, mistakes=mistakes)
+        block = Block(values, at, allowed=SELECTION, findings=findings)
         listed = at.at("features") if is_alias else at
-        features = mistakes.attempt((), name_list, values.get("features"), listed)
-        keys = mistakes.attempt(None, block.named_names, "keys")
-        view = mistakes.attempt(None, self._view, block, name)
+        features = findings.attempt((), name_list, values.get("features"), listed)
+        keys = findings.attempt(None, block.named_names, "keys")
+        view = findings.attempt(None, self._view, block, name)
         if view is None:
             return None
         known = [feature.name for feature in view.features]
@@ -100,9 +101,9 @@ class _ServiceReader:
             if feature not in known:
                 mark = view.relation.mark_of(feature)
                 reason = f"; it says {mark}" if mark else did_you_mean(feature, known)
-                mistakes.note(listed.at(feature).error(f"{view.reference} has no feature {feature!r}{reason}"))
+                findings.note(listed.at(feature).mistake(f"{view.reference} has no feature {feature!r}{reason}"))
         alias = name if is_alias and block.text("view") not in (None, name) else view.name
-        spine_keys = mistakes.attempt((), _spine_keys, view, keys or {}, at)
+        spine_keys = findings.attempt((), _spine_keys, view, keys or {}, at)
         return Selection(view=view, alias=alias, features=features, spine_keys=spine_keys)
 
     def _view(self, block: Block, name: str) -> FeatureView | None:
@@ -111,7 +112,7 @@ class _ServiceReader:
         named = [view for view in self._views.values() if reference in (view.reference, view.name)]
         found = [view for view in named if view.relation.unique_id in self._used]
         if not found and any(reference in (each, each.rpartition(".v")[0]) for each in self._wrong_views):
-            self._warnings.append(at.warning(f"not checked, because the feature view {reference} is wrong itself"))
+            self.findings.note(at.warning(f"not checked, because the feature view {reference} is wrong itself"))
             return None
         if not named:
             raise at.error(f"no feature view is called {reference!r}{did_you_mean(reference, self._views)}")
@@ -124,13 +125,13 @@ class _ServiceReader:
         view = found[0]
         if view.version is not None and reference == view.name:
             meaning = f"{reference} is not pinned; it means {view.reference}, as depends_on resolved it"
-            self._warnings.append(at.warning(meaning))
+            self.findings.note(at.warning(meaning))
         self._warn_of_deprecation(view, at)
         return view
 
     def _warn_of_deprecation(self, view: FeatureView, at: Location) -> None:
         if said := deprecation(view, self._views.values(), today=datetime.now(UTC)):
-            self._warnings.append(at.warning(said))
+            self.findings.note(at.warning(said))
 
 
 def _chosen(block: Block) -> Mapping[Any, Any]:

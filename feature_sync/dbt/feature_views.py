@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from feature_sync.dbt.block import Block
-from feature_sync.dbt.manifest import Node
+from feature_sync.dbt.node import Node
 from feature_sync.definitions import Entity, Feature, FeatureView, History, check_zone, format_duration
-from feature_sync.errors import Location, Mistakes
+from feature_sync.errors import Findings, Location
 
 SETTINGS = (
     "entities", "features", "created_timestamp", "known_at", "lag", "ttl", "timezone", "online",
@@ -27,32 +27,32 @@ _SNAPSHOT_COLUMNS = ("dbt_valid_from", "dbt_valid_to", "dbt_is_deleted")
 
 
 def read_feature_view(
-    node: Node, types: dict[str, str], mistakes: Mistakes, *, adapter: str | None = None
+    node: Node, types: dict[str, str], findings: Findings, *, adapter: str | None = None
 ) -> FeatureView | None:
     """Read one node, and note all mistakes that do not follow from each other; None where keys or times are unknown.
 
     `types` are its columns' types in the catalog, empty if unknown.
     """
-    block = _block(node, mistakes)
-    view = _without_features(block, node, types, mistakes)
-    features = _features(view, block, node, mistakes)
+    block = _block(node, findings)
+    view = _without_features(block, node, types, findings)
+    features = _features(view, block, node, findings)
     if view is None:
         return None
     view = replace(view, features=features).calling_columns()
-    mistakes.note(*view.mistakes())
+    findings.note(*view.mistakes())
     return replace(view, is_unique=_is_unique(view, node, adapter), is_indexed=_is_indexed(view, node))
 
 
-def _without_features(block: Block, node: Node, types: dict[str, str], mistakes: Mistakes) -> FeatureView | None:
+def _without_features(block: Block, node: Node, types: dict[str, str], findings: Findings) -> FeatureView | None:
     """Read all but the features."""
-    history = mistakes.attempt(None, _history, block, node)
-    named = {key: mistakes.attempt(None, block.text, key) for key in _TIMES}
-    times = None if history is None else mistakes.attempt(None, _times, named, node, history)
-    entities = mistakes.attempt(None, _entities, block)
-    lag = mistakes.attempt(timedelta(0), block.duration, "lag")
-    ttl = mistakes.attempt(None, block.duration, "ttl")
-    timezone = mistakes.attempt("UTC", _timezone, block)
-    online = mistakes.attempt(True, block.flag, "online", default=True)
+    history = findings.attempt(None, _history, block, node)
+    named = {key: findings.attempt(None, block.text, key) for key in _TIMES}
+    times = None if history is None else findings.attempt(None, _times, named, node, history)
+    entities = findings.attempt(None, _entities, block)
+    lag = findings.attempt(timedelta(0), block.duration, "lag")
+    ttl = findings.attempt(None, block.duration, "ttl")
+    timezone = findings.attempt("UTC", _timezone, block)
+    online = findings.attempt(True, block.flag, "online", default=True)
     if history is None or times is None or entities is None:
         return None
     has_age = history not in _WITHOUT_AGE
@@ -71,20 +71,20 @@ def _without_features(block: Block, node: Node, types: dict[str, str], mistakes:
         timezone=timezone,
         online=online,
     )
-    _note_contradictions(view, block, mistakes)
+    _note_contradictions(view, block, findings)
     return view
 
 
-def _block(node: Node, mistakes: Mistakes) -> Block:
+def _block(node: Node, findings: Findings) -> Block:
     """Put the view's own settings over `feature_view_defaults`; dbt merges `meta` only one level deep."""
     at, meta = node.location.at("config.meta"), node.meta
     none: dict[str, Any] = {}
     values = none if meta.get("feature_view_defaults") is None else meta["feature_view_defaults"]
-    defaults = mistakes.attempt(
-        None, Block, values, at.at("feature_view_defaults"), allowed=DEFAULTS, mistakes=mistakes
+    defaults = findings.attempt(
+        None, Block, values, at.at("feature_view_defaults"), allowed=DEFAULTS, findings=findings
     )
     own, if_twice = meta["feature_view"], "" if node.version is None else f"; {DOUBLED}"
-    return Block(own, at.at("feature_view"), allowed=SETTINGS, mistakes=mistakes, defaults=defaults, if_twice=if_twice)
+    return Block(own, at.at("feature_view"), allowed=SETTINGS, findings=findings, defaults=defaults, if_twice=if_twice)
 
 
 def _history(block: Block, node: Node) -> History:
@@ -125,16 +125,16 @@ def _times(named: Mapping[str, str | None], node: Node, history: History) -> dic
     }
 
 
-def _note_contradictions(view: FeatureView, block: Block, mistakes: Mistakes) -> None:
+def _note_contradictions(view: FeatureView, block: Block, findings: Findings) -> None:
     """Note durations that fit neither the view's history nor each other; views without an age ignore a default one."""
     if view.history in _WITHOUT_AGE:
         for key, reason in _UNDATED.items():
             if block.own.get(key) not in (None, "none"):
-                mistakes.note(block.at(key).error(f"a {view.history} view takes no {key}: {reason}"))
+                findings.note(block.at(key).mistake(f"a {view.history} view takes no {key}: {reason}"))
     lag = view.lag or timedelta(0)
     if view.ttl is not None and view.ttl < lag:
         lag_and_ttl = f"{format_duration(view.ttl)} is shorter than the lag of {format_duration(lag)}"
-        mistakes.note(block.at("ttl").error(f"{lag_and_ttl}: no row would ever answer"))
+        findings.note(block.at("ttl").mistake(f"{lag_and_ttl}: no row would ever answer"))
 
 
 def _timezone(block: Block) -> str:
@@ -156,11 +156,11 @@ def _entities(block: Block) -> tuple[Entity, ...]:
     return entities
 
 
-def _features(view: FeatureView | None, block: Block, node: Node, mistakes: Mistakes) -> tuple[Feature, ...]:
+def _features(view: FeatureView | None, block: Block, node: Node, findings: Findings) -> tuple[Feature, ...]:
     """Read the features; without the view it is unknown which columns are keys and times."""
     metas = {name: column.meta.get("feature") for name, column in (node.columns or {}).items()}
     defaults = {
-        name: mistakes.attempt(None, _default, name, meta, node.location, mistakes) for name, meta in metas.items()
+        name: findings.attempt(None, _default, name, meta, node.location, findings) for name, meta in metas.items()
     }
     columns = (node.columns or {}).items()
     left_out = {name: "feature: false" for name, meta in metas.items() if meta is False}
@@ -168,17 +168,17 @@ def _features(view: FeatureView | None, block: Block, node: Node, mistakes: Mist
     for name, mark in left_out.items():
         if mark == "label: true" and metas[name] not in (None, False):
             at = node.location.at(f"columns.{name}.config.meta")
-            mistakes.note(at.error("says label: true and feature, too: what a model predicts, it must not see"))
-    names = mistakes.attempt((), _feature_names, view, block, node, left_out)
+            findings.note(at.mistake("says label: true and feature, too: what a model predicts, it must not see"))
+    names = findings.attempt((), _feature_names, view, block, node, left_out)
     marks = {name.casefold(): mark for name, mark in left_out.items()}
     taken = set() if view is None else {name.casefold() for name in (*view.join_keys, *view.times)}
     for name in names:
         forbidden = left_out.get(name) if name in metas else marks.get(name.casefold())
         if forbidden is not None:
             said = f"lists {name!r}, whose column says {forbidden}"
-            mistakes.note(block.at(f"features.{name}").error(said))
+            findings.note(block.at(f"features.{name}").mistake(said))
         if name.casefold() in taken:
-            mistakes.note(block.at(f"features.{name}").error(f"lists {name!r}, which is a key or a time of the view"))
+            findings.note(block.at(f"features.{name}").mistake(f"lists {name!r}, which is a key or a time of the view"))
     by_fold = {name.casefold(): default for name, default in defaults.items()}
     return tuple(
         Feature(name=name, default=defaults[name] if name in defaults else by_fold.get(name.casefold()))
@@ -224,11 +224,11 @@ def _is_indexed(view: FeatureView, node: Node) -> bool:
     )
 
 
-def _default(column: str, meta: object, location: Location, mistakes: Mistakes) -> Any:
+def _default(column: str, meta: object, location: Location, findings: Findings) -> Any:
     if meta is None or isinstance(meta, bool):
         return None
     at = location.at(f"columns.{column}.config.meta.feature")
-    return Block(meta, at, allowed=FEATURE, mistakes=mistakes).values.get("default")
+    return Block(meta, at, allowed=FEATURE, findings=findings).values.get("default")
 
 
 def is_feature_view(node: Node) -> bool:

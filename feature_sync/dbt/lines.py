@@ -7,28 +7,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
+from typing import TypeAlias
 
 import yaml
 
-from feature_sync.dbt.manifest import Manifest, Node
+from feature_sync.dbt.manifest import Manifest
+from feature_sync.dbt.node import Node
 from feature_sync.dbt.project import Project, read_bounded
 from feature_sync.dbt.yaml_text import UnfitYaml, compose
 from feature_sync.errors import DefinitionError, Location
+from feature_sync.findings import Finding, group_by_cause
 
 _SECTIONS = {"model": "models", "seed": "seeds", "snapshot": "snapshots", "exposure": "exposures"}
 _CONFIG, _META, _VIEW, _DEFAULTS = "config.", "config.meta.", "feature_view.", "feature_view_defaults."
 _BLOCK_DEPTH = 3  # config, meta, and one of our blocks
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A file as a person would open it, and the line in it, from 1; None where nobody knows."""
-
-    file: str
-    line: int | None = None
-
-    def __str__(self) -> str:
-        return self.file if self.line is None else f"{self.file}:{self.line}"
+_Place: TypeAlias = tuple[str, int | None]
+"""A file as a person would open it, and the line in it, from 1; None where it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +43,19 @@ class SourceLines:
         self._manifest = manifest
         self._documents: dict[Path, yaml.Node | None] = {}
 
-    def place(self, location: Location) -> Place:
-        """Find the deepest key on the way to a location that a file holds; never fails, at worst there is no line."""
-        file = self._file(location.file, location.node)
-        if file is None:
-            return Place(location.file)
-        if in_sql := self._in_sql(location, file):
-            return in_sql
-        at_node, in_project = self._in_node(self._document(file), location), self._in_project(location)
-        if in_project.depth > at_node.depth:
-            return Place(_shown(self._project_file), in_project.line)
-        return Place(_shown(file), at_node.line)
+    def placed(self, finding: Finding) -> Finding:
+        """Return a finding with its line, and its file as a person would open it; never fails.
+
+        The line is that of the deepest key on the way to the finding's key that a file holds.
+        """
+        file, line = self._place(Location(finding.file, finding.node, finding.key))
+        return replace(finding, file=file, line=line)
 
     def told(self, error: DefinitionError) -> DefinitionError:
-        """Say of a mistake at which line it stands, and how many more `check` would tell."""
-        others = {self._said(each) for each in error.others} - {self._said(error)}
+        """Return an error with its line that says how many more mistakes `check` shows."""
+        (first, *_), *others = group_by_cause(map(self.placed, (error.finding, *error.others)))
         more = f"; and {len(others)} more: feature-sync check" if others else ""
-        return replace(error.location, file=str(self.place(error.location))).error(f"{error.message}{more}")
+        return DefinitionError(replace(first, message=f"{first.message}{more}"))
 
     def doubled_lists(self, location: Location) -> list[Location]:
         """Find the lists below a location that stand at a version and at its model: dbt adds the one to the other."""
@@ -71,10 +63,17 @@ class SourceLines:
         model, version = self._node(None if file is None else self._document(file), location.node)
         return list(_doubled(reduce(_value, path, model), reduce(_value, path, version), location))
 
-    def _said(self, error: DefinitionError) -> tuple[Place, str, str, str]:
-        """Tell mistakes apart; what one line does to many nodes is one."""
-        at, place = error.location, self.place(error.location)
-        return place, "" if place.line is not None else at.node, at.key, error.message
+    def _place(self, location: Location) -> _Place:
+        """Find the deepest key on the way to a location."""
+        file = self._file(location.file, location.node)
+        if file is None:
+            return location.file, None
+        if in_sql := self._in_sql(location, file):
+            return in_sql
+        at_node, in_project = self._in_node(self._document(file), location), self._in_project(location)
+        if in_project.depth > at_node.depth:
+            return _shown(self._project_file), in_project.line
+        return _shown(file), at_node.line
 
     @property
     def _project_file(self) -> Path:
@@ -90,7 +89,7 @@ class SourceLines:
         except (OSError, ValueError):  # a folder that is closed to us, a name that no file can have
             return None
 
-    def _in_sql(self, location: Location, yaml_file: Path) -> Place | None:
+    def _in_sql(self, location: Location, yaml_file: Path) -> _Place | None:
         """Find the `config(` of a model's SQL if it says what neither the YAML nor `dbt_project.yml` does."""
         node = self._manifest.node(location.node) or Node()
         file = self._file(node.original_file_path or "", location.node)
@@ -105,7 +104,7 @@ class SourceLines:
         except OSError:
             return None
         call = re.search(rf"\{{\{{-?\s*config\s*\((?=.*\b{re.escape(block[-1])}\b['\"]?\s*[=:])", text, re.DOTALL)
-        return None if call is None else Place(_shown(file), text.count("\n", 0, call.end()) + 1)
+        return None if call is None else (_shown(file), text.count("\n", 0, call.end()) + 1)
 
     def _node(self, document: yaml.Node | None, unique_id: str) -> tuple[yaml.Node | None, yaml.Node | None]:
         """Find a node, and its version where it has one."""

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from feature_sync.dbt.manifest import Manifest, Node
-from feature_sync.errors import DefinitionWarning
+from feature_sync.dbt.manifest import Manifest
+from feature_sync.dbt.node import Node
+from feature_sync.findings import Finding
 
 _OFF = (None, False)  # what takes a node out whose folder says otherwise
 _VIEWS = ("model", "snapshot", "seed")
@@ -15,7 +16,7 @@ _PLACES = {"feature_view": _VIEWS, "feature_view_defaults": _VIEWS, "feature_ser
 _CLOSE = 0.85
 
 
-def lookalikes(manifest: Manifest) -> Iterator[DefinitionWarning]:
+def lookalikes(manifest: Manifest) -> Iterator[Finding]:
     """Warn of blocks that are misspelt, misplaced or empty of settings, and of labels that mark nothing."""
     for node in manifest.nodes_and_exposures():
         kind = (node.unique_id or "").partition(".")[0]
@@ -40,7 +41,7 @@ def _misreading(key: str, value: Any, kind: str) -> str | None:
     return f"means nothing to feature-sync; did you mean {close[0]!r}?" if close else None
 
 
-def _labels(node: Node) -> Iterator[DefinitionWarning]:
+def _labels(node: Node) -> Iterator[Finding]:
     for name, column in (node.columns or {}).items():
         label = column.meta.get("label")
         if label is not None and not isinstance(label, bool):

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from feature_sync.dbt.yaml_text import MOST_BYTES, UnfitYaml, load
-from feature_sync.errors import ProjectError
+from feature_sync.errors import Location, ProjectError
+from feature_sync.findings import Finding
 
 AS_OF = "feature_sync_as_of"
 _SOURCES = {
@@ -55,13 +56,15 @@ class Project:
         """What became of dbt's last command."""
         return self.target_path / "run_results.json"
 
-    def warning_of_newer_sources(self, manifest: Path) -> tuple[str, str] | None:
-        """Name a file that changed after the manifest was written, and say so; None if there is none."""
+    def warning_of_newer_sources(self, manifest: Path) -> Finding | None:
+        """Name a file that changed after the manifest was written; None if there is none."""
         newer = self.newer_sources(manifest)
         if not newer:
             return None
-        more = f"and {len(newer) - 1} more " if len(newer) > 1 else ""
-        return newer[0], f"{more}changed after {manifest.name} was written; run dbt parse or dbt build"
+        first, *others = newer
+        more = f", as did {len(others)} more" if others else ""
+        said = f"changed after {manifest.name} was written{more}; run dbt parse or dbt build"
+        return Location(first, "").warning(said)
 
     def newer_sources(self, than: Path) -> list[str]:
         """List the project's YAML and SQL files that changed after a file was written."""

@@ -6,16 +6,18 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from feature_sync.dbt.catalog import read_catalog
 from feature_sync.dbt.feature_services import read_feature_service
 from feature_sync.dbt.feature_views import is_feature_view, read_feature_view
-from feature_sync.dbt.manifest import Manifest, read_catalog
+from feature_sync.dbt.manifest import Manifest
 from feature_sync.definitions import FeatureService, FeatureView, Registry
-from feature_sync.errors import DefinitionError, DefinitionWarning, Mistakes
+from feature_sync.errors import Findings
+from feature_sync.findings import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What of a manifest could be read, what could not and why, and how much there is of both.
+    """Result of reading a manifest: valid definitions, errors and warnings, and how many definitions there are.
 
     Where there are errors, services lack what they take from views that are wrong. `wrong_views` are those, as far as
     they could be read.
@@ -23,8 +25,7 @@ class Reading:
 
     registry: Registry
     wrong_views: tuple[FeatureView, ...]
-    errors: tuple[DefinitionError, ...]
-    warnings: tuple[DefinitionWarning, ...]
+    findings: tuple[Finding, ...]
     feature_views: int
     feature_services: int
 
@@ -37,9 +38,7 @@ def read_registry(manifest: Manifest, *, project: str, catalog: Path) -> Registr
             `others`.
     """
     reading = read_definitions(manifest, project=project, catalog=catalog)
-    mistakes = Mistakes()
-    mistakes.found.extend(reading.errors)
-    mistakes.check()
+    Findings(reading.findings).check()
     return reading.registry
 
 
@@ -55,8 +54,7 @@ def read_definitions(manifest: Manifest, *, project: str, catalog: Path) -> Read
             feature_services=dict(sorted(services.items())),
         ),
         wrong_views=tuple(reader.wrong_views),
-        errors=tuple(reader.mistakes.found),
-        warnings=tuple(reader.warnings),
+        findings=tuple(reader.findings),
         feature_views=reader.seen["feature views"],
         feature_services=reader.seen["feature services"],
     )
@@ -67,8 +65,7 @@ class _Reader:
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
-        self.mistakes = Mistakes()
-        self.warnings: list[DefinitionWarning] = []
+        self.findings = Findings()
         self.wrong_views: list[FeatureView] = []
         self._wrong_references: list[str] = []
         self.seen = Counter[str]()
@@ -83,15 +80,15 @@ class _Reader:
             if types is None and not node.has_contract:
                 types = read_catalog(catalog, self._manifest)
             known = (types or {}).get(node.unique_id or "", {})
-            mistakes = Mistakes()
-            view = read_feature_view(node, known, mistakes, adapter=adapter)
-            self.mistakes.note(*mistakes.found)
-            if view is None or mistakes.found:
+            findings = Findings()
+            view = read_feature_view(node, known, findings, adapter=adapter)
+            self.findings.note(*findings)
+            if view is None or findings.errors:
                 self._wrong_references.append(node.reference)
                 self.wrong_views += [] if view is None else [view]
             elif other := views.get(view.reference):
                 text = f"{other.relation.location.node} is also a feature view called {view.reference}"
-                self.mistakes.note(node.location.error(text))
+                self.findings.note(node.location.mistake(text))
             else:
                 views[view.reference] = view
         return views
@@ -102,11 +99,7 @@ class _Reader:
         for node in self._manifest.exposures():
             if isinstance(node.meta.get("feature_service"), dict):
                 self.seen["feature services"] += 1
-                warnings: list[DefinitionWarning] = []
-                service = self.mistakes.attempt(
-                    None, read_feature_service, node, views, warnings, wrong_views=self._wrong_references
-                )
-                self.warnings += warnings
+                service = read_feature_service(node, views, self.findings, wrong_views=self._wrong_references)
                 if service is not None:
                     services[service.name] = service
         return services

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from feature_sync.dbt.artifacts import decode_artifact
-from feature_sync.dbt.manifest import Manifest, Metadata, Node, parts_of
+from feature_sync.dbt.manifest import Manifest, Metadata
+from feature_sync.dbt.node import Node, parts_of
 from feature_sync.definitions import FeatureView
 from feature_sync.errors import ArtifactsChanged
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from feature_sync.definitions.feature_view import FeatureView
-from feature_sync.errors import DefinitionWarning, FeatureSyncError, Location, RequestError
+from feature_sync.errors import FeatureSyncError, Location, RequestError
+from feature_sync.findings import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ class FeatureService:
     description: str = ""
     owner: str = ""
     location: Location | None = None
-    warnings: tuple[DefinitionWarning, ...] = ()
+    warnings: tuple[Finding, ...] = ()
 
     def output_name(self, selection: Selection, feature: str) -> str:
         """Name a feature as training sets and feature vectors show it."""

@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from feature_sync.definitions.relation import Relation
-from feature_sync.errors import DefinitionError, Location, Mistakes, RequestError, UnknownName
+from feature_sync.errors import Findings, Location, RequestError, UnknownName
+from feature_sync.findings import Finding
 
 _TIMES = ("event_timestamp", "created_timestamp", "known_at", "valid_to", "is_deleted")
 
@@ -138,23 +139,23 @@ class FeatureView:
         Raises:
             DefinitionError: A column is missing, or a day's rows do not say when they are complete.
         """
-        mistakes = Mistakes()
-        mistakes.note(*self.mistakes())
-        mistakes.check()
+        findings = Findings()
+        findings.note(*self.mistakes())
+        findings.check()
         return self
 
-    def mistakes(self) -> Iterator[DefinitionError]:
+    def mistakes(self) -> Iterator[Finding]:
         """Find all that `checked` would refuse."""
         settings = self.relation.location.at("config.meta.feature_view")
         if self.relation.columns_are_complete:
             known = ", ".join(self.relation.columns)
             for at, name in self._columns_in_use(settings):
                 if name not in self.relation.columns:
-                    yield at.error(f"{self.relation.name} has no column {name!r}; it has {known}")
+                    yield at.mistake(f"{self.relation.name} has no column {name!r}; it has {known}")
         if self.event_timestamp is not None and self.lag is None:
             column = self.relation.columns.get(self.event_timestamp)
             if column is not None and (column.data_type or "").strip().lower() == "date":
-                yield settings.error(
+                yield settings.mistake(
                     f"lag is missing: {self.event_timestamp!r} is a date, which means its midnight; a row that sums "
                     "the day is complete a day later (lag: 1d), one that describes its start says lag: 0d"
                 )

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from feature_sync.definitions.feature_service import FeatureService, Selection, selection_of, service_of
 from feature_sync.definitions.feature_view import FeatureView
-from feature_sync.errors import DefinitionWarning, RequestError, UnknownName
+from feature_sync.errors import RequestError, UnknownName
+from feature_sync.findings import Finding
 
 _FEATURE = re.compile(r"(?P<view>[^\[\]:]+)(\[(?P<keys>[^\[\]]*)\])?:(?P<feature>.+)", re.DOTALL)
 
@@ -22,7 +23,7 @@ class Registry:
     feature_services: Mapping[str, FeatureService]
 
     @property
-    def warnings(self) -> tuple[DefinitionWarning, ...]:
+    def warnings(self) -> tuple[Finding, ...]:
         """What the users of the feature services should know, each service's."""
         return tuple(warning for service in self.feature_services.values() for warning in service.warnings)
 

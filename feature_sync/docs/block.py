@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from feature_sync.dbt.manifest import Manifest, Node, parts_of
+from feature_sync.dbt.manifest import Manifest
+from feature_sync.dbt.node import Node, parts_of
 from feature_sync.dbt.project import Project
 from feature_sync.definitions import Registry
 from feature_sync.docs.markdown import without_jinja

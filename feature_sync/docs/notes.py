@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from feature_sync.dbt.manifest import Manifest, Node, parts_of
+from feature_sync.dbt.manifest import Manifest
+from feature_sync.dbt.node import Node, parts_of
 from feature_sync.definitions import FeatureView
 
 _LONGEST_ARGUMENTS = 60

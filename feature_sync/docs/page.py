@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from feature_sync.dbt.manifest import Manifest, Node
+from feature_sync.dbt.manifest import Manifest
+from feature_sync.dbt.node import Node
 from feature_sync.definitions import FeatureService, FeatureView, Registry
 from feature_sync.docs.markdown import code, codes, plain, quoted, table
 from feature_sync.docs.notes import Notes, Owner, read_notes, read_owner

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlglot import exp
 
 from feature_sync.definitions import Feature, FeatureView, Period
-from feature_sync.errors import Mistakes
+from feature_sync.errors import Findings
 from feature_sync.sql.columns import ascending, column, descending, is_not_null, named, quoted, table, unused
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.types import TIMES, is_padded, key_type, plain_time, value_type
@@ -30,7 +30,7 @@ class ViewQuery:
         adapter: str,
         dialect: str | None = None,
         asked: Period | None = None,
-        mistakes: Mistakes | None = None,
+        mistakes: Findings | None = None,
     ) -> None:
         """Read the types of all columns in use.
 
@@ -47,7 +47,7 @@ class ViewQuery:
         self.dialect = dialect_named(dialect or adapter)
         self._asked = asked or Period()
         columns, relation = view.relation.columns, view.relation
-        found = Mistakes() if mistakes is None else mistakes
+        found = Findings() if mistakes is None else mistakes
         self.key_types = {
             key: found.attempt(_UNKNOWN, key_type, columns[key], relation, dialect=adapter) for key in view.join_keys
         }
@@ -333,7 +333,7 @@ def check_entity_types(queries: Iterable[ViewQuery]) -> None:
     Raises:
         DefinitionError: They do not; the error names both views.
     """
-    mistakes = Mistakes()
+    mistakes = Findings()
     first: dict[tuple[str, int], tuple[FeatureView, str, ValueType]] = {}
     for query in queries:
         for entity in query.view.entities:
@@ -344,7 +344,7 @@ def check_entity_types(queries: Iterable[ViewQuery]) -> None:
                 if kind.kind != other_kind.kind:
                     at = query.view.relation.location.at(f"config.meta.feature_view.entities.{entity.name}")
                     mistakes.note(
-                        at.error(
+                        at.mistake(
                             f"{key!r} is {kind}, but {other_key!r} of {other.reference} is {other_kind}; an entity has "
                             "one type everywhere: cast one of them in its model"
                         )

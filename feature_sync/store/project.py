@@ -12,12 +12,14 @@ from typing import Any, TypedDict
 
 from feature_sync.clock import Clock, read_clock
 from feature_sync.dbt.description import Description, describe_service, describe_view
+from feature_sync.dbt.lines import SourceLines
 from feature_sync.dbt.manifest import Manifest, read_manifest
 from feature_sync.dbt.profile import read_target
 from feature_sync.dbt.project import Project, read_project
 from feature_sync.dbt.registry import read_registry
 from feature_sync.definitions import FeatureService, FeatureView, Registry, Target, parse_features, service_of
 from feature_sync.errors import RequestError
+from feature_sync.findings import Finding
 
 STATE_SCHEMA = "feature_sync_schema"
 """The dbt variable that names the schema of states and staging tables."""
@@ -82,7 +84,7 @@ class FeatureProject:
         self.dbt: Project = read_project(
             os.fspath(folder) if folder is not None else None, options.target_path, options.variables
         )
-        self._warned: set[str] = set()
+        self._warned: set[Finding] = set()
 
     def __repr__(self) -> str:
         return f"FeatureProject({str(self.dbt.directory)!r})"
@@ -109,8 +111,22 @@ class FeatureProject:
             ProjectError: There is no manifest yet, or it cannot be read.
         """
         if stale := self.dbt.warning_of_newer_sources(self.manifest.path):
-            self.warn(" ".join(stale))
+            self.warn(str(self.lines.placed(stale)))
         return read_registry(self.manifest, project=self.dbt.name, catalog=self.dbt.catalog)
+
+    @property
+    def lines(self) -> SourceLines:
+        """The lines of the project's files at which definitions stand now."""
+        return SourceLines(self.dbt, self.manifest)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What the users of the feature services should know, with the lines.
+
+        Raises:
+            DefinitionError: A definition is wrong.
+        """
+        return tuple(map(self.lines.placed, self.registry.warnings))
 
     @cached_property
     def target(self) -> Target:
@@ -187,10 +203,10 @@ class FeatureProject:
 
     def _warned_of(self, service: FeatureService) -> FeatureService:
         """Pass a service on, and each of its warnings to `warn` once."""
-        for warning in map(str, service.warnings):
-            if warning not in self._warned:
-                self._warned.add(warning)
-                self.warn(warning)
+        new = [each for each in service.warnings if each not in self._warned]
+        self._warned.update(new)
+        for warning in map(self.lines.placed, new):
+            self.warn(str(warning))
         return service
 
     def online_views(

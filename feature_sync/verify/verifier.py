@@ -18,7 +18,7 @@ from feature_sync.spill import KeySpill
 from feature_sync.sql.push.latest import latest_rows
 from feature_sync.statements import Statements, check_view_collations
 from feature_sync.verify.checksums import Checksums
-from feature_sync.verify.findings import Findings
+from feature_sync.verify.differences import Differences
 from feature_sync.verify.report import Kind, Progress, Verified
 from feature_sync.warehouses.base import Warehouse
 
@@ -89,22 +89,24 @@ class _ViewVerification:
             query = statements.query_of(self._view)
             check_view_collations(warehouse, query)
             schema = schema_of(self._view, query.key_types, query.feature_types, as_of=self._pushed_as_of)
-            findings = Findings(schema, self._schemas, redact=self._context.redact)
+            differences = Differences(schema, self._schemas, redact=self._context.redact)
             text = statements.text(latest_rows(query, now=self._now, sample=self._context.sample))
             with warehouse.detached_results([text], batch_size=_ROWS_PER_BATCH) as (rows,), KeySpill() as ours:
-                is_expiry_told, checksums = self._compare(self._encoded(rows, schema), findings, ours)
+                is_expiry_told, checksums = self._compare(self._encoded(rows, schema), differences, ours)
                 if self._context.sample is None:
-                    self._find_extras(findings, ours, checksums)
+                    self._find_extras(differences, ours, checksums)
         notes = [*self._pushes_meanwhile(holder)]
         if not is_expiry_told:
             notes.append("Redis does not tell this user when keys expire, so that was not compared")
-        return self._verified(findings, self._problems(schema), notes, perf_counter() - started)
+        return self._verified(differences, self._problems(schema), notes, perf_counter() - started)
 
     def _encoded(self, rows: Iterator[Sequence[Sequence[Any]]], schema: Schema) -> Iterator[list[Row]]:
         encoder = self._online.encoder(schema, lag=self._view.lag, expires=self._pushed_as_of is None)
         return (list(encoder.encode(batch)) for batch in rows)
 
-    def _compare(self, batches: Iterator[list[Row]], findings: Findings, ours: KeySpill) -> tuple[bool, Checksums]:
+    def _compare(
+        self, batches: Iterator[list[Row]], differences: Differences, ours: KeySpill
+    ) -> tuple[bool, Checksums]:
         """Compare the rows that should be there; the checksums are of the keys that are."""
         comparer = self._online.comparer()
         checksums = Checksums()
@@ -113,19 +115,19 @@ class _ViewVerification:
             for rows, differing in compared:
                 keys = [key for key, _, _ in rows]
                 ours.add(keys)
-                if differing is None and findings.is_published:
-                    findings.match(len(rows))
+                if differing is None and differences.is_published:
+                    differences.match(len(rows))
                 else:
                     held = differing or comparer.read(keys)
                     redis_now = to_microseconds(self._context.online.now()) // _MILLISECONDS
                     pairs = zip(rows, held, strict=True)
-                    keys = [row[0] for row, each in pairs if findings.compare(row, each, redis_now=redis_now)]
+                    keys = [row[0] for row, each in pairs if differences.compare(row, each, redis_now=redis_now)]
                 checksums.add(keys)
                 done += len(rows)
                 self._context.progress(self._view.reference, done)
         return comparer.tells_expiry, checksums
 
-    def _find_extras(self, findings: Findings, ours: KeySpill, checksums: Checksums) -> None:
+    def _find_extras(self, differences: Differences, ours: KeySpill, checksums: Checksums) -> None:
         """Find what is in Redis but not among our rows, in the buckets of keys whose checksums differ."""
         found = Checksums()
         for keys in self._online.row_keys():
@@ -136,13 +138,13 @@ class _ViewVerification:
             for keys in self._online.row_keys():
                 theirs.add(differing.of(keys))
             for keys in _batches(theirs.minus(ours)):
-                self._judge_extras(findings, keys)
+                self._judge_extras(differences, keys)
 
-    def _judge_extras(self, findings: Findings, keys: Sequence[bytes]) -> None:
+    def _judge_extras(self, differences: Differences, keys: Sequence[bytes]) -> None:
         contents = self._online.read(keys)
         for key, content, exists in zip(keys, contents, self._online.exist(keys), strict=True):
             if exists:  # and has not expired meanwhile
-                findings.judge_extra(key, content, now=self._now, due=self._due)
+                differences.judge_extra(key, content, now=self._now, due=self._due)
 
     def _who_pushes(self) -> str | None:
         holder = self._online.holder()
@@ -168,9 +170,13 @@ class _ViewVerification:
             problems.append("readers go by other defaults than the definition's")
         return tuple(problems)
 
-    def _verified(self, findings: Findings, problems: tuple[str, ...], notes: list[str], seconds: float) -> Verified:
-        counts = findings.counts
-        is_wrong = counts[Kind.DIFFERENT] or counts[Kind.MISSING] or counts[Kind.EXTRA] or findings.overdue or problems
+    def _verified(
+        self, differences: Differences, problems: tuple[str, ...], notes: list[str], seconds: float
+    ) -> Verified:
+        counts = differences.counts
+        is_wrong = (
+            counts[Kind.DIFFERENT] or counts[Kind.MISSING] or counts[Kind.EXTRA] or differences.overdue or problems
+        )
         return Verified(
             feature_view=self._view.reference,
             as_of=self._now,
@@ -178,16 +184,16 @@ class _ViewVerification:
             problems=problems,
             notes=tuple(notes),
             sample=self._context.sample,
-            matching=findings.matching,
+            matching=differences.matching,
             different=counts[Kind.DIFFERENT],
             missing=counts[Kind.MISSING],
             extra=counts[Kind.EXTRA],
             expired=counts[Kind.EXPIRED],
-            overdue=findings.overdue,
-            event_timestamps=findings.event_timestamps,
-            expiries=findings.expiries,
-            features=findings.features,
-            examples=tuple(findings.examples),
+            overdue=differences.overdue,
+            event_timestamps=differences.event_timestamps,
+            expiries=differences.expiries,
+            features=differences.features,
+            examples=tuple(differences.examples),
             are_values_redacted=self._context.redact,
             seconds=round(seconds, 3),
         )

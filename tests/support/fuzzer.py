@@ -271,18 +271,16 @@ class Fuzz:
 
     def read_definitions(self) -> None:
         """Do all that needs no warehouse and no Redis; definitions that are wrong are told with their lines."""
-        from feature_sync.dbt.lines import SourceLines
-
         with self._store() as store:
             checked = store.check()
-            for problem in checked.problems:
-                assert problem.file, problem
+            for finding in checked.findings:
+                assert finding.file, finding
             with self._told():
                 store.init(["departures"], use_warehouse=False)
             try:
                 names = [*store.registry.feature_views, *store.registry.feature_services]
             except DefinitionError as wrong:
-                raise SourceLines(store.project.dbt, store.manifest).told(wrong) from None
+                raise store.project.lines.told(wrong) from None
             for name in names:
                 with self._told():
                     store.describe(name)

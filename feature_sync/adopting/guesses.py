@@ -48,7 +48,7 @@ class TimeGuess:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
+class Guesses:
     """A model's keys, the times beside them, the chosen event time, and counts (None if the warehouse was not asked).
 
     `event_time` is None if the model keeps validity, and if it is overwritten.

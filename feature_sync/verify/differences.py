@@ -30,7 +30,7 @@ _Found = tuple[str | None, str, Any, Any]
 """The feature that is meant, if one is, what is wrong, the warehouse's value and Redis's."""
 
 
-class Findings:
+class Differences:
     """All that was found in one view so far; the rows themselves are forgotten, but for a few examples."""
 
     def __init__(self, schema: Schema, schemas: Mapping[bytes, Schema], *, redact: bool) -> None:

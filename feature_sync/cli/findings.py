@@ -1,0 +1,28 @@
+"""What `check` found: a line for each finding on stdout, which editors and terminals can open, and a sum on stderr."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from feature_sync.cli.saying import say
+from feature_sync.cli.tables import print_json
+
+if TYPE_CHECKING:
+    from feature_sync.check import Checked
+
+
+def print_findings(checked: Checked, *, as_json: bool) -> None:
+    """Print every finding, and how many there are."""
+    if as_json:
+        print_json([asdict(each) for each in checked.findings])
+    else:
+        for each in checked.findings:
+            say(each.with_severity)
+    defined = f"{_count(checked.feature_views, 'feature view')}, {_count(checked.feature_services, 'feature service')}"
+    more = f", {_count(checked.warnings, 'warning')}" if checked.warnings else ""
+    say(f"{defined}: {_count(checked.errors, 'error') if checked.errors else 'no errors'}{more}", err=True)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
