@@ -13,11 +13,10 @@ from feature_sync.clock import Clock
 from feature_sync.definitions import FeatureService, FeatureView, Selection
 from feature_sync.errors import OnlineStoreError, RequestError, did_you_mean
 from feature_sync.online.absence import why_unknown
-from feature_sync.online.asked_keys import is_null_key, wire_key
-from feature_sync.online.codec import Row, Schema, from_microseconds, read_row, read_value, split_end
-from feature_sync.online.keys import row_key, view_prefix
+from feature_sync.online.codec import Row, Schema, read_row, read_value, split_end
+from feature_sync.online.keys import is_null_key, row_key, view_prefix, wire_key
 from feature_sync.online.redis import OnlineStore
-from feature_sync.value_types import ValueType, read_default
+from feature_sync.value_types import ValueType, from_microseconds, read_default
 
 
 class Status(StrEnum):

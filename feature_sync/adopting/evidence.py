@@ -11,7 +11,7 @@ from feature_sync.dbt.declared import DeclaredKey, declared_keys, related_nodes
 from feature_sync.dbt.manifest import Manifest, Node
 from feature_sync.definitions import Column, Relation
 from feature_sync.errors import DefinitionError, RequestError, did_you_mean
-from feature_sync.sql.types import TIMES, key_type, value_type
+from feature_sync.sql.types import key_type, value_type
 from feature_sync.value_types import ValueType
 
 _KEYS = ("int64", "wideint", "string", "uuid", "decimal")
@@ -40,7 +40,7 @@ class TableColumn:
     @property
     def is_time(self) -> bool:
         """True if it holds moments or days; false if its type is unknown."""
-        return self.is_of(*TIMES)
+        return self.kind is not None and self.kind.is_time
 
     @property
     def is_uncast_time(self) -> bool:

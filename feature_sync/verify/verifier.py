@@ -11,7 +11,7 @@ from typing import Any
 
 from feature_sync.definitions import FeatureView, format_duration
 from feature_sync.errors import placing
-from feature_sync.online.codec import Schema, schema_of, to_microseconds
+from feature_sync.online.codec import Schema, schema_of
 from feature_sync.online.keys import view_prefix
 from feature_sync.online.redis import OnlineStore
 from feature_sync.online.rows import RowEncoder
@@ -20,6 +20,7 @@ from feature_sync.spill import KeySpill
 from feature_sync.sql.latest import latest_rows
 from feature_sync.sql.pushes import microseconds
 from feature_sync.statements import Statements, check_view_collations
+from feature_sync.value_types import to_microseconds
 from feature_sync.verify.checksums import Checksums
 from feature_sync.verify.findings import Findings
 from feature_sync.verify.report import Kind, Progress, Verified
