@@ -26,11 +26,11 @@ from feature_sync.definitions import (
     service_of,
 )
 from feature_sync.errors import Location
-from feature_sync.files import read_frame
 from feature_sync.online.redis.server import EmbeddedServer
 from feature_sync.online.redis.store import RedisStore
 from feature_sync.sql.render import render
 from feature_sync.sql.training.point_in_time import training_query
+from feature_sync.table_files import read_frame
 from feature_sync.training import Rows, TrainingSet
 from feature_sync.warehouses import open_warehouse
 

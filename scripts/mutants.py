@@ -28,7 +28,7 @@ from mutations import draw, operator_of
 ROOT = Path(__file__).parents[1]
 COUNT, SEED = os.environ.get("MUTANTS", "200"), os.environ.get("MUTANTS_SEED", "7")
 FOLDER = ROOT / ".mutants" / f"{COUNT}-{SEED}"
-MUTATED = ("push/*.py", "online/**/*.py", "serving/*.py", "sql/**/*.py", "definitions/*.py")
+MUTATED = ("push/*.py", "online/**/*.py", "serving/*.py", "sql/**/*.py", "definitions/*.py", "value_types/*.py")
 CHANGES = tomllib.loads((ROOT / "scripts" / "mutants.toml").read_text())["change"]
 SECONDS_TO_NOTICE = 3_600
 """Tests that take longer go on for ever, so they have noticed; far more than a busy machine needs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,20 +15,27 @@ from feature_sync.dbt.manifest import read_manifest
 from feature_sync.dbt.registry import read_registry
 from feature_sync.definitions import (
     Column,
+    Entity,
+    Feature,
+    FeatureService,
     FeatureView,
     History,
     Ordering,
     Period,
     Relation,
+    Selection,
     Spine,
     Target,
     fingerprint,
     format_duration,
     parse_duration,
     parse_features,
+    selection_of,
     service_of,
     split_features,
+    view_fingerprint,
 )
+from feature_sync.definitions.fingerprint import COUNTED
 from feature_sync.errors import DefinitionError, Location, RequestError, UnknownName
 
 COLUMNS = {
@@ -358,6 +366,44 @@ def test_a_fingerprint_changes_with_what_can_change_an_answer_and_not_with_words
     assert fingerprint(deprecated) == of()
     others = [of(ttl="2d"), of(lag="1h"), of(timezone="Europe/Paris"), of(created_timestamp="loaded_at")]
     assert len({of(), *others}) == 5
+
+
+FIELDS_THAT_DO_NOT_COUNT = {
+    FeatureService: {"description", "owner", "location", "warnings"},
+    Selection: set(),
+    FeatureView: {"online", "latest_version", "deprecation_date", "is_unique", "is_indexed"},
+    Entity: set(),
+    Feature: set(),
+    Relation: {"location", "description", "is_table"},
+    Column: {"description", "is_label", "is_left_out"},
+}
+
+
+@pytest.mark.parametrize("definition", COUNTED, ids=lambda each: each.__name__)
+def test_each_field_of_a_definition_is_known_to_count_in_fingerprints_or_not(definition):
+    counted, others = set(COUNTED[definition]), FIELDS_THAT_DO_NOT_COUNT[definition]
+    assert not counted & others
+    assert counted | others == {each.name for each in fields(definition)}
+
+
+def test_a_fingerprint_is_the_same_in_every_version_of_this_package():
+    types = {"id": "bigint", "at": "timestamp", "spent": "double"}
+    view = FeatureView(
+        name="orders",
+        relation=Relation(
+            name='"db"."main"."orders"',
+            unique_id="model.shop.orders",
+            location=Location("models/orders.yml", "orders"),
+            columns={name: Column(name=name, data_type=kind) for name, kind in types.items()},
+        ),
+        entities=(Entity(name="customer", join_keys=("id",)),),
+        features=(Feature(name="spent", default=0.5),),
+        event_timestamp="at",
+        ttl=timedelta(days=1),
+    )
+    service = FeatureService(name="churn", selections=(selection_of(view),))
+    assert view_fingerprint(view) == "00afa9704c1fe687ed7705ec2d88fba4b090df669ceb70b66ca4dc09fdef9eee"
+    assert fingerprint(service) == "cabc455628f87b7d744ba905ec092a9c6180c4eabd9b80cf6e6919feaed161db"
 
 
 def test_every_field_of_the_manifest_may_be_null_or_left_out(read):

@@ -21,7 +21,7 @@ import pandas
 import pytest
 
 from feature_sync.errors import OnlineStoreError, RequestError
-from feature_sync.online.codec import to_microseconds
+from feature_sync.value_types import to_microseconds
 from tests.support.orders import NOON, SCHEMA, VALUES, Orders
 
 pytestmark = pytest.mark.slow

@@ -14,9 +14,9 @@ import pytest
 
 from feature_sync.clock import Clock
 from feature_sync.errors import OnlineStoreError, RequestError
-from feature_sync.online.codec import encode_row, read_schema, to_microseconds
+from feature_sync.online.codec import encode_row, read_schema
 from feature_sync.serving.reader import Reader
-from feature_sync.value_types import parse
+from feature_sync.value_types import parse, to_microseconds
 from tests.support.orders import DEFAULT, NOON, SCHEMA, VALUES, Orders
 
 AGAIN = "push again with --full-refresh"

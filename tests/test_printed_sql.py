@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from feature_sync.sql.defaults import default_value
 from feature_sync.sql.dialects import DIALECTS, dialect_named
 from feature_sync.sql.render import render
+from feature_sync.sql.scalars import default_value
 from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.value_types import ValueType, read_default
 from tests.support import dialect_page, oracle

@@ -19,9 +19,8 @@ from hypothesis import strategies as st
 
 from feature_sync import FeatureStore
 from feature_sync.errors import OutputError
-from feature_sync.online.asked_keys import wire_key
 from feature_sync.online.codec import Schema, encode_row, read_row, read_schema, read_value
-from feature_sync.online.keys import row_key_writer
+from feature_sync.online.keys import row_key_writer, wire_key
 from feature_sync.online.rows import RowEncoder
 from feature_sync.value_types import SCALARS, ValueType, parse
 from tests.support.projects import PROJECTS, build_project

@@ -12,7 +12,7 @@ from feature_sync.dbt.manifest import Manifest
 from feature_sync.dbt.node import Node
 from feature_sync.definitions import Column, Relation
 from feature_sync.errors import DefinitionError, RequestError, did_you_mean
-from feature_sync.sql.types import TIMES, key_type, value_type
+from feature_sync.sql.types import key_type, value_type
 from feature_sync.value_types import ValueType
 
 _KEYS = ("int64", "wideint", "string", "uuid", "decimal")
@@ -41,7 +41,7 @@ class TableColumn:
     @property
     def is_time(self) -> bool:
         """True if it holds moments or days; false if its type is unknown."""
-        return self.is_of(*TIMES)
+        return self.kind is not None and self.kind.is_time
 
     @property
     def is_uncast_time(self) -> bool:

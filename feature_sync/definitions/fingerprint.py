@@ -3,36 +3,57 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from feature_sync.definitions.feature_service import FeatureService
-from feature_sync.definitions.feature_view import FeatureView
+from feature_sync.definitions.feature_service import FeatureService, Selection
+from feature_sync.definitions.feature_view import Entity, Feature, FeatureView
+from feature_sync.definitions.relation import Column, Relation
 
-_WORDS = {"location", "description", "owner", "is_label", "is_left_out", "online", "latest_version"}
-_WORDS |= {"is_unique", "is_indexed", "is_table", "deprecation_date", "warnings"}
+COUNTED: Mapping[type, tuple[str, ...]] = {
+    FeatureService: ("name", "selections", "full_names"),
+    Selection: ("view", "alias", "features", "spine_keys"),
+    FeatureView: (
+        "name", "version", "relation", "entities", "features", "history", "event_timestamp", "created_timestamp",
+        "known_at", "valid_to", "valid_to_current", "is_deleted", "lag", "ttl", "timezone",
+    ),
+    Entity: ("name", "join_keys"),
+    Feature: ("name", "default"),
+    Relation: ("name", "unique_id", "columns", "columns_are_complete", "event_time"),
+    Column: ("name", "data_type", "stored_as"),
+}  # fmt: skip
+"""The fields that decide about answers. A field that a definition gains counts only once it stands here, so that a new
+version of this package leaves fingerprints alone: another one means a full push."""
 
 
 def fingerprint(service: FeatureService) -> str:
     """Hash a service with its views, keys, features, types and times: 64 hexadecimal digits.
 
-    Tables count by their names in the warehouse; what they hold does not.
+    Tables count by their names in the warehouse; what they hold does not. Types count as they are written, so let
+    `with_normal_types` write them first.
     """
-    return sha256(json.dumps(_plain(service), sort_keys=True, default=str).encode()).hexdigest()
+    return _hash(service)
 
 
 def view_fingerprint(view: FeatureView) -> str:
-    """Hash all that decides which rows of a view answer, and how they are served: 64 hexadecimal digits."""
+    """Hash all that decides which rows of a view answer, and how they are served: 64 hexadecimal digits.
+
+    Types count as they are written, so let `with_normal_types` write them first.
+    """
     used = {*view.join_keys, *view.times, *(each.name for each in view.features)}
     columns = {name: column for name, column in view.relation.columns.items() if name in used}
-    narrowed = replace(view, relation=replace(view.relation, columns=columns))
-    return sha256(json.dumps(_plain(narrowed), sort_keys=True, default=str).encode()).hexdigest()
+    return _hash(replace(view, relation=replace(view.relation, columns=columns)))
+
+
+def _hash(definition: FeatureService | FeatureView) -> str:
+    return sha256(json.dumps(_plain(definition), sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.name not in _WORDS}
-    if isinstance(value, dict):
+    if counted := COUNTED.get(type(value)):
+        return {name: _plain(getattr(value, name)) for name in counted}
+    if isinstance(value, Mapping):
         return {name: _plain(each) for name, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, tuple) else value

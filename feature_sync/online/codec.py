@@ -6,20 +6,19 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
 from feature_sync.definitions import FeatureView
 from feature_sync.errors import OnlineStoreError
-from feature_sync.value_types import EPOCH, ValueType, parse
+from feature_sync.value_types import MICROSECOND, ValueType, from_microseconds, parse, to_microseconds
 
-MICROSECOND = timedelta(microseconds=1)
 SCHEMA_ID_BYTES = 4
 _LONGEST_TYPE = 65_536
 _DEEPEST_TYPE = 100
+_NESTED = {"array": list, "struct": dict}
+"""The types that hold others, in wire form."""
 _UNREADABLE = (msgspec.DecodeError, ArithmeticError, RecursionError, TypeError, ValueError)
 """What damaged bytes make the readers raise."""
 encode_row: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
@@ -208,7 +207,8 @@ def read_value(value: Any, kind: ValueType) -> Any:
     """
     if value is None:
         return None
-    expected, read = _READERS.get(kind.kind, (None, None))
+    scalar = kind.scalar
+    expected, read = (_NESTED.get(kind.kind), None) if scalar is None else (scalar.wire, scalar.from_wire)
     if type(value) is not expected:
         raise ValueError(f"{type(value).__name__} in place of {kind.kind}")
     if kind.element is not None:
@@ -218,38 +218,3 @@ def read_value(value: Any, kind: ValueType) -> Any:
             raise ValueError(f"a struct without its field {missing!r}")
         return {name: read_value(value[name], each) for name, each in kind.fields}
     return read(value) if read is not None else value
-
-
-def to_microseconds(moment: datetime) -> int:
-    """Count the microseconds since 1970 of an aware moment."""
-    return (moment - EPOCH) // MICROSECOND
-
-
-def from_microseconds(count: int) -> datetime:
-    """The aware moment, in UTC, of a count of microseconds since 1970."""
-    return EPOCH + timedelta(microseconds=count)
-
-
-def _int64(value: int) -> int:
-    if not -(2**63) <= value < 2**63:
-        raise OverflowError(f"{value} does not fit int64")
-    return value
-
-
-_READERS: dict[str, tuple[type, Callable[[Any], Any] | None]] = {
-    "array": (list, None),
-    "bool": (bool, None),
-    "bytes": (bytes, None),
-    "date": (int, lambda days: (EPOCH + timedelta(days=days)).date()),
-    "decimal": (str, Decimal),
-    "float64": (float, None),
-    "int64": (int, _int64),
-    "interval": (str, None),
-    "json": (str, None),
-    "string": (str, None),
-    "struct": (dict, None),
-    "timestamp": (int, lambda count: from_microseconds(count).replace(tzinfo=None)),
-    "timestamptz": (int, from_microseconds),
-    "uuid": (str, UUID),
-    "wideint": (str, int),
-}

@@ -10,17 +10,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
+from numbers import Real
 from typing import Any
 
-from feature_sync.value_types import EPOCH, ValueType
+from feature_sync.value_types import ValueType, shown_key
 
-_SPECIAL = re.compile(r"[%|{}]")
 _EMPTY = "%"
+_NULLS = ("NAType", "NaTType")
+"""The types of pandas' own nulls, which is not imported for their sake."""
 
 
 KeyWriter = Callable[[Sequence[Sequence[Any]]], list[bytes]]
@@ -86,7 +86,7 @@ def row_key_writer(prefix: str, reference: str, types: Sequence[ValueType]) -> K
     >>> row_key_writer("shop", "orders", [ValueType("string"), ValueType("int64")])([["a|b"], [7]])
     [b'shop:orders:{a%7Cb|7}']
     """
-    writers = [_WRITERS.get(kind.kind, str) for kind in types]
+    writers = [_key_text(kind) for kind in types]
     begin = ViewKeys(name_of(prefix, reference)).rows
     empty = f"{begin}{_EMPTY}}}".encode()
 
@@ -99,20 +99,40 @@ def row_key_writer(prefix: str, reference: str, types: Sequence[ValueType]) -> K
     return write
 
 
-def _escaped(text: str) -> str:
-    return _SPECIAL.sub(lambda match: f"%{ord(match[0]):02X}", text) if _SPECIAL.search(text) else text
+def is_null_key(value: Any) -> bool:
+    """True if a value stands for null: None, NaN, and the NA and NaT of pandas and NumPy."""
+    if value is None or type(value).__name__ in _NULLS:
+        return True
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    if isinstance(value, Real):
+        return bool(value != value)  # noqa: PLR0124 - only NaN differs from itself
+    return _is_of_numpy(value, "datetime64") and str(value) == "NaT"
 
 
-def _plain(number: str) -> str:
-    plain = format(Decimal(number), "f")  # normalize() would round to the context's precision
-    plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
-    return "0" if plain == "-0" else plain
+def wire_key(value: Any, kind: ValueType) -> Any:
+    """Read a join key that is not null into wire form.
+
+    Raises:
+        ValueError: The value is not of the key's type, or not exactly.
+    """
+    form = None if kind.scalar is None else kind.scalar.key
+    if form is None:
+        raise ValueError(f"{kind} cannot be a key")
+    if _is_of_numpy(value, "datetime64"):
+        if kind.is_time:
+            return form.read(str(value))  # its own item() is a bare number where it counts nanoseconds
+    elif type(value).__module__ == "numpy" and hasattr(value, "item"):
+        value = value.item()
+    try:
+        return form.read(value)
+    except (ArithmeticError, UnicodeError) as wrong:
+        raise ValueError(f"{shown_key(value)} is not a {kind} that can be a key") from wrong
 
 
-_WRITERS: dict[str, Callable[[Any], str]] = {
-    "bool": lambda value: "true" if value else "false",
-    "date": lambda days: (EPOCH + timedelta(days=days)).date().isoformat(),
-    "decimal": _plain,
-    "string": _escaped,
-    "uuid": str.lower,
-}
+def _is_of_numpy(value: Any, name: str) -> bool:
+    return type(value).__module__ == "numpy" and type(value).__name__ == name
+
+
+def _key_text(kind: ValueType) -> Callable[[Any], str]:
+    return str if kind.scalar is None or kind.scalar.key is None else kind.scalar.key.text

@@ -13,11 +13,11 @@ from feature_sync.clock import Clock
 from feature_sync.definitions import FeatureService, FeatureView, Selection
 from feature_sync.errors import OnlineStoreError, RequestError, did_you_mean
 from feature_sync.online.absence import why_unknown
-from feature_sync.online.asked_keys import is_null_key, wire_key
 from feature_sync.online.base import OnlineStore, OnlineView
-from feature_sync.online.codec import Row, Schema, from_microseconds, read_row, read_value, split_end, to_microseconds
+from feature_sync.online.codec import Row, Schema, read_row, read_value, split_end
+from feature_sync.online.keys import is_null_key, wire_key
 from feature_sync.online.validity import last_answer
-from feature_sync.value_types import ValueType, read_default
+from feature_sync.value_types import ValueType, from_microseconds, read_default, to_microseconds
 
 
 class Status(StrEnum):

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from sqlglot import exp
 
 from feature_sync.sql.dialects.base import Dialect, call
-from feature_sync.sql.types import TIMES
 from feature_sync.value_types import ValueType
 
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
@@ -33,7 +32,7 @@ def within_limits(value: exp.Expr, kind: ValueType, name: str, *, dialect: Diale
 
 def _checks(value: exp.Expr, kind: ValueType, dialect: Dialect, *, finite: bool) -> list[tuple[str, exp.Expr]]:
     """List what may be wrong with a value: the reason, and the condition that tells."""
-    if kind.kind in TIMES and dialect.has_endless_times:
+    if kind.is_time and dialect.has_endless_times:
         return [("a time outside the years 1 to 9999", _is_out_of_years(value, kind, dialect, finite=finite))]
     if kind.kind == "decimal" and dialect.has_numeric_nan:
         odd = [exp.cast(exp.Literal.string(each), "decimal") for each in ("NaN", "Infinity", "-Infinity")]

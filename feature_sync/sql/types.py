@@ -8,27 +8,10 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from feature_sync.definitions import Column, FeatureView, Relation
+from feature_sync.sql.scalars import KIND_OF
 from feature_sync.value_types import ValueType
 
 _Type = exp.DataType.Type
-_KINDS = {
-    "bool": {_Type.BOOLEAN},
-    "int64": {_Type.TINYINT, _Type.SMALLINT, _Type.MEDIUMINT, _Type.INT, _Type.BIGINT,
-              _Type.UTINYINT, _Type.USMALLINT, _Type.UINT, _Type.SMALLSERIAL, _Type.SERIAL, _Type.BIGSERIAL},
-    "wideint": {_Type.INT128, _Type.INT256, _Type.UBIGINT, _Type.UINT128, _Type.UINT256},
-    "float64": {_Type.FLOAT, _Type.DOUBLE},
-    "string": {_Type.VARCHAR, _Type.TEXT, _Type.NVARCHAR, _Type.NAME, _Type.ENUM, *exp.DataType.TEXT_TYPES},
-    "bytes": {_Type.BINARY, _Type.VARBINARY, _Type.BLOB},
-    "date": {_Type.DATE},
-    "timestamp": {_Type.TIMESTAMP, _Type.DATETIME, _Type.TIMESTAMPNTZ, _Type.TIMESTAMP_S, _Type.TIMESTAMP_MS,
-                  _Type.TIMESTAMP_NS},
-    "timestamptz": {_Type.TIMESTAMPTZ, _Type.TIMESTAMPLTZ},
-    "interval": {_Type.INTERVAL},
-    "uuid": {_Type.UUID},
-    "json": {_Type.JSON, _Type.JSONB},
-}  # fmt: skip
-_KIND_OF = {each: kind for kind, types in _KINDS.items() for each in types}
-_DECIMALS = {_Type.DECIMAL, _Type.BIGDECIMAL, _Type.UDECIMAL, _Type.DECIMAL128, _Type.DECIMAL256}
 _PADDED = {_Type.CHAR, _Type.NCHAR, _Type.BPCHAR}
 _OTHER_TIMESTAMPS = {_Type.TIMESTAMP_S, _Type.TIMESTAMP_MS, _Type.TIMESTAMP_NS}
 _AS_TEXT = {_Type.INTERVAL, _Type.UINT128, _Type.UINT256, *_PADDED}
@@ -42,8 +25,6 @@ _SYNONYMS = {
     ("bigquery", _Type.TINYINT): _Type.BIGINT,
 }
 """What sqlglot takes for two types, by dialect where it is one there alone."""
-TIMES = ("date", "timestamp", "timestamptz")
-_KEYS = ("bool", "int64", "wideint", "decimal", "string", "date", "timestamp", "timestamptz", "uuid")
 
 
 def value_type(column: Column, relation: Relation, *, dialect: str) -> ValueType:
@@ -77,7 +58,7 @@ def key_type(column: Column, relation: Relation, *, dialect: str) -> ValueType:
     except SqlglotError:
         raise at.error(refusal) from None
     found = _normalised(parsed)
-    if found is None or found.kind not in _KEYS or parsed.this in _PADDED:
+    if found is None or not found.can_be_key or parsed.this in _PADDED:
         raise at.error(refusal)
     return found
 
@@ -167,8 +148,8 @@ def _normalised(parsed: exp.DataType) -> ValueType | None:
         fields = [(each.name, _normalised(each.args["kind"])) for each in inner if isinstance(each, exp.ColumnDef)]
         known = tuple((name, field) for name, field in fields if field is not None)
         return ValueType("struct", fields=known) if known and len(known) == len(inner) else None
-    if parsed.this in _DECIMALS:
+    kind = KIND_OF.get(parsed.this)
+    if kind == "decimal" and inner:
         numbers = [int(each.name) for each in inner]
-        return ValueType("decimal", precision=numbers[0], scale=sum(numbers[1:])) if numbers else ValueType("decimal")
-    kind = "string" if parsed.this in _PADDED else _KIND_OF.get(parsed.this)
+        return ValueType(kind, precision=numbers[0], scale=sum(numbers[1:]))
     return ValueType(kind) if kind else None

@@ -12,10 +12,10 @@ from feature_sync.definitions import Feature, FeatureView, Period
 from feature_sync.errors import Findings
 from feature_sync.sql.columns import ascending, column, descending, is_not_null, named, quoted, table, unused
 from feature_sync.sql.dialects import dialect_named
-from feature_sync.sql.types import TIMES, is_padded, key_type, plain_time, value_type
+from feature_sync.sql.scalars import orderable
+from feature_sync.sql.types import is_padded, key_type, plain_time, value_type
 from feature_sync.value_types import ValueType, moved, read_default, seen_in
 
-_WITHOUT_ORDER = ("json", "array", "struct")
 _DAY = timedelta(days=1)
 _UNKNOWN = ValueType("json")  # stands for a type that could not be read, until that is told
 
@@ -172,7 +172,9 @@ class ViewQuery:
         """Order the `plain_rows` of a step that share keys and event timestamp, the newest first."""
         created = [] if self.view.created_timestamp is None else [quoted(self.created_name, of=of)]
         features = [
-            term for name, kind in self.feature_types.items() for term in self._orderable(quoted(name, of=of), kind)
+            term
+            for name, kind in self.feature_types.items()
+            for term in orderable(quoted(name, of=of), kind, self.dialect)
         ]
         order = [descending(term) for term in (*created, *features)]
         ends = [quoted(self.valid_until_name, of=of)] if self.has_end else []
@@ -195,7 +197,7 @@ class ViewQuery:
 
     def _time(self, name: str) -> exp.Expr:
         declared, kind = self.view.relation.columns[name], self._kind(name)
-        if kind.kind not in TIMES:
+        if not kind.is_time:
             at = self.view.relation.location.at(f"columns.{name}.data_type")
             raise at.error(f"{declared.data_type!r} is no time; cast the column in the model")
         return self.dialect.utc(self._column(name), kind, timezone=self.view.timezone)
@@ -298,7 +300,7 @@ class ViewQuery:
             terms = terms[:1]
         else:
             for name, kind in self.feature_types.items():
-                terms += self._orderable(self._column(name), kind)
+                terms += orderable(self._column(name), kind, self.dialect)
         order = [exp.Ordered(this=term, desc=newest_first, nulls_first=not newest_first) for term in terms]
         if self.is_unique:
             return order
@@ -315,16 +317,6 @@ class ViewQuery:
             if is_padded(columns[name], dialect=self.adapter):
                 apart += self.dialect.tell_blanks_apart(stored.copy())
         return apart
-
-    def _orderable(self, stored: exp.Expr, kind: ValueType) -> list[exp.Expr]:
-        """Order text by code point, NaN above all numbers, and what has no order by its JSON text."""
-        if kind.kind in _WITHOUT_ORDER:
-            stored = self.dialect.ordered_text(stored, kind)
-        if kind.kind in ("string", *_WITHOUT_ORDER):
-            return [self.dialect.by_code_point(stored)]
-        if kind.kind == "float64" and not self.dialect.puts_nan_highest:
-            return [exp.IsNan(this=stored.copy()), stored]
-        return [stored]
 
 
 def check_entity_types(queries: Iterable[ViewQuery]) -> None:

@@ -7,7 +7,7 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_sync.definitions import FeatureService, Period, Spine, fingerprint
 from feature_sync.sql.types import with_normal_types
-from feature_sync.value_types import EPOCH, since_epoch
+from feature_sync.value_types import since_epoch, to_microseconds
 
 if TYPE_CHECKING:
     import pyarrow
@@ -145,12 +145,8 @@ def is_within(moments: pyarrow.Array, period: Period) -> bool:
     if moments.null_count == len(moments):
         return True
     ends = pyarrow.compute.min_max(_microseconds(moments)).as_py()
-    since, until = (None if end is None else _since_1970(end) for end in (period.since, period.until))
+    since, until = (None if end is None else to_microseconds(end) for end in (period.since, period.until))
     return (since is None or since <= ends["min"]) and (until is None or ends["max"] <= until)
-
-
-def _since_1970(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def _microseconds(moments: pyarrow.Array) -> pyarrow.Array:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_sync.definitions import FeatureService, FeatureView, Relation, Spine
 from feature_sync.errors import RequestError, UnfitValue
-from feature_sync.files import check_suffix, table_writer, whole_file, writing
+from feature_sync.files import whole_file, writing
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.render import render
@@ -20,6 +20,7 @@ from feature_sync.sql.training.spine import every_row, spine_keys
 from feature_sync.sql.training.time_bounds import moments_asked
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import check_spine_collations, check_view_collations
+from feature_sync.table_files import check_suffix, table_writer
 from feature_sync.training.answering import Answering, period_of
 from feature_sync.training.answers import Answers
 from feature_sync.training.extract import Extract, Tally

@@ -9,17 +9,10 @@ from typing import Any
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.base import NO_EXPIRY, Held
-from feature_sync.online.codec import (
-    Schema,
-    from_microseconds,
-    read_value,
-    split_end,
-    split_row,
-    to_microseconds,
-)
+from feature_sync.online.codec import Schema, read_value, split_end, split_row
 from feature_sync.online.rows import Row
 from feature_sync.online.validity import last_answer
-from feature_sync.value_types import ValueType
+from feature_sync.value_types import ValueType, from_microseconds, to_microseconds
 from feature_sync.verify.report import Difference, FeatureCounts, Kind
 
 _MOST_ROWS_SHOWN = 3

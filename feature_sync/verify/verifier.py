@@ -12,11 +12,12 @@ from typing import Any
 from feature_sync.definitions import FeatureView, format_duration
 from feature_sync.errors import placing
 from feature_sync.online.base import OnlineStore
-from feature_sync.online.codec import Schema, schema_of, to_microseconds
+from feature_sync.online.codec import Schema, schema_of
 from feature_sync.online.rows import Row
 from feature_sync.spill import KeySpill
 from feature_sync.sql.push.latest import latest_rows
 from feature_sync.statements import Statements, check_view_collations
+from feature_sync.value_types import to_microseconds
 from feature_sync.verify.checksums import Checksums
 from feature_sync.verify.differences import Differences
 from feature_sync.verify.report import Kind, Progress, Verified

@@ -11,10 +11,10 @@ import redis
 from feature_sync.clock import Clock
 from feature_sync.definitions import Entity, Feature, FeatureView, Relation, selection_of, service_of
 from feature_sync.errors import Location
-from feature_sync.online.codec import encode_row, schema_of, to_microseconds
+from feature_sync.online.codec import encode_row, schema_of
 from feature_sync.online.redis.store import RedisStore
 from feature_sync.serving.reader import FeatureVector, Reader
-from feature_sync.value_types import ValueType, parse
+from feature_sync.value_types import ValueType, parse, to_microseconds
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 PREFIX, VIEW_PREFIX = "shop", "shop:orders:"

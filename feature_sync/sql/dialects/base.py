@@ -11,12 +11,8 @@ from sqlglot import exp
 
 from feature_sync.errors import RequestError, UnfitValue
 from feature_sync.sql.columns import ascending
-from feature_sync.value_types import ValueType
+from feature_sync.value_types import Equality, ValueType
 
-SAME_IF_EQUAL = ("bool", "int64", "bytes", "date", "timestamp", "timestamptz", "uuid")
-"""Of these types, and no others, every warehouse calls values equal only if Redis would hold the same."""
-_EQUAL_BUT_DIFFERENT = ("float64", "interval")
-"""Everywhere: -0.0 and 0.0, 1 day and 24 hours."""
 _UNITS = (("DAY", timedelta(days=1)), ("HOUR", timedelta(hours=1)), ("MINUTE", timedelta(minutes=1)))
 
 
@@ -140,7 +136,7 @@ class Dialect(ABC):
 
     def differ(self, one: exp.Expr, other: exp.Expr, kind: ValueType) -> exp.Expr:
         """Tell two values apart that Redis would hold differently; null is like null. For rows without a hash."""
-        if kind.kind not in SAME_IF_EQUAL:
+        if kind.equality is not Equality.EXACT:
             one, other = (self.by_code_point(exp.cast(value, "text")) for value in (one, other))
         return exp.NullSafeNEQ(this=one, expression=other)
 
@@ -166,7 +162,7 @@ class Dialect(ABC):
 
         Nothing for types without such values, and for those that are ordered by their text already.
         """
-        return [self.by_code_point(exp.cast(value, "text"))] if kind.kind in _EQUAL_BUT_DIFFERENT else []
+        return [self.by_code_point(exp.cast(value, "text"))] if kind.equality is Equality.LOOSE else []
 
     def canonical_key(self, key: exp.Expr, kind: ValueType) -> exp.Expr:
         """Write equal keys alike."""
@@ -217,7 +213,7 @@ class Dialect(ABC):
 
     def _exact(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
         """Write a value so that it is told from all others: as text where the warehouse calls different ones equal."""
-        return [value] if kind.kind in SAME_IF_EQUAL else [exp.cast(value, "text")]
+        return [value] if kind.equality is Equality.EXACT else [exp.cast(value, "text")]
 
     def _without_zone(self, instant: exp.Expr) -> exp.Expr:
         return exp.AtTimeZone(this=instant, zone=exp.Literal.string("UTC"))

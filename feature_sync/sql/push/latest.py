@@ -9,7 +9,6 @@ from sqlglot import exp
 from feature_sync.sql.columns import ascending, is_not_null, named, quoted
 from feature_sync.sql.limits import within_limits
 from feature_sync.sql.push.wire import wire
-from feature_sync.sql.types import TIMES
 from feature_sync.sql.validity import has_ended, still_answers, young_enough
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import ValueType
@@ -32,7 +31,7 @@ def stored_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
         )
         for key, kind in query.key_types.items()
     }
-    finite = [is_not_null(keys[key].copy()) for key, kind in query.key_types.items() if kind.kind in TIMES]
+    finite = [is_not_null(keys[key].copy()) for key, kind in query.key_types.items() if kind.is_time]
     selected = [named(value, key) for key, value in keys.items()]
     selected += [_validity_column(query, name) for name in validity_columns(query)]
     selected += [

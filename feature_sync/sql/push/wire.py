@@ -6,33 +6,24 @@ from sqlglot import exp
 
 from feature_sync.sql.columns import is_not_null
 from feature_sync.sql.dialects.base import Dialect
+from feature_sync.sql.scalars import SQL_SCALARS, as_it_is
 from feature_sync.value_types import ValueType
-
-_AS_THEY_ARE = ("bool", "int64", "float64", "string", "bytes")
-_CASTS = {"int64": "bigint", "float64": "double", "string": "text"}
-_TEXTS = ("decimal", "wideint", "uuid", "interval", "json")
 
 
 def wire(value: exp.Expr, kind: ValueType, *, dialect: Dialect) -> exp.Expr:
     """Convert a value: a date to days and a timestamp to microseconds since 1970, what has no such form to text."""
-    if kind.kind in _TEXTS:
-        return dialect.stored_json(value) if kind.kind == "json" else exp.cast(value, "text")
-    if kind.kind == "date":
-        return dialect.days(value)
-    if kind.kind in ("timestamp", "timestamptz"):
-        return dialect.microseconds(dialect.utc(value, kind, timezone="UTC"))
     if kind.element is not None:
         return _array(value, kind.element, dialect)
     if kind.kind == "struct":
         return _struct(value, kind, dialect)
-    return exp.cast(value, _CASTS[kind.kind]) if kind.kind in _CASTS else value
+    return SQL_SCALARS[kind.kind].to_wire(value, kind, dialect)
 
 
 def _array(value: exp.Expr, element: ValueType, dialect: Dialect) -> exp.Expr:
     scalar = element
     while scalar.element is not None:
         scalar = scalar.element
-    if scalar.kind in _AS_THEY_ARE and scalar.kind not in _CASTS:
+    if scalar.kind in SQL_SCALARS and SQL_SCALARS[scalar.kind].to_wire is as_it_is:
         return value
     item = exp.to_identifier("item", quoted=True)
     return dialect.convert_array(value, item, wire(exp.column(item), element, dialect=dialect))

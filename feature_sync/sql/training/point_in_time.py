@@ -9,9 +9,9 @@ from sqlglot import exp
 from feature_sync.definitions import FeatureService, History, Period, Selection, Spine
 from feature_sync.errors import RequestError
 from feature_sync.sql.columns import named, quoted
-from feature_sync.sql.defaults import default_value
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.dialects.base import Dialect
+from feature_sync.sql.scalars import default_value
 from feature_sync.sql.training.spine import SpineQuery
 from feature_sync.sql.training.steps import (
     SPINE,

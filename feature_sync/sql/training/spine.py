@@ -9,7 +9,7 @@ from feature_sync.errors import RequestError
 from feature_sync.sql.columns import column, named, quoted, table, typed_rows
 from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.training.typed_query import one_select
-from feature_sync.sql.types import TIMES, key_type, plain_time, value_type
+from feature_sync.sql.types import key_type, plain_time, value_type
 from feature_sync.value_types import ValueType
 
 _SAMPLED_DIGITS = 8
@@ -37,7 +37,7 @@ class SpineQuery:
             RequestError: It is missing, or of another type.
         """
         name = self.spine.asked_at
-        if (kind := self.key_type(name)).kind not in TIMES:
+        if not (kind := self.key_type(name)).is_time:
             raise RequestError(
                 f"{self.spine.relation.location}: {name!r} is {kind}, no time; cast it, or name another column with "
                 "--event-timestamp"

@@ -1,92 +1,70 @@
-"""Reads join keys as people and programs give them: text, Python's own values, or those of NumPy and pandas."""
+"""How values identify entities: read from what people and programs give, and written as keys in Redis hold them.
+
+People and programs give text, Python's own values, or those of NumPy and pandas.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
-from numbers import Real
 from typing import Any
 from uuid import UUID
 
-from feature_sync.value_types import EPOCH, ValueType, as_utc
+from feature_sync.value_types.moments import as_utc, from_days, to_days, to_microseconds
 
 _LARGEST_EXACT_FLOAT = 2**53
 _MOST_DIGITS, _MOST_DECIMALS = 131_072, 16_383
 """Those of PostgreSQL's numeric, which is the widest; a decimal of another exponent would fill the memory as a key."""
 _LONGEST_SHOWN = 60
 _LONGEST_INTEGER = 80
-_NULLS = ("NAType", "NaTType")
-"""The types of pandas' own nulls, which is not imported for their sake."""
+_SPECIAL = re.compile(r"[%|{}]")
 _PARTS_OF_MICROSECONDS = re.compile(r"[.,]\d{6}\d*[1-9]", re.ASCII)
 
 
-def is_null_key(value: Any) -> bool:
-    """True if a value stands for null: None, NaN, and the NA and NaT of pandas and NumPy."""
-    if value is None or type(value).__name__ in _NULLS:
-        return True
-    if isinstance(value, Decimal):
-        return value.is_nan()
-    if isinstance(value, Real):
-        return bool(value != value)  # noqa: PLR0124 - only NaN differs from itself
-    return _is_of_numpy(value, "datetime64") and str(value) == "NaT"
+@dataclass(frozen=True, slots=True)
+class KeyForm:
+    """A type as a key: `read` turns what is asked into wire form or raises a ValueError, `text` writes that."""
+
+    read: Callable[[Any], Any]
+    text: Callable[[Any], str]
 
 
-def wire_key(value: Any, kind: ValueType) -> Any:
-    """Read a join key that is not null into wire form.
-
-    Raises:
-        ValueError: The value is not of the key's type, or not exactly.
-    """
-    read = _READERS.get(kind.kind)
-    if read is None:
-        raise ValueError(f"{kind} cannot be a key")
-    if _is_of_numpy(value, "datetime64"):
-        if kind.kind in ("date", "timestamp", "timestamptz"):
-            return read(str(value))  # its own item() is a bare number where it counts nanoseconds
-    elif type(value).__module__ == "numpy" and hasattr(value, "item"):
-        value = value.item()
-    try:
-        return read(value)
-    except (ArithmeticError, UnicodeError) as wrong:
-        raise ValueError(f"{_shown(value)} is not a {kind} that can be a key") from wrong
-
-
-def _is_of_numpy(value: Any, name: str) -> bool:
-    return type(value).__module__ == "numpy" and type(value).__name__ == name
-
-
-def _shown(value: Any) -> str:
+def shown_key(value: Any) -> str:
     """Show a value in a message, however large it is or whatever it is."""
     if isinstance(value, str | bytes):
         return repr(value[:_LONGEST_SHOWN]) + ("..." if len(value) > _LONGEST_SHOWN else "")
     if isinstance(value, int) and value.bit_length() > _LONGEST_SHOWN * 3:
         return f"an integer of {value.bit_length()} bits"
     if isinstance(value, Decimal):
-        return _shown(str(value)).strip("'")
+        return shown_key(str(value)).strip("'")
     if isinstance(value, bool | int | float | date | UUID):
         return str(value)
     return f"a {type(value).__name__}"
 
 
-def _text(value: Any) -> str:
+def read_text(value: Any) -> str:
+    """Read text, which must be whole characters."""
     if not isinstance(value, str):
-        raise ValueError(f"{_shown(value)} is not text")  # noqa: TRY004 - one kind of error for what cannot be a key
+        raise ValueError(f"{shown_key(value)} is not text")  # noqa: TRY004 - one kind of error for what cannot be a key
     value.encode()  # half of a surrogate pair is not text
     return str(value)
 
 
-def _boolean(value: Any) -> bool:
+def read_boolean(value: Any) -> bool:
+    """Read a boolean, or its name in any case."""
     text = str(value).lower() if isinstance(value, bool | str) else ""
     if text not in ("true", "false"):
-        raise ValueError(f"{_shown(value)} is neither true nor false")
+        raise ValueError(f"{shown_key(value)} is neither true nor false")
     return text == "true"
 
 
-def _wide_integer(value: Any) -> int:
+def read_wide_integer(value: Any) -> int:
+    """Read a whole number of any size that a warehouse has, also from a float, a decimal or text that is one."""
     if isinstance(value, bool):
-        raise ValueError(f"{value} is no whole number")  # noqa: TRY004 - see _text
+        raise ValueError(f"{value} is no whole number")  # noqa: TRY004 - see read_text
     if isinstance(value, int):
         number = value
     elif isinstance(value, float):
@@ -94,9 +72,9 @@ def _wide_integer(value: Any) -> int:
     elif _is_whole(value):
         number = int(value)
     else:
-        raise ValueError(f"{_shown(value)} is no whole number")
+        raise ValueError(f"{shown_key(value)} is no whole number")
     if number.bit_length() > _LONGEST_SHOWN * 4:
-        raise ValueError(f"{_shown(number)} is beyond all integers of a warehouse")
+        raise ValueError(f"{shown_key(number)} is beyond all integers of a warehouse")
     return number
 
 
@@ -116,35 +94,38 @@ def _of_float(value: float) -> int:
     return int(value)
 
 
-def _integer(value: Any) -> int:
-    number = _wide_integer(value)
+def read_integer(value: Any) -> int:
+    """Read a whole number of 64 bits."""
+    number = read_wide_integer(value)
     if not -(2**63) <= number < 2**63:
-        raise ValueError(f"{_shown(number)} does not fit into 64 bits")
+        raise ValueError(f"{shown_key(number)} does not fit into 64 bits")
     return number
 
 
-def _decimal(value: Any) -> str:
+def read_decimal(value: Any) -> str:
+    """Read a finite number; a float stands for the decimal that Python writes."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
-        raise ValueError(f"{_shown(value)} is not a number")  # noqa: TRY004 - see _text
+        raise ValueError(f"{shown_key(value)} is not a number")  # noqa: TRY004 - see read_text
     if isinstance(value, int) and value.bit_length() > _MOST_DIGITS * 3:
-        raise ValueError(f"{_shown(value)} has more digits than a decimal of a warehouse")
+        raise ValueError(f"{shown_key(value)} has more digits than a decimal of a warehouse")
     if isinstance(value, str) and not (value.isascii() and "_" not in value):
-        raise ValueError(f"{_shown(value)} is not a number")
+        raise ValueError(f"{shown_key(value)} is not a number")
     try:
         number = Decimal(value if isinstance(value, int | Decimal) else str(value))
     except InvalidOperation as wrong:
-        raise ValueError(f"{_shown(value)} is not a number") from wrong
+        raise ValueError(f"{shown_key(value)} is not a number") from wrong
     if not number.is_finite():
-        raise ValueError(f"{_shown(value)} is not a finite number")
+        raise ValueError(f"{shown_key(value)} is not a finite number")
     if number == 0:
         return "0"
     exponent = number.as_tuple().exponent
     if number.adjusted() > _MOST_DIGITS or (isinstance(exponent, int) and exponent < -_MOST_DECIMALS):
-        raise ValueError(f"{_shown(value)} has more digits than a decimal of a warehouse")
+        raise ValueError(f"{shown_key(value)} has more digits than a decimal of a warehouse")
     return str(number)
 
 
-def _days(value: Any) -> int:
+def read_days(value: Any) -> int:
+    """Read a date, or a moment at midnight, as days since 1970."""
     if isinstance(value, str):
         try:
             value = date.fromisoformat(value)
@@ -155,19 +136,20 @@ def _days(value: Any) -> int:
             raise ValueError(f"{value.isoformat()} is not a date: it is not midnight")
         value = value.date()
     if not isinstance(value, date):
-        raise ValueError(f"{_shown(value)} is not a date")  # noqa: TRY004 - see _text
-    return (value - EPOCH.date()).days
+        raise ValueError(f"{shown_key(value)} is not a date")  # noqa: TRY004 - see read_text
+    return to_days(value)
 
 
-def _microseconds(value: Any) -> int:
+def read_microseconds(value: Any) -> int:
+    """Read a moment, or a date as its midnight, as microseconds since 1970; a naive one is taken to be in UTC."""
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time(0))
     moment = _moment(value) if isinstance(value, str) else value
     if not isinstance(moment, datetime):
-        raise ValueError(f"{_shown(value)} is not a moment")  # noqa: TRY004 - see _text
+        raise ValueError(f"{shown_key(value)} is not a moment")  # noqa: TRY004 - see read_text
     if _nanoseconds(moment):
         raise ValueError(f"{moment.isoformat()} is finer than a microsecond")
-    return (as_utc(moment) - EPOCH) // timedelta(microseconds=1)
+    return to_microseconds(as_utc(moment))
 
 
 def _nanoseconds(moment: datetime) -> int:
@@ -179,29 +161,39 @@ def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as wrong:
-        raise ValueError(f"{_shown(text)} is not a moment such as 2024-01-31T17:00:00Z") from wrong
+        raise ValueError(f"{shown_key(text)} is not a moment such as 2024-01-31T17:00:00Z") from wrong
     if _PARTS_OF_MICROSECONDS.search(text):  # which fromisoformat drops
-        raise ValueError(f"{_shown(text)} is finer than a microsecond")
+        raise ValueError(f"{shown_key(text)} is finer than a microsecond")
     return moment
 
 
-def _uuid(value: Any) -> str:
+def read_uuid(value: Any) -> str:
+    """Read a UUID as lower-case text with hyphens."""
     if isinstance(value, UUID):
         return str(value)
     try:
-        return str(UUID(_text(value)))
+        return str(UUID(read_text(value)))
     except ValueError as wrong:
-        raise ValueError(f"{_shown(value)} is not a UUID") from wrong
+        raise ValueError(f"{shown_key(value)} is not a UUID") from wrong
 
 
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "bool": _boolean,
-    "date": _days,
-    "decimal": _decimal,
-    "int64": _integer,
-    "string": _text,
-    "timestamp": _microseconds,
-    "timestamptz": _microseconds,
-    "uuid": _uuid,
-    "wideint": _wide_integer,
-}
+def boolean_text(value: object) -> str:
+    """Write a boolean."""
+    return "true" if value else "false"
+
+
+def date_text(days: int) -> str:
+    """Write a date, a count of days since 1970, as ISO has it."""
+    return from_days(days).isoformat()
+
+
+def decimal_text(number: str) -> str:
+    """Write a decimal in plain digits without trailing zeros, so that equal ones are alike."""
+    plain = format(Decimal(number), "f")  # normalize() would round to the context's precision
+    plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return "0" if plain == "-0" else plain
+
+
+def escaped(text: str) -> str:
+    """Percent-encode what stands between and around the values of a key."""
+    return _SPECIAL.sub(lambda match: f"%{ord(match[0]):02X}", text) if _SPECIAL.search(text) else text

@@ -1,23 +1,19 @@
-"""The closed list of types that features and keys can have, the same in every warehouse and in Redis."""
+"""Value types: scalars by their records, and the arrays and structs that hold them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
-from decimal import Decimal
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
-SCALARS = (
-    "bool", "int64", "wideint", "float64", "decimal", "string", "bytes", "date", "timestamp", "timestamptz",
-    "interval", "uuid", "json",
-)  # fmt: skip
+from feature_sync.value_types.scalars import SCALARS, Equality, Scalar
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 @dataclass(frozen=True, slots=True)
 class ValueType:
-    """A type by its kind: one of `SCALARS`, or `array` or `struct`, which hold other types.
+    """A type by its kind: a name in `SCALARS`, or `array` or `struct`, which hold other types.
 
     `wideint` is an integer that may leave 64 bits, `timestamp` a wall clock without a zone, `timestamptz` an instant.
     """
@@ -27,6 +23,30 @@ class ValueType:
     scale: int | None = None
     element: ValueType | None = None
     fields: tuple[tuple[str, ValueType], ...] = ()
+
+    @property
+    def scalar(self) -> Scalar | None:
+        """The record of its kind; None for arrays and structs."""
+        return SCALARS.get(self.kind)
+
+    @property
+    def is_time(self) -> bool:
+        """True for moments, clocks without a zone, and days."""
+        return self.scalar is not None and self.scalar.is_time
+
+    @property
+    def can_be_key(self) -> bool:
+        """True if its values may identify an entity."""
+        return self.scalar is not None and self.scalar.key is not None
+
+    @property
+    def equality(self) -> Equality:
+        """How the values that a warehouse calls equal stand in Redis."""
+        return Equality.VARIES if self.scalar is None else self.scalar.equality
+
+    def arrow_type(self) -> pyarrow.DataType:
+        """Return the type in which a column of a file is read; text for what CSV has no other form of."""
+        return SCALARS["string" if self.scalar is None else self.kind].arrow(self.precision, self.scale)
 
     def holds(self, kind: str) -> bool:
         """True if this is a kind, or holds it at any depth."""
@@ -112,59 +132,12 @@ def read_default(kind: ValueType, default: Any) -> Any:
     """
     if default is None:
         return None
-    convert, allowed = _DEFAULTS.get(kind.kind, (None, ()))
-    if convert is None:
+    form = None if kind.scalar is None else kind.scalar.default
+    if form is None:
         raise ValueError("a default cannot be given for this type")
-    if not isinstance(default, allowed) or (isinstance(default, bool) and kind.kind != "bool"):
-        raise ValueError(f"write {' or '.join(each.__name__ for each in allowed)}")
+    if not isinstance(default, form.written) or (isinstance(default, bool) and kind.kind != "bool"):
+        raise ValueError(f"write {' or '.join(each.__name__ for each in form.written)}")
     try:
-        return convert(default)
+        return form.read(default)
     except (ArithmeticError, ValueError) as wrong:
         raise ValueError(f"it cannot be read ({type(wrong).__name__})") from wrong
-
-
-_DEFAULTS: dict[str, tuple[Callable[[Any], Any], tuple[type, ...]]] = {
-    "bool": (bool, (bool,)),
-    "int64": (int, (int,)),
-    "wideint": (int, (int,)),
-    "float64": (float, (int, float)),
-    "decimal": (lambda number: Decimal(str(number)), (int, float, str)),
-    "string": (str, (str,)),
-    "json": (str, (str,)),
-    "uuid": (UUID, (str,)),
-    "date": (date.fromisoformat, (str,)),
-    "timestamp": (datetime.fromisoformat, (str,)),
-    "timestamptz": (lambda text: as_utc(datetime.fromisoformat(text)), (str,)),
-}
-
-
-def as_utc(moment: datetime) -> datetime:
-    """Read a moment in UTC; a naive one is taken to be in UTC already."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def moved(moment: datetime, *durations: timedelta) -> datetime | None:
-    """Move a moment on by durations, or back by negative ones; None beyond the years 1 to 9999."""
-    try:
-        return sum(durations, timedelta(0)) + moment
-    except OverflowError:
-        return None
-
-
-def seen_in(moment: datetime, zone: tzinfo) -> datetime | None:
-    """Read a moment on a zone's clocks; None where these show a time beyond the years 1 to 9999."""
-    try:
-        return moment.astimezone(zone)
-    except OverflowError:
-        return None
-
-
-def since_epoch(microseconds: int | None) -> datetime | None:
-    """Read a count of microseconds since 1970 as a moment in UTC; None for none, and beyond the years 1 to 9999."""
-    try:
-        return None if microseconds is None else EPOCH + timedelta(microseconds=microseconds)
-    except OverflowError:
-        return None
-
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,0 +1,218 @@
+"""Tables in files that people give and get: Parquet and CSV, in a stream."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import shorten
+from typing import TYPE_CHECKING
+
+from feature_sync.csv_text import check_csv
+from feature_sync.errors import OutputError, RequestError
+from feature_sync.files import writing
+from feature_sync.value_types import ValueType
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+SUFFIXES = (".parquet", ".csv")
+_BYTES_PER_BLOCK = 16 * 2**20
+_ROWS_PER_BATCH = 100_000
+_LONGEST_REASON = 300
+"""In letters: Arrow quotes a value whole, and it may be the rest of a file."""
+
+WriteBatch = Callable[["pyarrow.RecordBatch"], None]
+
+
+def check_suffix(path: Path) -> None:
+    """Check that a file's name says what it holds.
+
+    Raises:
+        RequestError: It ends in neither `.parquet` nor `.csv`, or no file can have such a name.
+    """
+    try:
+        is_path = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        is_path = False
+    if not is_path:
+        raise RequestError(f"{str(path)!r} is no path")
+    if path.suffix.lower() not in SUFFIXES:
+        raise RequestError(f"{path} ends in neither {' nor '.join(SUFFIXES)}; its name says how it is written")
+
+
+@contextmanager
+def table_writer(path: Path, schema: pyarrow.Schema, *, named: Path) -> Iterator[WriteBatch]:
+    """Write batches to a file as they come, in the format that the name `named` asks for.
+
+    Each batch is one row group of a Parquet file, compressed with zstd. In a CSV file an empty field is null and `""`
+    is empty text.
+
+    Raises:
+        OutputError: The format cannot hold one of the types.
+    """
+    import pyarrow
+
+    opened = _csv_writer if named.suffix.lower() == ".csv" else _parquet_writer
+    try:
+        with writing(named), opened(path, schema) as write:
+            yield write
+    except pyarrow.ArrowNotImplementedError as unfit:
+        raise OutputError(f"{named}: {unfit}; cast the column in its model") from unfit
+
+
+@contextmanager
+def _parquet_writer(path: Path, schema: pyarrow.Schema) -> Iterator[WriteBatch]:
+    """Write Parquet; numbers without dictionaries, which take more memory, more time and more room than zstd alone."""
+    import pyarrow.parquet
+
+    texts = [field.name for field in schema if pyarrow.types.is_string(field.type)]
+    with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd", use_dictionary=texts) as writer:
+        yield writer.write_batch
+
+
+@contextmanager
+def _csv_writer(path: Path, schema: pyarrow.Schema) -> Iterator[WriteBatch]:
+    import pyarrow.csv
+
+    types = pyarrow.types
+    for field in schema:
+        if types.is_nested(field.type) or types.is_binary(field.type) or types.is_duration(field.type):
+            raise pyarrow.ArrowNotImplementedError(f"a CSV file cannot hold {field.name!r}, which is {field.type}")
+    # A float of 32 bits would be written as the shortest text that only 32 bits read back as the same number.
+    wide = pyarrow.schema([(each.name, _wide(each.type)) for each in schema])
+    with pyarrow.csv.CSVWriter(path, wide) as writer:
+        yield lambda batch: writer.write_batch(batch.cast(wide))
+
+
+def _wide(kind: pyarrow.DataType) -> pyarrow.DataType:
+    import pyarrow
+
+    return pyarrow.float64() if pyarrow.types.is_float32(kind) or pyarrow.types.is_float16(kind) else kind
+
+
+def read_table(path: Path, types: Mapping[str, ValueType], *, moment: str) -> pyarrow.RecordBatchReader:
+    """Read a Parquet or CSV file in a stream.
+
+    A CSV file does not say what its columns are: `types` does for some (the keys), the others are guessed from the
+    first 16 MiB; `moment` names a column of times, should it be empty. Keys and moment are found whatever their case,
+    and come as they are spelled here. Timestamps come as microseconds, as the warehouses keep them.
+
+    Raises:
+        RequestError: The file is missing or broken, or a value does not have its column's type; also while reading.
+    """
+    import pyarrow
+
+    check_suffix(path)
+    is_csv, rows = path.suffix.lower() == ".csv", None
+    try:
+        if is_csv:
+            rows = check_csv(path)
+        reader = _csv_reader(path, types, moment) if is_csv else _parquet_reader(path)
+    except (OSError, pyarrow.ArrowException) as broken:
+        raise _unreadable(path, broken) from broken
+    return _plain(reader, str(path), (moment, *types), rows=rows)
+
+
+def read_frame(frame: pandas.DataFrame | pyarrow.Table, spellings: Iterable[str] = ()) -> pyarrow.RecordBatchReader:
+    """Read a table that stands in memory; a pandas frame's index is left out.
+
+    Columns of these `spellings` are found whatever their case, and come as they are spelled here.
+
+    Raises:
+        RequestError: It is no table, or a column holds values of several types.
+    """
+    import pyarrow
+
+    if not isinstance(frame, pyarrow.Table) and not hasattr(frame, "iloc"):
+        raise RequestError(f"a spine is a pandas frame or an Arrow table, not a {type(frame).__name__}")
+    try:
+        table = frame if isinstance(frame, pyarrow.Table) else pyarrow.Table.from_pandas(frame, preserve_index=False)
+    except (pyarrow.ArrowException, ValueError, OverflowError) as mixed:
+        raise _unreadable("the frame", mixed) from mixed
+    return _plain(table.to_reader(_ROWS_PER_BATCH), "the frame", spellings)
+
+
+def _parquet_reader(path: Path) -> pyarrow.RecordBatchReader:
+    import pyarrow.parquet
+
+    file = pyarrow.parquet.ParquetFile(path)
+    return pyarrow.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(_ROWS_PER_BATCH))
+
+
+def _csv_reader(path: Path, types: Mapping[str, ValueType], moment: str) -> pyarrow.RecordBatchReader:
+    """Guess the types once, then read with those: a column of seconds may hold microseconds further down."""
+    import pyarrow.csv
+
+    read = pyarrow.csv.ReadOptions(block_size=_BYTES_PER_BLOCK)
+    parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    convert = pyarrow.csv.ConvertOptions(null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False)
+    with pyarrow.csv.open_csv(path, read, parse, convert) as headed:
+        spelled = dict(zip(_spelled(headed.schema.names, (moment, *types)), headed.schema.names, strict=True))
+    convert.column_types = {spelled.get(name, name): kind.arrow_type() for name, kind in types.items()}
+    with pyarrow.csv.open_csv(path, read, parse, convert) as guessed:
+        convert.column_types = {field.name: _plain_type(field.type) for field in guessed.schema}
+        asked_at = spelled.get(moment)
+        kinds = dict(
+            zip(guessed.schema.names, guessed.schema.types, strict=True)
+        )  # two may have one name, until `_plain`
+        if asked_at is not None and pyarrow.types.is_null(kinds[asked_at]):
+            convert.column_types = {**convert.column_types, asked_at: pyarrow.timestamp("us")}
+    return pyarrow.csv.open_csv(path, read, parse, convert)
+
+
+def _plain_type(kind: pyarrow.DataType) -> pyarrow.DataType:
+    """The type that warehouses have for it: microseconds, plain text, and no dictionaries."""
+    import pyarrow
+
+    types = pyarrow.types
+    if types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if types.is_timestamp(kind):
+        return pyarrow.timestamp("us", tz="UTC" if kind.tz else None)
+    if types.is_null(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return pyarrow.string()
+    if types.is_date64(kind):
+        return pyarrow.date32()
+    return pyarrow.time64("us") if types.is_time(kind) else kind
+
+
+def _spelled(names: Iterable[str], spellings: Iterable[str]) -> list[str]:
+    """Name columns as they are asked for: exactly, or else whatever their case."""
+    given = list(names)
+    folded = {each.casefold(): each for each in spellings if each not in given}
+    return [folded.get(name.casefold(), name) for name in given]
+
+
+def _plain(
+    reader: pyarrow.RecordBatchReader, source: str, spellings: Iterable[str], *, rows: int | None = None
+) -> pyarrow.RecordBatchReader:
+    """Cast to the warehouses' types; where it is known how many `rows` a file has, that many must come."""
+    import pyarrow
+
+    names = [name.casefold() for name in reader.schema.names]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise RequestError(f"{source}: two columns are called {twice[0]!r}")
+    spelled = zip(_spelled(reader.schema.names, spellings), reader.schema.types, strict=True)
+    schema = pyarrow.schema([(name, _plain_type(kind)) for name, kind in spelled])
+
+    def batches() -> Iterator[pyarrow.RecordBatch]:
+        came = 0
+        try:
+            for batch in reader:
+                came += batch.num_rows
+                yield batch.rename_columns(schema.names).cast(schema)
+        except (OSError, pyarrow.ArrowException) as broken:
+            raise _unreadable(source, broken) from broken
+        if rows is not None and came != rows:
+            raise RequestError(f"{source} has {rows} rows, of which {came} can be read; save it as CSV once more")
+
+    return pyarrow.RecordBatchReader.from_batches(schema, batches())
+
+
+def _unreadable(source: object, broken: Exception) -> RequestError:
+    reason = broken.strerror if isinstance(broken, OSError) and broken.strerror else str(broken)
+    reason = shorten(" ".join(reason.split()), _LONGEST_REASON, placeholder=" ...")
+    return RequestError(f"{source} cannot be read: {reason}")

@@ -1,0 +1,219 @@
+"""One record for each scalar type: what stands in Redis, in keys, in YAML and in files.
+
+A new type is a record here and a row in `feature_sync/sql/scalars.py`; tests/test_value_types.py names what else it
+lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from feature_sync.value_types import key_forms
+from feature_sync.value_types.key_forms import KeyForm
+from feature_sync.value_types.moments import as_utc, clock_from_microseconds, from_days, from_microseconds
+
+if TYPE_CHECKING:
+    import pyarrow
+
+
+class Equality(Enum):
+    """How the values that a warehouse calls equal stand in Redis."""
+
+    EXACT = auto()
+    """As the same bytes, on every warehouse."""
+    LOOSE = auto()
+    """As different bytes in places, on every warehouse: -0.0 and 0.0, 1 day and 24 hours."""
+    VARIES = auto()
+    """That depends on the warehouse."""
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultForm:
+    """How YAML writes a default: `read` makes a value of one of the types in `written`."""
+
+    read: Callable[[Any], Any]
+    written: tuple[type, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scalar:
+    """A scalar type; what SQL makes of it stands in `feature_sync.sql.scalars`."""
+
+    name: str
+    python: type
+    """The type of its values in Python, as `get` returns them."""
+    wire: type
+    """The type of its values in Redis, as MessagePack reads them."""
+    from_wire: Callable[[Any], Any] | None = None
+    """Reads a value in wire form; None where that is the Python value already."""
+    arrow: Callable[[int | None, int | None], pyarrow.DataType]
+    """Returns the type in which a file's column is read, by precision and scale; text where CSV has no other form."""
+    key: KeyForm | None
+    """How its values identify entities; None where equal values may be written differently."""
+    default: DefaultForm | None
+    """How YAML writes its defaults; None where it can have none."""
+    is_time: bool = False
+    """Whether its values are moments, clocks or days."""
+    equality: Equality = Equality.VARIES
+
+
+def _int64(value: int) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise OverflowError(f"{value} does not fit int64")
+    return value
+
+
+def _arrow(name: str, *arguments: str) -> Callable[[int | None, int | None], pyarrow.DataType]:
+    """Make a type by the name of pyarrow's function, which is imported when a file is read."""
+
+    def make(precision: int | None, scale: int | None) -> pyarrow.DataType:
+        import pyarrow
+
+        del precision, scale
+        made: pyarrow.DataType = getattr(pyarrow, name)(*arguments)
+        return made
+
+    return make
+
+
+def _arrow_decimal(precision: int | None, scale: int | None) -> pyarrow.DataType:
+    import pyarrow
+
+    return pyarrow.string() if precision is None else pyarrow.decimal128(precision, scale or 0)
+
+
+_ARROW_TEXT = _arrow("string")
+_RECORDS = (
+    Scalar(
+        name="bool",
+        python=bool,
+        wire=bool,
+        arrow=_arrow("bool_"),
+        key=KeyForm(key_forms.read_boolean, key_forms.boolean_text),
+        default=DefaultForm(bool, (bool,)),
+        equality=Equality.EXACT,
+    ),
+    Scalar(
+        name="int64",
+        python=int,
+        wire=int,
+        from_wire=_int64,
+        arrow=_arrow("int64"),
+        key=KeyForm(key_forms.read_integer, str),
+        default=DefaultForm(int, (int,)),
+        equality=Equality.EXACT,
+    ),
+    Scalar(
+        name="wideint",
+        python=int,
+        wire=str,
+        from_wire=int,
+        arrow=_ARROW_TEXT,
+        key=KeyForm(key_forms.read_wide_integer, str),
+        default=DefaultForm(int, (int,)),
+    ),
+    Scalar(
+        name="float64",
+        python=float,
+        wire=float,
+        arrow=_arrow("float64"),
+        key=None,
+        default=DefaultForm(float, (int, float)),
+        equality=Equality.LOOSE,
+    ),
+    Scalar(
+        name="decimal",
+        python=Decimal,
+        wire=str,
+        from_wire=Decimal,
+        arrow=_arrow_decimal,
+        key=KeyForm(key_forms.read_decimal, key_forms.decimal_text),
+        default=DefaultForm(lambda number: Decimal(str(number)), (int, float, str)),
+    ),
+    Scalar(
+        name="string",
+        python=str,
+        wire=str,
+        arrow=_ARROW_TEXT,
+        key=KeyForm(key_forms.read_text, key_forms.escaped),
+        default=DefaultForm(str, (str,)),
+    ),
+    Scalar(
+        name="bytes",
+        python=bytes,
+        wire=bytes,
+        arrow=_arrow("binary"),
+        key=None,
+        default=None,
+        equality=Equality.EXACT,
+    ),
+    Scalar(
+        name="date",
+        python=date,
+        wire=int,
+        from_wire=from_days,
+        arrow=_arrow("date32"),
+        key=KeyForm(key_forms.read_days, key_forms.date_text),
+        default=DefaultForm(date.fromisoformat, (str,)),
+        is_time=True,
+        equality=Equality.EXACT,
+    ),
+    Scalar(
+        name="timestamp",
+        python=datetime,
+        wire=int,
+        from_wire=clock_from_microseconds,
+        arrow=_arrow("timestamp", "us"),
+        key=KeyForm(key_forms.read_microseconds, str),
+        default=DefaultForm(datetime.fromisoformat, (str,)),
+        is_time=True,
+        equality=Equality.EXACT,
+    ),
+    Scalar(
+        name="timestamptz",
+        python=datetime,
+        wire=int,
+        from_wire=from_microseconds,
+        arrow=_arrow("timestamp", "us", "UTC"),
+        key=KeyForm(key_forms.read_microseconds, str),
+        default=DefaultForm(lambda text: as_utc(datetime.fromisoformat(text)), (str,)),
+        is_time=True,
+        equality=Equality.EXACT,
+    ),
+    Scalar(
+        name="interval",
+        python=str,
+        wire=str,
+        arrow=_ARROW_TEXT,
+        key=None,
+        default=None,
+        equality=Equality.LOOSE,
+    ),
+    Scalar(
+        name="uuid",
+        python=UUID,
+        wire=str,
+        from_wire=UUID,
+        arrow=_ARROW_TEXT,
+        key=KeyForm(key_forms.read_uuid, str.lower),
+        default=DefaultForm(UUID, (str,)),
+        equality=Equality.EXACT,
+    ),
+    Scalar(
+        name="json",
+        python=str,
+        wire=str,
+        arrow=_ARROW_TEXT,
+        key=None,
+        default=DefaultForm(str, (str,)),
+    ),
+)
+
+SCALARS = {each.name: each for each in _RECORDS}
+"""All scalar types by their names."""
