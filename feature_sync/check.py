@@ -23,8 +23,10 @@ from feature_sync.errors import (
     WarehouseError,
 )
 from feature_sync.sql.dialects import DIALECTS
+from feature_sync.sql.dialects.base import Dialect
+from feature_sync.sql.entity_types import check_entity_types
 from feature_sync.sql.types import value_type
-from feature_sync.sql.view_query import ViewQuery, check_entity_types
+from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import Statements, check_view_collations
 from feature_sync.warehouses.base import Warehouse
 
@@ -92,7 +94,7 @@ def check_definitions(
             views = _as_built(views, open_warehouse, mistakes)
         except (WarehouseError, ProfileError, ProjectError) as closed:
             mistakes.note(_NOWHERE.error(f"the tables are not checked: {closed}"))
-    _note_types(views, manifest.metadata.adapter_type or "", mistakes)
+    _note_types(views, DIALECTS.get(manifest.metadata.adapter_type or ""), mistakes)
     if stale := project.warning_of_newer_sources(manifest.path):
         file, said = stale
         warnings.append(Location(str(project.directory / file), "").warning(said))
@@ -134,12 +136,12 @@ def _note_doubled_lists(manifest: Manifest, lines: SourceLines, mistakes: Mistak
             mistakes.note(*(each.error(DOUBLED) for each in doubled if each not in known))
 
 
-def _note_types(views: Iterable[FeatureView], adapter: str, mistakes: Mistakes) -> None:
+def _note_types(views: Iterable[FeatureView], dialect: Dialect | None, mistakes: Mistakes) -> None:
     """Note known types that do not fit: of keys, features, defaults and times, and of one entity in two views."""
-    if adapter not in DIALECTS:
+    if dialect is None:
         return
     known = [view.known_part() for view in views if view.relation.columns_are_complete]
-    queries = [ViewQuery(view, adapter=adapter, mistakes=mistakes) for view in known]
+    queries = [ViewQuery(view, dialect=dialect, mistakes=mistakes) for view in known]
     mistakes.attempt(None, check_entity_types, queries)
 
 
@@ -161,7 +163,7 @@ def _with_built_types(view: FeatureView, statements: Statements, mistakes: Mista
     built = view.with_column_types(types)
     mistakes.note(*built.mistakes())
     wrong = Mistakes()
-    query = ViewQuery(built.known_part(), adapter=statements.dialect, mistakes=wrong)
+    query = ViewQuery(built.known_part(), dialect=statements.dialect, mistakes=wrong)
     if not wrong.found:  # they are told by _note_types
         mistakes.attempt(None, check_view_collations, statements.warehouse, query)
     for name in (*view.join_keys, *view.times, *(each.name for each in view.features)):
@@ -174,7 +176,7 @@ def _with_built_types(view: FeatureView, statements: Statements, mistakes: Mista
     return built
 
 
-def _differ(declared: Column, built: Column, relation: Relation, *, dialect: str) -> bool:
+def _differ(declared: Column, built: Column, relation: Relation, *, dialect: Dialect) -> bool:
     """Tell whether two types are of different kinds; those that make no sense are told elsewhere."""
     ignored = Mistakes()
     kinds = {

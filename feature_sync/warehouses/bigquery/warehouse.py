@@ -29,7 +29,7 @@ _EXPIRING = (
 class BigQueryWarehouse(Warehouse):
     """A client of one project. Temporary tables stand in the target's dataset, and expire should nobody drop them."""
 
-    dialect = "bigquery"
+    adapter = "bigquery"
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -24,7 +24,7 @@ _LENT = "_feature_sync_lent"
 class DuckDBWarehouse(Warehouse):
     """A connection to a DuckDB file."""
 
-    dialect = "duckdb"
+    adapter = "duckdb"
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -33,7 +33,7 @@ _BYTES_OF_NAME = 63
 class PostgresWarehouse(Warehouse):
     """A connection to PostgreSQL."""
 
-    dialect = "postgres"
+    adapter = "postgres"
 
     def __init__(self, session: Session, place: str, snapshots: Snapshots) -> None:
         self._session = session
