@@ -15,8 +15,10 @@ from feature_sync.definitions import Column, FeatureView, Relation
 from feature_sync.errors import Findings, Location, ProfileError, ProjectError, WarehouseError
 from feature_sync.findings import Finding, Severity, group_by_cause
 from feature_sync.sql.dialects import DIALECTS
+from feature_sync.sql.dialects.base import Dialect
+from feature_sync.sql.entity_types import check_entity_types
 from feature_sync.sql.types import value_type
-from feature_sync.sql.view_query import ViewQuery, check_entity_types
+from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import Statements, check_view_collations
 from feature_sync.warehouses.base import Warehouse
 
@@ -65,7 +67,7 @@ def check_definitions(
             views = _as_built(views, open_warehouse, findings)
         except (WarehouseError, ProfileError, ProjectError) as closed:
             findings.note(_NOWHERE.mistake(f"the tables are not checked: {closed}"))
-    _note_types(views, manifest.metadata.adapter_type or "", findings)
+    _note_types(views, DIALECTS.get(manifest.metadata.adapter_type or ""), findings)
     if stale := project.warning_of_newer_sources(manifest.path):
         findings.note(stale)
     placed = sorted(map(lines.placed, findings), key=lambda each: (each.file, each.line or 0, each.node, each.severity))
@@ -92,12 +94,12 @@ def _note_doubled_lists(manifest: Manifest, lines: SourceLines, findings: Findin
             findings.note(*(each.mistake(DOUBLED) for each in doubled if (each.node, each.key) not in known))
 
 
-def _note_types(views: Iterable[FeatureView], adapter: str, findings: Findings) -> None:
+def _note_types(views: Iterable[FeatureView], dialect: Dialect | None, findings: Findings) -> None:
     """Note known types that do not fit: of keys, features, defaults and times, and of one entity in two views."""
-    if adapter not in DIALECTS:
+    if dialect is None:
         return
     known = [view.known_part() for view in views if view.relation.columns_are_complete]
-    queries = [ViewQuery(view, adapter=adapter, mistakes=findings) for view in known]
+    queries = [ViewQuery(view, dialect=dialect, mistakes=findings) for view in known]
     findings.attempt(None, check_entity_types, queries)
 
 
@@ -119,7 +121,7 @@ def _with_built_types(view: FeatureView, statements: Statements, findings: Findi
     built = view.with_column_types(types)
     findings.note(*built.mistakes())
     wrong = Findings()
-    query = ViewQuery(built.known_part(), adapter=statements.dialect, mistakes=wrong)
+    query = ViewQuery(built.known_part(), dialect=statements.dialect, mistakes=wrong)
     if not wrong.errors:  # they are told by _note_types
         findings.attempt(None, check_view_collations, statements.warehouse, query)
     for name in (*view.join_keys, *view.times, *(each.name for each in view.features)):
@@ -132,7 +134,7 @@ def _with_built_types(view: FeatureView, statements: Statements, findings: Findi
     return built
 
 
-def _differ(declared: Column, built: Column, relation: Relation, *, dialect: str) -> bool:
+def _differ(declared: Column, built: Column, relation: Relation, *, dialect: Dialect) -> bool:
     """Tell whether two types are of different kinds; those that make no sense are told elsewhere."""
     ignored = Findings()
     kinds = {

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from feature_sync.definitions import FeatureService, FeatureView, Period, Relation, Spine
+from feature_sync.definitions import FeatureView, Period, Relation
 from feature_sync.errors import Location
 from feature_sync.sql.collation import spine_collations, view_collations
 from feature_sync.sql.columns import every_column
+from feature_sync.sql.dialects import dialect_named
+from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.render import Query, Statement, render
+from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.warehouses.base import Warehouse
 
@@ -19,7 +22,7 @@ class Statements:
 
     def __init__(self, warehouse: Warehouse) -> None:
         self.warehouse = warehouse
-        self.dialect = warehouse.dialect
+        self.dialect = dialect_named(warehouse.adapter)
 
     def query_of(self, view: FeatureView, *, asked: Period | None = None) -> ViewQuery:
         """Make the expressions of a view, and ask for the types that the project does not declare.
@@ -31,7 +34,7 @@ class Statements:
         """
         if not view.relation.columns_are_complete:
             view = view.with_types(self.types_of(view.relation))
-        return ViewQuery(view, adapter=self.dialect, asked=asked)
+        return ViewQuery(view, dialect=self.dialect, asked=asked)
 
     def types_of(self, relation: Relation) -> Mapping[str, str]:
         """Ask for the columns of a table as it stands, and their types in the warehouse's own words."""
@@ -63,23 +66,22 @@ def check_view_collations(warehouse: Warehouse, query: ViewQuery) -> None:
     Raises:
         DefinitionError: The collation of a key calls different texts equal.
     """
-    _check_collations(warehouse, view_collations(query), query.view.relation.location)
+    _check_collations(warehouse, view_collations(query), query.dialect, query.view.relation.location)
 
 
-def check_spine_collations(warehouse: Warehouse, service: FeatureService, spine: Spine) -> None:
+def check_spine_collations(warehouse: Warehouse, join: PointInTimeJoin) -> None:
     """Check the keys of a spine in the same way; its collation would have a say, too.
 
     Raises:
         DefinitionError: The collation of a key calls different texts equal.
     """
-    asked = spine_collations(service, spine, adapter=warehouse.dialect)
-    _check_collations(warehouse, asked, spine.relation.location)
+    _check_collations(warehouse, spine_collations(join), join.dialect, join.spine.relation.location)
 
 
-def _check_collations(warehouse: Warehouse, asked: Query | None, location: Location) -> None:
+def _check_collations(warehouse: Warehouse, asked: Query | None, dialect: Dialect, location: Location) -> None:
     if asked is None:
         return
-    text = render(asked, dialect=warehouse.dialect, database=warehouse.database)
+    text = render(asked, dialect=dialect, database=warehouse.database)
     for name, alike in zip(asked.named_selects, warehouse.fetch(text)[0], strict=True):
         if alike is not None:
             raise location.at(f"columns.{name}").error(

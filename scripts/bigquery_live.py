@@ -10,7 +10,7 @@ from google.cloud import bigquery
 
 from feature_sync import FeatureStore
 from feature_sync.warehouses.base import read_settings
-from feature_sync.warehouses.bigquery import BigQuerySettings
+from feature_sync.warehouses.bigquery.settings import BigQuerySettings
 
 
 def compare(on_bigquery: str, on_duckdb: str) -> None:

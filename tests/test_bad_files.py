@@ -17,9 +17,9 @@ from feature_sync.dbt.project import Project, read_project
 from feature_sync.dbt.run_results import Gate
 from feature_sync.errors import FeatureSyncError
 from feature_sync.store import FeatureStore, Options
-from feature_sync.warehouses.bigquery import BigQuerySettings
-from feature_sync.warehouses.duckdb import DuckDBSettings
-from feature_sync.warehouses.postgres import PostgresSettings
+from feature_sync.warehouses.bigquery.settings import BigQuerySettings
+from feature_sync.warehouses.duckdb.settings import DuckDBSettings
+from feature_sync.warehouses.postgres.settings import PostgresSettings
 
 PROJECT = "name: shop\nprofile: shop\n"
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -18,7 +18,7 @@ import redis
 
 from feature_sync.errors import WarehouseError
 from feature_sync.online.redis.server import _executable, _free_port
-from feature_sync.warehouses.postgres import PostgresWarehouse
+from feature_sync.warehouses.postgres.warehouse import PostgresWarehouse
 from tests.support.projects import PROJECTS, BuiltProject, build_project, copy_project, own_copy
 
 SERVICE = "departure_delay_model"

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from feature_sync import FeatureStore
 from feature_sync.errors import ProfileError, WarehouseConflict, WarehouseError
-from feature_sync.warehouses.bigquery import BigQuerySettings
+from feature_sync.warehouses.bigquery.settings import BigQuerySettings
 from tests.support import emulator
 from tests.support.gateway import Gateway
 from tests.support.meters import Meters, build_meters

@@ -11,7 +11,7 @@ import yaml
 
 from feature_sync.definitions import Target
 from feature_sync.errors import ProfileError, WarehouseError
-from feature_sync.warehouses.duckdb import DuckDBWarehouse
+from feature_sync.warehouses.duckdb.warehouse import DuckDBWarehouse
 from tests.support.projects import PROJECTS, build_project, copy_project
 
 SECRET = "s3cr3t'; drop"

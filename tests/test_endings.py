@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from feature_sync.warehouses.postgres import PostgresWarehouse
+from feature_sync.warehouses.postgres.warehouse import PostgresWarehouse
 from tests.support.projects import PROJECTS, build_project
 
 ENDLESS = "select 'UA' as carrier, 'N1' as tailnum, 'JFK' as origin, timestamp '2013-01-09' as event_timestamp, "
@@ -148,7 +148,7 @@ def test_a_table_that_stays_locked_ends_a_command(swaps, postgres, redis_url, ar
 
 def interrupt(warehouse):
     """Do what Python does to a driver that has just sent a command."""
-    warehouse._connection.pgconn.send_query(b"select pg_sleep(600)")  # noqa: SLF001
+    warehouse._session.pgconn.send_query(b"select pg_sleep(600)")  # noqa: SLF001
     raise KeyboardInterrupt
 
 

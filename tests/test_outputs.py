@@ -176,7 +176,7 @@ def test_a_name_too_long_for_a_file_is_one_line(project):
 READ = """
 import os, sys
 from feature_sync.definitions import Target
-from feature_sync.warehouses.duckdb import DuckDBWarehouse
+from feature_sync.warehouses.duckdb.warehouse import DuckDBWarehouse
 
 def read():
     opened = DuckDBWarehouse.connect(target)

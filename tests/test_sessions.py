@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_sync.definitions import Target
-from feature_sync.warehouses.duckdb import DuckDBWarehouse
-from feature_sync.warehouses.postgres import PostgresWarehouse
+from feature_sync.warehouses.duckdb.warehouse import DuckDBWarehouse
+from feature_sync.warehouses.postgres.warehouse import PostgresWarehouse
 from tests.support.cases import cases
 from tests.support.engines import OnDuckDB, OnPostgres, ask, canonical, examples, load, strategies
 
@@ -137,7 +137,7 @@ def test_settings_of_a_profile_in_duckdb_do_not_reach_our_queries(tmp_path):
 
 
 def test_a_connection_to_postgres_sends_no_options_which_pgbouncer_refuses():
-    from feature_sync.warehouses.postgres import PostgresSettings
+    from feature_sync.warehouses.postgres.settings import PostgresSettings
 
     settings = PostgresSettings(host="h", user="u", search_path="a", role="r")
     assert "options" not in settings.connection()

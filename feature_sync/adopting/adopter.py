@@ -19,6 +19,7 @@ from feature_sync.dbt.project import Project
 from feature_sync.dbt.schema_file import Place
 from feature_sync.definitions import Registry
 from feature_sync.errors import FeatureSyncError, RequestError, UnknownName, WarehouseError
+from feature_sync.sql.dialects.base import Dialect
 from feature_sync.statements import Statements
 
 _SECTIONS = {"model": "models", "snapshot": "snapshots", "seed": "seeds"}
@@ -44,7 +45,7 @@ class Adopter:
         project: The project on disk.
         manifest: Its manifest.
         registry: Its feature views, whose entities lend their names.
-        adapter: The warehouse's name.
+        dialect: The warehouse's dialect.
         statements: The warehouse; None to guess from dbt's artifacts alone.
         before_scan: Called with a model's name and the bytes that a count will read, where the warehouse charges.
     """
@@ -55,13 +56,13 @@ class Adopter:
         manifest: Manifest,
         registry: Registry,
         *,
-        adapter: str,
+        dialect: Dialect,
         statements: Statements | None,
         before_scan: BeforeScan,
     ) -> None:
         self._manifest = manifest
         self._files = ProjectFiles(project, manifest)
-        self._adapter = adapter
+        self._dialect = dialect
         self._statements = statements
         self._before_scan = before_scan
         self._now = read_clock(None).now
@@ -115,7 +116,7 @@ class Adopter:
         try:
             if self._statements is not None and not relation.columns_are_complete:
                 relation = relation.with_types(self._statements.types_of(relation))
-            table = read_table(node, self._manifest, relation, dialect=self._adapter)
+            table = read_table(node, self._manifest, relation, dialect=self._dialect)
             counter = Counter(table=table, statements=self._statements, before_scan=self._before_scan, now=self._now)
             return propose(counter, place, file, asked=asked, known=self._known)
         except WarehouseError as failed:

@@ -12,6 +12,7 @@ from feature_sync.dbt.manifest import Manifest
 from feature_sync.dbt.node import Node
 from feature_sync.definitions import Column, Relation
 from feature_sync.errors import DefinitionError, RequestError, did_you_mean
+from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.types import key_type, value_type
 from feature_sync.value_types import ValueType
 
@@ -180,7 +181,7 @@ class Table:
         return RequestError(f"{self.relation.location}: {reason}")
 
 
-def read_table(node: Node, manifest: Manifest, relation: Relation, *, dialect: str) -> Table:
+def read_table(node: Node, manifest: Manifest, relation: Relation, *, dialect: Dialect) -> Table:
     """Gather the evidence about a model.
 
     Args:
@@ -188,7 +189,7 @@ def read_table(node: Node, manifest: Manifest, relation: Relation, *, dialect: s
         manifest: The project's, for tests and readers of the model.
         relation: The model's table, with the types that a contract, the catalog or the warehouse gives. Types that
             are declared and not enforced fill the gaps.
-        dialect: The warehouse's name.
+        dialect: The warehouse's dialect.
 
     Raises:
         RequestError: None of its columns is known.
@@ -237,7 +238,7 @@ def _batched_readers(node: Node, manifest: Manifest) -> Iterator[str]:
             yield reader.name or ""
 
 
-def _read_column(column: Column, relation: Relation, forbidden: set[str], *, dialect: str) -> TableColumn:
+def _read_column(column: Column, relation: Relation, forbidden: set[str], *, dialect: Dialect) -> TableColumn:
     kind: ValueType | None = None
     may_be_key = column.data_type is None
     if column.data_type is not None:

@@ -20,9 +20,9 @@ def print_query(training_set: TrainingSet, query: str, output: str | None, *, di
     from feature_sync.sql.dialects import dialect_named
 
     print_file(query, output)
-    written = dialect or training_set.adapter
-    if caveat := dialect_named(written).caveat:
-        say(f"Note: queries for {written} {caveat}; compare a few rows before you rely on one", err=True)
+    written = dialect_named(dialect) if dialect else training_set.dialect
+    if written.caveat:
+        say(f"Note: queries for {written.name} {written.caveat}; compare a few rows before you rely on one", err=True)
     print_exposure(training_set.service)
 
 

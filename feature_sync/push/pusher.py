@@ -13,8 +13,9 @@ from feature_sync.push.context import PushContext
 from feature_sync.push.report import Pushed
 from feature_sync.push.state import create_states, warehouse_id
 from feature_sync.push.view_push import ViewPush
+from feature_sync.sql.entity_types import check_entity_types
 from feature_sync.sql.push.tables import PushTables
-from feature_sync.sql.view_query import ViewQuery, check_entity_types
+from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import Statements, check_view_collations
 
 _SECONDS_BETWEEN_CANCELS = 0.2

@@ -9,7 +9,6 @@ from datetime import datetime
 import msgspec
 
 from feature_sync.errors import LeaseLost, WarehouseConflict, WarehouseError
-from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.push.states import STATE, StateTable
 from feature_sync.sql.push.tables import PushTables
 from feature_sync.statements import Statements
@@ -101,7 +100,7 @@ class StateStore:
         self._statements = statements
         self._tables = tables
         self._row = (view, store)
-        self._table = StateTable(tables, dialect_named(statements.dialect))
+        self._table = StateTable(tables, statements.dialect)
 
     def read(self) -> State:
         """Read the state; an empty one where there is none, or where the rows that it names are gone.
@@ -167,7 +166,7 @@ class StateStore:
 
 def create_states(statements: Statements, tables: PushTables) -> str:
     """Create the place of all states, unless it is there; returns what this warehouse calls itself."""
-    table = StateTable(tables, dialect_named(statements.dialect))
+    table = StateTable(tables, statements.dialect)
     if STATE not in existing_tables(statements, tables):
         with suppress(WarehouseConflict), statements.warehouse.transaction():  # then another push has just made it
             statements.run(*table.create(has_schema=statements.warehouse.has_schema(tables.schema)))
@@ -187,7 +186,7 @@ def warehouse_id(statements: Statements, tables: PushTables) -> str:
     """
     if STATE not in existing_tables(statements, tables):
         return ""
-    found = statements.fetch(StateTable(tables, dialect_named(statements.dialect)).read(*_WAREHOUSE))
+    found = statements.fetch(StateTable(tables, statements.dialect).read(*_WAREHOUSE))
     try:
         # where no key is kept unique, two first pushes may have chosen: the same one counts for both
         return min((msgspec.json.decode(content, type=Identity).warehouse for _, content in found), default="")

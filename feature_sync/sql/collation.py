@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from sqlglot import exp
 
-from feature_sync.definitions import FeatureService, Relation, Spine
+from feature_sync.definitions import Relation
 from feature_sync.sql.columns import column, named, table
-from feature_sync.sql.dialects import dialect_named
-from feature_sync.sql.training.spine import source, spine_keys
+from feature_sync.sql.dialects.base import Dialect
+from feature_sync.sql.training.join import PointInTimeJoin
+from feature_sync.sql.training.spine import source
 from feature_sync.sql.types import value_type
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import EPOCH, ValueType
@@ -24,15 +25,15 @@ _ALIKE = (
 def view_collations(query: ViewQuery) -> exp.Select | None:
     """Select how a view's join keys are compared; None where none is text. See `_collations`."""
     relation = query.view.relation
-    asked = _collations(table(relation, dialect=query.adapter), relation, query.key_types)
-    return _pruned(asked, relation, query.view.event_timestamp, adapter=query.adapter)
+    asked = _collations(table(relation, dialect=query.dialect), relation, query.key_types)
+    return _pruned(asked, relation, query.view.event_timestamp, query.dialect)
 
 
-def spine_collations(service: FeatureService, spine: Spine, *, adapter: str) -> exp.Select | None:
+def spine_collations(join: PointInTimeJoin) -> exp.Select | None:
     """Select how a spine's keys are compared; None where none is text."""
-    kinds = {name: kind for name, (kind, _) in spine_keys(service, adapter=adapter).items()}
-    asked = _collations(source(spine, adapter=adapter), spine.relation, kinds)
-    return _pruned(asked, spine.relation, spine.asked_at, adapter=adapter)
+    spine, dialect = join.spine, join.dialect
+    asked = _collations(source(spine, dialect=dialect), spine.relation, join.key_types)
+    return _pruned(asked, spine.relation, spine.asked_at, dialect)
 
 
 def _collations(rows: exp.Expr, relation: Relation, kinds: Mapping[str, ValueType]) -> exp.Select | None:
@@ -46,12 +47,12 @@ def _collations(rows: exp.Expr, relation: Relation, kinds: Mapping[str, ValueTyp
     return exp.select(*shown).from_(rows).where(exp.false()) if shown else None
 
 
-def _pruned(asked: exp.Select | None, relation: Relation, time: str | None, *, adapter: str) -> exp.Select | None:
+def _pruned(asked: exp.Select | None, relation: Relation, time: str | None, dialect: Dialect) -> exp.Select | None:
     """Name one moment: a table that BigQuery has to be asked by partition is refused without, and charged whole."""
     if asked is None or time is None:
         return asked
-    kind = value_type(relation.columns[time], relation, dialect=adapter)
-    return asked.where(column(relation, time).eq(dialect_named(adapter).literal(EPOCH, kind)))
+    kind = value_type(relation.columns[time], relation, dialect=dialect)
+    return asked.where(column(relation, time).eq(dialect.literal(EPOCH, kind)))
 
 
 def _first_alike(stored: exp.Expr) -> exp.Expr:

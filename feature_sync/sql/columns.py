@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from feature_sync.definitions import Relation
 
+if TYPE_CHECKING:
+    from feature_sync.sql.dialects.base import Dialect
+
 VERBATIM = "verbatim_"
 
 
-def table(relation: Relation, *, dialect: str) -> exp.Table:
+def table(relation: Relation, *, dialect: Dialect) -> exp.Table:
     """Refer to a table by the name that dbt already quoted, or as a dbt model refers to it."""
     if relation.name.startswith("{{"):
         return exp.Table(this=verbatim(relation.name))
-    return exp.to_table(relation.name, dialect=dialect)
+    return exp.to_table(relation.name, dialect=dialect.name)
 
 
-def every_column(relation: Relation, *, dialect: str) -> exp.Select:
+def every_column(relation: Relation, *, dialect: Dialect) -> exp.Select:
     """Select a table as it is: for the warehouse to describe, not to run."""
     return exp.select("*").from_(table(relation, dialect=dialect))
 

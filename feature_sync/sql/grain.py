@@ -8,13 +8,13 @@ from sqlglot import exp
 
 from feature_sync.definitions import Relation
 from feature_sync.sql.columns import column, is_not_null, named, quoted, table
-from feature_sync.sql.dialects import dialect_named
+from feature_sync.sql.dialects.base import Dialect
 from feature_sync.value_types import ValueType
 
 _GROUPS = exp.to_identifier("entities", quoted=True)
 
 
-def distinct_values(relation: Relation, names: Sequence[str], *, dialect: str) -> exp.Select:
+def distinct_values(relation: Relation, names: Sequence[str], *, dialect: Dialect) -> exp.Select:
     """Select the number of rows; then, for each column, how many values it has and how many of them are distinct."""
     counts: list[exp.Expr] = [named(exp.Count(this=exp.Star()), "rows")]
     for number, name in enumerate(names):
@@ -24,7 +24,7 @@ def distinct_values(relation: Relation, names: Sequence[str], *, dialect: str) -
 
 
 def rows_of_keys(
-    relation: Relation, keys: Sequence[str], times: Mapping[str, ValueType], *, dialect: str
+    relation: Relation, keys: Sequence[str], times: Mapping[str, ValueType], *, dialect: Dialect
 ) -> exp.Select:
     """Select how many entities the keys identify, and how many rows these have.
 
@@ -35,9 +35,8 @@ def rows_of_keys(
         relation: The table.
         keys: Its join keys; rows that lack one are left out.
         times: Its columns of time, with their types.
-        dialect: The warehouse's name.
+        dialect: The warehouse's dialect.
     """
-    spelling = dialect_named(dialect)
     grouped = [named(column(relation, key), f"key_{number}") for number, key in enumerate(keys)]
     grouped.append(named(exp.Count(this=exp.Star()), "rows"))
     summed = [named(exp.Count(this=exp.Star()), "entities"), named(_sum("rows"), "rows")]
@@ -49,8 +48,8 @@ def rows_of_keys(
         grouped.append(named(exp.Max(this=moment.copy()), f"last_{number}"))
         summed += [named(_sum(f"{what}_{number}"), f"{what}_{number}") for what in ("timed", "moments")]
         for what, ends in (("first", exp.Min), ("last", exp.Max)):
-            end = spelling.utc(ends(this=quoted(f"{what}_{number}")), kind, timezone="UTC")
-            summed.append(named(spelling.microseconds(end), f"{what}_{number}"))
+            end = dialect.utc(ends(this=quoted(f"{what}_{number}")), kind, timezone="UTC")
+            summed.append(named(dialect.microseconds(end), f"{what}_{number}"))
     entities = (
         exp.select(*grouped)
         .from_(table(relation, dialect=dialect))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeAlias
 
-from sqlglot import Dialect, ErrorLevel, Generator, exp
+from sqlglot import Dialect as SqlglotDialect
+from sqlglot import ErrorLevel, Generator, exp
 
 from feature_sync.sql.columns import VERBATIM
-from feature_sync.sql.dialects import dialect_named
+from feature_sync.sql.dialects.base import Dialect
 
 Statement: TypeAlias = exp.Expr
 Query: TypeAlias = exp.Query
@@ -19,28 +19,24 @@ _LINE = 100
 _JINJA = re.compile(r"\{(?=[{%#])")
 
 
-def render(query: Statement, *, dialect: str, is_template: bool = False, database: str | None = None) -> str:
+def render(query: Statement, *, dialect: Dialect, is_template: bool = False, database: str | None = None) -> str:
     """Write a query or a statement as text that ends in a newline; the same one always gives the same bytes.
 
     A table that names its schema alone stands in the `database`. A template is a dbt model: whatever its literals hold,
     dbt's Jinja must leave it alone.
-
-    Raises:
-        RequestError: There is no such dialect here.
     """
-    written = dialect_named(dialect)
     copy = query.copy()
     for table in copy.find_all(exp.Table) if database else ():
         if table.db and not table.catalog:
             table.set("catalog", exp.to_identifier(database, quoted=True))
     for identifier in copy.find_all(exp.Identifier):
         if not identifier.quoted:
-            identifier.set("this", written.fold(identifier.this))
+            identifier.set("this", dialect.fold(identifier.this))
             identifier.set("quoted", True)
-    _make_types_explicit(copy, written.explicit_types, dialect)
+    _make_types_explicit(copy, dialect)
     for alias in list(copy.find_all(exp.Alias)):
         keeps_name = isinstance(alias.this, exp.Column) and alias.this.name == alias.alias
-        if keeps_name and not (written.names_by_table and alias.this.table):
+        if keeps_name and not (dialect.names_by_table and alias.this.table):
             alias.replace(alias.this)
     text = write(copy, dialect=dialect, unsupported_level=ErrorLevel.RAISE) + "\n"
     if is_template:
@@ -51,13 +47,13 @@ def render(query: Statement, *, dialect: str, is_template: bool = False, databas
     return text
 
 
-def _make_types_explicit(query: Statement, explicit_types: Mapping[exp.DType, str], dialect: str) -> None:
+def _make_types_explicit(query: Statement, dialect: Dialect) -> None:
     for data_type in list(query.find_all(exp.DataType)):
-        if explicit := explicit_types.get(data_type.this):
-            data_type.replace(exp.DataType.build(explicit, dialect=dialect))
+        if explicit := dialect.explicit_types.get(data_type.this):
+            data_type.replace(exp.DataType.build(explicit, dialect=dialect.name))
 
 
-def write(expression: Statement, *, dialect: str, **options: Any) -> str:
+def write(expression: Statement, *, dialect: Dialect, **options: Any) -> str:
     """Write an expression as it is; each term of an ORDER BY says its direction and where its nulls stand.
 
     Raises:
@@ -66,18 +62,19 @@ def write(expression: Statement, *, dialect: str, **options: Any) -> str:
     for order in expression.find_all(exp.Order):
         if bare := [each for each in order.expressions if not isinstance(each, exp.Ordered)]:
             raise ValueError(f"an ORDER BY holds a bare term: {bare[0].sql()}")
-    generator = _generator(dialect)(dialect=Dialect.get_or_raise(dialect), pretty=True, max_text_width=_LINE, **options)
+    spelling = SqlglotDialect.get_or_raise(dialect.name)
+    generator = _generator(dialect.name)(dialect=spelling, pretty=True, max_text_width=_LINE, **options)
     return generator.generate(expression)
 
 
 @cache
-def _generator(dialect: str) -> type[Generator]:
+def _generator(name: str) -> type[Generator]:
     """Derive a generator that writes orders in full: sqlglot leaves out what is the warehouse's usual default.
 
     DuckDB's `default_order` and `default_null_order` and Snowflake's `DEFAULT_NULL_ORDERING` are settings, so nothing
     is usual.
     """
-    usual = Dialect.get_or_raise(dialect).generator_class
+    usual = SqlglotDialect.get_or_raise(name).generator_class
     return type(usual.__name__, (usual,), {"TRANSFORMS": {**usual.TRANSFORMS, exp.Ordered: _ordered}})
 
 

@@ -8,6 +8,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from feature_sync.definitions import Column, FeatureView, Relation
+from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.scalars import KIND_OF
 from feature_sync.value_types import ValueType
 
@@ -27,7 +28,7 @@ _SYNONYMS = {
 """What sqlglot takes for two types, by dialect where it is one there alone."""
 
 
-def value_type(column: Column, relation: Relation, *, dialect: str) -> ValueType:
+def value_type(column: Column, relation: Relation, *, dialect: Dialect) -> ValueType:
     """Read the type of a column.
 
     Raises:
@@ -43,7 +44,7 @@ def value_type(column: Column, relation: Relation, *, dialect: str) -> ValueType
     return found
 
 
-def key_type(column: Column, relation: Relation, *, dialect: str) -> ValueType:
+def key_type(column: Column, relation: Relation, *, dialect: Dialect) -> ValueType:
     """Read the type of a join key; only types whose equal values are written alike may identify an entity.
 
     Raises:
@@ -63,7 +64,7 @@ def key_type(column: Column, relation: Relation, *, dialect: str) -> ValueType:
     return found
 
 
-def shown_type(data_type: str | None, *, dialect: str) -> exp.DataType | None:
+def shown_type(data_type: str | None, *, dialect: Dialect) -> exp.DataType | None:
     """The type as which a training set shows a column, where that is another than its own.
 
     Text stands for what Arrow and the drivers do not hold exactly (intervals, unsigned integers of 128 bits, padding),
@@ -81,7 +82,7 @@ def shown_type(data_type: str | None, *, dialect: str) -> exp.DataType | None:
     return None if shown == parsed else shown
 
 
-def plain_time(value: exp.Expr, column: Column | None, *, dialect: str) -> exp.Expr:
+def plain_time(value: exp.Expr, column: Column | None, *, dialect: Dialect) -> exp.Expr:
     """Cast timestamps of seconds, milliseconds or nanoseconds to the warehouse's usual ones, of microseconds."""
     try:
         parsed = _parsed((column and column.data_type) or "", dialect)
@@ -104,12 +105,12 @@ def _in_microseconds(node: exp.Expr) -> exp.Expr:
     return exp.DataType.build("timestamp") if is_other else node
 
 
-def is_padded(column: Column, *, dialect: str) -> bool:
+def is_padded(column: Column, *, dialect: Dialect) -> bool:
     """True if a column holds blank-padded text, whose last blanks comparisons ignore."""
     return _parsed(column.data_type or "", dialect).this in _PADDED
 
 
-def normal_type(data_type: str, *, dialect: str) -> str:
+def normal_type(data_type: str, *, dialect: Dialect) -> str:
     """Write a type in the one spelling that stands for all: a catalog, a contract and the warehouse choose others.
 
     Other widths stay other types: rows that are kept in columns of one may not fit those of another.
@@ -119,13 +120,13 @@ def normal_type(data_type: str, *, dialect: str) -> str:
     except SqlglotError:
         return " ".join(data_type.split()).lower()
     for each in parsed.find_all(exp.DataType):
-        each.set("this", _SYNONYMS.get((dialect, each.this)) or _SYNONYMS.get(("", each.this)) or each.this)
+        each.set("this", _SYNONYMS.get((dialect.name, each.this)) or _SYNONYMS.get(("", each.this)) or each.this)
     for name in parsed.find_all(exp.Identifier):
         name.set("quoted", True)
     return parsed.sql()
 
 
-def with_normal_types(view: FeatureView, *, dialect: str) -> FeatureView:
+def with_normal_types(view: FeatureView, *, dialect: Dialect) -> FeatureView:
     """Write the types of all columns of a view in their normal spelling, for fingerprints."""
     columns = {
         name: replace(column, data_type=column.data_type and normal_type(column.data_type, dialect=dialect))
@@ -134,9 +135,9 @@ def with_normal_types(view: FeatureView, *, dialect: str) -> FeatureView:
     return replace(view, relation=replace(view.relation, columns=columns))
 
 
-def _parsed(data_type: str, dialect: str) -> exp.DataType:
+def _parsed(data_type: str, dialect: Dialect) -> exp.DataType:
     """Parse a type; DuckDB and sqlglot differ in how they write structs and enums, so those meet here."""
-    return exp.DataType.build(data_type, dialect=dialect, udt=False)
+    return exp.DataType.build(data_type, dialect=dialect.name, udt=False)
 
 
 def _normalised(parsed: exp.DataType) -> ValueType | None:

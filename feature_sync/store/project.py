@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from feature_sync.clock import Clock, read_clock
 from feature_sync.dbt.description import Description, describe_service, describe_view
@@ -20,6 +20,9 @@ from feature_sync.dbt.registry import read_registry
 from feature_sync.definitions import FeatureService, FeatureView, Registry, Target, parse_features, service_of
 from feature_sync.errors import RequestError
 from feature_sync.findings import Finding
+
+if TYPE_CHECKING:
+    from feature_sync.sql.dialects.base import Dialect
 
 STATE_SCHEMA = "feature_sync_schema"
 """The dbt variable that names the schema of states and staging tables."""
@@ -144,9 +147,15 @@ class FeatureProject:
         return None if folder is None else os.fspath(folder)
 
     @property
-    def adapter(self) -> str:
-        """The warehouse that the manifest was written for, else the target's."""
-        return self.manifest.metadata.adapter_type or self.target.adapter
+    def dialect(self) -> Dialect:
+        """The SQL of the warehouse that the manifest was written for, else of the target's.
+
+        Raises:
+            RequestError: There is no such dialect here.
+        """
+        from feature_sync.sql.dialects import dialect_named
+
+        return dialect_named(self.manifest.metadata.adapter_type or self.target.adapter)
 
     @property
     def key_prefix(self) -> str:

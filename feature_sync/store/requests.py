@@ -25,7 +25,6 @@ from feature_sync.push import (
     unreferenced_views,
 )
 from feature_sync.push.status import StatusContext, ViewStatus, read_statuses
-from feature_sync.sql.dialects import dialect_named
 from feature_sync.statements import Statements
 from feature_sync.store.connections import Connections
 from feature_sync.store.project import FeatureProject, listed
@@ -190,7 +189,7 @@ def adopt_models(
             project.dbt,
             project.manifest,
             project.registry,
-            adapter=dialect_named(project.adapter).name,
+            dialect=project.dialect,
             statements=statements,
             before_scan=request.get("before_scan", _in_silence),
         )
@@ -221,7 +220,7 @@ def ask_training_set(
         spine=asked,
         rows=rows,
         strategy=strategy,
-        adapter=project.adapter,
+        dialect=project.dialect,
         open_warehouse=connections.open_warehouse,
         is_proven_unique=UniquenessTests(project.dbt.run_results, project.manifest).prove,
         reference_to=partial(_reference_to, project.manifest),

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from feature_sync.definitions import FeatureService, Period, Spine
+from feature_sync.definitions import Period
 from feature_sync.errors import Location, WarehouseConflict
 from feature_sync.sql.render import render
+from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.training.time_bounds import earliest_answerable, rows_asked
 from feature_sync.training.extract import is_within
 from feature_sync.value_types import since_epoch
@@ -27,8 +28,7 @@ class Answering:
     """A training set while its warehouse is open: all names and types are known, and the spine is a table."""
 
     warehouse: Warehouse
-    service: FeatureService
-    spine: Spine
+    join: PointInTimeJoin
     sql: str
     asked: Period
 
@@ -42,41 +42,38 @@ class Answering:
         """
         import pyarrow
 
-        columns = len(self.spine.relation.columns) + len(self.service.feature_names)
+        columns = len(self.join.spine.relation.columns) + len(self.join.service.feature_names)
         batch_size = max(1, min(_CELLS_PER_BATCH // columns, _MOST_ROWS_PER_BATCH))
         with self.warehouse.arrow(self.sql, batch_size=batch_size) as reader:
             yield pyarrow.RecordBatchReader.from_batches(reader.schema, map(self._checked, reader))
 
     def _checked(self, batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
         """Check that the query was written for the moments of these rows."""
-        if not is_within(batch.column(self.spine.asked_at), self.asked):
+        if not is_within(batch.column(self.join.spine.asked_at), self.asked):
             raise WarehouseConflict("the spine was changed while it was read; run this again")
         return batch
 
     def rows_asked(self) -> int:
         """Count the rows of the spine."""
-        dialect = self.warehouse.dialect
-        ((rows,),) = self.warehouse.fetch(
-            render(rows_asked(self.service, self.spine, adapter=dialect), dialect=dialect)
-        )
+        ((rows,),) = self.warehouse.fetch(render(rows_asked(self.join), dialect=self.join.dialect))
         return int(rows)
 
     def location_of(self, column: str | None) -> Location:
         """Find the column of a model that a column of the result shows."""
-        for selection in self.service.selections:
+        service = self.join.service
+        for selection in service.selections:
             for feature in selection.features:
-                if self.service.output_name(selection, feature) == column:
+                if service.output_name(selection, feature) == column:
                     return selection.view.relation.location.at(f"columns.{feature}")
-        location = self.spine.relation.location
+        location = self.join.spine.relation.location
         return location.at(f"columns.{column}") if column is not None else location
 
     def earliest_answerable(self) -> dict[str, int | None]:
         """Find the first moment that each view can answer, in microseconds UTC; None where it has no row."""
-        dialect = self.warehouse.dialect
-        query = earliest_answerable(self.service, adapter=dialect)
+        query = earliest_answerable(self.join)
         if query is None:
             return {}
-        return dict(self.warehouse.fetch(render(query, dialect=dialect)))
+        return dict(self.warehouse.fetch(render(query, dialect=self.join.dialect)))
 
 
 def period_of(warehouse: Warehouse, bounds: str) -> Period:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.definitions import FeatureService, Period, Spine, fingerprint
+from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.types import with_normal_types
 from feature_sync.value_types import since_epoch, to_microseconds
 
@@ -55,13 +56,13 @@ class Extract:
     views: tuple[ViewExtract, ...]
     columns: Mapping[str, str]
     sql: str
-    adapter: str
+    dialect: Dialect
     invocation_id: str | None
 
     @property
     def _normal_service(self) -> FeatureService:
         """The service with its types in one spelling, whoever told them."""
-        return self.service.with_views(lambda view: with_normal_types(view, dialect=self.adapter))
+        return self.service.with_views(lambda view: with_normal_types(view, dialect=self.dialect))
 
     def to_json(self) -> str:
         """Write the sidecar: the same inputs always give the same bytes."""

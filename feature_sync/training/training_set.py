@@ -14,11 +14,12 @@ from feature_sync.errors import RequestError, UnfitValue
 from feature_sync.files import whole_file, writing
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.dialects import dialect_named
+from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.render import render
-from feature_sync.sql.training.point_in_time import check_question, training_query
+from feature_sync.sql.training.join import PointInTimeJoin
+from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.sql.training.spine import every_row, spine_keys
 from feature_sync.sql.training.time_bounds import moments_asked
-from feature_sync.sql.view_query import ViewQuery
 from feature_sync.statements import check_spine_collations, check_view_collations
 from feature_sync.table_files import check_suffix, table_writer
 from feature_sync.training.answering import Answering, period_of
@@ -72,7 +73,7 @@ class TrainingSet:
     spine: Spine
     rows: Rows | None = None
     strategy: str | None = None
-    adapter: str
+    dialect: Dialect
     open_warehouse: OpenWarehouse
     is_proven_unique: Callable[[FeatureView], bool] = _is_unproven
     reference_to: Callable[[Relation], str]
@@ -89,7 +90,7 @@ class TrainingSet:
         Raises:
             RequestError: The spine is a file, which no query can read, or there is no such dialect.
         """
-        return self._written(dialect, lambda relation: relation)
+        return self._written(dialect_named(dialect) if dialect else self.dialect, lambda relation: relation)
 
     def to_model(self) -> str:
         """Write the query as a dbt model, which refers to other models, so that dbt knows the lineage.
@@ -99,7 +100,7 @@ class TrainingSet:
         """
         if self.spine.query is not None:
             raise RequestError("a dbt model refers to its spine; make the query a model and name that with --spine")
-        text = self._written(None, lambda relation: replace(relation, name=self.reference_to(relation)), template=True)
+        text = self._written(self.dialect, self._referred_to, template=True)
         spine = self.spine.relation.unique_id.split(".", 2)[-1]
         return (
             f"-- The training set of {self.service.name}, asked by {spine}; written by feature-sync sql --refs.\n"
@@ -131,7 +132,8 @@ class TrainingSet:
         check_suffix(path)
         sidecar = path.with_name(f"{path.name}.json")
         with whole_file(path) as partial, whole_file(sidecar) as partial_sidecar, self._answering() as answering:
-            tally = Tally(answering.service, answering.spine.asked_at, answering.earliest_answerable())
+            service, asked_at = answering.join.service, answering.join.spine.asked_at
+            tally = Tally(service, asked_at, answering.earliest_answerable())
             with self._checked(answering) as reader, table_writer(partial, reader.schema, named=path) as write:
                 for batch in reader:
                     write(batch)
@@ -140,14 +142,14 @@ class TrainingSet:
             extract = Extract(
                 path=path,
                 sidecar=sidecar,
-                service=answering.service,
+                service=service,
                 spine=self.spine,
                 origin=self.rows.origin if self.rows is not None else self._origin(),
                 rows=tally.rows,
                 views=tally.views(),
                 columns={field.name: str(field.type) for field in reader.schema},
                 sql=answering.sql,
-                adapter=self.adapter,
+                dialect=self.dialect,
                 invocation_id=self.invocation_id,
             )
             with writing(sidecar):
@@ -158,7 +160,7 @@ class TrainingSet:
     def _checked(self, answering: Answering) -> Iterator[pyarrow.RecordBatchReader]:
         """Stream the answers, and name the file, the node and the column of a value that cannot be kept exactly."""
         try:
-            checks = Answers(answering.service.feature_names, expected=answering.rows_asked())
+            checks = Answers(answering.join.service.feature_names, expected=answering.rows_asked())
             with answering.answers() as reader:
                 yield checks.checked(reader)
         except UnfitValue as unfit:
@@ -168,21 +170,23 @@ class TrainingSet:
         relation, query = self.spine.relation, self.spine.query
         return {"node": relation.unique_id} if query is None else {"sql": query}
 
-    def _written(self, dialect: str | None, renamed: Callable[[Relation], Relation], *, template: bool = False) -> str:
+    def _written(self, dialect: Dialect, renamed: Callable[[Relation], Relation], *, template: bool = False) -> str:
         if self.rows is not None:
             raise RequestError(
                 f"no query can read {self.spine.relation.location}: extract it, or load it into the warehouse "
                 "(as a dbt seed, say) and name the table"
             )
-        written = dialect_named(dialect or self.adapter).name
         with ExitStack() as opened:
             warehouse = cache(lambda: opened.enter_context(self.open_warehouse()))
             service = self._typed_service(lambda query: warehouse().describe(query))
             spine = self._typed_spine(lambda query: warehouse().describe(query))
         service = service.with_views(lambda view: replace(view, relation=renamed(view.relation)))
         spine = spine.with_relation(renamed(spine.relation))
-        query = training_query(service, spine, adapter=self.adapter, dialect=written, strategy=self.strategy)
-        return render(query, dialect=written, is_template=template)
+        join = PointInTimeJoin(service, spine, dialect=dialect, native=self.dialect)
+        return render(training_query(join, strategy=self.strategy), dialect=dialect, is_template=template)
+
+    def _referred_to(self, relation: Relation) -> Relation:
+        return replace(relation, name=self.reference_to(relation))
 
     @contextmanager
     def _answering(self) -> Iterator[Answering]:
@@ -191,32 +195,31 @@ class TrainingSet:
         with self.open_warehouse() as warehouse:
             warehouse.check_rights([each.name for each in relations if each.name])
             service = self._proven(self._typed_service(warehouse.describe))
-            spine = self._kept_spine(warehouse, service)
-            check_question(service, spine, adapter=self.adapter)
-            for view in {each.view.reference: each.view for each in service.selections}.values():
-                check_view_collations(warehouse, ViewQuery(view, adapter=self.adapter))
-            check_spine_collations(warehouse, service, spine)
-            with warehouse.snapshot([*(each.view.relation.name for each in service.selections), spine.relation.name]):
-                bounds = moments_asked(service, spine, adapter=self.adapter)
-                asked = period_of(warehouse, render(bounds, dialect=self.adapter))
-                query = training_query(service, spine, adapter=self.adapter, strategy=self.strategy, asked=asked)
-                sql = render(query, dialect=self.adapter)
-                yield Answering(warehouse=warehouse, service=service, spine=spine, sql=sql, asked=asked)
+            join = self._join(warehouse, service)
+            for query in join.views.values():
+                check_view_collations(warehouse, query)
+            check_spine_collations(warehouse, join)
+            names = [*(each.view.relation.name for each in service.selections), join.spine.relation.name]
+            with warehouse.snapshot(names):
+                asked = period_of(warehouse, render(moments_asked(join), dialect=self.dialect))
+                sql = render(training_query(join, strategy=self.strategy, asked=asked), dialect=self.dialect)
+                yield Answering(warehouse=warehouse, join=join, sql=sql, asked=asked)
 
-    def _kept_spine(self, warehouse: Warehouse, service: FeatureService) -> Spine:
+    def _join(self, warehouse: Warehouse, service: FeatureService) -> PointInTimeJoin:
         """Put a spine that is no table into a temporary one; a query is checked first, and evaluated once."""
+        join: PointInTimeJoin | None = None
         if self.rows is not None:
-            keys = spine_keys(service, adapter=self.adapter)
+            keys = spine_keys(service, dialect=self.dialect)
             uuids = {name: data_type for name, (kind, data_type) in keys.items() if kind.kind == "uuid"}
             name = warehouse.load(_SPINE_TABLE, self.rows.read({name: kind for name, (kind, _) in keys.items()}), uuids)
         elif self.spine.query is not None:
-            spine = self._typed_spine(warehouse.describe)
-            check_question(service, spine, adapter=self.adapter)
-            name = warehouse.keep(_SPINE_TABLE, render(every_row(spine, adapter=self.adapter), dialect=self.adapter))
+            join = PointInTimeJoin(service, self._typed_spine(warehouse.describe), dialect=self.dialect)
+            name = warehouse.keep(_SPINE_TABLE, self._rows_of(join.spine))
         else:
-            return self._typed_spine(warehouse.describe)
+            return PointInTimeJoin(service, self._typed_spine(warehouse.describe), dialect=self.dialect)
         table = replace(self.spine.relation, name=name, columns={}, columns_are_complete=False)
-        return self._typed_spine(warehouse.describe, replace(self.spine, relation=table, query=None))
+        spine = self._typed_spine(warehouse.describe, replace(self.spine, relation=table, query=None))
+        return PointInTimeJoin(service, spine, dialect=self.dialect) if join is None else join.over(spine)
 
     def _typed_service(self, describe: Describe) -> FeatureService:
         """Ask for types that the project does not declare, once for each view."""
@@ -238,9 +241,12 @@ class TrainingSet:
         spine = spine or self.spine
         if spine.relation.columns_are_complete:
             return spine
-        types = describe(render(every_row(spine, adapter=self.adapter), dialect=self.adapter))
+        types = describe(self._rows_of(spine))
         asked_by = filter(None, (spine.relation.event_time, *self.service.join_keys))
         return spine.with_relation(spine.relation.declaring(asked_by).with_types(types))
 
+    def _rows_of(self, spine: Spine) -> str:
+        return render(every_row(spine, dialect=self.dialect), dialect=self.dialect)
+
     def _columns_of(self, relation: Relation) -> str:
-        return render(every_column(relation, dialect=self.adapter), dialect=self.adapter)
+        return render(every_column(relation, dialect=self.dialect), dialect=self.dialect)

@@ -1,4 +1,4 @@
-"""One file for each warehouse, and the table that finds it by the adapter's name in `profiles.yml`."""
+"""One folder for each warehouse, and the table that finds it by the adapter's name in `profiles.yml`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from feature_sync.errors import ProfileError, did_you_mean
 from feature_sync.warehouses.base import Warehouse, never
 
 _WAREHOUSES = {
-    "duckdb": ("feature_sync.warehouses.duckdb", "DuckDBWarehouse"),
-    "bigquery": ("feature_sync.warehouses.bigquery", "BigQueryWarehouse"),
-    "postgres": ("feature_sync.warehouses.postgres", "PostgresWarehouse"),
+    "duckdb": ("feature_sync.warehouses.duckdb.warehouse", "DuckDBWarehouse"),
+    "bigquery": ("feature_sync.warehouses.bigquery.warehouse", "BigQueryWarehouse"),
+    "postgres": ("feature_sync.warehouses.postgres.warehouse", "PostgresWarehouse"),
 }
 
 

@@ -45,7 +45,8 @@ class Warehouse(ABC):
         WarehouseError: From every method, when the warehouse cannot be reached or refuses the query.
     """
 
-    dialect: ClassVar[str]
+    adapter: ClassVar[str]
+    """The name of dbt's adapter, which is also that of its SQL."""
 
     @classmethod
     @abstractmethod

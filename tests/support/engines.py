@@ -17,8 +17,8 @@ from feature_sync.definitions import Period
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.render import render
 from feature_sync.sql.training.point_in_time import training_query
-from feature_sync.warehouses.duckdb import pin
-from feature_sync.warehouses.postgres import PostgresSettings
+from feature_sync.warehouses.duckdb.session import pin
+from feature_sync.warehouses.postgres.settings import PostgresSettings
 from tests.support.cases import Case
 
 

@@ -306,9 +306,9 @@ class Fuzz:
     def read_targets(self) -> None:
         """Read every target, and what its warehouse takes of it."""
         from feature_sync.warehouses.base import read_settings
-        from feature_sync.warehouses.bigquery import BigQuerySettings
-        from feature_sync.warehouses.duckdb import DuckDBSettings
-        from feature_sync.warehouses.postgres import PostgresSettings
+        from feature_sync.warehouses.bigquery.settings import BigQuerySettings
+        from feature_sync.warehouses.duckdb.settings import DuckDBSettings
+        from feature_sync.warehouses.postgres.settings import PostgresSettings
 
         kinds = {"dev": DuckDBSettings, "pg": PostgresSettings, "bq": BigQuerySettings, "other": PostgresSettings}
         for name, kind in kinds.items():

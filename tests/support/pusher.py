@@ -106,8 +106,8 @@ def import_all() -> None:
     import feature_sync.dbt.run_results
     import feature_sync.online.redis.store
     import feature_sync.push
-    import feature_sync.warehouses.duckdb
-    import feature_sync.warehouses.postgres
+    import feature_sync.warehouses.duckdb.warehouse
+    import feature_sync.warehouses.postgres.warehouse
 
     _ = (duckdb, psycopg, pyarrow.ipc, redis, sqlglot, feature_sync)
     time.tzset()

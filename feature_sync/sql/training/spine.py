@@ -19,16 +19,25 @@ _SEPARATOR = exp.Literal.string("|")
 class SpineQuery:
     """One spine as expressions."""
 
-    def __init__(self, spine: Spine, *, adapter: str, dialect: Dialect, keys: tuple[str, ...] = ()) -> None:
-        """`keys` are the columns by which the spine is asked."""
+    def __init__(
+        self, spine: Spine, *, dialect: Dialect, native: Dialect | None = None, keys: tuple[str, ...] = ()
+    ) -> None:
+        """Choose how to write the spine.
+
+        Args:
+            spine: The spine.
+            dialect: The dialect of the query.
+            native: The dialect of the warehouse, in whose words the spine's types and its query are, if another.
+            keys: The columns by which the spine is asked.
+        """
         self.spine = spine
-        self._adapter = adapter
+        self._native = native or dialect
         self._dialect = dialect
         self._keys = keys
 
     def key_type(self, name: str) -> ValueType:
         """Read the type of a column."""
-        return value_type(self.spine.relation.columns[name], self.spine.relation, dialect=self._adapter)
+        return value_type(self.spine.relation.columns[name], self.spine.relation, dialect=self._native)
 
     def check_time(self) -> None:
         """Check that the column with the moment asked holds times.
@@ -49,7 +58,7 @@ class SpineQuery:
         columns = [named(self._column(name), name) for name in relation.columns]
         rows = (
             exp.select(*columns, named(self._asked_at(), asked_at))
-            .from_(source(self.spine, adapter=self._adapter))
+            .from_(source(self.spine, dialect=self._native))
             .where(*self._chosen())
         )
         if self.spine.limit is None:
@@ -62,7 +71,7 @@ class SpineQuery:
     def chosen(self) -> exp.Subquery:
         """Select nothing of the rows to be answered but that they are there, to be counted."""
         one = named(exp.Literal.number(1), "one")
-        rows = exp.select(one).from_(source(self.spine, adapter=self._adapter)).where(*self._chosen())
+        rows = exp.select(one).from_(source(self.spine, dialect=self._native)).where(*self._chosen())
         rows = rows if self.spine.limit is None else rows.limit(self.spine.limit)
         return rows.subquery(exp.to_identifier("chosen", quoted=True))
 
@@ -74,7 +83,7 @@ class SpineQuery:
         moments = (exp.Min(this=self._asked_at()), exp.Max(this=self._asked_at()))
         bounds = [self._dialect.microseconds(moment) for moment in moments]
         first, last = (named(bound, name) for bound, name in zip(bounds, ("first_asked", "last_asked"), strict=True))
-        return exp.select(first, last).from_(source(self.spine, adapter=self._adapter)).where(*self._chosen())
+        return exp.select(first, last).from_(source(self.spine, dialect=self._native)).where(*self._chosen())
 
     def order(self, *, of: str) -> list[exp.Ordered]:
         """Order a result that holds the spine's columns."""
@@ -82,7 +91,7 @@ class SpineQuery:
 
     def _column(self, name: str) -> exp.Expr:
         relation = self.spine.relation
-        return plain_time(column(relation, name), relation.columns.get(name), dialect=self._adapter)
+        return plain_time(column(relation, name), relation.columns.get(name), dialect=self._native)
 
     def _asked_at(self) -> exp.Expr:
         name = self.spine.asked_at
@@ -118,23 +127,23 @@ class SpineQuery:
         return exp.Ordered(this=term, desc=ordering.descending, nulls_first=False)
 
 
-def source(spine: Spine, *, adapter: str) -> exp.Expr:
+def source(spine: Spine, *, dialect: Dialect) -> exp.Expr:
     """Read a table, or the query that a person typed, word for word but for its comments.
 
     Raises:
         RequestError: The query is not one SELECT.
     """
     if spine.query is None:
-        return table(spine.relation, dialect=adapter)
-    return typed_rows(one_select(spine.query, dialect=adapter))
+        return table(spine.relation, dialect=dialect)
+    return typed_rows(one_select(spine.query, dialect=dialect))
 
 
-def every_row(spine: Spine, *, adapter: str) -> exp.Select:
+def every_row(spine: Spine, *, dialect: Dialect) -> exp.Select:
     """Select the spine as it stands: for the warehouse to describe, or to keep."""
-    return exp.select("*").from_(source(spine, adapter=adapter))
+    return exp.select("*").from_(source(spine, dialect=dialect))
 
 
-def spine_keys(service: FeatureService, *, adapter: str) -> dict[str, tuple[ValueType, str]]:
+def spine_keys(service: FeatureService, *, dialect: Dialect) -> dict[str, tuple[ValueType, str]]:
     """Tell by which columns a service asks its spine: each with its type, and that type in the warehouse's own words.
 
     Raises:
@@ -142,7 +151,7 @@ def spine_keys(service: FeatureService, *, adapter: str) -> dict[str, tuple[Valu
     """
     return {
         spine_key: (
-            key_type(selection.view.relation.columns[key], selection.view.relation, dialect=adapter),
+            key_type(selection.view.relation.columns[key], selection.view.relation, dialect=dialect),
             selection.view.relation.columns[key].data_type or "",
         )
         for selection in service.selections

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 
-from sqlglot import Dialect, Token, TokenType, exp
+from sqlglot import Dialect as SqlglotDialect
+from sqlglot import Token, TokenType, exp
 from sqlglot.errors import SqlglotError
 
 from feature_sync.errors import RequestError
+from feature_sync.sql.dialects.base import Dialect
 
 _BEGINNINGS = (TokenType.SELECT, TokenType.WITH, TokenType.L_PAREN, TokenType.FROM)
 _TOKEN = re.compile(r"<Token token_type.*?text: (.*?), line: .*?>")
 _CHANGING = (exp.DML, exp.DDL, exp.Command, exp.Into, exp.Copy)
 
 
-def one_select(text: str, *, dialect: str, source: str = "--spine-sql") -> str:
+def one_select(text: str, *, dialect: Dialect, source: str = "--spine-sql") -> str:
     """Return the query as it was typed, without comments and without the semicolons at its end.
 
     What is left is what was parsed: a comment may hide a bracket from this parser and not from the warehouse's.
@@ -23,7 +25,7 @@ def one_select(text: str, *, dialect: str, source: str = "--spine-sql") -> str:
         RequestError: It is not one SELECT, or it does not parse; `source` says where it was typed.
     """
     try:
-        tokens = Dialect.get_or_raise(dialect).tokenize(text)
+        tokens = SqlglotDialect.get_or_raise(dialect.name).tokenize(text)
         while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
             tokens.pop()
         if not tokens:
@@ -31,9 +33,9 @@ def one_select(text: str, *, dialect: str, source: str = "--spine-sql") -> str:
         if tokens[0].token_type not in _BEGINNINGS:
             raise RequestError(f"{source} begins with {tokens[0].text!r}; write one SELECT")
         bare = _without_comments(text, tokens)
-        statements = Dialect.get_or_raise(dialect).parse(bare)
+        statements = SqlglotDialect.get_or_raise(dialect.name).parse(bare)
     except SqlglotError as wrong:
-        raise RequestError(f"{source} cannot be read as {dialect}'s SQL: {_first_line(wrong)}") from wrong
+        raise RequestError(f"{source} cannot be read as {dialect.name}'s SQL: {_first_line(wrong)}") from wrong
     except RecursionError as deep:
         raise RequestError(f"{source} is nested too deeply; make it a model and name that with --spine") from deep
     if len(statements) != 1:

@@ -21,6 +21,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Literal
 
 from feature_sync.errors import WarehouseConflict, WarehouseError
+from feature_sync.warehouses.postgres.errors import Locked, translating
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_FOR_LOCKS = 60
@@ -64,22 +65,17 @@ limit 3
 Result = TypeVar("Result")
 
 
-class Locked(WarehouseConflict):
-    """Another session holds a lock."""
-
-
 class Swapped(WarehouseConflict):
     """A table that was read is younger than the snapshot."""
 
 
 class Snapshots:
-    """The transactions of one connection, which `translating` turns its errors into ours."""
+    """The transactions of one connection."""
 
     def __init__(
         self,
         connection: psycopg.Connection[Any],
         *,
-        translating: Callable[[], Any],
         patience: float | None,
         stopped: Callable[[], bool],
     ) -> None:
@@ -88,7 +84,6 @@ class Snapshots:
         `stopped` asks to end early.
         """
         self._connection = connection
-        self._translating = translating
         self._stopped = stopped
         self._patience, self._usual = self._patience_for_locks(patience)
 
@@ -113,7 +108,7 @@ class Snapshots:
             WarehouseConflict: A table that was read is younger than the snapshot.
         """
         if self._is_inside:
-            with self._translating(), self._connection.transaction():
+            with translating(), self._connection.transaction():
                 yield
             return
         with self.patiently(lambda: self._begun(reads)):
@@ -138,7 +133,7 @@ class Snapshots:
         Raises:
             Swapped: A table is younger.
         """
-        with self._translating():
+        with translating():
             younger = self._connection.execute(_NOT_IN_SNAPSHOT, binary=True).fetchall()
         if younger:
             names = ", ".join(sorted(name for (name,) in younger))
@@ -178,10 +173,10 @@ class Snapshots:
     def _begun(self, reads: Sequence[QueryNoTemplate]) -> ExitStack:
         """Begin a transaction, lock what will be read, and prove that the snapshot has it."""
         with ExitStack() as begun:
-            begun.enter_context(self._translating())
+            begun.enter_context(translating())
             begun.enter_context(self._connection.transaction())
             if reads:
-                with self._translating():
+                with translating():
                     self._be_brief()
                     for query in reads:
                         self._connection.execute(query, binary=True)

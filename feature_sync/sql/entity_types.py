@@ -1,0 +1,36 @@
+"""One entity has one type everywhere: its join keys are compared across all feature views that it identifies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from feature_sync.definitions import FeatureView
+from feature_sync.errors import Findings
+from feature_sync.sql.view_columns import UNKNOWN
+from feature_sync.sql.view_query import ViewQuery
+from feature_sync.value_types import ValueType
+
+
+def check_entity_types(queries: Iterable[ViewQuery]) -> None:
+    """Check that one entity's join keys have the same types in all views: otherwise no key would find them all.
+
+    Raises:
+        DefinitionError: They do not; the error names both views.
+    """
+    mistakes = Findings()
+    first: dict[tuple[str, int], tuple[FeatureView, str, ValueType]] = {}
+    for query in queries:
+        for entity in query.view.entities:
+            for place, key in enumerate(entity.join_keys):
+                if (kind := query.key_types[key]) is UNKNOWN:
+                    continue
+                other, other_key, other_kind = first.setdefault((entity.name, place), (query.view, key, kind))
+                if kind.kind != other_kind.kind:
+                    at = query.view.relation.location.at(f"config.meta.feature_view.entities.{entity.name}")
+                    mistakes.note(
+                        at.mistake(
+                            f"{key!r} is {kind}, but {other_key!r} of {other.reference} is {other_kind}; an entity has "
+                            "one type everywhere: cast one of them in its model"
+                        )
+                    )
+    mistakes.check()

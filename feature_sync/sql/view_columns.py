@@ -1,0 +1,129 @@
+"""The columns of one feature view as expressions: their types, and the times of its rows in UTC."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from feature_sync.definitions import Feature, FeatureView
+from feature_sync.errors import Findings
+from feature_sync.sql.columns import column, quoted
+from feature_sync.sql.dialects.base import Dialect
+from feature_sync.sql.types import key_type, plain_time, value_type
+from feature_sync.value_types import ValueType, read_default
+
+UNKNOWN = ValueType("json")
+"""Stands for a type that could not be read, until that is told."""
+
+
+class ViewColumns:
+    """The columns of a view as a dialect reads them; every moment is a naive timestamp in UTC."""
+
+    def __init__(self, view: FeatureView, *, dialect: Dialect, native: Dialect, mistakes: Findings | None) -> None:
+        """Read the types of all columns in use.
+
+        Args:
+            view: The view.
+            dialect: The dialect of the query.
+            native: The dialect of the warehouse, in whose words the view declares its types.
+            mistakes: Where to note wrong types, instead of raising; of what they touch no query can be made.
+
+        Raises:
+            DefinitionError: A type cannot be a key, a time or a feature, or a default does not have its feature's type.
+        """
+        self.view = view
+        self.dialect = dialect
+        self.native = native
+        columns, relation = view.relation.columns, view.relation
+        found = Findings() if mistakes is None else mistakes
+        self.key_types = {
+            key: found.attempt(UNKNOWN, key_type, columns[key], relation, dialect=native) for key in view.join_keys
+        }
+        self.feature_types = {each.name: found.attempt(UNKNOWN, self._feature_type, each) for each in view.features}
+        for name in filter(None, (view.event_timestamp, view.valid_to, view.known_at, view.created_timestamp)):
+            found.attempt(None, self.time, name)
+        if mistakes is None:
+            found.check()
+        self.is_unique = view.is_unique and not any(map(self._is_coarsened, (*view.join_keys, view.event_timestamp)))
+        """True if no two rows share keys and event timestamp as a query reads them."""
+
+    def column(self, name: str) -> exp.Expr:
+        """Refer to a column."""
+        return plain_time(column(self.view.relation, name), self.view.relation.columns.get(name), dialect=self.native)
+
+    def kind(self, name: str) -> ValueType:
+        """Read the type of a column.
+
+        Raises:
+            DefinitionError: The type is not in the closed list.
+        """
+        return value_type(self.view.relation.columns[name], self.view.relation, dialect=self.native)
+
+    def time(self, name: str) -> exp.Expr:
+        """Read a column as a moment in UTC.
+
+        Raises:
+            DefinitionError: The column holds no times.
+        """
+        declared, kind = self.view.relation.columns[name], self.kind(name)
+        if not kind.is_time:
+            at = self.view.relation.location.at(f"columns.{name}.data_type")
+            raise at.error(f"{declared.data_type!r} is no time; cast the column in the model")
+        return self.dialect.utc(self.column(name), kind, timezone=self.view.timezone)
+
+    def stored_time(self, name: str) -> exp.Expr:
+        """Read a time as it is stored, where that is in order already and an index may hold it."""
+        return self.column(name) if self.kind(name).kind == "timestamptz" else self.time(name)
+
+    def not_after(self, name: str, moment: exp.Expr) -> exp.Expr:
+        """Compare a time as it is stored with a moment."""
+        return exp.LTE(this=self.stored_time(name), expression=self.dialect.stored(moment, self.kind(name)))
+
+    def event_timestamp(self) -> exp.Expr | None:
+        """When a row was complete; None where the view keeps no times."""
+        return None if self.view.event_timestamp is None else self.time(self.view.event_timestamp)
+
+    def available_at(self) -> exp.Expr | None:
+        """When a row could first answer: its event timestamp and the lag or, where it is later, when it was known."""
+        event_timestamp = self.event_timestamp()
+        if event_timestamp is None:
+            return None
+        available = self.dialect.later(event_timestamp, self.view.lag)
+        if self.view.known_at is None:
+            return available
+        return exp.Greatest(this=available, expressions=[self.time(self.view.known_at)], ignore_nulls=True)
+
+    def valid_until(self) -> exp.Expr | None:
+        """When a snapshot's row ended, without the lag: null while current, at once where its entity was deleted."""
+        view = self.view
+        if view.valid_to is None:
+            return None
+        ends: list[exp.If] = []
+        if view.is_deleted is not None:
+            mark = exp.Lower(this=exp.cast(self.column(view.is_deleted), "text"))
+            ends.append(exp.If(this=mark.eq(exp.Literal.string("true")), true=self.event_timestamp()))
+        if view.valid_to_current:
+            ends.append(exp.If(this=self.is_current(view.valid_to, view.valid_to_current), true=exp.null()))
+        ended = self.time(view.valid_to)
+        return exp.Case(ifs=ends, default=ended) if ends else ended
+
+    def is_current(self, valid_to: str, current: str) -> exp.Expr:
+        """True if a snapshot's end is what dbt writes (an expression) for a row that has not ended."""
+        written: exp.Expr = exp.maybe_parse(current, dialect=self.native.name)
+        return exp.EQ(this=self.column(valid_to), expression=exp.paren(written))
+
+    def _feature_type(self, feature: Feature) -> ValueType:
+        relation = self.view.relation
+        kind = value_type(relation.columns[feature.name], relation, dialect=self.native)
+        try:
+            read_default(kind, feature.default)
+        except ValueError as wrong:
+            at = relation.location.at(f"columns.{feature.name}.config.meta.feature.default")
+            raise at.error(f"{feature.default!r} is no {kind}: {wrong}") from wrong
+        return kind
+
+    def _is_coarsened(self, name: str | None) -> bool:
+        """True if values that differ in the table may be equal here: nanoseconds are read as microseconds."""
+        if name is None:
+            return False
+        stored = quoted(name)
+        return plain_time(stored, self.view.relation.columns.get(name), dialect=self.native) is not stored

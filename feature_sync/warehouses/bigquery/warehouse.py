@@ -1,0 +1,196 @@
+"""BigQuery's warehouse: what jobs of a session answer; a statement takes effect by itself, and a table is the unit."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, Self
+
+from google.api_core.exceptions import NotFound
+
+from feature_sync.definitions import Target
+from feature_sync.errors import WarehouseConflict, WarehouseError
+from feature_sync.warehouses.base import Columns, Warehouse, never
+from feature_sync.warehouses.bigquery.errors import translating
+from feature_sync.warehouses.bigquery.session import Session
+from feature_sync.warehouses.bigquery.values import arrow_type, column_type, exactly, quoted, quoted_path, sql_type
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_HOURS_OF_TEMPORARY_TABLES = 24
+_EXPIRING = (
+    f"options (expiration_timestamp = timestamp_add(current_timestamp(), interval {_HOURS_OF_TEMPORARY_TABLES} hour))"
+)
+
+
+class BigQueryWarehouse(Warehouse):
+    """A client of one project. Temporary tables stand in the target's dataset, and expire should nobody drop them."""
+
+    adapter = "bigquery"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._temporary: list[str] = []
+
+    @classmethod
+    def connect(
+        cls,
+        target: Target,
+        *,
+        writable: bool = False,  # noqa: ARG003 - one client does both
+        wait: bool = False,  # noqa: ARG003 - nobody has it alone
+        stopped: Callable[[], bool] = never,  # noqa: ARG003
+    ) -> Self:
+        """Find credentials with dbt's own fields; nothing is asked of the service yet.
+
+        Raises:
+            ProfileError: A field is missing or wrong.
+            WarehouseError: There are no credentials.
+        """
+        return cls(Session.of(target))
+
+    @property
+    def place(self) -> str:
+        """The project, whose name nobody else has; and the service, where it is not Google's."""
+        return " ".join(["bigquery", self._session.dataset.project, *filter(None, [self._session.endpoint])])
+
+    @property
+    def database(self) -> str:
+        """The project of the tables, which need not be the one that pays."""
+        return str(self._session.dataset.project)
+
+    def label(self, **labels: str) -> None:
+        """Add to the labels of all jobs."""
+        self._session.label(**labels)
+
+    def bytes_to_scan(self, query: str) -> int | None:
+        """Let BigQuery plan the query."""
+        job = self._session.plan(query)
+        return None if job is None else int(job.total_bytes_processed)
+
+    def has_schema(self, schema: str) -> bool:
+        """Ask for the dataset, which costs nothing."""
+        with translating(), suppress(NotFound):
+            self._session.client.get_dataset(f"{self.database}.{schema}", retry=self._session.retry)
+            return True
+        return False
+
+    def tables(self, schema: str) -> set[str]:
+        """List them, which costs nothing, whereas a query of the catalog does."""
+        with translating(), suppress(NotFound):
+            return {
+                each.table_id
+                for each in self._session.client.list_tables(f"{self.database}.{schema}", retry=self._session.retry)
+            }
+        return set()
+
+    def describe(self, query: str) -> Mapping[str, str]:
+        """Let BigQuery plan the query; who cannot plan selects none of its rows."""
+        job = self._session.plan(query)
+        fields = job.schema if job is not None else None
+        if fields is None:
+            fields = self._session.run(f"select * from (\n{query}) where false").schema  # noqa: S608 - the query is `render`'s
+        return {field.name: sql_type(field) for field in fields}
+
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """Read the pages of a job."""
+        with translating():
+            return [tuple(row.values()) for row in self._session.run(query)]
+
+    def columns(self, query: str, *, batch_size: int) -> Iterator[Columns]:
+        """Stream through Arrow, whose columns become Python values faster than rows do."""
+        with self.arrow(query, batch_size=batch_size) as reader:
+            for batch in reader:
+                yield [column.to_pylist() for column in batch.columns]
+
+    @contextmanager
+    def arrow(self, query: str, *, batch_size: int) -> Iterator[pyarrow.RecordBatchReader]:
+        """Stream record batches: from several streams of the Storage Read API, or page by page."""
+        import pyarrow
+
+        result = self._session.run(query, page_size=batch_size)
+        schema = pyarrow.schema([(field.name, arrow_type(field)) for field in result.schema])
+
+        def batches() -> Iterator[pyarrow.RecordBatch]:
+            with translating():
+                for batch in result.to_arrow_iterable(bqstorage_client=self._session.storage_client()):
+                    arrays = [exactly(column, kind) for column, kind in zip(batch.columns, schema.types, strict=True)]
+                    whole = pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
+                    yield from (whole.slice(at, batch_size) for at in range(0, whole.num_rows, batch_size))
+
+        yield pyarrow.RecordBatchReader.from_batches(schema, batches())
+
+    def keep(self, name: str, query: str) -> str:
+        """Create a table that expires: a query cannot name what another one has left in a session's own."""
+        table = self._temporary_table(name)
+        self._session.run(f"create table {table} {_EXPIRING} as\n{query}")
+        return table
+
+    def load(self, name: str, rows: pyarrow.RecordBatchReader, types: Mapping[str, str]) -> str:
+        """Spool the rows as Parquet, which holds every type exactly, and load them in one job."""
+        import pyarrow.parquet
+
+        declared = [(field.name, types.get(field.name) or column_type(field)) for field in rows.schema]
+        table = self._temporary_table(name)
+        columns = ", ".join(f"{quoted(column)} {kind}" for column, kind in declared)
+        with TemporaryFile() as spool:
+            with pyarrow.parquet.ParquetWriter(spool, rows.schema) as writer:
+                for batch in rows:
+                    writer.write_batch(batch)
+            self._session.run(f"create table {table} ({columns}) {_EXPIRING}")
+            self._session.load(spool, table.replace("`", ""), declared)
+        return table
+
+    @contextmanager
+    def snapshot(self, reads: Sequence[str] = ()) -> Iterator[None]:  # noqa: ARG002 - a query locks nothing
+        """Let every query see its own snapshot: reads across several cannot be tied together without a session."""
+        yield
+
+    @contextmanager
+    def transaction(self, reads: Sequence[str] = ()) -> Iterator[None]:  # noqa: ARG002 - a query locks nothing
+        """Drop the tables that were made inside, should anything go wrong; each statement takes effect by itself."""
+        made = self._session.made = list[str]()
+        try:
+            yield
+        except BaseException:
+            with suppress(WarehouseError):
+                for table in made:
+                    self._session.run(f"drop table if exists {table}")
+            raise
+        finally:
+            self._session.made = None
+
+    def execute(self, statement: str) -> int:
+        """Run a statement; BigQuery tells how many rows one that changes rows has touched."""
+        result = self._session.run(statement)
+        return result.num_dml_affected_rows or 0
+
+    def execute_if_free(self, statement: str) -> None:
+        """Run a statement; nobody ever holds a table."""
+        with suppress(WarehouseConflict):
+            self.execute(statement)
+
+    @contextmanager
+    def detached_results(self, queries: Sequence[str], *, batch_size: int) -> Iterator[Sequence[Iterator[Columns]]]:
+        """Stream from the service, which others can use at any time."""
+        yield [self.columns(query, batch_size=batch_size) for query in queries]
+
+    def cancel(self) -> None:
+        """Ask the service to end the job."""
+        self._session.cancel()
+
+    def close(self) -> None:
+        """Drop what was temporary, and close the connections."""
+        with suppress(WarehouseError):
+            for table in self._temporary:
+                self._session.run(f"drop table if exists {table}")
+        self._temporary.clear()
+        self._session.close()
+
+    def _temporary_table(self, name: str) -> str:
+        table = quoted_path(self._session.dataset.table(f"{name}_{secrets.token_hex(8)}"))
+        self._temporary.append(table)
+        return table

@@ -1,0 +1,198 @@
+"""A DuckDB file, opened as the profile asks, with everything pinned that our SQL depends on."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Self, TypeVar
+
+import duckdb
+
+from feature_sync.definitions import Target
+from feature_sync.errors import ProfileError, WarehouseError
+from feature_sync.warehouses.base import never, read_settings
+from feature_sync.warehouses.duckdb import interruptible
+from feature_sync.warehouses.duckdb.errors import is_locked, translated, translating
+from feature_sync.warehouses.duckdb.settings import DuckDBSettings, extensions, names_file, statements, without_values
+
+Result = TypeVar("Result")
+_PINNED = {
+    "arrow_large_buffer_size": "false",
+    "arrow_lossless_conversion": "false",
+    "arrow_output_list_view": "false",
+    "arrow_output_version": "1.0",
+    "calendar": "gregorian",
+    "default_collation": "",
+    "timezone": "UTC",
+}
+"""What a profile or the machine may set otherwise, and our SQL or the types of results depend on.
+
+What only the words of a model depend on, such as `default_order` or `integer_division`, stays as the profile has it:
+a view is read as dbt reads it. Our own SQL leaves nothing to these."""
+_OPENING = Lock()
+"""While one thread opens or closes a file, DuckDB cannot tell another whether it is open in this process."""
+_SECONDS_TO_REOPEN = 60
+_SECONDS_BETWEEN_TRIES = 0.1
+
+
+class Session:
+    """One DuckDB file. Once closed, it opens again when it is next used: others may have it meanwhile."""
+
+    def __init__(
+        self,
+        path: Path,
+        settings: DuckDBSettings,
+        *,
+        project_dir: Path,
+        writable: bool,
+        patience: float,
+        stopped: Callable[[], bool],
+    ) -> None:
+        """Open the file.
+
+        Args:
+            path: The file, which exists.
+            settings: What the profile asks of each connection.
+            project_dir: Where the relative paths of attached databases start.
+            writable: Whether to have the file alone, and to write to it.
+            patience: How many seconds to wait for another process that has it.
+            stopped: Asks to wait no longer.
+        """
+        self.path = path
+        self._settings = settings
+        self._project_dir = project_dir
+        self._writable = writable
+        self._stopped = stopped
+        self._opened: duckdb.DuckDBPyConnection | None = self._open(patience)
+
+    @classmethod
+    def of(cls, target: Target, *, writable: bool, wait: bool, stopped: Callable[[], bool] = never) -> Self:
+        """Open the file of a target; as in dbt, a relative path starts at the project.
+
+        Raises:
+            ProfileError: The target keeps its tables in memory, or a field is wrong.
+            WarehouseError: The file does not exist, is locked, or is no database.
+        """
+        settings = read_settings(target, DuckDBSettings)
+        if not names_file(settings.path) and not settings.path.startswith(":memory:"):
+            raise ProfileError(f"target {target.name}: path names no file, but something else, which is not supported")
+        if settings.path.startswith(":memory:"):
+            raise ProfileError(
+                f"target {target.name}: path is {settings.path}, which is gone when dbt ends; name a file"
+            )
+        path = Path(target.project_dir, settings.path)
+        if not path.exists():
+            raise WarehouseError(f"{path} does not exist; run dbt build")
+        return cls(
+            path,
+            settings,
+            project_dir=Path(target.project_dir),
+            writable=writable,
+            patience=math.inf if wait else 0,
+            stopped=stopped,
+        )
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The open file."""
+        if self._opened is None:
+            self._opened = self._open(_SECONDS_TO_REOPEN)
+        return self._opened
+
+    def run(self, work: Callable[[duckdb.DuckDBPyConnection], Result]) -> Result:
+        """Ask something of the file that may take long."""
+        connection = self.connection
+        with translating():
+            return interruptible.run(partial(work, connection), interrupt=connection.interrupt)
+
+    def interrupt(self) -> None:
+        """End what runs; nothing where the file is closed."""
+        if (opened := self._opened) is not None:
+            with suppress(duckdb.Error):  # it may be closed by now
+                opened.interrupt()
+
+    def close(self) -> None:
+        """Let others have the file."""
+        if self._opened is not None:
+            with _OPENING:
+                self._opened.close()
+            self._opened = None
+
+    def _open(self, patience: float) -> duckdb.DuckDBPyConnection:
+        """Open the file, within some seconds of patience for another process that has it."""
+        config = self._settings.config_options or {}
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                with _OPENING:
+                    connection = duckdb.connect(str(self.path), read_only=not self._writable, config=config)
+                with _closing_on_failure(connection):
+                    interruptible.run(partial(self._set_up, connection), interrupt=connection.interrupt)
+            except duckdb.Error as refused:
+                if not is_locked(refused) or time.monotonic() >= deadline or self._stopped():
+                    said = str(translated(refused, str(self.path)))
+                    raise WarehouseError(without_values(said, self._settings)) from None
+                time.sleep(_SECONDS_BETWEEN_TRIES)
+            else:
+                return connection
+
+    def _set_up(self, connection: duckdb.DuckDBPyConnection) -> None:
+        with suppress(duckdb.InvalidInputException):  # `config_options` may have locked the configuration
+            connection.execute("set enable_progress_bar = false")  # which would go to stdout, amid our own output
+        pin(connection)  # before the profile, which may lock the configuration
+        self._follow_profile(connection)
+        if self._settings.settings or self._settings.extensions:
+            pin(connection)  # once more: what these set must not change an answer
+
+    def _follow_profile(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Do what dbt-duckdb does with a new connection; what fails is named by its key, never by its value."""
+        for name, install in extensions(self._settings):
+            try:
+                connection.load_extension(name)
+            except duckdb.Error:
+                with self._naming(f"extensions: {name}"):
+                    connection.execute(install)
+                    connection.load_extension(name)
+        for key, statement in statements(self._settings, self._project_dir):
+            with self._naming(key, silent=key.startswith("secrets")):
+                connection.execute(statement)
+
+    @contextmanager
+    def _naming(self, key: str, *, silent: bool = False) -> Iterator[None]:
+        """Name the profile's key where DuckDB refuses what it asks for; a lock passes, so that it is waited for.
+
+        What DuckDB says may quote a secret, so that it is left out where `silent`, and without the profile's values
+        elsewhere.
+        """
+        try:
+            yield
+        except duckdb.Error as refused:
+            if is_locked(refused):
+                raise
+            text = "DuckDB refuses it" if silent else without_values(" ".join(str(refused).split()), self._settings)
+            raise ProfileError(f"the profile's {key}: {text}") from None
+
+
+def pin(connection: duckdb.DuckDBPyConnection) -> None:
+    """Set what our SQL depends on, unless it is so already: a profile may have locked the configuration."""
+    found = connection.execute("select name, value from duckdb_settings()").fetchall()
+    for name, value in found:
+        wanted = _PINNED.get(name.lower())
+        if wanted is not None and value.lower() != wanted.lower():
+            connection.execute(f"set {name} = '{wanted}'")
+
+
+@contextmanager
+def _closing_on_failure(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Close what was opened in vain: an open file would lock the next try, and dbt, out."""
+    try:
+        yield
+    except BaseException:
+        with _OPENING:
+            connection.close()
+        raise

@@ -1,0 +1,55 @@
+"""A connection to a PostgreSQL server, set up so that no role or database changes an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Self
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.sql import SQL, Identifier
+
+from feature_sync.warehouses.postgres.settings import SECONDS_TO_CONNECT, PostgresSettings
+from feature_sync.warehouses.postgres.values import load_as_text
+
+_MORE_MEMORY_TO_SORT = SQL(
+    "select set_config('work_mem', '64MB', false) "
+    "where pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')"
+)
+
+
+class Session(psycopg.Connection[Any]):
+    """Closes itself where a signal came between the sending of a command and its answer: nothing else can be sent."""
+
+    @classmethod
+    def of(cls, settings: PostgresSettings, *, writable: bool) -> Self:
+        """Connect, and set the session up; each transaction reads one snapshot.
+
+        Raises:
+            psycopg.Error: The server cannot be reached or refuses the user.
+        """
+        session = cls.connect(**settings.connection(), autocommit=True)
+        if settings.role:
+            session.execute(SQL("set role {}").format(Identifier(settings.role)))
+        session.execute(settings.session(writable=writable))
+        if writable:
+            session.execute(_MORE_MEMORY_TO_SORT)
+        session.autocommit = False
+        session.read_only = not writable
+        session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        load_as_text(session)
+        return session
+
+    @contextmanager
+    def transaction(self, *arguments: Any, **options: Any) -> Iterator[psycopg.Transaction]:
+        """Begin and commit; whatever goes wrong rolls back."""
+        with super().transaction(*arguments, **options) as begun:
+            try:
+                yield begun
+            except BaseException:
+                if self.info.transaction_status == TransactionStatus.ACTIVE:
+                    with suppress(psycopg.Error):  # the server may be gone
+                        self.cancel_safe(timeout=SECONDS_TO_CONNECT)
+                    self.close()
+                raise

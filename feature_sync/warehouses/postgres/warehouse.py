@@ -1,0 +1,246 @@
+"""PostgreSQL's warehouse: what a session answers, each read in a transaction of one snapshot."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import psycopg
+from psycopg.sql import SQL, Composed, Identifier
+
+from feature_sync.definitions import Target
+from feature_sync.errors import RequestError, WarehouseConflict, WarehouseError
+from feature_sync.warehouses.base import Columns, Warehouse, never, read_settings
+from feature_sync.warehouses.postgres.errors import one_line, translating
+from feature_sync.warehouses.postgres.rights import missing_grants
+from feature_sync.warehouses.postgres.session import Session
+from feature_sync.warehouses.postgres.settings import SECONDS_TO_CONNECT, PostgresSettings
+from feature_sync.warehouses.postgres.snapshots import Snapshots, locking
+from feature_sync.warehouses.postgres.values import arrow_array, arrow_type, column_type, load_times_as_numbers
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_ROWS_PER_CHUNK = 512
+_MILLISECONDS_TO_LOCK = 500
+_BYTES_OF_NAME = 63
+
+
+class PostgresWarehouse(Warehouse):
+    """A connection to PostgreSQL."""
+
+    adapter = "postgres"
+
+    def __init__(self, session: Session, place: str, snapshots: Snapshots) -> None:
+        self._session = session
+        self._snapshots = snapshots
+        self._place = place
+        self._cursors = itertools.count()
+
+    @classmethod
+    def connect(
+        cls, target: Target, *, writable: bool = False, wait: bool = False, stopped: Callable[[], bool] = never
+    ) -> Self:
+        """Connect with dbt's own fields.
+
+        Raises:
+            ProfileError: A field is missing or wrong.
+            WarehouseError: The server cannot be reached or refuses the user.
+        """
+        settings = read_settings(target, PostgresSettings)
+        try:
+            session = Session.of(settings, writable=writable)
+            snapshots = Snapshots(session, patience=math.inf if wait else None, stopped=stopped)
+        except psycopg.Error as refused:
+            raise WarehouseError(f"PostgreSQL at {settings.host}:{settings.port}: {one_line(refused)}") from refused
+        return cls(session, f"postgres {settings.host}:{settings.port}/{session.info.dbname}", snapshots)
+
+    @property
+    def place(self) -> str:
+        """Host, port and database."""
+        return self._place
+
+    def check_rights(self, relations: Sequence[str], *, writes_to: str | None = None) -> None:
+        """Ask for each right, in one transaction."""
+        with translating(), self._session.transaction():
+            grants = missing_grants(self._session, relations, writes_to)
+        if grants:
+            raise WarehouseError(f"PostgreSQL: rights are missing; have their owner run: {'; '.join(grants)}")
+
+    def has_schema(self, schema: str) -> bool:
+        """Look it up in the catalog."""
+        query = "select 1 from pg_catalog.pg_namespace where nspname = %s"
+        with translating(), self._session.transaction():
+            return self._session.execute(query, [schema]).fetchone() is not None
+
+    def tables(self, schema: str) -> set[str]:
+        """Look them up in the catalog: also those that this user may not read, which must not seem to be missing."""
+        query = (
+            "select relname from pg_catalog.pg_class where relkind in ('r', 'p', 'v', 'm', 'f') "
+            "and relnamespace = (select oid from pg_catalog.pg_namespace where nspname = %s)"
+        )
+        with translating(), self._session.transaction():
+            return {name for (name,) in self._session.execute(query, [schema]).fetchall()}
+
+    def describe(self, query: str) -> Mapping[str, str]:
+        """Ask for the query's columns, without running it whole."""
+        described = self._snapshots.run(lambda: self._described(query))
+        named = self._type_names({column.type_code for column in described if column.type_display.isdigit()})
+        return {column.name: named.get(column.type_code, column.type_display) for column in described}
+
+    def _type_names(self, unknown: set[int]) -> Mapping[int, str]:
+        """Ask for the names of types that the driver knows by number alone: enums, composites and extensions'."""
+        query = "select oid::bigint, format_type(oid, null) from pg_type where oid = any(%s)"
+        if not unknown:
+            return {}
+        with translating(), self._session.transaction():
+            return dict(self._session.execute(query, [list(unknown)]).fetchall())
+
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """Run the query in a transaction of its own, unless there is one."""
+
+        def fetched() -> list[tuple[Any, ...]]:
+            with translating(), self._session.transaction():
+                return self._session.execute(query.encode(), binary=True).fetchall()
+
+        return self._snapshots.run(fetched)
+
+    def columns(self, query: str, *, batch_size: int) -> Generator[Columns]:
+        """Stream the rows, and turn every batch."""
+        with self._snapshots.of([_planning(query)]), closing(self._batches(query, batch_size)) as batches:
+            for rows in batches:
+                yield list(zip(*rows, strict=True))
+
+    @contextmanager
+    def arrow(self, query: str, *, batch_size: int) -> Iterator[pyarrow.RecordBatchReader]:
+        """Build record batches, with the types that the server reports."""
+        import pyarrow
+
+        with self._snapshots.of([_planning(query)]):
+            schema = pyarrow.schema([(column.name, arrow_type(column)) for column in self._described(query)])
+
+            def batches() -> Generator[pyarrow.RecordBatch]:
+                with translating():
+                    for rows in self._batches(query, batch_size, times_as_numbers=True):
+                        columns = zip(schema.names, zip(*rows, strict=True), schema.types, strict=True)
+                        arrays = [arrow_array(*column) for column in columns]
+                        rows.clear()  # many times as large as their batch
+                        yield pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
+
+            with closing(batches()) as rows:
+                yield pyarrow.RecordBatchReader.from_batches(schema, rows)
+
+    def keep(self, name: str, query: str) -> str:
+        """Create a temporary table, and let the planner know what is in it."""
+
+        def kept() -> None:
+            self._execute(SQL("create temp table {} as {}").format(Identifier(name), SQL(query)))
+            self._execute(SQL("analyze {}").format(Identifier(name)))
+
+        with self._writing_temporarily():
+            self._snapshots.run(kept)
+        return Identifier(name).as_string()
+
+    def load(self, name: str, rows: pyarrow.RecordBatchReader, types: Mapping[str, str]) -> str:
+        """Copy batch after batch in as CSV, which Arrow writes much faster than Python writes rows."""
+        import pyarrow.csv
+
+        for column in rows.schema.names:
+            if not 0 < len(column.encode()) <= _BYTES_OF_NAME:
+                raise RequestError(
+                    f"the spine's column {column!r}: PostgreSQL takes names of 1 to {_BYTES_OF_NAME} bytes"
+                )
+        declared = {field.name: types.get(field.name) or column_type(field) for field in rows.schema}
+        columns = [SQL("{} {}").format(Identifier(column), SQL(kind)) for column, kind in declared.items()]
+        options = pyarrow.csv.WriteOptions(include_header=False)
+        into = SQL("copy {} from stdin (format csv)").format(Identifier(name))
+        with self._writing_temporarily(), self._snapshots.of():
+            self._execute(SQL("create temp table {} ({})").format(Identifier(name), SQL(", ").join(columns)))
+            for batch in rows:
+                text = io.BytesIO()
+                pyarrow.csv.write_csv(batch, text, options)
+                with translating(), self._session.cursor() as cursor, cursor.copy(into) as copy:
+                    copy.write(text.getbuffer())
+            self._execute(SQL("analyze {}").format(Identifier(name)))
+        return Identifier(name).as_string()
+
+    def snapshot(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
+        """Read in one transaction."""
+        return self.transaction(reads)
+
+    def transaction(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
+        """Work in one transaction, which sees what was committed before it began."""
+        return self._snapshots.of([locking(relation) for relation in reads])
+
+    def execute(self, statement: str) -> int:
+        """Run a statement."""
+        with translating():
+            return max(self._session.execute(statement.encode(), binary=True).rowcount, 0)
+
+    def execute_if_free(self, statement: str) -> None:
+        """Wait for a lock for a moment only: who holds it may be suspended."""
+        with suppress(WarehouseConflict), self.transaction():
+            self.execute(f"set local lock_timeout = {_MILLISECONDS_TO_LOCK}")
+            self.execute(statement)
+
+    @contextmanager
+    def detached_results(self, queries: Sequence[str], *, batch_size: int) -> Iterator[Sequence[Iterator[Columns]]]:
+        """Stream from the server, which others can use at any time."""
+        with ExitStack() as streams:
+            yield [streams.enter_context(closing(self.columns(each, batch_size=batch_size))) for each in queries]
+
+    def cancel(self) -> None:
+        """Ask the server to end the query."""
+        with suppress(psycopg.Error):  # it may be closed by now
+            self._session.cancel_safe(timeout=SECONDS_TO_CONNECT)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+    @contextmanager
+    def _writing_temporarily(self) -> Iterator[None]:
+        """Lift the connection's own ban on writing for a transaction; creating a temporary table counts as writing."""
+        self._session.read_only = False
+        try:
+            yield
+        finally:
+            self._session.read_only = True
+
+    def _execute(self, statement: Composed) -> None:
+        """Run one statement: in the binary protocol a text that holds several is refused."""
+        with translating():
+            self._session.execute(statement, binary=True)
+
+    def _described(self, query: str) -> Sequence[psycopg.Column]:
+        """Let the server plan the query behind a cursor from which nothing is fetched."""
+        cursor: psycopg.ServerCursor[Any]
+        with translating(), self._session.transaction():
+            cursor = psycopg.ServerCursor(self._session, f"feature_sync_{next(self._cursors)}")
+            with cursor:
+                cursor.execute(query, binary=True)
+                return cursor.description or []
+
+    def _batches(self, query: str, size: int, *, times_as_numbers: bool = False) -> Generator[list[tuple[Any, ...]]]:
+        """Stream the rows of a query, which the server sends ahead; a cursor's it sends only when it is asked for them.
+
+        It may also work in parallel, which for a cursor it never does.
+        """
+        chunk = _ROWS_PER_CHUNK if psycopg.capabilities.has_stream_chunked() else 1
+        with translating(), self._session.cursor() as cursor:
+            if times_as_numbers:
+                load_times_as_numbers(cursor)
+            stream = cast("Generator[tuple[Any, ...]]", cursor.stream(query, binary=True, size=chunk))
+            with closing(stream) as rows:
+                while batch := list(itertools.islice(rows, size)):
+                    yield batch
+                    del batch
+
+
+def _planning(query: str) -> Composed:
+    """Let the server plan a query, which locks what it reads, and run nothing."""
+    return SQL("explain {}").format(SQL(cast("Any", query)))
