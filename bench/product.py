@@ -28,7 +28,9 @@ from feature_sync.definitions import (
 from feature_sync.errors import Location
 from feature_sync.online.redis.server import EmbeddedServer
 from feature_sync.online.redis.store import RedisStore
+from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.render import render
+from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.table_files import read_frame
 from feature_sync.training import Rows, TrainingSet
@@ -69,7 +71,8 @@ class Question:
 
     def sql(self) -> str:
         """Write the query."""
-        return render(training_query(self._service(), _spine(), adapter=self.adapter), dialect=self.adapter)
+        join = PointInTimeJoin(self._service(), _spine(), dialect=dialect_named(self.adapter))
+        return render(training_query(join), dialect=join.dialect)
 
     def training_set(self, where: str, frame: Any = None) -> TrainingSet:
         """Ask a DuckDB file or a PostgreSQL server, with the bench's own spine or with one in memory."""
@@ -84,7 +87,7 @@ class Question:
             service=self._service(_SCHEMA),
             spine=spine,
             rows=None if frame is None else Rows(read=lambda types: read_frame(frame), origin={"frame": True}),
-            adapter=self.adapter,
+            dialect=dialect_named(self.adapter),
             open_warehouse=lambda: open_warehouse(target),
             reference_to=lambda relation: relation.name,
         )

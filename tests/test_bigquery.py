@@ -29,6 +29,7 @@ from feature_sync.sql.push.latest import candidates, latest_rows, newest_event
 from feature_sync.sql.push.states import StateTable
 from feature_sync.sql.push.tables import PushTables, ViewTables
 from feature_sync.sql.render import render
+from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.sql.training.time_bounds import earliest_answerable, moments_asked
 from feature_sync.sql.view_query import ViewQuery
@@ -37,6 +38,7 @@ from tests.support.cases import cases
 from tests.support.projects import EXAMPLE, BuiltProject, copy_project
 
 SERVICE = "departure_delay_model"
+BIGQUERY = dialect_named("bigquery")
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 EVERY_TYPE = {
     "whole": "INT64",
@@ -107,8 +109,8 @@ def view(request):
 
 
 def training(view: FeatureView, spine: Spine, **options) -> str:
-    query = training_query(service_of([selection_of(view)], name="all"), spine, adapter="bigquery", **options)
-    return render(query, dialect="bigquery")
+    join = PointInTimeJoin(service_of([selection_of(view)], name="all"), spine, dialect=BIGQUERY)
+    return render(training_query(join, **options), dialect=BIGQUERY)
 
 
 # What the analyzer takes
@@ -137,26 +139,27 @@ def test_a_spine_may_be_ordered_either_way(google, order_by):
 def test_what_a_push_and_an_extract_ask_beforehand_is_taken_too(google, view):
     google.load(view.relation, [])
     google.load(ASKS.relation, [])
-    query = ViewQuery(view, adapter="bigquery")
-    newest = google.analyse(render(latest_rows(query, now=NOW), dialect="bigquery"))
+    query = ViewQuery(view, dialect=BIGQUERY)
+    newest = google.analyse(render(latest_rows(query, now=NOW), dialect=BIGQUERY))
     assert {newest[name] for name in ("whole", "day", "instant", "clock", "born", "since")} == {"INT64"}
     assert {newest[name] for name in ("exact", "exacter", "words", "document", "price")} == {"STRING"}
     service = service_of([selection_of(view)], name="all")
-    asked = google.analyse(render(moments_asked(service, ASKS, adapter="bigquery"), dialect="bigquery"))
+    join = PointInTimeJoin(service, ASKS, dialect=BIGQUERY)
+    asked = google.analyse(render(moments_asked(join), dialect=BIGQUERY))
     assert asked == {"first_asked": "INT64", "last_asked": "INT64"}
     if view.event_timestamp is not None:
-        last = google.analyse(render(newest_event(query), dialect="bigquery"))
+        last = google.analyse(render(newest_event(query), dialect=BIGQUERY))
         assert last == {"newest": "INT64"}
-        first = google.analyse(render(earliest_answerable(service, adapter="bigquery"), dialect="bigquery"))
+        first = google.analyse(render(earliest_answerable(join), dialect=BIGQUERY))
         assert first == {"view": "STRING", "first_available": "INT64"}
 
 
 TABLES = PushTables("shop_feature_sync")
-STATE = StateTable(TABLES, dialect_named("bigquery"))
+STATE = StateTable(TABLES, BIGQUERY)
 
 
 def written(statement) -> str:
-    return render(statement, dialect="bigquery", database="a-project")
+    return render(statement, dialect=BIGQUERY, database="a-project")
 
 
 def keep_state(google) -> None:
@@ -183,7 +186,7 @@ def test_a_state_is_written_and_forgotten_by_statements_that_are_taken(google):
 
 def test_every_statement_of_a_push_is_taken(google, view):
     google.load(view.relation, [])
-    asked = ViewQuery(view, adapter="bigquery", asked=Period(NOW, NOW))
+    asked = ViewQuery(view, dialect=BIGQUERY, asked=Period(NOW, NOW))
     tables = ViewTables(TABLES, asked)
     google.analyse(written(candidates(asked, now=NOW)))
     (create,) = tables.create_rows("rows_1", now=NOW)
@@ -215,8 +218,8 @@ def test_the_newest_rows_of_generated_views_are_taken(google, data):
     case = data.draw(cases("bigquery"))
     for selection in case.service.selections:
         google.load(selection.view.relation, case.tables[selection.view.reference])
-        query = ViewQuery(selection.view, adapter="bigquery")
-        assert len(google.fetch(render(latest_rows(query, now=NOW), dialect="bigquery"))) <= len(
+        query = ViewQuery(selection.view, dialect=BIGQUERY)
+        assert len(google.fetch(render(latest_rows(query, now=NOW), dialect=BIGQUERY))) <= len(
             case.tables[selection.view.reference]
         )
 
@@ -246,7 +249,7 @@ def test_the_range_asked_is_a_literal_on_the_raw_column_so_that_partitions_are_p
 
 def test_no_step_has_a_dot_in_its_name_which_bigquery_would_take_for_a_data_set():
     selection = replace(selection_of(VIEWS["instants"]), alias="a.role")
-    query = training_query(service_of([selection], name="all"), ASKS, adapter="bigquery")
+    query = training_query(PointInTimeJoin(service_of([selection], name="all"), ASKS, dialect=BIGQUERY))
     assert all("." not in step.alias for step in query.ctes)
 
 

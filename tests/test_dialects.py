@@ -18,6 +18,7 @@ from feature_sync.sql.columns import is_not_null
 from feature_sync.sql.dialects import DIALECTS, dialect_named
 from feature_sync.sql.push.latest import latest_rows
 from feature_sync.sql.render import render, write
+from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.sql.view_query import ViewQuery
 from tests.support.cases import NOON, cases
@@ -64,6 +65,7 @@ KNOWN["databricks"] = KNOWN["spark"]
 WARNED = {"bigquery", "snowflake", "redshift", "databricks", "trino"}
 NUMBERED = ("bigquery", "clickhouse")  # intervals are of numbers there, which sqlglot reads as text
 NOWHERE = re.compile(r"\b(ASOF|LATERAL|QUALIFY|FILTER|MATERIALIZED|DISTINCT ON|COLLATE)\b|::")
+NATIVE = DIALECTS["duckdb"]
 PUSHED = ("bigquery", "duckdb", "postgres")
 _NAMES_AND_TEXTS = re.compile(r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|/\*.*?\*/")
 
@@ -89,8 +91,8 @@ def test_a_query_reads_back_as_it_was_written_and_holds_only_what_its_warehouse_
     case = data.draw(cases())
     spine = data.draw(spines(case.spine))
     asked = data.draw(st.sampled_from([None, case.asked]))
-    query = training_query(case.service, spine, adapter="duckdb", dialect=dialect, asked=asked)
-    text = render(query, dialect=dialect)
+    join = PointInTimeJoin(case.service, spine, dialect=dialect_named(dialect), native=NATIVE)
+    text = render(training_query(join, asked=asked), dialect=join.dialect)
     assert tokens(read_back(text, dialect), dialect) == tokens(text, dialect)
     bare = _NAMES_AND_TEXTS.sub("_", text)
     assert set(re.findall(r"([A-Za-z][\w.]*)\(", bare)) <= KNOWN[dialect] | EVERYWHERE
@@ -108,13 +110,14 @@ def test_no_term_of_an_order_leaves_its_direction_or_its_nulls_to_the_session(di
     for strategy in (None, *written.strategies):
         if strategy in ("asof", "bucket") and any(view.known_at for view in views):
             continue
-        check_order(training_query(case.service, spine, adapter="duckdb", dialect=dialect, strategy=strategy), dialect)
+        join = PointInTimeJoin(case.service, spine, dialect=written, native=NATIVE)
+        check_order(training_query(join, strategy=strategy), dialect)
     for view in views if dialect in PUSHED else ():
-        check_order(latest_rows(ViewQuery(view, adapter="duckdb", dialect=dialect), now=NOON, sample=9), dialect)
+        check_order(latest_rows(ViewQuery(view, dialect=written, native=NATIVE), now=NOON, sample=9), dialect)
 
 
 def check_order(query: exp.Expr, dialect: str) -> None:
-    text = render(query, dialect=dialect)
+    text = render(query, dialect=dialect_named(dialect))
     bare = _NAMES_AND_TEXTS.sub("_", text)
     terms = sum(1 for _ in sqlglot.parse_one(text, dialect=dialect).find_all(exp.Ordered))
     assert len(re.findall(r"\b(?:ASC|DESC) NULLS (?:FIRST|LAST)\b", bare)) == terms, text
@@ -130,7 +133,7 @@ def check_order(query: exp.Expr, dialect: str) -> None:
 )
 def test_an_order_that_leaves_something_to_the_session_is_not_written(term):
     with pytest.raises(ValueError, match="ORDER BY"):
-        render(exp.select("a").from_("t").order_by(term), dialect="duckdb")
+        render(exp.select("a").from_("t").order_by(term), dialect=NATIVE)
 
 
 @pytest.mark.parametrize("dialect", KNOWN)
@@ -170,7 +173,7 @@ def read_back(text: str, dialect: str) -> str:
     parsed = sqlglot.parse_one(text, dialect=dialect).transform(_spelled_as_usual)
     if dialect in ("spark", "databricks"):
         parsed = parsed.transform(_as_spark_calls)
-    written = write(parsed, dialect=dialect) + "\n"
+    written = write(parsed, dialect=dialect_named(dialect)) + "\n"
     return re.sub(r"INTERVAL '(\d+)'", r"INTERVAL \1", written) if dialect in NUMBERED else written
 
 

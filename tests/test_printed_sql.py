@@ -16,6 +16,7 @@ from sqlglot import exp
 from feature_sync.sql.dialects import DIALECTS, dialect_named
 from feature_sync.sql.render import render
 from feature_sync.sql.scalars import default_value
+from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.value_types import ValueType, read_default
 from tests.support import dialect_page, oracle
@@ -87,7 +88,7 @@ def check_turned_clocks(engine):
         rows = [{"row": at, "clock": each} for at, each in enumerate(clocks)]
         for statement in engine.creating(engine.quoted_table("clocks"), {"row": "integer", "clock": "naive"}, rows):
             engine.run(statement)
-        reading = dialect_named(engine.dialect).utc(clock.copy(), NAIVE, timezone=zone)
+        reading = engine.dialect.utc(clock.copy(), NAIVE, timezone=zone)
         query = exp.select(column("row"), exp.alias_(reading, "moment", quoted=True)).from_("clocks")
         text = render(query, dialect=engine.dialect).replace('"CLOCKS"', '"clocks"')
         found = {row["row"]: row["moment"].replace(tzinfo=None) for row in engine.fetch(text)}
@@ -109,14 +110,14 @@ DEFAULTS = [
 
 
 def test_a_default_is_exact_on_every_engine(engine):
-    dialect = dialect_named(engine.dialect)
+    dialect = engine.dialect
     engine.set(engine.settings[1])
     values = []
     for word, kind, default, _ in [*DEFAULTS, ("double", "float64", float("nan"), None)]:
         stored = exp.DataType.build(word, dialect="duckdb")
         value = read_default(ValueType(kind), default)
         values.append(default_value(value, ValueType(kind), stored=stored, dialect=dialect).as_(f"at_{len(values)}"))
-    (found,) = engine.fetch(render(exp.select(*values), dialect=engine.dialect))
+    (found,) = engine.fetch(render(exp.select(*values), dialect=dialect))
     *found, not_a_number = found.values()
     in_utc = [each.astimezone(UTC).replace(tzinfo=None) if getattr(each, "tzinfo", None) else each for each in found]
     assert in_utc == [wanted for *_, wanted in DEFAULTS]
@@ -147,7 +148,9 @@ def check_example(engine, example, folder):
         expected = [dict(zip(names, row, strict=True)) for row in wanted.fetchall()]
     for table in EXAMPLE_TABLES:
         engine.ask("load_parquet", table, f"{folder}/{table}.parquet")
-    done = example.feature_sync("sql", "departure_delay_model", "--spine", "departures", "--dialect", engine.dialect)
+    done = example.feature_sync(
+        "sql", "departure_delay_model", "--spine", "departures", "--dialect", engine.dialect.name
+    )
     assert done.returncode == 0, done.stderr
     parsed = done.stdout.replace('"flights"."main".', "").replace("`flights`.`main`.", "")
     engine.set(engine.settings[1])
@@ -171,7 +174,8 @@ def rounded(value):
 @given(data=st.data())
 def test_no_type_of_a_printed_query_is_the_sessions_to_choose(dialect, data):
     case = data.draw(cases())
-    text = render(training_query(case.service, case.spine, adapter="duckdb", dialect=dialect), dialect=dialect)
+    join = PointInTimeJoin(case.service, case.spine, dialect=dialect_named(dialect), native=dialect_named("duckdb"))
+    text = render(training_query(join), dialect=join.dialect)
     assert " AS TIMESTAMP)" not in text
 
 

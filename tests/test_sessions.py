@@ -51,7 +51,7 @@ def warehouse(request):
 
 
 def settings_of(warehouse) -> list[tuple[str, str]]:
-    if warehouse.dialect == "postgres":
+    if warehouse.adapter == "postgres":
         return ON_POSTGRES
     known = {row["name"].lower() for row in warehouse.fetch("select name from duckdb_settings()")}
     return [(name, value) for name, value in ON_DUCKDB if name in known]
@@ -71,7 +71,7 @@ def test_no_setting_changes_an_answer_in_many_cases(warehouse, data):
 
 
 def check_every_setting(warehouse, data):
-    case = data.draw(cases(warehouse.dialect))
+    case = data.draw(cases(warehouse.adapter))
     load(warehouse, case)
     wanted = canonical(case.expected())
     asked = strategies(warehouse, case)

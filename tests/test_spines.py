@@ -11,6 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from feature_sync.errors import DefinitionError, RequestError
+from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.training.typed_query import one_select
 from tests.support.unbuilt import UnbuiltProject
 
@@ -123,15 +124,15 @@ TYPED = [
 @pytest.mark.parametrize(("text", "words"), TYPED, ids=[words for _, words in TYPED])
 def test_one_select_is_all_that_may_be_typed(dialect, text, words):
     with pytest.raises(RequestError, match=f"--spine-sql {words}") as refused:
-        one_select(text, dialect=dialect)
+        one_select(text, dialect=dialect_named(dialect))
     assert "\n" not in str(refused.value)
 
 
 def test_a_comment_that_the_warehouse_would_read_otherwise_never_reaches_it():
     nested = "select 1 /* /* */ ) as x; drop table t; -- */ as id"
-    assert one_select(nested, dialect="postgres").split() == ["select", "1", "as", "id"]
+    assert one_select(nested, dialect=dialect_named("postgres")).split() == ["select", "1", "as", "id"]
     with pytest.raises(RequestError):  # BigQuery's comments do not nest
-        one_select(nested, dialect="bigquery")
+        one_select(nested, dialect=dialect_named("bigquery"))
 
 
 def test_an_injected_statement_is_refused_before_anything_runs(project, store):

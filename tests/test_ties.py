@@ -23,6 +23,7 @@ from feature_sync.errors import Location
 from feature_sync.sql.dialects import DIALECTS, dialect_named
 from feature_sync.sql.push.latest import latest_rows
 from feature_sync.sql.render import render
+from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.sql.view_query import ViewQuery
 from tests.support.engines import OnDuckDB, OnPostgres
@@ -74,7 +75,7 @@ def test_of_tied_values_that_differ_only_as_written_the_same_one_answers_everywh
     engine = engines[dialect]
     described = kind.partition(" collate")[0]
     view = view_of({"k": "bigint", "t": "timestamp", "v": described})
-    queries = [*asked_in_every_way(view, dialect), render(newest(view, dialect), dialect=dialect)]
+    queries = [*asked_in_every_way(view, dialect), render(newest(view, dialect), dialect=dialect_named(dialect))]
     (wanted,) = engine.fetch(f"select cast({wins} as {described})::text as v")
     for rows in ((wins, loses), (loses, wins)):
         make(engine, kind, rows)
@@ -96,8 +97,8 @@ def test_rows_that_are_unique_by_nanoseconds_alone_are_ties(engines, kind, momen
     """Proven unique in the table, they are read in microseconds: features decide, as `get` does, not their place."""
     engine = engines["duckdb"]
     view = view_of({"k": "bigint", "t": kind, "v": "varchar"}, is_unique=True)
-    assert ViewQuery(view, adapter="duckdb").is_unique is (kind == "timestamp")
-    queries = [*asked_in_every_way(view, "duckdb"), render(newest(view, "duckdb"), dialect="duckdb")]
+    assert ViewQuery(view, dialect=dialect_named("duckdb")).is_unique is (kind == "timestamp")
+    queries = [*asked_in_every_way(view, "duckdb"), render(newest(view, "duckdb"), dialect=dialect_named("duckdb"))]
     second = "000000002" if kind == "timestamp_ns" else "000002"
     rows = [
         f"(1, {moment} '2013-01-01 00:00:00.{second[:-1]}1', 'a')",
@@ -138,15 +139,16 @@ def relation(name: str, types: dict[str, str], event_time: str | None = None) ->
 def asked_in_every_way(view: FeatureView, dialect: str, asked: Period | None = None) -> list[str]:
     service = FeatureService(name="s", selections=(selection_of(view),))
     spine = Spine(relation=relation("asks", {"k": "bigint", "at": "timestamp"}, event_time="at"))
+    join = PointInTimeJoin(service, spine, dialect=dialect_named(dialect))
     return [
-        render(training_query(service, spine, adapter=dialect, strategy=strategy, asked=asked), dialect=dialect)
-        for strategy in dialect_named(dialect).strategies
+        render(training_query(join, strategy=strategy, asked=asked), dialect=join.dialect)
+        for strategy in join.dialect.strategies
     ]
 
 
 def newest(view: FeatureView, dialect: str) -> exp.Select:
     """Select what a push would stage, before it is turned into what Redis holds."""
-    query = ViewQuery(view, adapter=dialect)
+    query = ViewQuery(view, dialect=dialect_named(dialect))
     return query.newest_rows(until=query.dialect.moment(NOON + timedelta(days=1)))
 
 
@@ -156,8 +158,9 @@ def test_numbers_that_are_one_key_are_one_key_in_redis_however_they_are_written(
     engine.connection.execute("create temp table facts (k numeric, t timestamp, v bigint)")
     for key, at, value in (("1.0", "2013-01-01", 1), ("1.00", "2013-01-02", 2), ("100", "2013-01-01", 3)):
         engine.connection.execute(f"insert into facts values ({key}, timestamp '{at}', {value})")
-    query = ViewQuery(view_of({"k": "numeric", "t": "timestamp", "v": "bigint"}), adapter="postgres")
-    found = engine.fetch(render(latest_rows(query, now=NOON + timedelta(days=2)), dialect="postgres"))
+    dialect = dialect_named("postgres")
+    query = ViewQuery(view_of({"k": "numeric", "t": "timestamp", "v": "bigint"}), dialect=dialect)
+    found = engine.fetch(render(latest_rows(query, now=NOON + timedelta(days=2)), dialect=dialect))
     assert sorted((row["k"], row["v"]) for row in found) == [("1", 2), ("100", 3)]
 
 
@@ -199,5 +202,5 @@ def test_bounds_beyond_the_years_of_a_calendar_are_left_out(dialect, kind, timez
     service = FeatureService(name="s", selections=(selection_of(view),))
     spine = Spine(relation=relation("asks", {"k": "bigint", "at": "timestamp"}, event_time="at"))
     for asked in (Period(first, first), Period(last, last), Period(first, last)):
-        query = training_query(service, spine, adapter="duckdb", dialect=dialect, asked=asked)
-        assert render(query, dialect=dialect)
+        join = PointInTimeJoin(service, spine, dialect=dialect_named(dialect), native=dialect_named("duckdb"))
+        assert render(training_query(join, asked=asked), dialect=join.dialect)

@@ -20,9 +20,10 @@ from feature_sync.definitions import (
     Spine,
 )
 from feature_sync.errors import Location, RequestError
-from feature_sync.sql.dialects import dialect_named
+from feature_sync.sql.dialects import DIALECTS
 from feature_sync.sql.push.latest import latest_rows
 from feature_sync.sql.render import render
+from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.sql.view_query import ViewQuery
 from tests.support.cases import Case
@@ -110,9 +111,7 @@ def test_fifty_views_and_five_hundred_features_are_answered_by_one_query(warehou
     load(warehouse, case)
     wanted = canonical(case.expected())
     assert len(case.service.feature_names) == VIEWS * FEATURES
-    for strategy in {None, "carry", *dialect_named(warehouse.dialect).strategies} - {
-        "lateral"
-    }:  # DuckDB's takes minutes
+    for strategy in {None, "carry", *warehouse.dialect.strategies} - {"lateral"}:  # DuckDB's takes minutes
         assert canonical(ask(warehouse, case, strategy, asked=case.asked)) == wanted, strategy
 
 
@@ -142,7 +141,8 @@ def test_a_time_at_infinity_is_before_or_after_all_others(warehouse):
     for entity, asked_at in asked:
         warehouse.connection.execute(f"insert into wide_spine values ({entity}, '{asked_at}')")
     for strategy in strategies(warehouse, case):
-        query = training_query(case.service, case.spine, adapter=warehouse.dialect, strategy=strategy)
+        join = PointInTimeJoin(case.service, case.spine, dialect=warehouse.dialect)
+        query = training_query(join, strategy=strategy)
         answers = f"({render(query, dialect=warehouse.dialect)}) answers"
         found = warehouse.fetch(f"select one, cast(asked_at as text) as asked, feature_0_3 from {answers}")
         assert {(row["one"], row["asked"].split()[0]): row["feature_0_3"] for row in found} == asked, strategy
@@ -156,7 +156,7 @@ def test_a_row_whose_key_is_a_time_at_infinity_is_not_pushed(warehouse):
     for key in ("infinity", "-infinity", "2024-01-01"):
         features = ", ".join(["1"] * FEATURES)
         warehouse.connection.execute(f"insert into view_0 values ('{key}', '2024-01-01', {features})")
-    query = latest_rows(ViewQuery(view, adapter=warehouse.dialect), now=NOON)
+    query = latest_rows(ViewQuery(view, dialect=warehouse.dialect), now=NOON)
     assert [row["entity"] for row in warehouse.fetch(render(query, dialect=warehouse.dialect))] == [19723]
 
 
@@ -171,11 +171,13 @@ def test_rows_that_only_seem_unique_never_multiply_those_of_the_spine(warehouse)
 
 def test_views_of_one_entity_share_one_pass():
     case = case_of([view_of(number) for number in range(VIEWS)], keys=["one"] * VIEWS)
-    query = render(training_query(case.service, case.spine, adapter="duckdb", strategy="carry"), dialect="duckdb")
+    join = PointInTimeJoin(case.service, case.spine, dialect=DIALECTS["duckdb"])
+    query = render(training_query(join, strategy="carry"), dialect=join.dialect)
     assert query.count("UNION ALL") == VIEWS
     assert query.count('AS "_is_asked"') == VIEWS + 1
     assert query.count("SELECT DISTINCT") == 1
-    query = render(training_query(case.service, case.spine, adapter="postgres", strategy="bucket"), dialect="postgres")
+    join = PointInTimeJoin(case.service, case.spine, dialect=DIALECTS["postgres"])
+    query = render(training_query(join, strategy="bucket"), dialect=join.dialect)
     assert query.count("SELECT DISTINCT\n") == query.count("ARRAY_AGG") == 1
     assert query.count("WIDTH_BUCKET") == VIEWS
 
@@ -184,6 +186,6 @@ def test_a_name_that_a_warehouse_would_cut_off_is_refused():
     case = case_of([view_of(0)], keys=["one"])
     (selection,) = case.service.selections
     long = replace(case.service, selections=(replace(selection, alias="v" * 51),), full_names=True)
-    training_query(long, case.spine, adapter="duckdb")
+    PointInTimeJoin(long, case.spine, dialect=DIALECTS["duckdb"])
     with pytest.raises(RequestError, match="bytes long, of which postgres keeps 63; give its view a shorter alias"):
-        training_query(long, case.spine, adapter="postgres")
+        PointInTimeJoin(long, case.spine, dialect=DIALECTS["postgres"])

@@ -28,6 +28,8 @@ from zetasql.types import (
 )
 from zetasql.wasi._pb2.zetasql.local_service import local_service_pb2
 
+from feature_sync.sql.dialects import dialect_named
+
 # What of the language our queries need, each documented by BigQuery. With its maximum features the analyzer would also
 # take what BigQuery refuses: ordering by arrays and JSON, grouping by arrays, comparing JSON.
 FEATURES = [
@@ -90,7 +92,8 @@ class Refused(Exception):
 class GoogleSql:
     """Tables with BigQuery's types, and queries over them. The zone of sessions is what `set_zone` says."""
 
-    dialect = "bigquery"
+    adapter = "bigquery"
+    dialect = dialect_named(adapter)
 
     def __init__(self):
         self._tables = {}

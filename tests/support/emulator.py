@@ -18,6 +18,7 @@ from google.cloud import bigquery
 from sqlglot import exp
 
 from feature_sync.online.redis.server import _free_port
+from feature_sync.sql.dialects import dialect_named
 from tests.support.projects import EXAMPLE
 
 _PROGRAM = EXAMPLE / ".venv-bigquery" / "bin" / "crucible"
@@ -66,7 +67,8 @@ class BigQueryServer:
 class OnEmulator:
     """Runs a case on the emulator, which keeps BigQuery's types; sessions have no zone of their own there."""
 
-    dialect = "bigquery"
+    adapter = "bigquery"
+    dialect = dialect_named(adapter)
 
     def __init__(self, endpoint: str) -> None:
         self._client = connect(endpoint)

@@ -16,6 +16,7 @@ from psycopg.types.json import set_json_loads
 from feature_sync.definitions import Period
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.render import render
+from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.warehouses.duckdb.session import pin
 from feature_sync.warehouses.postgres.settings import PostgresSettings
@@ -25,7 +26,8 @@ from tests.support.cases import Case
 class OnDuckDB:
     """Runs a case on an embedded DuckDB."""
 
-    dialect = "duckdb"
+    adapter = "duckdb"
+    dialect = dialect_named(adapter)
 
     def __init__(self):
         self.connection = duckdb.connect()
@@ -60,7 +62,8 @@ class OnDuckDB:
 class OnPostgres:
     """Runs a case on a real PostgreSQL, in tables that end with the session."""
 
-    dialect = "postgres"
+    adapter = "postgres"
+    dialect = dialect_named(adapter)
 
     def __init__(self, server):
         self.connection = server.connect(prepare_threshold=None)
@@ -95,16 +98,13 @@ class OnPostgres:
 def strategies(warehouse, case: Case) -> list[str | None]:
     """All ways in which the warehouse can be asked; None leaves the choice to the product."""
     bitemporal = any(selection.view.known_at for selection in case.service.selections)
-    known = dialect_named(warehouse.dialect).strategies
+    known = warehouse.dialect.strategies
     return [None, *(each for each in known if each not in ("asof", "bucket") or not bitemporal)]
 
 
 def ask(warehouse, case: Case, strategy: str | None = None, asked: Period | None = None) -> list[dict]:
-    sql = render(
-        training_query(case.service, case.spine, adapter=warehouse.dialect, strategy=strategy, asked=asked),
-        dialect=warehouse.dialect,
-    )
-    return warehouse.fetch(sql)
+    join = PointInTimeJoin(case.service, case.spine, dialect=warehouse.dialect)
+    return warehouse.fetch(render(training_query(join, strategy=strategy, asked=asked), dialect=join.dialect))
 
 
 def load(warehouse, case: Case, *, seed: int | None = None) -> None:

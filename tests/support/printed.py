@@ -24,7 +24,10 @@ from psycopg.types.json import set_json_loads
 from sqlglot import exp
 
 from feature_sync.definitions import Period
+from feature_sync.sql.dialects import dialect_named
+from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.render import render
+from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.training.point_in_time import training_query
 from tests.support.cases import WORDS, Case
 from tests.support.projects import EXAMPLE
@@ -35,9 +38,9 @@ WORKER = Path(__file__).with_name("engine_worker.py")
 class Engine:
     """An engine in a process of its own, which runs queries of one dialect."""
 
-    dialect: ClassVar[str]
+    dialect: ClassVar[Dialect]
     name: ClassVar[str]
-    dialects: ClassVar[tuple[str, ...]]
+    dialects: ClassVar[tuple[Dialect, ...]]
     """Those whose text it runs."""
     told_version: ClassVar[str]
     environment: ClassVar[str] = "engines"
@@ -82,9 +85,9 @@ class Engine:
             for statement in self.creating(self.quoted_table(name), kinds, rows[name]):
                 self.run(statement)
 
-    def answer(self, case: Case, dialect: str, asked: Period | None = None) -> list[dict]:
-        query = training_query(case.service, case.spine, adapter="duckdb", dialect=dialect, asked=asked)
-        return self.fetch(render(query, dialect=dialect))
+    def answer(self, case: Case, dialect: Dialect, asked: Period | None = None) -> list[dict]:
+        join = PointInTimeJoin(case.service, case.spine, dialect=dialect, native=dialect_named("duckdb"))
+        return self.fetch(render(training_query(join, asked=asked), dialect=dialect))
 
     def fetch(self, sql: str) -> list[dict]:
         return self.ask("fetch", sql)
@@ -124,10 +127,10 @@ class Engine:
         return f"values {', '.join(f'({each})' for each in values)}"
 
     def quoted(self, name: str) -> str:
-        return exp.to_identifier(name, quoted=True).sql(self.dialect)
+        return exp.to_identifier(name, quoted=True).sql(self.dialect.name)
 
     def quoted_table(self, name: str) -> str:
-        return exp.to_table(name, dialect="duckdb").sql(self.dialect)
+        return exp.to_table(name, dialect="duckdb").sql(self.dialect.name)
 
     def literal(self, value, kind: str) -> str:
         """Write a value as the engine's SQL does, whatever its session's settings."""
@@ -143,7 +146,7 @@ class Engine:
         return f"array({', '.join(map(str, items))})"
 
     def text(self, value: str) -> str:
-        return exp.Literal.string(value).sql(self.dialect)
+        return exp.Literal.string(value).sql(self.dialect.name)
 
     def spelled(self, value) -> str:
         """A value as text, so that NaN and types count."""
@@ -169,9 +172,10 @@ def kind_of(word: str) -> str:
 class OnClickHouse(Engine):
     """ClickHouse knows no clock without a zone, and no array that is null."""
 
-    dialect = name = "clickhouse"
+    name = "clickhouse"
+    dialect = dialect_named(name)
     told_version = "26.9"
-    dialects = ("clickhouse",)
+    dialects = (dialect,)
     types: ClassVar[dict[str, str]] = {
         "integer": "Nullable(Int64)",
         "float": "Nullable(Float64)",
@@ -234,9 +238,10 @@ class OnClickHouse(Engine):
 class OnSnowflake(Engine):
     """An emulator, whose queries DuckDB runs in the end."""
 
-    dialect = name = "snowflake"
+    name = "snowflake"
+    dialect = dialect_named(name)
     told_version = "0.12.1"
-    dialects = ("snowflake",)
+    dialects = (dialect,)
     types: ClassVar[dict[str, str]] = {
         "integer": "bigint",
         "float": "double",
@@ -271,10 +276,10 @@ class OnSnowflake(Engine):
 class OnSail(Engine):
     """Spark's SQL without Java."""
 
-    dialect = "spark"
+    dialect = dialect_named("spark")
     name = "sail"
     told_version = "0.7.2"
-    dialects = ("spark", "databricks")
+    dialects = (dialect, dialect_named("databricks"))
     types: ClassVar[dict[str, str]] = {
         "integer": "bigint",
         "float": "double",
@@ -355,9 +360,10 @@ class OnSpark(OnSail):
 class OnRedshift(Engine):
     """PostgreSQL, which Redshift once was, with the function and the type that only Redshift has."""
 
-    dialect = name = "redshift"
+    name = "redshift"
+    dialect = dialect_named(name)
     told_version = "18"
-    dialects = ("redshift",)
+    dialects = (dialect,)
     types: ClassVar[dict[str, str]] = WORDS["postgres"] | {"numbers": "jsonb", "json": "jsonb"}
     settings: ClassVar[list[tuple[str, ...]]] = [
         (f"set timezone = '{zone}'", "set standard_conforming_strings = off", "set backslash_quote = on")
