@@ -122,12 +122,12 @@ class OnlineView:
 
     def push(self) -> push.Pushed:
         """Push it."""
-        with closing(RedisStore(self.redis, prefix="bench")) as online:
+        with closing(RedisStore(self.redis, key_prefix="bench")) as online:
             setting = push.PushContext(
                 open_warehouse=partial(open_warehouse, self._target(), writable=True),
                 online=online,
                 clock=read_clock(None),
-                options=push.PushOptions(schema=STATES),
+                options=push.PushOptions(state_schema=STATES),
                 invocation_id=None,
                 progress=lambda view, rows: None,
             )
@@ -136,7 +136,7 @@ class OnlineView:
 
     def verify(self) -> verify.Verified:
         """Compare all of Redis with the warehouse."""
-        with closing(RedisStore(self.redis, prefix="bench")) as online:
+        with closing(RedisStore(self.redis, key_prefix="bench")) as online:
             setting = verify.VerifyContext(
                 open_warehouse=partial(open_warehouse, self._target()),
                 online=online,

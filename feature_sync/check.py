@@ -14,12 +14,12 @@ from feature_sync.dbt.registry import read_definitions
 from feature_sync.definitions import Column, FeatureView, Relation
 from feature_sync.errors import Findings, Location, ProfileError, ProjectError, WarehouseError
 from feature_sync.findings import Finding, Severity, group_by_cause
+from feature_sync.query_runner import QueryRunner, check_view_collations
 from feature_sync.sql.dialects import DIALECTS
 from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.entity_types import check_entity_types
 from feature_sync.sql.types import value_type
 from feature_sync.sql.view_query import ViewQuery
-from feature_sync.statements import Statements, check_view_collations
 from feature_sync.warehouses.base import Warehouse
 
 _NOWHERE = Location("", "")
@@ -99,7 +99,7 @@ def _note_types(views: Iterable[FeatureView], dialect: Dialect | None, findings:
     if dialect is None:
         return
     known = [view.known_part() for view in views if view.relation.columns_are_complete]
-    queries = [ViewQuery(view, dialect=dialect, mistakes=findings) for view in known]
+    queries = [ViewQuery(view, dialect=dialect, findings=findings) for view in known]
     findings.attempt(None, check_entity_types, queries)
 
 
@@ -108,25 +108,25 @@ def _as_built(
 ) -> list[FeatureView]:
     """Learn the columns of the tables that dbt built, and note what the definitions say otherwise."""
     with open_warehouse() as warehouse:
-        statements = Statements(warehouse)
-        return [findings.attempt(view, _with_built_types, view, statements, findings) for view in views]
+        runner = QueryRunner(warehouse)
+        return [findings.attempt(view, _with_built_types, view, runner, findings) for view in views]
 
 
-def _with_built_types(view: FeatureView, statements: Statements, findings: Findings) -> FeatureView:
+def _with_built_types(view: FeatureView, runner: QueryRunner, findings: Findings) -> FeatureView:
     cure = f"dbt build -s {view.name}"
     try:
-        types = statements.types_of(view.relation)
+        types = runner.types_of(view.relation)
     except WarehouseError as refused:
         raise view.relation.location.error(str(refused).replace("dbt build", cure)) from refused
     built = view.with_column_types(types)
     findings.note(*built.mistakes())
     wrong = Findings()
-    query = ViewQuery(built.known_part(), dialect=statements.dialect, mistakes=wrong)
+    query = ViewQuery(built.known_part(), dialect=runner.dialect, findings=wrong)
     if not wrong.errors:  # they are told by _note_types
-        findings.attempt(None, check_view_collations, statements.warehouse, query)
+        findings.attempt(None, check_view_collations, runner.warehouse, query)
     for name in (*view.join_keys, *view.times, *(each.name for each in view.features)):
         declared, found = view.relation.columns.get(name), built.relation.columns.get(name)
-        if declared and found and _differ(declared, found, view.relation, dialect=statements.dialect):
+        if declared and found and _differ(declared, found, view.relation, dialect=runner.dialect):
             at = view.relation.location.at(f"columns.{name}.data_type")
             findings.note(
                 at.mistake(f"{declared.data_type!r} is expected, but {found.data_type!r} was built; run {cure}")

@@ -185,7 +185,7 @@ class Findings:
         """What makes nothing fail."""
         return tuple(each for each in self._found if each.severity is Severity.WARNING)
 
-    def check(self) -> None:
+    def raise_errors(self) -> None:
         """Check that nothing is wrong.
 
         Raises:
@@ -208,7 +208,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 @contextmanager
-def placing(location: Location) -> Iterator[None]:
+def at_location(location: Location) -> Iterator[None]:
     """Name the file and the node of a value that is refused inside."""
     try:
         yield

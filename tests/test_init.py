@@ -19,7 +19,7 @@ from feature_sync.adopting.words import (
     may_be_personal,
     written_rank,
 )
-from feature_sync.dbt.schema_file import Place, put_settings
+from feature_sync.dbt.schema_file import SourcePosition, put_settings
 from feature_sync.errors import OutputError
 from feature_sync.yaml_lines import Line
 from tests.support.projects import PROJECTS, BuiltProject, build_project, copy_project, own_copy
@@ -729,7 +729,7 @@ ADDED = ["config:", "event_time: at  # its name", "meta:", "feature_view: {}"]
     ],
 )
 def test_whatever_a_file_looks_like_only_lines_are_added(text, gone):
-    changed = put_settings(text, Place(section="models", name="orders"), SETTINGS, file="models.yml")
+    changed = put_settings(text, SourcePosition(section="models", name="orders"), SETTINGS, file="models.yml")
     removed, added = changes(text, changed)
     assert removed == gone
     assert [each.strip() for each in added][-4:] == ADDED
@@ -748,7 +748,7 @@ def test_whatever_a_file_looks_like_only_lines_are_added(text, gone):
 )
 def test_a_config_that_is_there_takes_the_settings(text, after):
     head = "models:\n  - name: orders\n    "
-    changed = put_settings(head + text, Place(section="models", name="orders"), SETTINGS, file="models.yml")
+    changed = put_settings(head + text, SourcePosition(section="models", name="orders"), SETTINGS, file="models.yml")
     assert changed.startswith(
         f"{head}{after}      event_time: at  # its name\n      meta:\n        feature_view: {{}}\n"
     )
@@ -772,20 +772,20 @@ def test_a_config_that_is_there_takes_the_settings(text, after):
 )
 def test_a_file_that_has_no_room_for_lines_is_refused_and_left_alone(text):
     with pytest.raises(OutputError, match=r"^models.yml: orders cannot be edited in place .*paste"):
-        put_settings(text, Place(section="models", name="orders"), SETTINGS, file="models.yml")
+        put_settings(text, SourcePosition(section="models", name="orders"), SETTINGS, file="models.yml")
 
 
 def test_a_layout_in_which_lines_would_not_be_understood_is_called_that():
     text = "models:\n  - name: orders\n    config:\n      ? tags\n      : [a]\n"
     with pytest.raises(OutputError, match=r"laid out in a way in which more lines would not be understood"):
-        put_settings(text, Place(section="models", name="orders"), SETTINGS, file="models.yml")
+        put_settings(text, SourcePosition(section="models", name="orders"), SETTINGS, file="models.yml")
 
 
 def test_a_list_that_is_too_long_for_a_line_is_written_as_the_file_writes_lists():
     names = tuple(f"a_feature_of_number_{number}" for number in range(8))
     text = "models:\n- name: orders\n  columns:\n  - name: a\n"
     lines = [Line(key="config", below=(Line(key="features", names=names),))]
-    changed = put_settings(text, Place(section="models", name="orders"), lines, file="models.yml")
+    changed = put_settings(text, SourcePosition(section="models", name="orders"), lines, file="models.yml")
     assert "  config:\n    features:\n    - a_feature_of_number_0\n    - a_feature_of_number_1\n" in changed
     assert yaml.safe_load(changed)["models"][0]["config"]["features"] == list(names)
 

@@ -14,7 +14,7 @@ import pytest
 
 from feature_sync.clock import Clock
 from feature_sync.errors import OnlineStoreError, RequestError
-from feature_sync.online.codec import encode_row, read_schema
+from feature_sync.online.codec import encode_row, read_row_schema
 from feature_sync.serving.reader import Reader
 from feature_sync.value_types import parse, to_microseconds
 from tests.support.orders import DEFAULT, NOON, SCHEMA, VALUES, Orders
@@ -156,7 +156,7 @@ def test_a_schema_that_a_push_has_just_written_is_found(orders):
     clock = Clock(now=NOON, is_fixed=False)
     reader.read(orders.service, [{"k0": 1}], as_of=clock)
     newer = {"keys": [["k0", "int64"]], "features": [["whole", "int64"]], "as_of": to_microseconds(NOON), "fence": 2}
-    schema = read_schema(json.dumps(newer).encode())
+    schema = read_row_schema(json.dumps(newer).encode())
     orders.client.hset(SCHEMA, schema.id, schema.to_json())
     orders.client.set("shop:orders:{1}", encode_row([schema.id, None, 8]))
     (vector,) = reader.read(orders.service, [{"k0": 1}], as_of=clock)

@@ -677,7 +677,7 @@ def test_artifacts_that_dbt_writes_while_a_view_is_staged_are_read_again(meters)
     meters.many(3)
     path = meters.project.folder / "target" / "run_results.json"
     content = path.read_text()
-    other = RedisStore(meters.redis_url, prefix="meters")
+    other = RedisStore(meters.redis_url, key_prefix="meters")
     with ThreadPoolExecutor(1) as pool:
         try:
             with other.view("latest_readings").hold(duration=timedelta(minutes=1), wait=False, stopped=lambda: False):

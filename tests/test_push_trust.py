@@ -10,7 +10,7 @@ import pytest
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.base import ServerState
-from feature_sync.online.codec import Schema
+from feature_sync.online.codec import RowSchema
 from feature_sync.online.keys import row_key_writer
 from feature_sync.online.marks import DONE, SENDING, Mark
 from feature_sync.online.rows import RowEncoder
@@ -27,7 +27,7 @@ SERVER = ServerState(run_id="run", evicted_keys=5, may_evict=False, eviction_pol
 ONLINE = OnlineState(store="redis", server=SERVER, mark=MARK)
 COMMITTED = Committed(push="second", table="rows", rows=3, definition="as it is", candidates=3, digest=None)
 EXPECTED = Expected(
-    reference="view", place="here", warehouse_id="ours", definition="as it is", options=PushOptions(schema="s")
+    reference="view", address="here", warehouse_id="ours", definition="as it is", options=PushOptions(state_schema="s")
 )
 
 
@@ -94,14 +94,14 @@ def test_keys_of_another_warehouse_are_refused_until_they_are_taken_over():
     for online in (marked(warehouse="there"), marked(warehouse_id="theirs"), marked(warehouse_id="", push="first")):
         with pytest.raises(OnlineStoreError, match="view in Redis was pushed from"):
             plan_push(online, State(committed=COMMITTED), EXPECTED, None)
-        adopting = replace(EXPECTED, options=PushOptions(schema="s", take_over=True))
+        adopting = replace(EXPECTED, options=PushOptions(state_schema="s", take_over=True))
         plan = plan_push(online, State(committed=COMMITTED), adopting, Candidates(3, None))
         assert (plan.action, plan.reason) == (Action.SEND_ALL, "taken over from another warehouse")
     older = plan_push(marked(warehouse_id=""), State(committed=COMMITTED), EXPECTED, None)
     assert older.action is Action.SEND_CHANGES
 
 
-def encoder(schema: Schema, lag: int, *, expires: bool) -> RowEncoder:
+def encoder(schema: RowSchema, lag: int, *, expires: bool) -> RowEncoder:
     """Encode rows of `p:v`; `lag` is in microseconds."""
     write_keys = row_key_writer("p", "v", [kind for _, kind in schema.keys])
     return RowEncoder(write_keys, schema, lag=timedelta(microseconds=lag), expires=expires)
@@ -123,7 +123,7 @@ def encoder(schema: Schema, lag: int, *, expires: bool) -> RowEncoder:
 )
 def test_a_row_expires_when_its_ttl_or_its_validity_and_lag_have_passed(ttl, lag, valid_until, expiry):
     """The row is of the second millisecond; the TTL is in milliseconds, all else in microseconds."""
-    schema = Schema(
+    schema = RowSchema(
         keys=(("key", ValueType("int64")),),
         features=(("value", ValueType("int64")),),
         ttl=None if ttl is None else timedelta(milliseconds=ttl),
@@ -136,6 +136,6 @@ def test_a_row_expires_when_its_ttl_or_its_validity_and_lag_have_passed(ttl, lag
 
 
 def test_a_ttl_that_ends_within_a_millisecond_is_rounded_up():
-    schema = Schema(keys=(("key", ValueType("int64")),), features=(), ttl=timedelta(milliseconds=1))
+    schema = RowSchema(keys=(("key", ValueType("int64")),), features=(), ttl=timedelta(milliseconds=1))
     rows = encoder(schema, 0, expires=True).encode([[1, 2], [2_000, 2_001], [None, None]])
     assert [expires_at for _, _, expires_at in rows] == [3, 4]

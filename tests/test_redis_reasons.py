@@ -61,7 +61,7 @@ def user(server):
 
 def failure(url: str, **options) -> OnlineStoreError:
     with pytest.raises(OnlineStoreError) as failed:
-        RedisStore(url, prefix="p", **options)
+        RedisStore(url, key_prefix="p", **options)
     assert "\n" not in str(failed.value)
     return failed.value
 
@@ -80,7 +80,7 @@ def test_a_password_of_any_characters_is_sent_as_it_is_and_never_shown(server, u
             f"unix://user:{secret}@{server.settings['unixsocket']}",
         ]
     for url in urls:
-        store = RedisStore(url, prefix="p")
+        store = RedisStore(url, key_prefix="p")
         assert store.server_state().run_id
         store.close()
         assert secret not in read_address(url).where or secret in server.settings["unixsocket"] + str(server.port)
@@ -169,7 +169,7 @@ def test_an_option_that_is_unknown_or_wrong_is_named(url, reason):
 def test_the_options_that_are_known_reach_the_client(server):
     store = RedisStore(
         f"redis://127.0.0.1:{server.port}/2?client_name=a%2Dname&health_check_interval=30&socket_keepalive=yes",
-        prefix="here",
+        key_prefix="here",
     )
     store.store_id()
     with server.client() as client:
@@ -306,7 +306,7 @@ def test_a_node_of_a_cluster_says_so():
     cluster = {"cluster-enabled": "yes", "cluster-require-full-coverage": "no", "cluster-port": str(_free_port())}
     with RedisServer(**cluster) as one, one.client() as client:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "100")
-        store = RedisStore(f"redis://127.0.0.1:{one.port}", prefix="p")
+        store = RedisStore(f"redis://127.0.0.1:{one.port}", key_prefix="p")
         with pytest.raises(OnlineStoreError, match="is a node of a Redis Cluster, which is not supported yet"):
             store.view("a").read([b"a:{1}", b"a:{2}"])
         store.close()
@@ -346,7 +346,7 @@ def reason(proxy: Proxy, folder: Path, **options) -> str:
         f"{name}={folder / value if 'ssl_c' in name or 'key' in name else value}" for name, value in options.items()
     )
     try:
-        RedisStore(f"rediss://127.0.0.1:{proxy.port}/0?{query}", prefix="p", timeout=3).close()
+        RedisStore(f"rediss://127.0.0.1:{proxy.port}/0?{query}", key_prefix="p", timeout=3).close()
     except OnlineStoreError as failed:
         said = str(failed)
     else:
@@ -380,7 +380,7 @@ def test_the_reasons_of_tls_are_told_apart(server, authority):
         assert reason(proxy, folder, **known) == other_host
         store = RedisStore(
             f"rediss://127.0.0.1:{proxy.port}?ssl_ca_certs={folder / 'ca.pem'}&ssl_check_hostname=false",
-            prefix="p",
+            key_prefix="p",
         )
         store.close()
     ended = datetime.now(UTC) - timedelta(days=1)
@@ -430,11 +430,11 @@ def test_a_redis_that_accepts_and_never_answers_ends_every_request_in_time():
     with RedisServer() as silent:
         orders = Orders(silent.url)
         orders.online.close()
-        orders.online = RedisStore(f"redis://127.0.0.1:{silent.port}", prefix="shop", timeout=0.5)
+        orders.online = RedisStore(f"redis://127.0.0.1:{silent.port}", key_prefix="shop", timeout=0.5)
         orders.push()
         orders.read({"k0": 1})
         with suspended(silent.pid):
-            for ask in (lambda: RedisStore(silent.url, prefix="shop", timeout=0.5), lambda: orders.read({"k0": 1})):
+            for ask in (lambda: RedisStore(silent.url, key_prefix="shop", timeout=0.5), lambda: orders.read({"k0": 1})):
                 began = time.monotonic()
                 with pytest.raises(
                     OnlineStoreError, match=r"did not answer in time \(0.5 s\); --redis-timeout says how"
@@ -476,7 +476,7 @@ def test_a_reader_needs_few_rights_and_one_that_lacks_them_is_told(server):
 
     def read() -> None:
         orders.online.close()
-        orders.online = RedisStore(url, prefix="shop")
+        orders.online = RedisStore(url, key_prefix="shop")
         orders.read({"k0": 1})
 
     try:

@@ -134,7 +134,7 @@ def test_a_push_that_did_not_end_is_told_until_the_next_one_does(store):
 
 def test_who_holds_the_lease_is_told(store, redis_url):
     pushed(store, as_of=NOW)
-    online = RedisStore(redis_url, prefix="stock")
+    online = RedisStore(redis_url, key_prefix="stock")
     with online.view("shelves").hold(duration=timedelta(seconds=30), wait=False, stopped=lambda: False):
         found = status_of(store)
     online.close()

@@ -21,7 +21,7 @@ from sqlglot import exp
 
 from feature_sync.definitions import Column, Relation
 from feature_sync.errors import Location, RequestError
-from feature_sync.online.codec import Schema, encode_row, read_row, read_schema, read_value
+from feature_sync.online.codec import RowSchema, encode_row, read_row, read_row_schema, read_value
 from feature_sync.online.keys import row_key_writer, wire_key
 from feature_sync.sql.dialects import DIALECTS
 from feature_sync.sql.limits import within_limits
@@ -152,8 +152,8 @@ def test_no_place_knows_a_type_that_has_no_record():
 def test_a_type_reads_back_from_its_name_and_from_the_schema_of_a_view(name):
     kind = ValueType(name)
     assert parse(str(kind)) == kind
-    schema = Schema(keys=(("k", kind),), features=(("f", kind),))
-    assert read_schema(schema.to_json()) == schema
+    schema = RowSchema(keys=(("k", kind),), features=(("f", kind),))
+    assert read_row_schema(schema.to_json()) == schema
 
 
 @each_type
@@ -173,7 +173,7 @@ def test_a_value_comes_back_through_redis_as_the_python_type_that_its_record_nam
 def test_duckdb_converts_a_value_to_its_wire_form(name, example):
     stored = exp.maybe_parse(example.sql, dialect="duckdb")
     converted = wire(exp.paren(stored), ValueType(name), dialect=DIALECTS["duckdb"])
-    ((found,),) = duckdb.sql(render(exp.select(converted), dialect="duckdb")).fetchall()
+    ((found,),) = duckdb.sql(render(exp.select(converted), dialect=DIALECTS["duckdb"])).fetchall()
     assert (found, type(found)) == (example.wire, type(example.wire))
 
 
@@ -227,7 +227,7 @@ def test_a_default_is_read_from_yaml_and_written_in_every_dialect(name, example,
     default = read_default(kind, example.default)
     assert (default, type(default)) == (example.value, SCALARS[name].python)
     stored = exp.DataType(this=SQL_SCALARS[name].types[0])
-    written = render(exp.select(default_value(default, kind, stored=stored, dialect=dialect)), dialect=dialect.name)
+    written = render(exp.select(default_value(default, kind, stored=stored, dialect=dialect)), dialect=dialect)
     if dialect.name == "duckdb":
         assert duckdb.sql(f"select ({written}) = {example.sql}").fetchall() == [(True,)]
 
@@ -239,14 +239,14 @@ def test_a_dialect_spells_a_type_in_words_that_read_back_as_it(name, example, di
     if spelled is None:
         return
     cast = render(
-        exp.select(exp.cast(exp.column("v"), exp.DataType(this=SQL_SCALARS[name].types[0]))), dialect=dialect.name
+        exp.select(exp.cast(exp.column("v"), exp.DataType(this=SQL_SCALARS[name].types[0]))), dialect=dialect
     )
     assert f"AS {spelled})" in cast
     relation = Relation(name="t", unique_id="t", location=Location("t.yml", "t"), columns={})
     column = Column(name="v", data_type=spelled)
-    assert value_type(column, relation, dialect=dialect.name).kind == name
+    assert value_type(column, relation, dialect=dialect).kind == name
     if example.key is not None:
-        assert key_type(column, relation, dialect=dialect.name).kind == name
+        assert key_type(column, relation, dialect=dialect).kind == name
 
 
 @each_type
@@ -264,7 +264,7 @@ def test_every_dialect_converts_orders_and_compares_a_type(name, dialect):
     with suppress(RequestError):  # of warehouses from which nothing can be pushed
         values.append(dialect.row_hash([(value.copy(), kind)]))
     for each in values:
-        assert render(exp.select(each), dialect=dialect.name)
+        assert render(exp.select(each), dialect=dialect)
 
 
 @each_type

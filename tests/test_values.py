@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from feature_sync import FeatureStore
 from feature_sync.errors import OutputError
-from feature_sync.online.codec import Schema, encode_row, read_row, read_schema, read_value
+from feature_sync.online.codec import RowSchema, encode_row, read_row, read_row_schema, read_value
 from feature_sync.online.keys import row_key_writer, wire_key
 from feature_sync.online.rows import RowEncoder
 from feature_sync.value_types import SCALARS, ValueType, parse
@@ -135,13 +135,13 @@ def test_rows_are_the_bytes_of_the_test_vectors_and_any_messagepack_reads_them(v
 
 @pytest.mark.parametrize("vector", VECTORS["schemas"], ids=lambda each: each["id"])
 def test_a_schema_id_is_four_bytes_of_the_sha_256_of_keys_and_features(vector):
-    schema = read_schema(json.dumps(vector["schema"]).encode())
+    schema = read_row_schema(json.dumps(vector["schema"]).encode())
     assert schema.id.hex() == vector["id"]
-    assert read_schema(schema.to_json()) == schema
+    assert read_row_schema(schema.to_json()) == schema
 
 
 def test_a_row_that_ends_carries_its_end_and_lag_at_a_fixed_clock_and_expires_then_at_the_real_one():
-    schema = Schema(keys=(("k", ValueType("int64")),), features=(("a", ValueType("int64")),), ttl=timedelta(days=1))
+    schema = RowSchema(keys=(("k", ValueType("int64")),), features=(("a", ValueType("int64")),), ttl=timedelta(days=1))
     columns = [[1, 2], [0, 0], [1_000_001, None], [7, 8]]  # key, event timestamp, end of validity, value
     write_keys = row_key_writer("p", "v", [kind for _, kind in schema.keys])
     fixed = [*RowEncoder(write_keys, schema, lag=timedelta(microseconds=5), expires=False).encode(columns)]
@@ -152,14 +152,14 @@ def test_a_row_that_ends_carries_its_end_and_lag_at_a_fixed_clock_and_expires_th
 
 
 def test_a_schema_survives_redis_with_its_ttl_and_its_clock():
-    schema = Schema(
+    schema = RowSchema(
         keys=(("k", ValueType("string")),),
         features=(("a", ValueType("decimal", 10, 2)), ("b", ValueType("array", element=ValueType("date")))),
         defaults={"a": 0.5},
         ttl=timedelta(days=30, microseconds=1),
         as_of=MOMENT,
     )
-    assert read_schema(schema.to_json()) == schema
+    assert read_row_schema(schema.to_json()) == schema
 
 
 scalar_types = st.sampled_from([ValueType(kind) for kind in SCALARS] + [ValueType("decimal", 38, 10)])

@@ -432,7 +432,7 @@ def test_a_view_that_was_never_pushed_is_said_to_be_so_and_a_wrong_name_is_an_er
 
 
 def test_a_push_under_way_or_one_that_came_between_is_told(store, client, redis_url):
-    online = RedisStore(redis_url, prefix="stock")
+    online = RedisStore(redis_url, key_prefix="stock")
     with online.view("shelves").hold(duration=timedelta(seconds=30), wait=False, stopped=lambda: False):
         (note,) = verified(store).notes
     online.close()

@@ -16,11 +16,11 @@ from feature_sync.dbt.feature_views import is_feature_view
 from feature_sync.dbt.manifest import Manifest
 from feature_sync.dbt.node import Node
 from feature_sync.dbt.project import Project
-from feature_sync.dbt.schema_file import Place
+from feature_sync.dbt.schema_file import SourcePosition
 from feature_sync.definitions import Registry
 from feature_sync.errors import FeatureSyncError, RequestError, UnknownName, WarehouseError
+from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.dialects.base import Dialect
-from feature_sync.statements import Statements
 
 _SECTIONS = {"model": "models", "snapshot": "snapshots", "seed": "seeds"}
 
@@ -46,7 +46,7 @@ class Adopter:
         manifest: Its manifest.
         registry: Its feature views, whose entities lend their names.
         dialect: The warehouse's dialect.
-        statements: The warehouse; None to guess from dbt's artifacts alone.
+        runner: The warehouse; None to guess from dbt's artifacts alone.
         before_scan: Called with a model's name and the bytes that a count will read, where the warehouse charges.
     """
 
@@ -57,13 +57,13 @@ class Adopter:
         registry: Registry,
         *,
         dialect: Dialect,
-        statements: Statements | None,
+        runner: QueryRunner | None,
         before_scan: BeforeScan,
     ) -> None:
         self._manifest = manifest
         self._files = ProjectFiles(project, manifest)
         self._dialect = dialect
-        self._statements = statements
+        self._runner = runner
         self._before_scan = before_scan
         self._now = read_clock(None).now
         views = registry.feature_views.values()
@@ -111,13 +111,13 @@ class Adopter:
         proposal = self._propose(node, place, file, asked)
         adoption.proposals.append(replace(proposal, has_meta_beside="meta" in entry))
 
-    def _propose(self, node: Node, place: Place, file: str, asked: Asked) -> Proposal:
+    def _propose(self, node: Node, place: SourcePosition, file: str, asked: Asked) -> Proposal:
         relation = node.relation(self._types.get(node.unique_id or "", {}))
         try:
-            if self._statements is not None and not relation.columns_are_complete:
-                relation = relation.with_types(self._statements.types_of(relation))
+            if self._runner is not None and not relation.columns_are_complete:
+                relation = relation.with_types(self._runner.types_of(relation))
             table = read_table(node, self._manifest, relation, dialect=self._dialect)
-            counter = Counter(table=table, statements=self._statements, before_scan=self._before_scan, now=self._now)
+            counter = Counter(table=table, runner=self._runner, before_scan=self._before_scan, now=self._now)
             return propose(counter, place, file, asked=asked, known=self._known)
         except WarehouseError as failed:
             raise WarehouseError(f"{node.name}: {failed}; or guess without the warehouse: --no-warehouse") from failed
@@ -139,11 +139,13 @@ class Adopter:
     def _versions(self, name: str | None) -> list[str]:
         return [each for known, each in self._manifest.relations().items() if known.rpartition(".v")[0] == name]
 
-    def _place(self, node: Node) -> Place:
+    def _place(self, node: Node) -> SourcePosition:
         """Settings of a model with several versions go to the version: others may lack the columns."""
         section = _SECTIONS.get(node.resource_type or "", "models")
         is_one_of_several = node.version is not None and len(self._versions(node.name)) > 1
-        return Place(section=section, name=node.name or "", version=str(node.version) if is_one_of_several else None)
+        return SourcePosition(
+            section=section, name=node.name or "", version=str(node.version) if is_one_of_several else None
+        )
 
 
 def _is_adopted(entry: Mapping[str, Any]) -> bool:

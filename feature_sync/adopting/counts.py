@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from feature_sync.adopting.evidence import Table, TableColumn
+from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.grain import distinct_values, rows_of_keys
 from feature_sync.sql.render import Query
-from feature_sync.statements import Statements
 from feature_sync.value_types import EPOCH, since_epoch
 
 BeforeScan = Callable[[str, int], None]
@@ -52,35 +52,35 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counter:
-    """Counts the rows of one model; without `statements` it asks nothing and knows nothing.
+    """Counts the rows of one model; without a `runner` it asks nothing and knows nothing.
 
     `now` is the real clock, whatever clock the project fixes: a time beyond it is a plan. `before_scan` is called
     before each query where the warehouse charges by bytes read.
     """
 
     table: Table
-    statements: Statements | None
+    runner: QueryRunner | None
     before_scan: BeforeScan
     now: datetime
 
     def unique_columns(self, columns: Sequence[TableColumn]) -> list[TableColumn]:
         """Return the columns whose values differ in all rows that have one, most of all rows; none of a single row."""
-        if self.statements is None or not columns:
+        if self.runner is None or not columns:
             return []
         names = [column.name for column in columns]
-        query = distinct_values(self.table.relation, names, dialect=self.statements.dialect)
-        rows, *counts = self._row(self.statements, query)
+        query = distinct_values(self.table.relation, names, dialect=self.runner.dialect)
+        rows, *counts = self._row(self.runner, query)
         pairs = zip(columns, counts[::2], counts[1::2], strict=True)
         return [each for each, filled, different in pairs if different == filled > max(1, rows // 2)]
 
     def rows_of(self, keys: Sequence[TableColumn], times: Sequence[TableColumn]) -> Counts | None:
         """Count rows, entities and times; None without a warehouse."""
-        if self.statements is None:
+        if self.runner is None:
             return None
         kinds = {each.name: each.kind for each in times if each.kind is not None and each.is_time}
         names = [each.name for each in keys]
-        query = rows_of_keys(self.table.relation, names, kinds, dialect=self.statements.dialect)
-        entities, rows, *rest = self._row(self.statements, query)
+        query = rows_of_keys(self.table.relation, names, kinds, dialect=self.runner.dialect)
+        entities, rows, *rest = self._row(self.runner, query)
         found = {
             name: TimeCounts(timed=int(timed), moments=int(moments), first=_moment(first), last=_moment(last))
             for name, timed, moments, first, last in zip(
@@ -89,11 +89,11 @@ class Counter:
         }
         return Counts(rows=int(rows), entities=int(entities), now=self.now, times=found)
 
-    def _row(self, statements: Statements, query: Query) -> tuple[Any, ...]:
-        size = statements.warehouse.bytes_to_scan(statements.text(query))
+    def _row(self, runner: QueryRunner, query: Query) -> tuple[Any, ...]:
+        size = runner.warehouse.bytes_to_scan(runner.text(query))
         if size is not None:
             self.before_scan(self.table.name, size)
-        (row,) = statements.fetch(query)
+        (row,) = runner.fetch(query)
         return row
 
 

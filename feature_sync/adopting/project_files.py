@@ -10,7 +10,7 @@ from typing import Any
 from feature_sync.dbt.manifest import Manifest
 from feature_sync.dbt.node import Node
 from feature_sync.dbt.project import Project, source_files
-from feature_sync.dbt.schema_file import Place, put_settings, read_entry
+from feature_sync.dbt.schema_file import SourcePosition, put_settings, read_entry
 from feature_sync.errors import OutputError
 from feature_sync.files import read_text, write_text
 from feature_sync.yaml_lines import Line
@@ -25,7 +25,7 @@ class ProjectFiles:
         self._project = project
         self._own_packages = (None, manifest.metadata.project_name)
 
-    def described(self, node: Node, place: Place) -> tuple[str, dict[str, Any]]:
+    def described(self, node: Node, place: SourcePosition) -> tuple[str, dict[str, Any]]:
         """Return the file that describes a node and its entry there; without one, the file to put it into.
 
         A file that is newer than the manifest is found too: dbt refuses a second entry of one name.
@@ -38,7 +38,7 @@ class ProjectFiles:
                     return file, found
         return known, entry
 
-    def put(self, file: str, settings: Mapping[Place, Sequence[Line]]) -> None:
+    def put(self, file: str, settings: Mapping[SourcePosition, Sequence[Line]]) -> None:
         """Put settings into their entries.
 
         Raises:
@@ -70,6 +70,6 @@ class ProjectFiles:
         is_own = node.package_name in self._own_packages
         return str(path if is_own else PurePosixPath(packages, node.package_name or "", path))
 
-    def _entry(self, file: str, place: Place) -> dict[str, Any]:
+    def _entry(self, file: str, place: SourcePosition) -> dict[str, Any]:
         path = self._project.directory / file
         return read_entry(read_text(path), place, file=file) if path.exists() else {}

@@ -10,7 +10,7 @@ from feature_sync.adopting.guesses import Guesses
 from feature_sync.adopting.keys import KeyClues, guess_keys, name_entities
 from feature_sync.adopting.rules import HINTS, RULES, event_time
 from feature_sync.adopting.times import candidate_times, choose_time, times_beside
-from feature_sync.dbt.schema_file import Place
+from feature_sync.dbt.schema_file import SourcePosition
 from feature_sync.yaml_lines import Line
 
 
@@ -32,7 +32,7 @@ class Proposal:
     """
 
     name: str
-    place: Place
+    place: SourcePosition
     file: str
     event_time: Line | None
     settings: tuple[Line, ...]
@@ -49,7 +49,7 @@ class Proposal:
 
 
 def propose(
-    counter: Counter, place: Place, file: str, *, asked: Asked, known: Mapping[tuple[str, ...], str]
+    counter: Counter, place: SourcePosition, file: str, *, asked: Asked, known: Mapping[tuple[str, ...], str]
 ) -> Proposal:
     """Guess the settings of a model.
 
@@ -77,7 +77,7 @@ def propose(
 def _find(counter: Counter, asked: Asked, known: Mapping[tuple[str, ...], str]) -> Guesses:
     table = counter.table
     if table.keeps_validity:
-        counter = replace(counter, statements=None)  # keys of such rows repeat anyway, so counts show nothing
+        counter = replace(counter, runner=None)  # keys of such rows repeat anyway, so counts show nothing
     candidates = candidate_times(table, asked.event_time)
     time = candidates[0].column if candidates else table.validity and table.validity[0]
     clues = KeyClues(table=table, time=time, asked=asked.entities, counter=counter)

@@ -94,7 +94,7 @@ class Block:
             str(name): findings.attempt((), name_list, each, self.at(key).at(str(name)), self._if_twice)
             for name, each in value.items()
         }
-        findings.check()
+        findings.raise_errors()
         return names
 
 

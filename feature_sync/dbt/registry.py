@@ -38,7 +38,7 @@ def read_registry(manifest: Manifest, *, project: str, catalog: Path) -> Registr
             `others`.
     """
     reading = read_definitions(manifest, project=project, catalog=catalog)
-    Findings(reading.findings).check()
+    Findings(reading.findings).raise_errors()
     return reading.registry
 
 

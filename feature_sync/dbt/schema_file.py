@@ -25,7 +25,7 @@ _PUNCTUATION = re.compile(r"[\s,:{}\[\]]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class SourcePosition:
     """The entry that takes settings: `name` below `models`, `seeds` or `snapshots`, or one version of it."""
 
     section: str
@@ -46,7 +46,7 @@ class _NoRoom(Exception):
     """The text cannot take the lines; the message is the reason."""
 
 
-def read_entry(text: str, place: Place, *, file: str) -> dict[str, Any]:
+def read_entry(text: str, place: SourcePosition, *, file: str) -> dict[str, Any]:
     """Return an entry of a file; empty if there is none.
 
     Args:
@@ -63,7 +63,7 @@ def read_entry(text: str, place: Place, *, file: str) -> dict[str, Any]:
         raise ProjectError(f"{file} is no YAML that dbt could read: {' '.join(str(broken).split())}") from broken
 
 
-def put_settings(text: str, place: Place, lines: Sequence[Line], *, file: str) -> str:
+def put_settings(text: str, place: SourcePosition, lines: Sequence[Line], *, file: str) -> str:
     """Return the text with lines put into an entry, which is added if it is missing.
 
     Args:
@@ -95,11 +95,11 @@ def _read_again(changed: str) -> Any:
         raise _NoRoom("it is laid out in a way in which more lines would not be understood") from broken
 
 
-def _refusal(file: str, place: Place, reason: str) -> str:
+def _refusal(file: str, place: SourcePosition, reason: str) -> str:
     return f"{file}: {place.name} cannot be edited in place ({reason}); paste what is printed"
 
 
-def _put(text: str, place: Place, lines: Sequence[Line]) -> str:
+def _put(text: str, place: SourcePosition, lines: Sequence[Line]) -> str:
     """Put lines into an entry; nothing on the path to it is in braces or brackets any more."""
     path = list(_path(text, place))
     if any(found.is_alias for found in path):
@@ -135,7 +135,7 @@ def _edits(text: str, target: Found, lines: Sequence[Line], layout: Layout) -> I
             yield from _edits(text, inner, line.below, layout)
 
 
-def _new_entry(text: str, place: Place, lines: Sequence[Line], layout: Layout) -> Iterator[_Edit]:
+def _new_entry(text: str, place: SourcePosition, lines: Sequence[Line], layout: Layout) -> Iterator[_Edit]:
     """Insert an entry at the end of its section, or a section at the end of the file."""
     if place.version is not None:
         raise _NoRoom(f"it has no entry for version {place.version}")
@@ -153,7 +153,7 @@ def _new_entry(text: str, place: Place, lines: Sequence[Line], layout: Layout) -
         yield _insertion(text, end_of(text, section), written)
 
 
-def _unfolded(text: str, place: Place, lines: Sequence[Line]) -> str:
+def _unfolded(text: str, place: SourcePosition, lines: Sequence[Line]) -> str:
     """Rewrite braces and brackets on the path to the settings as lines."""
     while folded := next((found for found in _nodes_to_edit(text, place, lines) if found.is_folded), None):
         if folded.is_alias:
@@ -196,7 +196,7 @@ def _filled(text: str, found: Found, written: Iterator[str] | Sequence[str]) -> 
     yield _insertion(text, line_end(text, end), written)
 
 
-def _nodes_to_edit(text: str, place: Place, lines: Sequence[Line]) -> Iterator[Found]:
+def _nodes_to_edit(text: str, place: SourcePosition, lines: Sequence[Line]) -> Iterator[Found]:
     """Yield the nodes on the path to an entry, and those in it that take lines, as far as they exist."""
     path = list(_path(text, place))
     yield from path
@@ -212,11 +212,11 @@ def _within(found: Found, lines: Sequence[Line]) -> Iterator[Found]:
             yield from _within(inner, line.below)
 
 
-def _depth(place: Place) -> int:
+def _depth(place: SourcePosition) -> int:
     return 3 if place.version is None else 5
 
 
-def _path(text: str, place: Place) -> Iterator[Found]:
+def _path(text: str, place: SourcePosition) -> Iterator[Found]:
     """Yield the nodes from the top of a file to an entry, or to a version of it, as far as they exist."""
     found = Found(root) if (root := yaml.compose(text)) is not None else None
     steps = [(place.section, ""), ("name", place.name)]
@@ -248,7 +248,7 @@ def _insertion(text: str, at: int, lines: Iterator[str] | Sequence[str]) -> _Edi
     return _Edit(at, at, "".join(f"{line}{_newline(text)}" for line in lines))
 
 
-def _expected(text: str, place: Place, lines: Sequence[Line]) -> dict[str, Any]:
+def _expected(text: str, place: SourcePosition, lines: Sequence[Line]) -> dict[str, Any]:
     """Return what the file must hold once it has the lines."""
     content = deepcopy(yaml.safe_load(text)) or {}
     target = _target(content, place)
@@ -259,7 +259,7 @@ def _expected(text: str, place: Place, lines: Sequence[Line]) -> dict[str, Any]:
     return dict(content)
 
 
-def _target(content: Any, place: Place) -> dict[str, Any] | None:
+def _target(content: Any, place: SourcePosition) -> dict[str, Any] | None:
     """Find an entry, or a version of it, in the content of a file."""
     entries = (content or {}).get(place.section) or []
     found = next((each for each in entries if each.get("name") == place.name), None)

@@ -141,7 +141,7 @@ class FeatureView:
         """
         findings = Findings()
         findings.note(*self.mistakes())
-        findings.check()
+        findings.raise_errors()
         return self
 
     def mistakes(self) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ _MOST_PREFIXES = 5
 
 def why_unknown(online: OnlineStore, reference: str) -> str:
     """Say what is there in place of the schemas of a view, and what to do. A user may lack the right to ask."""
-    nothing = f"Redis has no schema of {reference} under the key prefix {online.prefix!r}"
+    nothing = f"Redis has no schema of {reference} under the key prefix {online.key_prefix!r}"
     push = f"feature-sync push {reference}"
     try:
         views = online.references()

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from feature_sync.online.codec import Schema
+from feature_sync.online.codec import RowSchema
 from feature_sync.online.keys import KeyWriter, name_of, row_key_writer
 from feature_sync.online.marks import Holder, Mark
 from feature_sync.online.rows import Row, RowEncoder
@@ -59,7 +59,7 @@ class OnlineStore(ABC):
         OnlineStoreError: From every method: the store cannot be reached, or refuses a command.
     """
 
-    prefix: str
+    key_prefix: str
 
     @abstractmethod
     def view(self, reference: str) -> OnlineView:
@@ -67,7 +67,7 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def references(self) -> set[str]:
-        """List the references of all views that were pushed under this prefix."""
+        """List the references of all views that were pushed under this key prefix."""
 
     @abstractmethod
     def prefixes(self) -> list[str]:
@@ -97,28 +97,28 @@ class OnlineView(ABC):
         OnlineStoreError: From every method: the store failed, or holds what no push writes.
     """
 
-    def __init__(self, prefix: str, reference: str) -> None:
-        self.prefix = prefix
+    def __init__(self, key_prefix: str, reference: str) -> None:
+        self.key_prefix = key_prefix
         self.reference = reference
-        self.name = name_of(prefix, reference)
+        self.name = name_of(key_prefix, reference)
 
     def key_writer(self, types: Sequence[ValueType]) -> KeyWriter:
         """Return the function that writes the keys of rows, from columns of join keys of these types in wire form."""
-        return row_key_writer(self.prefix, self.reference, types)
+        return row_key_writer(self.key_prefix, self.reference, types)
 
-    def encoder(self, schema: Schema, *, lag: timedelta | None, expires: bool) -> RowEncoder:
+    def encoder(self, schema: RowSchema, *, lag: timedelta | None, expires: bool) -> RowEncoder:
         """Return the encoder of rows of a schema; see `RowEncoder` for `lag` and `expires`."""
         return RowEncoder(self.key_writer([kind for _, kind in schema.keys]), schema, lag=lag, expires=expires)
 
     @abstractmethod
-    def schemas(self, *, strict: bool = False) -> Mapping[bytes, Schema]:
+    def schemas(self, *, strict: bool = False) -> Mapping[bytes, RowSchema]:
         """Read all schemas by their ids, the newest last; none if the view was never pushed.
 
         What is not a schema is left out, since rows may not need it; with `strict`, one that cannot be read raises.
         """
 
     @abstractmethod
-    def schemas_named(self, ids: Sequence[bytes]) -> Mapping[bytes, Schema]:
+    def schemas_named(self, ids: Sequence[bytes]) -> Mapping[bytes, RowSchema]:
         """Read those schemas of `ids` that exist and can be read."""
 
     @abstractmethod
@@ -179,15 +179,15 @@ class ViewWriter(ABC):
     """What the server reported when the lease was taken."""
 
     @abstractmethod
-    def check(self) -> None:
+    def check_lease(self) -> None:
         """Check that the lease is still ours."""
 
     @abstractmethod
-    def publish(self, schema: Schema, mark: Mark | None) -> None:
+    def publish(self, schema: RowSchema, mark: Mark | None) -> None:
         """Publish a schema, and replace the mark if one is given: rows stay as they are, but their clock may move."""
 
     @abstractmethod
-    def begin(self, mark: Mark, schema: Schema) -> None:
+    def begin(self, mark: Mark, schema: RowSchema) -> None:
         """Mark the view as being sent, list it among those pushed, and publish the schema: before the first row."""
 
     @abstractmethod
@@ -199,7 +199,7 @@ class ViewWriter(ABC):
         """Delete rows; returns how many there were."""
 
     @abstractmethod
-    def finish(self, mark: Mark, schema: Schema, *, is_only: bool) -> None:
+    def finish(self, mark: Mark, schema: RowSchema, *, is_only: bool) -> None:
         """Mark the view as sent; where it holds rows of this schema only, forget all others."""
 
     @abstractmethod

@@ -25,7 +25,7 @@ encode_row: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 _decode_row: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
 
 
-class SchemaRecord(msgspec.Struct):
+class RowSchemaRecord(msgspec.Struct):
     """A schema as the JSON that stands in Redis; `ttl` and `as_of` are in microseconds.
 
     `fence` tells which of several schemas is the newest: it grows with every push of the view.
@@ -40,7 +40,7 @@ class SchemaRecord(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Schema:
+class RowSchema:
     """What the rows of one feature view hold, in order. `as_of` is the fixed clock of the push, if it had one."""
 
     keys: tuple[tuple[str, ValueType], ...]
@@ -66,7 +66,7 @@ class Schema:
 
     def to_json(self) -> bytes:
         """Write the schema as Redis holds it."""
-        record = SchemaRecord(
+        record = RowSchemaRecord(
             keys=[(name, str(kind)) for name, kind in self.keys],
             features=[(name, str(kind)) for name, kind in self.features],
             defaults=self.defaults,
@@ -77,16 +77,16 @@ class Schema:
         return msgspec.json.encode(record, order="sorted")
 
 
-def schema_of(
+def row_schema_of(
     view: FeatureView,
     keys: Mapping[str, ValueType],
     features: Mapping[str, ValueType],
     *,
     as_of: datetime | None = None,
     fence: int = 0,
-) -> Schema:
+) -> RowSchema:
     """Make the schema of a view whose types are known."""
-    return Schema(
+    return RowSchema(
         keys=tuple(keys.items()),
         features=tuple(features.items()),
         defaults={feature.name: feature.default for feature in view.features if feature.default is not None},
@@ -96,17 +96,17 @@ def schema_of(
     )
 
 
-def read_schema(content: bytes) -> Schema:
+def read_row_schema(content: bytes) -> RowSchema:
     """Read a schema from Redis.
 
     Raises:
         OnlineStoreError: It is not what a push of this version writes.
     """
     try:
-        record = msgspec.json.decode(content, type=SchemaRecord)
+        record = msgspec.json.decode(content, type=RowSchemaRecord)
         if record.ttl is not None and record.ttl < 0:
             raise ValueError("its TTL is negative")
-        return Schema(
+        return RowSchema(
             keys=_read_types(record.keys),
             features=_read_types(record.features),
             defaults=record.defaults,
@@ -184,7 +184,7 @@ def split_row(content: bytes) -> tuple[bytes, int | None, list[Any]]:
     return schema_id, event_timestamp, values
 
 
-def split_end(values: list[Any], schema: Schema) -> tuple[list[Any], int | None]:
+def split_end(values: list[Any], schema: RowSchema) -> tuple[list[Any], int | None]:
     """Split what follows the event timestamp of a row into its values and its end, in microseconds UTC.
 
     Raises:

@@ -27,23 +27,23 @@ KeyWriter = Callable[[Sequence[Sequence[Any]]], list[bytes]]
 """Writes the keys of many rows at once, from columns of join keys in wire form."""
 
 
-def store_key(prefix: str) -> str:
+def store_key(key_prefix: str) -> str:
     """Return the key of the store's id."""
-    return f"{prefix}:store"
+    return f"{key_prefix}:store"
 
 
-def views_key(prefix: str) -> str:
+def views_key(key_prefix: str) -> str:
     """Return the key of the references of all views pushed."""
-    return f"{prefix}:views"
+    return f"{key_prefix}:views"
 
 
-def name_of(prefix: str, reference: str) -> str:
+def name_of(key_prefix: str, reference: str) -> str:
     """Return what the keys of a feature view begin with; the warehouse keeps the state of its pushes by this name.
 
     >>> name_of("shop", "carrier_delays.v1")
     'shop:carrier_delays.v1'
     """
-    return f"{prefix}:{reference}"
+    return f"{key_prefix}:{reference}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class ViewKeys:
         return f"{self.name}:{{"
 
 
-def row_key_writer(prefix: str, reference: str, types: Sequence[ValueType]) -> KeyWriter:
+def row_key_writer(key_prefix: str, reference: str, types: Sequence[ValueType]) -> KeyWriter:
     """Return the function that writes the keys of rows of a view, whose join keys are of these types.
 
     The braces put all views of an entity on one slot of a Redis Cluster.
@@ -87,7 +87,7 @@ def row_key_writer(prefix: str, reference: str, types: Sequence[ValueType]) -> K
     [b'shop:orders:{a%7Cb|7}']
     """
     writers = [_key_text(kind) for kind in types]
-    begin = ViewKeys(name_of(prefix, reference)).rows
+    begin = ViewKeys(name_of(key_prefix, reference)).rows
     empty = f"{begin}{_EMPTY}}}".encode()
 
     def write(columns: Sequence[Sequence[Any]]) -> list[bytes]:

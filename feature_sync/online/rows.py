@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import repeat
 from typing import Any
 
-from feature_sync.online.codec import Schema, encode_row
+from feature_sync.online.codec import RowSchema, encode_row
 from feature_sync.online.keys import KeyWriter
 from feature_sync.online.validity import expiries
 
@@ -21,7 +21,7 @@ class RowEncoder:
     At a fixed clock rows never expire; readers judge their age and their end, which then follows the values.
     """
 
-    def __init__(self, write_keys: KeyWriter, schema: Schema, *, lag: timedelta | None, expires: bool) -> None:
+    def __init__(self, write_keys: KeyWriter, schema: RowSchema, *, lag: timedelta | None, expires: bool) -> None:
         """Prepare to encode rows.
 
         Args:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from feature_sync.push.state import Committed, LastPush, State, StateStore, Unfinished
+from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.push.tables import ViewTables
-from feature_sync.statements import Statements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +38,8 @@ class Commits:
         LeaseLost: From `begin` and `commit`: another push has changed the state since this one read it.
     """
 
-    def __init__(self, statements: Statements, tables: ViewTables, states: StateStore) -> None:
-        self._statements = statements
+    def __init__(self, runner: QueryRunner, tables: ViewTables, states: StateStore) -> None:
+        self._runner = runner
         self._tables = tables
         self._states = states
         self._after = State()
@@ -57,10 +57,10 @@ class Commits:
         self._after = self._states.write(staged.state, State(committed=staged.committed, last=last))
         if staged.table and staged.full is None and self._tables.changes_in_place:
             # only now it is sure that the tables are there
-            self._statements.run(*self._tables.apply(staged.table, staged.committed.table))
+            self._runner.run(*self._tables.apply(staged.table, staged.committed.table))
 
     def clean(self) -> None:
         """Keep the rows that the commit names, and drop the tables that it no longer needs."""
         if self._after.committed is not None:
-            self._statements.run(*self._tables.keep(self._after.committed.table))
+            self._runner.run(*self._tables.keep(self._after.committed.table))
         self._states.clean(self._after)

@@ -54,12 +54,12 @@ class Candidates(NamedTuple):
 class Expected:
     """What a push is about: the view, where its rows come from, and the fingerprint of all that decides about them.
 
-    `place` is an address, which another warehouse may have tomorrow; `warehouse_id` is kept in the warehouse itself,
+    `address` is one which another warehouse may have tomorrow; `warehouse_id` is kept in the warehouse itself,
     empty before its first push.
     """
 
     reference: str
-    place: str
+    address: str
     warehouse_id: str
     definition: str
     options: PushOptions
@@ -119,15 +119,15 @@ def _why_foreign(mark: Mark, state: State, expected: Expected) -> str | None:
 
     A mark without an id, of an older version, is of the warehouse that remembers its push.
     """
-    if mark.warehouse != expected.place:
+    if mark.warehouse != expected.address:
         return (
-            f"{mark.warehouse}, not from {expected.place}; use another key prefix, or adopt its keys with --take-over"
+            f"{mark.warehouse}, not from {expected.address}; use another key prefix, or adopt its keys with --take-over"
         )
     cure = "use another key prefix; or if this one has taken its place, adopt its keys with --take-over"
     if mark.warehouse_id and mark.warehouse_id != expected.warehouse_id:
         return (
             f"another warehouse at the same address, {mark.warehouse}: its id was {mark.warehouse_id}, this one's is "
-            f"{expected.warehouse_id or 'not chosen yet'} ({expected.options.schema} may be new); {cure}"
+            f"{expected.warehouse_id or 'not chosen yet'} ({expected.options.state_schema} may be new); {cure}"
         )
     if not mark.warehouse_id and mark.push not in state.pushes:
         return f"{mark.warehouse} by an older version, in a push that this warehouse has no record of; {cure}"

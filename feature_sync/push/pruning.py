@@ -9,8 +9,8 @@ from feature_sync.online.marks import Mark
 from feature_sync.push.context import PushContext
 from feature_sync.push.report import Pushed
 from feature_sync.push.state import StateStore, warehouse_id
+from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.push.tables import PushTables
-from feature_sync.statements import Statements
 
 
 def unreferenced_views(context: PushContext, defined: Collection[str]) -> list[str]:
@@ -32,11 +32,11 @@ def prune(context: PushContext, references: Collection[str]) -> Iterator[Pushed]
             view.hold(duration=options.lease, wait=options.wait, stopped=lambda: False) as writer,
             context.open_warehouse() as warehouse,
         ):
-            tables, statements = PushTables(options.schema), Statements(warehouse)
-            states = StateStore(statements, tables, view.name, context.online.store_id())
+            tables, runner = PushTables(options.state_schema), QueryRunner(warehouse)
+            states = StateStore(runner, tables, view.name, context.online.store_id())
             mark = view.mark()
             if mark is not None and not options.take_over:
-                _check_ours(reference, mark, warehouse.place, warehouse_id(statements, tables), states)
+                _check_ours(reference, mark, warehouse.address, warehouse_id(runner, tables), states)
             deleted = sum(writer.delete(keys) for keys in view.row_keys())
             writer.forget()
             with warehouse.transaction():
@@ -44,15 +44,15 @@ def prune(context: PushContext, references: Collection[str]) -> Iterator[Pushed]
         yield Pushed(feature_view=reference, deleted=deleted, is_pruned=True)
 
 
-def _check_ours(reference: str, mark: Mark, place: str, name: str, states: StateStore) -> None:
+def _check_ours(reference: str, mark: Mark, address: str, name: str, states: StateStore) -> None:
     """Check that a mark is of this warehouse, by its address and its id; an older version's, by the push.
 
     Raises:
         OnlineStoreError: It is another's.
     """
     is_named = mark.warehouse_id == name if mark.warehouse_id else mark.push in states.read().pushes
-    if not is_named or not mark.warehouse.startswith(f"{place} "):
+    if not is_named or not mark.warehouse.startswith(f"{address} "):
         raise OnlineStoreError(
-            f"{reference} in Redis was pushed from {mark.warehouse}, another warehouse than this at {place}; "
+            f"{reference} in Redis was pushed from {mark.warehouse}, another warehouse than this at {address}; "
             "remove it all the same with --take-over"
         )

@@ -13,10 +13,10 @@ from feature_sync.push.context import PushContext
 from feature_sync.push.report import Pushed
 from feature_sync.push.state import create_states, warehouse_id
 from feature_sync.push.view_push import ViewPush
+from feature_sync.query_runner import QueryRunner, check_view_collations
 from feature_sync.sql.entity_types import check_entity_types
 from feature_sync.sql.push.tables import PushTables
 from feature_sync.sql.view_query import ViewQuery
-from feature_sync.statements import Statements, check_view_collations
 
 _SECONDS_BETWEEN_CANCELS = 0.2
 
@@ -77,16 +77,16 @@ class Pusher:
             return [], ""
         with self._context.open_warehouse() as warehouse:
             options = self._context.options
-            writes_to = None if options.dry_run else options.schema
+            writes_to = None if options.dry_run else options.state_schema
             warehouse.check_rights([view.relation.name for view in views], writes_to=writes_to)
-            statements = Statements(warehouse)
+            runner = QueryRunner(warehouse)
             now = self._context.clock.now
-            queries = [statements.query_of(view, asked=Period(now, now)) for view in views]
+            queries = [runner.query_of(view, asked=Period(now, now)) for view in views]
             check_entity_types(queries)
             for query in queries:
                 check_view_collations(warehouse, query)
             named = warehouse_id if options.dry_run else create_states
-            return queries, named(statements, PushTables(options.schema))
+            return queries, named(runner, PushTables(options.state_schema))
 
 
 def _end(pool: ThreadPoolExecutor, running: Mapping[Future[Pushed], ViewPush]) -> None:

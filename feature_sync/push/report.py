@@ -40,7 +40,7 @@ class PushOptions:
         wait: Wait for another push of the same view, in place of failing.
         dry_run: Report what a push would do; write nothing.
         lease: How long Redis waits for a pusher that shows no sign of life.
-        schema: Schema of the states and staging tables in the warehouse.
+        state_schema: Schema of the states and staging tables in the warehouse.
     """
 
     full_refresh: bool = False
@@ -50,7 +50,7 @@ class PushOptions:
     wait: bool = False
     dry_run: bool = False
     lease: timedelta = timedelta(seconds=30)
-    schema: str
+    state_schema: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.base import OnlineView, ViewWriter
-from feature_sync.online.codec import Schema
+from feature_sync.online.codec import RowSchema
 from feature_sync.online.marks import Mark
 from feature_sync.online.rows import Row, RowEncoder
 from feature_sync.spill import KeySpill
@@ -30,7 +30,7 @@ def send_rows(
     view: OnlineView,
     writer: ViewWriter,
     mark: Mark,
-    schema: Schema,
+    schema: RowSchema,
     rows: Batches,
     removed: Batches | None,
     *,

@@ -17,12 +17,12 @@ from feature_sync.push.commit import Commits, Staged
 from feature_sync.push.plan import Action, Candidates, Expected, OnlineState, check_owner, plan_push
 from feature_sync.push.report import PushOptions
 from feature_sync.push.state import Committed, State, StateStore
+from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.push.latest import candidates, newest_event
 from feature_sync.sql.push.tables import PushTables, ViewTables
 from feature_sync.sql.render import Select
 from feature_sync.sql.types import with_normal_types
 from feature_sync.sql.view_query import ViewQuery
-from feature_sync.statements import Statements
 from feature_sync.value_types import since_epoch
 
 _VERSION = 3
@@ -56,7 +56,7 @@ class Staging:
 
     def __init__(
         self,
-        statements: Statements,
+        runner: QueryRunner,
         query: ViewQuery,
         *,
         name: str,
@@ -68,7 +68,7 @@ class Staging:
         """Prepare to stage.
 
         Args:
-            statements: The warehouse.
+            runner: The warehouse.
             query: The view.
             name: The name of the view in the online store: key prefix and reference.
             warehouse_id: What the warehouse calls itself; empty before its first push.
@@ -76,20 +76,20 @@ class Staging:
             clock: The moment of the push.
             options: How to push.
         """
-        self._statements = statements
+        self._runner = runner
         self._query = query
         self._online = online
         self._options = options
-        self._tables = PushTables(options.schema)
+        self._tables = PushTables(options.state_schema)
         self._view_tables = ViewTables(self._tables, query)
-        self._states = StateStore(statements, self._tables, name, online.store)
-        self.commits = Commits(statements, self._view_tables, self._states)
+        self._states = StateStore(runner, self._tables, name, online.store)
+        self.commits = Commits(runner, self._view_tables, self._states)
         self._now = clock.now
-        self.place = f"{statements.warehouse.place} {query.view.relation.name}"
-        view = with_normal_types(query.view, dialect=statements.dialect)
+        self.address = f"{runner.warehouse.address} {query.view.relation.name}"
+        view = with_normal_types(query.view, dialect=runner.dialect)
         self._expected = Expected(
             reference=query.view.reference,
-            place=self.place,
+            address=self.address,
             warehouse_id=warehouse_id,
             definition=f"{_VERSION} {query.dialect.hash_version} {view_fingerprint(view)}",
             options=options,
@@ -120,7 +120,7 @@ class Staging:
             candidates=seen.rows,
             digest=seen.digest,
         )
-        self._statements.warehouse.label(push=push)
+        self._runner.warehouse.label(push=push)
         if plan.action is Action.SEND_ALL or known is None:
             staged = self._stage_all(state, committed, plan.reason)
         elif plan.action is Action.SKIP:
@@ -132,12 +132,12 @@ class Staging:
 
     def _candidates(self) -> Candidates:
         """Count the rows that could answer now."""
-        return Candidates(*self._statements.fetch(candidates(self._query, now=self._now))[0])
+        return Candidates(*self._runner.fetch(candidates(self._query, now=self._now))[0])
 
     def _stage_all(self, state: State, committed: Committed, reason: str) -> Staged:
         table = self._table("rows", committed.push)
         committed = self._create_rows(table, committed)
-        rows, _ = self._statements.fetch(self._view_tables.count_rows(table, now=self._now))[0]
+        rows, _ = self._runner.fetch(self._view_tables.count_rows(table, now=self._now))[0]
         if state.committed is not None:
             alive = self._count_alive(state.committed)
             self._check_removals(alive - rows, alive)
@@ -152,7 +152,7 @@ class Staging:
 
     def _create_rows(self, table: str, committed: Committed) -> Committed:
         """Create a table of all rows, to be committed; its digest is forgotten if it may be that of other rows."""
-        self._statements.run(*self._view_tables.create_rows(table, now=self._now))
+        self._runner.run(*self._view_tables.create_rows(table, now=self._now))
         known = Candidates(committed.candidates, committed.digest)
         if not self._view_tables.changes_in_place and self._candidates() != known:
             committed = msgspec.structs.replace(committed, candidates=_UNKNOWN, digest=None)
@@ -164,12 +164,12 @@ class Staging:
         if not self._view_tables.changes_in_place:  # the commit changes no rows then, it points at others
             committed = self._create_rows(self._table("rows", committed.push), committed)
         changes = self._changes(state, known, committed.table)
-        self._statements.run(self._view_tables.create_changes(table, changes))
+        self._runner.run(self._view_tables.create_changes(table, changes))
         counts = self._count(table, state, known)
         committed = msgspec.structs.replace(committed, rows=counts.rows)
         if not counts.written and not counts.removed:
             needless = {table, committed.table} - {known.table}
-            self._statements.run(*map(self._tables.drop, sorted(needless)))
+            self._runner.run(*map(self._tables.drop, sorted(needless)))
             committed = msgspec.structs.replace(committed, push=known.push, table=known.table)
             return Staged(push=known.push, state=state, committed=committed, is_unchanged=True)
         return Staged(push=committed.push, state=state, committed=committed, table=table)
@@ -182,7 +182,7 @@ class Staging:
 
     def _count(self, changes: Select | str, state: State, known: Committed) -> _Counts:
         """Count changes, and hold back those that look wrong."""
-        changed, removed, removed_known, removed_alive, new = self._statements.fetch(
+        changed, removed, removed_known, removed_alive, new = self._runner.fetch(
             self._view_tables.count_changes(changes)
         )[0]
         counts = _Counts(written=changed - removed, removed=removed, rows=known.rows - removed_known + new)
@@ -195,7 +195,7 @@ class Staging:
         """Count the entities that still answer; under a definition with other columns, all count."""
         if known.columns != self._view_tables.liveness_columns:
             return known.rows
-        return int(self._statements.fetch(self._view_tables.count_rows(known.table, now=self._now))[0][1])
+        return int(self._runner.fetch(self._view_tables.count_rows(known.table, now=self._now))[0][1])
 
     def bytes_to_scan(self) -> int | None:
         """Ask how many bytes of the view staging all rows would read; None where the warehouse does not say."""
@@ -203,7 +203,7 @@ class Staging:
         reads = [self._view_tables.fresh(now=self._now), count]
         if not self._view_tables.changes_in_place:  # they are counted again, after the rows are written
             reads.append(count)
-        found = [self._statements.warehouse.bytes_to_scan(self._statements.text(query)) for query in reads]
+        found = [self._runner.warehouse.bytes_to_scan(self._runner.text(query)) for query in reads]
         known = [each for each in found if each is not None]
         return sum(known) if len(known) == len(found) else None
 
@@ -219,18 +219,18 @@ class Staging:
         known = state.committed
         if plan.action is Action.SEND_ALL or known is None:
             rows = self._view_tables.rows_to_write(self._view_tables.fresh(now=self._now), of_changes=False)
-            return Preview(query=self._statements.text(rows), full=plan.reason, deleted=0, rows=0)
+            return Preview(query=self._runner.text(rows), full=plan.reason, deleted=0, rows=0)
         changes = self._changes(state, known, known.table)
         counts = self._count(changes, state, known)
         rows = self._view_tables.rows_to_write(changes, of_changes=True)
-        return Preview(query=self._statements.text(rows), full=None, deleted=counts.removed, rows=counts.rows)
+        return Preview(query=self._runner.text(rows), full=None, deleted=counts.removed, rows=counts.rows)
 
     def queries(self, staged: Staged) -> list[str]:
         """Write the queries for the rows to write, and for the keys to delete; a full push finds those in Redis."""
         is_full = staged.full is not None
         queries = [self._view_tables.rows_to_write(staged.table, of_changes=not is_full)]
         queries += [] if is_full else [self._view_tables.keys_to_delete(staged.table)]
-        return [self._statements.text(query) for query in queries]
+        return [self._runner.text(query) for query in queries]
 
     def _check_removals(self, removed: int, alive: int) -> None:
         if removed > alive * _LARGEST_REMOVAL and not self._options.allow_removals:
@@ -245,8 +245,8 @@ class Staging:
         now = f"{self._now:%Y-%m-%d %H:%M:%S}Z"
         if not self._query.has_times:
             raise HeldBack("the table holds no row with a key")
-        every_row = self._statements.query_of(self._query.view)
-        newest = self._statements.fetch(newest_event(every_row))[0][0]
+        every_row = self._runner.query_of(self._query.view)
+        newest = self._runner.fetch(newest_event(every_row))[0][0]
         if newest is None:
             raise HeldBack("the table holds no row with a key and an event timestamp")
         moment = since_epoch(newest)

@@ -9,9 +9,9 @@ from datetime import datetime
 import msgspec
 
 from feature_sync.errors import LeaseLost, WarehouseConflict, WarehouseError
+from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.push.states import STATE, StateTable
 from feature_sync.sql.push.tables import PushTables
-from feature_sync.statements import Statements
 
 _WAREHOUSE = ("", "")
 """The row that holds the warehouse's own id: no view and no Redis are called so."""
@@ -88,19 +88,19 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 class StateStore:
     """The state of one view and one Redis, in one row of the warehouse."""
 
-    def __init__(self, statements: Statements, tables: PushTables, view: str, store: str) -> None:
+    def __init__(self, runner: QueryRunner, tables: PushTables, view: str, store: str) -> None:
         """Read and write the state of one view.
 
         Args:
-            statements: The warehouse.
+            runner: The warehouse.
             tables: The tables of pushes there.
             view: The name of the view in the online store: key prefix and reference.
             store: The id of the online store.
         """
-        self._statements = statements
+        self._runner = runner
         self._tables = tables
         self._row = (view, store)
-        self._table = StateTable(tables, statements.dialect)
+        self._table = StateTable(tables, runner.dialect)
 
     def read(self) -> State:
         """Read the state; an empty one where there is none, or where the rows that it names are gone.
@@ -111,7 +111,7 @@ class StateStore:
         names = self._existing_tables()
         if STATE not in names:
             return State()
-        found = self._statements.fetch(self._table.read(*self._row))
+        found = self._runner.fetch(self._table.read(*self._row))
         if not found:
             return State()
         if len(found) > 1:
@@ -141,7 +141,7 @@ class StateStore:
         state = msgspec.structs.replace(state, revision=before.revision, dropped=tuple(sorted(dropped)))
         content = msgspec.json.encode(state).decode()
         try:
-            written = self._statements.run(self._table.write(*self._row, state.revision, content))
+            written = self._runner.run(self._table.write(*self._row, state.revision, content))
         except WarehouseConflict as conflict:
             raise LeaseLost(_OUT) from conflict
         if written != 1:
@@ -153,40 +153,40 @@ class StateStore:
         state = self.read()
         if state.revision:
             tables = sorted({*state.tables, *state.dropped})
-            self._statements.run(*map(self._tables.drop, tables), self._table.forget(*self._row))
+            self._runner.run(*map(self._tables.drop, tables), self._table.forget(*self._row))
 
     def clean(self, state: State) -> None:
         """Drop the tables that nobody needs, but those that a pusher still reads which was left behind."""
         for table in state.dropped:
-            self._statements.run_if_free(self._tables.drop(table))
+            self._runner.run_if_free(self._tables.drop(table))
 
     def _existing_tables(self) -> set[str]:
-        return existing_tables(self._statements, self._tables)
+        return existing_tables(self._runner, self._tables)
 
 
-def create_states(statements: Statements, tables: PushTables) -> str:
+def create_states(runner: QueryRunner, tables: PushTables) -> str:
     """Create the place of all states, unless it is there; returns what this warehouse calls itself."""
-    table = StateTable(tables, statements.dialect)
-    if STATE not in existing_tables(statements, tables):
-        with suppress(WarehouseConflict), statements.warehouse.transaction():  # then another push has just made it
-            statements.run(*table.create(has_schema=statements.warehouse.has_schema(tables.schema)))
-    if not (found := warehouse_id(statements, tables)):
+    table = StateTable(tables, runner.dialect)
+    if STATE not in existing_tables(runner, tables):
+        with suppress(WarehouseConflict), runner.warehouse.transaction():  # then another push has just made it
+            runner.run(*table.create(has_schema=runner.warehouse.has_schema(tables.schema)))
+    if not (found := warehouse_id(runner, tables)):
         content = msgspec.json.encode(Identity(warehouse=secrets.token_hex(8))).decode()
-        with suppress(WarehouseConflict), statements.warehouse.transaction():  # then another push has just chosen it
-            statements.run(table.write(*_WAREHOUSE, 0, content))
-        found = warehouse_id(statements, tables)
+        with suppress(WarehouseConflict), runner.warehouse.transaction():  # then another push has just chosen it
+            runner.run(table.write(*_WAREHOUSE, 0, content))
+        found = warehouse_id(runner, tables)
     return found
 
 
-def warehouse_id(statements: Statements, tables: PushTables) -> str:
+def warehouse_id(runner: QueryRunner, tables: PushTables) -> str:
     """Read what this warehouse calls itself; empty before its first push.
 
     Raises:
         WarehouseError: It was written by another version of this package.
     """
-    if STATE not in existing_tables(statements, tables):
+    if STATE not in existing_tables(runner, tables):
         return ""
-    found = statements.fetch(StateTable(tables, statements.dialect).read(*_WAREHOUSE))
+    found = runner.fetch(StateTable(tables, runner.dialect).read(*_WAREHOUSE))
     try:
         # where no key is kept unique, two first pushes may have chosen: the same one counts for both
         return min((msgspec.json.decode(content, type=Identity).warehouse for _, content in found), default="")
@@ -196,6 +196,6 @@ def warehouse_id(statements: Statements, tables: PushTables) -> str:
         ) from unreadable
 
 
-def existing_tables(statements: Statements, tables: PushTables) -> set[str]:
+def existing_tables(runner: QueryRunner, tables: PushTables) -> set[str]:
     """The names of the tables that pushes have made."""
-    return statements.warehouse.tables(tables.schema)
+    return runner.warehouse.tables(tables.schema)

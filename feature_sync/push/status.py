@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from feature_sync.definitions import FeatureView
 from feature_sync.errors import DefinitionError, WarehouseError
 from feature_sync.online.base import OnlineStore
-from feature_sync.online.codec import Schema
+from feature_sync.online.codec import RowSchema
 from feature_sync.online.marks import DONE, Holder, Mark
 from feature_sync.push.state import Committed, LastPush, StateStore
+from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.push.tables import PushTables, ViewTables
 from feature_sync.sql.view_query import ViewQuery
-from feature_sync.statements import Statements
 from feature_sync.value_types import since_epoch
 from feature_sync.warehouses.base import Warehouse
 
@@ -68,11 +68,11 @@ class ViewStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusContext:
-    """Where to look: `schema` holds the tables of pushes in the warehouse."""
+    """Where to look: `state_schema` holds the tables of pushes in the warehouse."""
 
     open_warehouse: Callable[[], Warehouse]
     online: OnlineStore
-    schema: str
+    state_schema: str
 
 
 def read_statuses(
@@ -86,7 +86,7 @@ def read_statuses(
     problem = None
     with ExitStack() as opened:
         try:
-            statements = Statements(opened.enter_context(context.open_warehouse()))
+            runner = QueryRunner(opened.enter_context(context.open_warehouse()))
         except WarehouseError as unreachable:
             problem = str(unreachable)
         for reference, view in [
@@ -98,12 +98,12 @@ def read_statuses(
                 yield replace(status, problem=problem)
                 continue
             try:
-                yield _in_warehouse(status, view, newest, statements, context)
+                yield _in_warehouse(status, view, newest, runner, context)
             except (WarehouseError, DefinitionError) as refused:
                 yield replace(status, problem=str(refused))
 
 
-def _in_redis(reference: str, view: FeatureView | None, context: StatusContext) -> tuple[ViewStatus, Schema | None]:
+def _in_redis(reference: str, view: FeatureView | None, context: StatusContext) -> tuple[ViewStatus, RowSchema | None]:
     """Read what Redis knows, and the newest schema there."""
     online = context.online.view(reference)
     schemas = online.schemas()
@@ -121,36 +121,36 @@ def _in_redis(reference: str, view: FeatureView | None, context: StatusContext) 
 
 
 def _in_warehouse(
-    status: ViewStatus, view: FeatureView | None, newest: Schema | None, statements: Statements, context: StatusContext
+    status: ViewStatus, view: FeatureView | None, newest: RowSchema | None, runner: QueryRunner, context: StatusContext
 ) -> ViewStatus:
     """Add what the warehouse knows."""
     store = context.online.store_id(create=False)
     name = context.online.view(status.feature_view).name
-    state = StateStore(statements, PushTables(context.schema), name, store).read()
+    state = StateStore(runner, PushTables(context.state_schema), name, store).read()
     unfinished = state.unfinished.pushes if state.unfinished else ()
     status = replace(status, last=state.last, unfinished=unfinished)
     if state.committed is None or newest is None:
         return status
     if view is None:
         return replace(status, rows=state.committed.rows)
-    return _with_rows(status, statements.query_of(view), state.committed, newest, statements, context)
+    return _with_rows(status, runner.query_of(view), state.committed, newest, runner, context)
 
 
 def _with_rows(
     status: ViewStatus,
     query: ViewQuery,
     committed: Committed,
-    newest: Schema,
-    statements: Statements,
+    newest: RowSchema,
+    runner: QueryRunner,
     context: StatusContext,
 ) -> ViewStatus:
     """Add what the rows of the last push show."""
-    tables = ViewTables(PushTables(context.schema), query)
+    tables = ViewTables(PushTables(context.state_schema), query)
     if committed.columns != tables.liveness_columns:
         return replace(status, rows=committed.rows)
     now = status.as_of
-    rows, first, last = statements.fetch(tables.summary(committed.table, now=now))[0]
-    some = statements.fetch(tables.some_keys(committed.table, now=now, size=_SAMPLED_KEYS))
+    rows, first, last = runner.fetch(tables.summary(committed.table, now=now))[0]
+    some = runner.fetch(tables.some_keys(committed.table, now=now, size=_SAMPLED_KEYS))
     online = context.online.view(status.feature_view)
     write_keys = online.key_writer([kind for _, kind in newest.keys])
     sizes = online.memory_of(write_keys([*zip(*some, strict=True)])) if some else []

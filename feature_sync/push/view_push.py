@@ -14,9 +14,9 @@ from time import perf_counter
 
 import msgspec
 
-from feature_sync.errors import HeldBack, OnlineStoreError, WarehouseError, placing
+from feature_sync.errors import HeldBack, OnlineStoreError, WarehouseError, at_location
 from feature_sync.online.base import ServerState, ViewWriter
-from feature_sync.online.codec import Schema, schema_of
+from feature_sync.online.codec import RowSchema, row_schema_of
 from feature_sync.online.marks import SENDING, Mark
 from feature_sync.online.rows import RowEncoder
 from feature_sync.push.commit import Staged
@@ -26,8 +26,8 @@ from feature_sync.push.report import Pushed
 from feature_sync.push.sending import Sent, count_rows, send_rows
 from feature_sync.push.staging import Staging
 from feature_sync.push.state import LastPush
+from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.view_query import ViewQuery
-from feature_sync.statements import Statements
 from feature_sync.warehouses.base import Warehouse
 
 _ROWS_PER_BATCH = 512
@@ -76,7 +76,7 @@ class ViewPush:
         with (
             self._view.hold(duration=options.lease, wait=options.wait, stopped=self._stopped) as writer,
             context.open_warehouse(stopped=self._stopped) as warehouse,
-            placing(self._query.view.relation.location),
+            at_location(self._query.view.relation.location),
         ):
             self._warehouse = warehouse
             warehouse.label(feature_view=self.reference)
@@ -131,7 +131,7 @@ class ViewPush:
                 return Pushed(feature_view=self.reference, held_back=str(reason), is_dry_run=True)
             is_full = preview.full is not None
             rows = warehouse.columns(preview.query, batch_size=_ROWS_PER_BATCH)
-            with placing(self._query.view.relation.location):
+            with at_location(self._query.view.relation.location):
                 sent = count_rows(self._view, self._encoder(self._schema(0)), rows, is_full=is_full)
         return Pushed(
             feature_view=self.reference,
@@ -176,7 +176,7 @@ class ViewPush:
 
     def _staging(self, warehouse: Warehouse, online: OnlineState) -> Staging:
         return Staging(
-            Statements(warehouse),
+            QueryRunner(warehouse),
             self._query,
             name=self._view.name,
             warehouse_id=self._warehouse_id,
@@ -195,7 +195,7 @@ class ViewPush:
         mark = Mark(
             push=staged.push,
             status=SENDING,
-            warehouse=staging.place,
+            warehouse=staging.address,
             warehouse_id=self._warehouse_id,
             run_id=online.server.run_id,
             evicted_keys=online.server.evicted_keys,
@@ -214,7 +214,7 @@ class ViewPush:
                     stopped=self._stopped,
                 )
         except WarehouseError:
-            writer.check()  # a push that has taken over has dropped our tables
+            writer.check_lease()  # a push that has taken over has dropped our tables
             raise
 
     def _named(self, mark: Mark | None) -> Mark | None:
@@ -223,13 +223,13 @@ class ViewPush:
             return None
         return msgspec.structs.replace(mark, warehouse_id=self._warehouse_id)
 
-    def _encoder(self, schema: Schema) -> RowEncoder:
+    def _encoder(self, schema: RowSchema) -> RowEncoder:
         return self._view.encoder(schema, lag=self._query.view.lag, expires=not self._context.clock.is_fixed)
 
-    def _schema(self, fence: int) -> Schema:
+    def _schema(self, fence: int) -> RowSchema:
         query, clock = self._query, self._context.clock
         as_of = clock.now if clock.is_fixed else None
-        return schema_of(query.view, query.key_types, query.feature_types, as_of=as_of, fence=fence)
+        return row_schema_of(query.view, query.key_types, query.feature_types, as_of=as_of, fence=fence)
 
     def _last(self, sent: Sent) -> LastPush:
         clock = self._context.clock

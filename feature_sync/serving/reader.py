@@ -14,7 +14,7 @@ from feature_sync.definitions import FeatureService, FeatureView, Selection
 from feature_sync.errors import OnlineStoreError, RequestError, did_you_mean
 from feature_sync.online.absence import why_unknown
 from feature_sync.online.base import OnlineStore, OnlineView
-from feature_sync.online.codec import Row, Schema, read_row, read_value, split_end
+from feature_sync.online.codec import Row, RowSchema, read_row, read_value, split_end
 from feature_sync.online.keys import is_null_key, wire_key
 from feature_sync.online.validity import last_answer
 from feature_sync.value_types import ValueType, from_microseconds, read_default, to_microseconds
@@ -59,7 +59,7 @@ class Reader:
 
     def __init__(self, online: OnlineStore) -> None:
         self._online = online
-        self._schemas: dict[str, Mapping[bytes, Schema]] = {}
+        self._schemas: dict[str, Mapping[bytes, RowSchema]] = {}
         """By the reference of the view; never empty."""
 
     def read(
@@ -93,7 +93,7 @@ class Reader:
             for keys, vector in zip(entity_rows, vectors, strict=True)
         ]
 
-    def _schemas_of(self, view: FeatureView) -> Mapping[bytes, Schema]:
+    def _schemas_of(self, view: FeatureView) -> Mapping[bytes, RowSchema]:
         """Read the schemas of a view, unless they are known.
 
         Raises:
@@ -109,7 +109,7 @@ class Reader:
         return known
 
     def _answers(
-        self, selection: Selection, entity_rows: Sequence[Mapping[str, Any]], schemas: Mapping[bytes, Schema]
+        self, selection: Selection, entity_rows: Sequence[Mapping[str, Any]], schemas: Mapping[bytes, RowSchema]
     ) -> list[_Answer | None]:
         """Read the rows of one view; a null key has none.
 
@@ -150,7 +150,7 @@ class Reader:
         return _Answer(key=key, schema=schema, event_timestamp=row.event_timestamp, values=values, end=end)
 
 
-def _is_newer(row: Row, known: Mapping[bytes, Schema]) -> bool:
+def _is_newer(row: Row, known: Mapping[bytes, RowSchema]) -> bool:
     """True if a row is of a schema that is not known, or carries an end, which it has at a fixed clock alone."""
     schema = known.get(row.schema_id)
     return schema is None or (schema.as_of is None and len(row.values) > len(schema.features))
@@ -161,7 +161,7 @@ class _Answer:
     """A row and the schema by which to read it; `end` is the microsecond since 1970 from which it answers no more."""
 
     key: bytes
-    schema: Schema
+    schema: RowSchema
     event_timestamp: datetime | None
     values: Sequence[Any]
     end: int | None
@@ -173,7 +173,7 @@ class _Answer:
         return last is not None and to_microseconds(moment) > last
 
 
-def _newest(schemas: Mapping[bytes, Schema]) -> Schema | None:
+def _newest(schemas: Mapping[bytes, RowSchema]) -> RowSchema | None:
     return next(reversed(list(schemas.values())), None)
 
 
@@ -242,7 +242,7 @@ def _spoken(key: bytes) -> str:
 
 
 def _values(
-    service: FeatureService, selection: Selection, answer: _Answer | None, newest: Schema | None, moment: datetime
+    service: FeatureService, selection: Selection, answer: _Answer | None, newest: RowSchema | None, moment: datetime
 ) -> Iterator[FeatureValue]:
     """Show the selected features of one row; where no row answers, their defaults.
 
@@ -270,7 +270,7 @@ def _values(
         yield replace(shown, value=value, status=status, event_timestamp=answer.event_timestamp)
 
 
-def _moment(view: FeatureView, schema: Schema | None, clock: Clock) -> datetime:
+def _moment(view: FeatureView, schema: RowSchema | None, clock: Clock) -> datetime:
     """The moment at which a reader judges age: its own clock, or the one that the push was fixed at.
 
     Raises:
@@ -289,7 +289,7 @@ def _moment(view: FeatureView, schema: Schema | None, clock: Clock) -> datetime:
     return clock.now
 
 
-def _default(view: FeatureView, name: str, newest: Schema | None) -> Any:
+def _default(view: FeatureView, name: str, newest: RowSchema | None) -> Any:
     kinds = dict(newest.features) if newest else {}
     default = view.feature(name).default
     return read_default(kinds[name], default) if name in kinds else default

@@ -17,7 +17,7 @@ def check_entity_types(queries: Iterable[ViewQuery]) -> None:
     Raises:
         DefinitionError: They do not; the error names both views.
     """
-    mistakes = Findings()
+    findings = Findings()
     first: dict[tuple[str, int], tuple[FeatureView, str, ValueType]] = {}
     for query in queries:
         for entity in query.view.entities:
@@ -27,10 +27,10 @@ def check_entity_types(queries: Iterable[ViewQuery]) -> None:
                 other, other_key, other_kind = first.setdefault((entity.name, place), (query.view, key, kind))
                 if kind.kind != other_kind.kind:
                     at = query.view.relation.location.at(f"config.meta.feature_view.entities.{entity.name}")
-                    mistakes.note(
+                    findings.note(
                         at.mistake(
                             f"{key!r} is {kind}, but {other_key!r} of {other.reference} is {other_kind}; an entity has "
                             "one type everywhere: cast one of them in its model"
                         )
                     )
-    mistakes.check()
+    findings.raise_errors()

@@ -18,14 +18,14 @@ UNKNOWN = ValueType("json")
 class ViewColumns:
     """The columns of a view as a dialect reads them; every moment is a naive timestamp in UTC."""
 
-    def __init__(self, view: FeatureView, *, dialect: Dialect, native: Dialect, mistakes: Findings | None) -> None:
+    def __init__(self, view: FeatureView, *, dialect: Dialect, native: Dialect, findings: Findings | None) -> None:
         """Read the types of all columns in use.
 
         Args:
             view: The view.
             dialect: The dialect of the query.
             native: The dialect of the warehouse, in whose words the view declares its types.
-            mistakes: Where to note wrong types, instead of raising; of what they touch no query can be made.
+            findings: Where to note wrong types, instead of raising; of what they touch no query can be made.
 
         Raises:
             DefinitionError: A type cannot be a key, a time or a feature, or a default does not have its feature's type.
@@ -34,15 +34,15 @@ class ViewColumns:
         self.dialect = dialect
         self.native = native
         columns, relation = view.relation.columns, view.relation
-        found = Findings() if mistakes is None else mistakes
+        found = Findings() if findings is None else findings
         self.key_types = {
             key: found.attempt(UNKNOWN, key_type, columns[key], relation, dialect=native) for key in view.join_keys
         }
         self.feature_types = {each.name: found.attempt(UNKNOWN, self._feature_type, each) for each in view.features}
         for name in filter(None, (view.event_timestamp, view.valid_to, view.known_at, view.created_timestamp)):
             found.attempt(None, self.time, name)
-        if mistakes is None:
-            found.check()
+        if findings is None:
+            found.raise_errors()
         self.is_unique = view.is_unique and not any(map(self._is_coarsened, (*view.join_keys, view.event_timestamp)))
         """True if no two rows share keys and event timestamp as a query reads them."""
 

@@ -28,7 +28,7 @@ class ViewQuery:
         dialect: Dialect,
         native: Dialect | None = None,
         asked: Period | None = None,
-        mistakes: Findings | None = None,
+        findings: Findings | None = None,
     ) -> None:
         """Read the types of all columns in use.
 
@@ -37,12 +37,12 @@ class ViewQuery:
             dialect: The dialect of the query.
             native: The dialect of the warehouse, in whose words the view declares its types, if another.
             asked: The moments that are asked; rows that can answer none of them are left out.
-            mistakes: Where to note wrong types, instead of raising; of what they touch no query can be made.
+            findings: Where to note wrong types, instead of raising; of what they touch no query can be made.
 
         Raises:
             DefinitionError: A type cannot be a key, a time or a feature, or a default does not have its feature's type.
         """
-        self._columns = ViewColumns(view, dialect=dialect, native=native or dialect, mistakes=mistakes)
+        self._columns = ViewColumns(view, dialect=dialect, native=native or dialect, findings=findings)
         self._asked = asked or Period()
         self.view = view
         self.dialect = dialect
@@ -57,7 +57,7 @@ class ViewQuery:
         self.valid_until_name = self.own_name("_valid_until")
         self.created_name = self.own_name("_created_at")
         self.known_at_name = self.own_name("_known_at")
-        self.newness_name = self.own_name("_newness")
+        self.row_number_name = self.own_name("_newness")
         self.row_hash_name = self.own_name("_row_hash")
 
     def bounded(self, asked: Period) -> Self:
@@ -117,7 +117,7 @@ class ViewQuery:
         until: exp.Expr | None = None,
         across_entities: bool = False,
     ) -> exp.Select:
-        """Select the rows that can answer, numbered by `newness_name` within each entity.
+        """Select the rows that can answer, numbered by `row_number_name` within each entity.
 
         With `across_entities` the numbers go on from one entity to the next, so that a number alone finds its row.
         With `until`, only rows that are available then.
@@ -127,7 +127,7 @@ class ViewQuery:
         if across_entities:
             order, keys = [*map(ascending, keys), *order], []
         numbered = exp.Window(this=exp.RowNumber(), partition_by=keys, order=exp.Order(expressions=order))
-        return self.plain_rows(features, until=until).select(named(numbered, self.newness_name))
+        return self.plain_rows(features, until=until).select(named(numbered, self.row_number_name))
 
     def newest_rows(self, *, until: exp.Expr) -> exp.Select:
         """Select the newest of the rows of each entity that are available at a moment."""
@@ -138,7 +138,7 @@ class ViewQuery:
         rows = self.rows(newest_first=True, until=until).subquery(exp.to_identifier("numbered", quoted=True))
         columns = (*self.view.join_keys, *self.feature_types, *self.times)
         shown = [quoted(name) for name in columns if name != self.known_at_name]
-        return exp.select(*shown).from_(rows).where(quoted(self.newness_name).eq(1))
+        return exp.select(*shown).from_(rows).where(quoted(self.row_number_name).eq(1))
 
     def newest_row(self, keys: dict[str, exp.Expr], moment: exp.Expr, *, features: Iterable[str]) -> exp.Select:
         """Select the one newest row of the given keys that is available at a moment, so that an index leads to it."""

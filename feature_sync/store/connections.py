@@ -72,7 +72,7 @@ class Connections:
             if url is None and not may_create and self._project.target.adapter == "duckdb" and server.url is None:
                 raise RequestError("this project has no embedded Redis yet: feature-sync push makes one and fills it")
             self._online = RedisStore(
-                url or self.redis_url(), prefix=self._project.key_prefix, timeout=self._redis_timeout
+                url or self.redis_url(), key_prefix=self._project.key_prefix, timeout=self._redis_timeout
             )
         return self._online
 

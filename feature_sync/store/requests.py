@@ -25,7 +25,7 @@ from feature_sync.push import (
     unreferenced_views,
 )
 from feature_sync.push.status import StatusContext, ViewStatus, read_statuses
-from feature_sync.statements import Statements
+from feature_sync.query_runner import QueryRunner
 from feature_sync.store.connections import Connections
 from feature_sync.store.project import FeatureProject, listed
 from feature_sync.training import SpineKeywords, SpineOptions, SpineSource, TrainingSet, read_spine
@@ -94,7 +94,7 @@ def push_views(
     select_views, rest = _selection(project, names, request)
     as_of, progress = rest.pop("as_of", None), rest.pop("progress", _in_silence)
     gated, prunes, threads = rest.pop("gate", True), rest.pop("prune", False), rest.pop("threads", None)
-    options = PushOptions(schema=project.state_schema, **rest)
+    options = PushOptions(state_schema=project.state_schema, **rest)
     done: set[str] = set()
     for tries_left in reversed(range(_TRIES)):
         views = [each for each in select_views() if each.reference not in done]
@@ -164,7 +164,7 @@ def view_statuses(project: FeatureProject, connections: Connections, names: Iter
     context = StatusContext(
         open_warehouse=connections.open_warehouse,
         online=online,
-        schema=project.state_schema,
+        state_schema=project.state_schema,
     )
     others = set() if names else online.references() - {view.reference for view in views}
     return list(read_statuses(views, context, others=others))
@@ -184,13 +184,13 @@ def adopt_models(
     asked = Asked(entities=request.get("entities") or {}, event_time=request.get("event_time"))
     with ExitStack() as opened:
         use_warehouse = request.get("use_warehouse", True)
-        statements = Statements(opened.enter_context(connections.open_warehouse())) if use_warehouse else None
+        runner = QueryRunner(opened.enter_context(connections.open_warehouse())) if use_warehouse else None
         adopter = Adopter(
             project.dbt,
             project.manifest,
             project.registry,
             dialect=project.dialect,
-            statements=statements,
+            runner=runner,
             before_scan=request.get("before_scan", _in_silence),
         )
         adoption = adopter.propose(listed(models), asked)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from feature_sync.definitions import FeatureService, FeatureView, Relation, Spine
 from feature_sync.errors import RequestError, UnfitValue
 from feature_sync.files import whole_file, writing
+from feature_sync.query_runner import check_spine_collations, check_view_collations
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.dialects.base import Dialect
@@ -20,7 +21,6 @@ from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.sql.training.spine import every_row, spine_keys
 from feature_sync.sql.training.time_bounds import moments_asked
-from feature_sync.statements import check_spine_collations, check_view_collations
 from feature_sync.table_files import check_suffix, table_writer
 from feature_sync.training.answering import Answering, period_of
 from feature_sync.training.answers import Answers

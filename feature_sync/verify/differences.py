@@ -9,7 +9,7 @@ from typing import Any
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.base import NO_EXPIRY, Held
-from feature_sync.online.codec import Schema, read_value, split_end, split_row
+from feature_sync.online.codec import RowSchema, read_value, split_end, split_row
 from feature_sync.online.rows import Row
 from feature_sync.online.validity import last_answer
 from feature_sync.value_types import ValueType, from_microseconds, to_microseconds
@@ -26,7 +26,7 @@ _Found = tuple[str | None, str, Any, Any]
 class Differences:
     """All that was found in one view so far; the rows themselves are forgotten, but for a few examples."""
 
-    def __init__(self, schema: Schema, schemas: Mapping[bytes, Schema], *, redact: bool) -> None:
+    def __init__(self, schema: RowSchema, schemas: Mapping[bytes, RowSchema], *, redact: bool) -> None:
         """`schema` is that of the rows that should be there, `schemas` are those that Redis has for its own."""
         self._schema = schema
         self._schemas = schemas

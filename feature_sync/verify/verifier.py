@@ -10,13 +10,13 @@ from time import perf_counter
 from typing import Any
 
 from feature_sync.definitions import FeatureView, format_duration
-from feature_sync.errors import placing
+from feature_sync.errors import at_location
 from feature_sync.online.base import OnlineStore
-from feature_sync.online.codec import Schema, schema_of
+from feature_sync.online.codec import RowSchema, row_schema_of
 from feature_sync.online.rows import Row
+from feature_sync.query_runner import QueryRunner, check_view_collations
 from feature_sync.spill import KeySpill
 from feature_sync.sql.push.latest import latest_rows
-from feature_sync.statements import Statements, check_view_collations
 from feature_sync.value_types import to_microseconds
 from feature_sync.verify.checksums import Checksums
 from feature_sync.verify.differences import Differences
@@ -85,13 +85,13 @@ class _ViewVerification:
                 ),
             )
         holder = self._who_pushes()
-        with self._context.open_warehouse() as warehouse, placing(self._view.relation.location):
-            statements = Statements(warehouse)
-            query = statements.query_of(self._view)
+        with self._context.open_warehouse() as warehouse, at_location(self._view.relation.location):
+            runner = QueryRunner(warehouse)
+            query = runner.query_of(self._view)
             check_view_collations(warehouse, query)
-            schema = schema_of(self._view, query.key_types, query.feature_types, as_of=self._pushed_as_of)
+            schema = row_schema_of(self._view, query.key_types, query.feature_types, as_of=self._pushed_as_of)
             differences = Differences(schema, self._schemas, redact=self._context.redact)
-            text = statements.text(latest_rows(query, now=self._now, sample=self._context.sample))
+            text = runner.text(latest_rows(query, now=self._now, sample=self._context.sample))
             with warehouse.detached_results([text], batch_size=_ROWS_PER_BATCH) as (rows,), KeySpill() as ours:
                 is_expiry_told, checksums = self._compare(self._encoded(rows, schema), differences, ours)
                 if self._context.sample is None:
@@ -101,7 +101,7 @@ class _ViewVerification:
             notes.append("Redis does not tell this user when keys expire, so that was not compared")
         return self._verified(differences, self._problems(schema), notes, perf_counter() - started)
 
-    def _encoded(self, rows: Iterator[Sequence[Sequence[Any]]], schema: Schema) -> Iterator[list[Row]]:
+    def _encoded(self, rows: Iterator[Sequence[Sequence[Any]]], schema: RowSchema) -> Iterator[list[Row]]:
         encoder = self._online.encoder(schema, lag=self._view.lag, expires=self._pushed_as_of is None)
         return (list(encoder.encode(batch)) for batch in rows)
 
@@ -158,7 +158,7 @@ class _ViewVerification:
         elif self._online.mark() != self._mark:
             yield "it was pushed during the verification, so differences are to be expected: verify again"
 
-    def _problems(self, schema: Schema) -> tuple[str, ...]:
+    def _problems(self, schema: RowSchema) -> tuple[str, ...]:
         """Say in what the schema that readers go by is not that of the definition."""
         published = self._schemas.get(schema.id)
         if published is None:

@@ -57,7 +57,7 @@ class Warehouse(ABC):
 
     @property
     @abstractmethod
-    def place(self) -> str:
+    def address(self) -> str:
         """Name the database, unlike all others, without secrets: by host and name, or by path."""
 
     @property

@@ -11,7 +11,7 @@ import redis
 from feature_sync.clock import Clock
 from feature_sync.definitions import Entity, Feature, FeatureView, Relation, selection_of, service_of
 from feature_sync.errors import Location
-from feature_sync.online.codec import encode_row, schema_of
+from feature_sync.online.codec import encode_row, row_schema_of
 from feature_sync.online.redis.store import RedisStore
 from feature_sync.serving.reader import FeatureVector, Reader
 from feature_sync.value_types import ValueType, parse, to_microseconds
@@ -45,7 +45,7 @@ class Orders:
 
     def __init__(self, url: str, key_types: Sequence[str] = ("int64",), *, ttl: timedelta | None = None) -> None:
         self.client = redis.Redis.from_url(url)
-        self.online = RedisStore(url, prefix=PREFIX)
+        self.online = RedisStore(url, key_prefix=PREFIX)
         self.keys = {f"k{at}": parse(kind) for at, kind in enumerate(key_types)}
         features = tuple(Feature(name=name, default=DEFAULT if name == "whole" else None) for name in VALUES)
         location = Location("models/orders.yml", "orders")
@@ -57,7 +57,7 @@ class Orders:
             event_timestamp="at",
             ttl=ttl,
         )
-        self.schema = schema_of(self.view, self.keys, self.types, as_of=NOON, fence=1)
+        self.schema = row_schema_of(self.view, self.keys, self.types, as_of=NOON, fence=1)
         self.service = service_of([selection_of(self.view)], name="a_model")
 
     @property

@@ -31,19 +31,19 @@ _MOST_SCANS = 100
 class RedisStore(OnlineStore):
     """A connection to Redis; `feature_sync.online.keys` says what stands where."""
 
-    def __init__(self, url: str, *, prefix: str, timeout: float = _SECONDS_TO_ANSWER) -> None:
+    def __init__(self, url: str, *, key_prefix: str, timeout: float = _SECONDS_TO_ANSWER) -> None:
         """Connect. The password in the URL never reaches a message.
 
         Args:
             url: `redis://`, `rediss://` or `unix://`, as redis-py reads them.
-            prefix: What all keys begin with.
+            key_prefix: What all keys begin with.
             timeout: How many seconds to wait for an answer.
 
         Raises:
             OnlineStoreError: Redis cannot be reached, or refuses the user.
             RequestError: The URL cannot be read.
         """
-        self.prefix = prefix
+        self.key_prefix = key_prefix
         self._address = read_address(url)
         self._timeout = timeout
         pool = redis.ConnectionPool(
@@ -65,11 +65,11 @@ class RedisStore(OnlineStore):
 
     def view(self, reference: str) -> RedisView:
         """See `OnlineStore`."""
-        return RedisView(self._client, self._translating, prefix=self.prefix, reference=reference)
+        return RedisView(self._client, self._translating, key_prefix=self.key_prefix, reference=reference)
 
     def store_id(self, *, create: bool = True) -> str:
         """See `OnlineStore`."""
-        key = store_key(self.prefix)
+        key = store_key(self.key_prefix)
         with self._reading(key):
             if create:
                 self._client.set(key, secrets.token_hex(8), nx=True)
@@ -77,7 +77,7 @@ class RedisStore(OnlineStore):
 
     def references(self) -> set[str]:
         """See `OnlineStore`."""
-        key = views_key(self.prefix)
+        key = views_key(self.key_prefix)
         with self._reading(key):
             members = self._client.smembers(key)
         return {each.decode() for each in members if _is_text(each)}  # a push writes nothing else
@@ -93,7 +93,7 @@ class RedisStore(OnlineStore):
             found.update(key.removesuffix(ending) for key in keys)
             if not cursor:
                 break
-        return sorted(prefix.decode(errors="backslashreplace") for prefix in found)
+        return sorted(each.decode(errors="backslashreplace") for each in found)
 
     def server_state(self) -> ServerState:
         """See `OnlineStore`."""

@@ -12,7 +12,7 @@ import redis
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.base import OnlineView, ServerState
-from feature_sync.online.codec import SCHEMA_ID_BYTES, Schema, read_schema
+from feature_sync.online.codec import SCHEMA_ID_BYTES, RowSchema, read_row_schema
 from feature_sync.online.keys import ViewKeys
 from feature_sync.online.marks import Holder, Mark, read_holder, read_mark
 from feature_sync.online.redis.comparing import RedisComparer
@@ -30,22 +30,22 @@ class RedisView(OnlineView):
         client: Any,
         translating: Callable[[], AbstractContextManager[None]],
         *,
-        prefix: str,
+        key_prefix: str,
         reference: str,
     ) -> None:
         """`translating` turns the errors of Redis's client into ours."""
-        super().__init__(prefix, reference)
+        super().__init__(key_prefix, reference)
         self._client = client
         self._translating = translating
         self._keys = ViewKeys(self.name)
 
-    def schemas(self, *, strict: bool = False) -> Mapping[bytes, Schema]:
+    def schemas(self, *, strict: bool = False) -> Mapping[bytes, RowSchema]:
         """See `OnlineView`."""
         with self._reading(self._keys.schemas):
             found = self._client.hgetall(self._keys.schemas)
         return _readable(self._keys.schemas, found, strict=strict)
 
-    def schemas_named(self, ids: Sequence[bytes]) -> Mapping[bytes, Schema]:
+    def schemas_named(self, ids: Sequence[bytes]) -> Mapping[bytes, RowSchema]:
         """See `OnlineView`."""
         with self._reading(self._keys.schemas):
             contents = self._client.hmget(self._keys.schemas, ids)
@@ -106,7 +106,7 @@ class RedisView(OnlineView):
             yield RedisWriter(
                 self._client,
                 self._translating,
-                prefix=self.prefix,
+                key_prefix=self.key_prefix,
                 reference=self.reference,
                 keys=self._keys,
                 fence=fence,
@@ -145,14 +145,14 @@ def reading(key: str) -> Iterator[None]:
         ) from refused
 
 
-def _readable(key: str, found: Mapping[bytes, bytes], *, strict: bool) -> Mapping[bytes, Schema]:
+def _readable(key: str, found: Mapping[bytes, bytes], *, strict: bool) -> Mapping[bytes, RowSchema]:
     """Read the schemas that can be read, the newest last."""
-    schemas: dict[bytes, Schema] = {}
+    schemas: dict[bytes, RowSchema] = {}
     for schema_id, content in found.items():
         if len(schema_id) != SCHEMA_ID_BYTES:
             continue  # another program's field
         try:
-            schemas[schema_id] = read_schema(content)
+            schemas[schema_id] = read_row_schema(content)
         except OnlineStoreError as unreadable:
             if strict:
                 raise OnlineStoreError(f"{key} in Redis: {unreadable}") from unreadable

@@ -10,7 +10,7 @@ import msgspec
 import redis
 
 from feature_sync.online.base import ServerState, ViewWriter
-from feature_sync.online.codec import Schema
+from feature_sync.online.codec import RowSchema
 from feature_sync.online.keys import ViewKeys, views_key
 from feature_sync.online.marks import DONE, SENDING, Mark
 from feature_sync.online.redis.fenced import Command, FencedSender
@@ -27,7 +27,7 @@ class RedisWriter(ViewWriter):
         client: redis.Redis,
         translating: Callable[[], AbstractContextManager[None]],
         *,
-        prefix: str,
+        key_prefix: str,
         reference: str,
         keys: ViewKeys,
         fence: int,
@@ -36,20 +36,20 @@ class RedisWriter(ViewWriter):
         self.fence = fence
         self.server = server
         self._translating = translating
-        self._views = views_key(prefix)
+        self._views = views_key(key_prefix)
         self._reference = reference
         self._keys = keys
         self._sender = FencedSender(client, keys.fence, fence, server.run_id)
 
-    def check(self) -> None:
+    def check_lease(self) -> None:
         """See `ViewWriter`."""
         self._run()
 
-    def publish(self, schema: Schema, mark: Mark | None) -> None:
+    def publish(self, schema: RowSchema, mark: Mark | None) -> None:
         """See `ViewWriter`."""
         self._run(self._set_schema(schema), *([] if mark is None else [self._set_mark(mark)]))
 
-    def begin(self, mark: Mark, schema: Schema) -> None:
+    def begin(self, mark: Mark, schema: RowSchema) -> None:
         """See `ViewWriter`."""
         listed = "SADD", self._views, self._reference
         self._run(self._set_mark(mark, SENDING), listed, self._set_schema(schema))
@@ -67,7 +67,7 @@ class RedisWriter(ViewWriter):
                 deleted += int(self._sender.run([("UNLINK", *batch)])[0])
         return deleted
 
-    def finish(self, mark: Mark, schema: Schema, *, is_only: bool) -> None:
+    def finish(self, mark: Mark, schema: RowSchema, *, is_only: bool) -> None:
         """See `ViewWriter`."""
         schemas = [("DEL", self._keys.schemas), self._set_schema(schema)] if is_only else []
         self._run(*schemas, self._set_mark(mark, DONE))
@@ -76,7 +76,7 @@ class RedisWriter(ViewWriter):
         """See `ViewWriter`."""
         self._run(("DEL", self._keys.schemas, self._keys.mark), ("SREM", self._views, self._reference))
 
-    def _set_schema(self, schema: Schema) -> Command:
+    def _set_schema(self, schema: RowSchema) -> Command:
         return "HSET", self._keys.schemas, schema.id, schema.to_json()
 
     def _set_mark(self, mark: Mark, status: str | None = None) -> Command:

@@ -53,7 +53,7 @@ class BigQueryWarehouse(Warehouse):
         return cls(Session.of(target))
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """The project, whose name nobody else has; and the service, where it is not Google's."""
         return " ".join(["bigquery", self._session.dataset.project, *filter(None, [self._session.endpoint])])
 

@@ -42,7 +42,7 @@ class DuckDBWarehouse(Warehouse):
         return cls(Session.of(target, writable=writable, wait=wait, stopped=stopped))
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """The file's path."""
         return f"duckdb {self._session.path.resolve()}"
 

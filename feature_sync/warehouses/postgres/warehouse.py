@@ -35,10 +35,10 @@ class PostgresWarehouse(Warehouse):
 
     adapter = "postgres"
 
-    def __init__(self, session: Session, place: str, snapshots: Snapshots) -> None:
+    def __init__(self, session: Session, address: str, snapshots: Snapshots) -> None:
         self._session = session
         self._snapshots = snapshots
-        self._place = place
+        self._address = address
         self._cursors = itertools.count()
 
     @classmethod
@@ -60,9 +60,9 @@ class PostgresWarehouse(Warehouse):
         return cls(session, f"postgres {settings.host}:{settings.port}/{session.info.dbname}", snapshots)
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """Host, port and database."""
-        return self._place
+        return self._address
 
     def check_rights(self, relations: Sequence[str], *, writes_to: str | None = None) -> None:
         """Ask for each right, in one transaction."""

@@ -69,7 +69,7 @@ def _newest(group: Group, question: Question, asked: str) -> exp.Select:
     ends = [quoted(query.valid_until_name, of=rows)] if query.has_end else []
     features = [quoted(name, of=rows) for name in question.selection.features]
     return (
-        exp.select(*own, *ends, *features, named(number, query.newness_name))
+        exp.select(*own, *ends, *features, named(number, query.row_number_name))
         .from_(step_table(rows))
         .where(exp.Exists(this=exp.select(exp.Literal.number(1)).from_(step_table(asked)).where(*answers_something)))
     )
@@ -77,7 +77,7 @@ def _newest(group: Group, question: Question, asked: str) -> exp.Select:
 
 def _chosen(group: Group, question: Question) -> tuple[exp.Join, Answer]:
     newest, query = question.step("newest"), question.query
-    number = quoted(query.newness_name, of=newest)
+    number = quoted(query.row_number_name, of=newest)
     answered = quoted(_answered_by(group, question), of=SPINE)
     same = [
         *question.same_keys(SPINE, newest),

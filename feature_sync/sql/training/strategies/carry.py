@@ -64,7 +64,7 @@ def _available(group: Group, question: Question) -> exp.Select:
         for key, join_key in question.key_pairs()
         if keys.setdefault(key, join_key) != join_key  # one column of the spine stands for two keys
     ]
-    numbers = [quoted(query.newness_name) if each is question else _no_number(each) for each in group.questions]
+    numbers = [quoted(query.row_number_name) if each is question else _no_number(each) for each in group.questions]
     available = exp.select(
         *(named(quoted(join_key), key) for key, join_key in keys.items()),
         named(quoted(query.available_at_name), names.moment),
@@ -91,7 +91,7 @@ def _answers(group: Group) -> exp.Select:
     answers = group.begin_answers(carried).where(quoted(group.names.is_asked, of=carried))
     for question in group.questions:
         rows, query = question.step("rows"), question.query
-        same: list[exp.Expr] = [quoted(query.newness_name, of=rows).eq(quoted(_number(group, question), of=carried))]
+        same: list[exp.Expr] = [quoted(query.row_number_name, of=rows).eq(quoted(_number(group, question), of=carried))]
         if not query.dialect.numbers_across_entities:
             same = [*question.same_keys(carried, rows), *same]
         alive = question.alive(quoted(group.names.moment, of=carried), rows)

@@ -16,7 +16,7 @@ def timeless(group: Group) -> Plan:
     answers: list[Answer] = []
     for question in group.questions:
         rows = question.step("rows")
-        number = quoted(question.query.newness_name, of=rows)
+        number = quoted(question.query.row_number_name, of=rows)
         steps.append(Step(rows, _rows(question), f"{question.reference}: facts that answer any moment."))
         joins.append(left_join(rows, [*question.same_keys(SPINE, rows), number.eq(1), asked.copy()]))
         answers.append(answer_of(question, rows, found=is_not_null(number.copy())))

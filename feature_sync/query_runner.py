@@ -17,7 +17,7 @@ from feature_sync.sql.view_query import ViewQuery
 from feature_sync.warehouses.base import Warehouse
 
 
-class Statements:
+class QueryRunner:
     """One warehouse, asked in expressions."""
 
     def __init__(self, warehouse: Warehouse) -> None:
