@@ -17,17 +17,18 @@ class Clock:
     is_fixed: bool
 
 
-def read_clock(as_of: str | datetime | None, project_as_of: str | None = None) -> Clock:
-    """Fix the clock at `as_of`, else at what the project's var says, else read the real one.
+def read_clock(as_of: datetime | None) -> Clock:
+    """Fix the clock at a moment in UTC; without one, read the real clock."""
+    return Clock(now=as_of or datetime.now(UTC), is_fixed=as_of is not None)
+
+
+def read_as_of(as_of: str | datetime | None) -> datetime | None:
+    """Read the moment that a request calls now, in UTC; None where it names none.
 
     Raises:
-        RequestError: A fixed moment is not written in ISO 8601.
+        RequestError: It is not written in ISO 8601, or lies beyond the years 1 to 9999.
     """
-    if as_of is not None:
-        return Clock(now=read_moment(as_of, "--as-of"), is_fixed=True)
-    if project_as_of:
-        return Clock(now=read_moment(project_as_of, "the var feature_sync_as_of"), is_fixed=True)
-    return Clock(now=datetime.now(UTC), is_fixed=False)
+    return None if as_of is None else read_moment(as_of, "--as-of")
 
 
 def read_moment(moment: str | date, source: str) -> datetime:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -21,6 +22,7 @@ import feature_sync
 from feature_sync import FeatureStore
 from feature_sync.definitions import Period
 from feature_sync.errors import RequestError
+from feature_sync.sql.view_query import ViewQuery
 from feature_sync.training.extract import is_within
 from tests.support.projects import own_copy
 
@@ -84,6 +86,42 @@ def test_a_query_a_parquet_file_and_a_csv_file_give_what_their_model_gives(proje
     assert (sidecar["spine"]["file"], sidecar["spine"]["sha256"]) == ("spine.parquet", digest)
     pyarrow.csv.write_csv(departures, tmp_path / "spine.csv")
     assert extracted(project, tmp_path / "c.parquet", "--spine", str(tmp_path / "spine.csv"), *asked)[0] == whole
+
+
+@pytest.mark.parametrize("typed", [False, True], ids=["a model", "a query"])
+def test_an_extract_builds_each_views_query_once_and_asks_nothing_twice(project, store, tmp_path, monkeypatch, typed):
+    built, asked = [], []
+
+    def build(query, view, **options):
+        built.append(view.reference)
+        make(query, view, **options)
+
+    def record(warehouse, name):
+        run = getattr(warehouse, name)
+
+        def recorded(*arguments, **options):
+            asked.append((name, *arguments))
+            return run(*arguments, **options)
+
+        monkeypatch.setattr(warehouse, name, recorded)
+
+    def open_warehouse():
+        warehouse = connect()
+        for name in ("describe", "fetch", "keep", "arrow"):
+            record(warehouse, name)
+        return warehouse
+
+    make = ViewQuery.__init__
+    monkeypatch.setattr(ViewQuery, "__init__", build)
+    query = f"select * from {spine_table(project)} order by flight_id limit 9"
+    spine = {"spine_sql": query, "event_timestamp": "asked_at"} if typed else {"spine": "departures", "limit": 9}
+    training_set = store.get_training_set(SERVICE, **spine)
+    connect = training_set.open_warehouse
+    assert replace(training_set, open_warehouse=open_warehouse).write(tmp_path / "a.parquet").rows == 9
+    views = [each.view.reference for each in training_set.service.selections]
+    assert sorted(built) == sorted(set(views))
+    assert len(asked) == len(set(asked))
+    assert [name for name, *_ in asked].count("arrow") == 1
 
 
 def test_frames_and_tables_in_memory_are_spines_too(store, whole, departures):

@@ -137,9 +137,9 @@ def test_a_schema_is_read_once_a_request_however_many_rows_need_it(orders):
         before = calls(orders)
         if error:
             with pytest.raises(OnlineStoreError, match=error):
-                reader.read(orders.service, rows, as_of=Clock(now=NOON, is_fixed=False))
+                reader.read(orders.service, rows, clock=Clock(now=NOON, is_fixed=False))
         else:
-            reader.read(orders.service, rows, as_of=Clock(now=NOON, is_fixed=False))
+            reader.read(orders.service, rows, clock=Clock(now=NOON, is_fixed=False))
         after = calls(orders)
         assert after["hgetall"] - before["hgetall"] == (0 if error else 1)
         assert after["hmget"] - before["hmget"] == (1 if error else 0)
@@ -154,12 +154,12 @@ def test_a_schema_that_a_push_has_just_written_is_found(orders):
     orders.push()
     reader = Reader(orders.online)
     clock = Clock(now=NOON, is_fixed=False)
-    reader.read(orders.service, [{"k0": 1}], as_of=clock)
+    reader.read(orders.service, [{"k0": 1}], clock=clock)
     newer = {"keys": [["k0", "int64"]], "features": [["whole", "int64"]], "as_of": to_microseconds(NOON), "fence": 2}
     schema = read_row_schema(json.dumps(newer).encode())
     orders.client.hset(SCHEMA, schema.id, schema.to_json())
     orders.client.set("shop:orders:{1}", encode_row([schema.id, None, 8]))
-    (vector,) = reader.read(orders.service, [{"k0": 1}], as_of=clock)
+    (vector,) = reader.read(orders.service, [{"k0": 1}], clock=clock)
     assert values(vector)["whole"] == (8, "present")
 
 

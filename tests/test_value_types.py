@@ -238,9 +238,7 @@ def test_a_dialect_spells_a_type_in_words_that_read_back_as_it(name, example, di
     spelled = example.spelled.get(dialect.name, example.usual)
     if spelled is None:
         return
-    cast = render(
-        exp.select(exp.cast(exp.column("v"), exp.DataType(this=SQL_SCALARS[name].types[0]))), dialect=dialect
-    )
+    cast = render(exp.select(exp.cast(exp.column("v"), exp.DataType(this=SQL_SCALARS[name].types[0]))), dialect=dialect)
     assert f"AS {spelled})" in cast
     relation = Relation(name="t", unique_id="t", location=Location("t.yml", "t"), columns={})
     column = Column(name="v", data_type=spelled)

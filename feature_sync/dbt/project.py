@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from feature_sync.clock import read_moment
 from feature_sync.dbt.yaml_text import MOST_BYTES, UnfitYaml, load
 from feature_sync.errors import Location, ProjectError
 from feature_sync.findings import Finding
@@ -41,10 +43,14 @@ class Project:
     variables: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def as_of(self) -> str | None:
-        """The fixed clock that the project's vars set, as text."""
+    def as_of(self) -> datetime | None:
+        """The fixed clock that the project's vars set, in UTC.
+
+        Raises:
+            RequestError: It is not written in ISO 8601, or lies beyond the years 1 to 9999.
+        """
         value = self.variables.get(AS_OF)
-        return None if value in (None, "") else str(value)
+        return None if value in (None, "") else read_moment(str(value), f"the var {AS_OF}")
 
     @property
     def catalog(self) -> Path:

@@ -63,13 +63,13 @@ class Reader:
         """By the reference of the view; never empty."""
 
     def read(
-        self, service: FeatureService, entity_rows: Iterable[Mapping[str, Any]], *, as_of: Clock
+        self, service: FeatureService, entity_rows: Iterable[Mapping[str, Any]], *, clock: Clock
     ) -> list[FeatureVector]:
         """Read one vector for each mapping of keys.
 
         Raises:
             OnlineStoreError: Redis failed, a view was never pushed, or a row cannot be read.
-            RequestError: A key is missing, unknown or of the wrong type, a view is not online, or `as_of` is too early.
+            RequestError: A key is missing, unknown or of the wrong type, a view is not online, or `clock` is too early.
         """
         if isinstance(entity_rows, (str, Mapping)) or not isinstance(entity_rows, Iterable):
             raise RequestError(
@@ -85,7 +85,7 @@ class Reader:
             schemas = self._schemas_of(selection.view)
             answers = self._answers(selection, entity_rows, schemas)
             newest = _newest(self._schemas[selection.view.reference])
-            moment = _moment(selection.view, newest, as_of)
+            moment = _moment(selection.view, newest, clock)
             for at, answer in enumerate(answers):
                 vectors[at] += _values(service, selection, answer, newest, moment)
         return [

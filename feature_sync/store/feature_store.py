@@ -9,6 +9,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from feature_sync.clock import read_as_of
 from feature_sync.dbt.description import Description
 from feature_sync.dbt.manifest import Manifest
 from feature_sync.definitions import Registry, Target
@@ -156,8 +157,8 @@ class FeatureStore:
         self, name: str, entity_rows: Iterable[Mapping[str, Any]], *, as_of: str | datetime | None = None
     ) -> list[FeatureVector]:
         """Read the values of a feature service (or of one view) for many sets of keys, in their order."""
-        service, now = self.project.service(name), self.project.clock(as_of)
-        return self.connections.reader().read(service, entity_rows, as_of=now)
+        service, clock = self.project.service(name), self.project.clock(read_as_of(as_of))
+        return self.connections.reader().read(service, entity_rows, clock=clock)
 
     def get_training_set(
         self,

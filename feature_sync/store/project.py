@@ -167,13 +167,13 @@ class FeatureProject:
         """The schema in the warehouse where pushes keep their states and staging tables."""
         return str(self.dbt.variables.get(STATE_SCHEMA) or f"{self.target.schema}_feature_sync")
 
-    def clock(self, as_of: str | datetime | None) -> Clock:
-        """Fix the clock at `as_of`, else where the project says, else read the real one.
+    def clock(self, as_of: datetime | None) -> Clock:
+        """Fix the clock at a moment in UTC, else where the project says, else read the real one.
 
         Raises:
-            RequestError: The moment is not written in ISO 8601.
+            RequestError: The project's moment is not written in ISO 8601.
         """
-        return read_clock(as_of, self.dbt.as_of)
+        return read_clock(as_of if as_of is not None else self.dbt.as_of)
 
     def describe(self, name: str) -> Description:
         """Describe a feature view or a feature service.

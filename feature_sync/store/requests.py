@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypedDict
 
 from feature_sync.adopting import Adopter, Adoption, Asked
-from feature_sync.clock import read_moment
+from feature_sync.clock import read_as_of
 from feature_sync.dbt.manifest import Manifest
 from feature_sync.dbt.run_results import Gate, UniquenessTests
 from feature_sync.definitions import FeatureService, FeatureView, Relation
@@ -91,8 +91,8 @@ def push_views(
         FeatureSyncError: A view is unknown or wrong, or the warehouse or Redis failed; others are pushed first.
         TypeError: The request has a key that `PushRequest` lacks.
     """
-    select_views, rest = _selection(project, names, request)
-    as_of, progress = rest.pop("as_of", None), rest.pop("progress", _in_silence)
+    select_views, as_of, rest = _selection(project, names, request)
+    progress = rest.pop("progress", _in_silence)
     gated, prunes, threads = rest.pop("gate", True), rest.pop("prune", False), rest.pop("threads", None)
     options = PushOptions(state_schema=project.state_schema, **rest)
     done: set[str] = set()
@@ -142,12 +142,11 @@ def verify_views(
         FeatureSyncError: A view is unknown or wrong, or the warehouse or Redis failed.
         TypeError: The request has a key that `VerifyRequest` lacks.
     """
-    select_views, rest = _selection(project, names, request)
-    as_of = rest.pop("as_of", None)
+    select_views, as_of, rest = _selection(project, names, request)
     context = VerifyContext(
         open_warehouse=connections.open_warehouse,
         online=connections.online(may_create=False),
-        as_of=None if as_of is None else read_moment(as_of, "--as-of"),
+        as_of=as_of,
         **{"sample": None, "redact": False, "progress": _in_silence, **rest},
     )
     yield from Verifier(context).verify(select_views())
@@ -234,11 +233,17 @@ def _reference_to(manifest: Manifest, relation: Relation) -> str:
 
 def _selection(
     project: FeatureProject, names: Iterable[str], request: ViewRequest
-) -> tuple[Callable[[], list[FeatureView]], dict[str, Any]]:
-    """Read the names once; returns what selects the views, by then as the manifest is, and the rest of the request."""
+) -> tuple[Callable[[], list[FeatureView]], datetime | None, dict[str, Any]]:
+    """Read the names and the moment once.
+
+    Returns what selects the views, by then as the manifest is; the moment to call now; and the rest of the request.
+
+    Raises:
+        RequestError: The moment is not written in ISO 8601.
+    """
     rest: dict[str, Any] = {**request}
     chosen = [listed(each) for each in (names, rest.pop("select", ()), rest.pop("exclude", ()))]
-    return partial(project.online_views, *chosen), rest
+    return partial(project.online_views, *chosen), read_as_of(rest.pop("as_of", None)), rest
 
 
 def _in_silence(view: str, rows: int) -> None:

@@ -80,7 +80,7 @@ class Orders:
     def read(self, *rows: Mapping[str, Any], as_of: datetime | None = None) -> list[FeatureVector]:
         """Ask a new reader."""
         clock = Clock(now=as_of or NOON, is_fixed=as_of is not None)
-        return Reader(self.online).read(self.service, rows, as_of=clock)
+        return Reader(self.online).read(self.service, rows, clock=clock)
 
     def close(self) -> None:
         self.online.close()
