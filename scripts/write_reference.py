@@ -1,4 +1,4 @@
-"""Write docs/cli.md and docs/python.md from the code; with `--check`, exit 1 if they are not what would be written."""
+"""Write docs/cli.md and docs/python.md from the code, docs/json.md from its schema; or `--check` them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from json_reference import json_page
 
 import feature_sync
 from feature_sync.cli import cli
@@ -166,9 +167,11 @@ def prose(value: Any) -> list[str]:
 
 
 def main() -> None:
-    """Write both pages, or check them."""
+    """Write the pages, or check them."""
     stale = []
-    for name, text in (("cli.md", cli_page()), ("python.md", python_page())):
+    json_note = NOTE.replace("the code's own words", "docs/json.schema.json")
+    pages = {"cli.md": cli_page(), "json.md": json_page(json_note), "python.md": python_page()}
+    for name, text in pages.items():
         path = DOCS / name
         if "--check" not in sys.argv:
             path.write_text(text)

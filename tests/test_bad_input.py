@@ -441,7 +441,7 @@ def test_progress_is_shown_on_a_terminal_alone(project, redis_url):
         command, cwd=project.folder, env=project.variables, stdout=subprocess.PIPE, stderr=theirs, check=True
     )
     os.close(theirs)
-    assert [each["held_back"] for each in json.loads(done.stdout)] == [None] * 5
+    assert [each["held_back"] for each in json.loads(done.stdout)["feature_views"]] == [None] * 5
     assert "aircraft_history" in os.read(ours, 100_000).decode()
     os.close(ours)
     assert project.feature_sync("push", "--redis-url", redis_url).stderr == ""
@@ -498,7 +498,7 @@ def test_a_strategy_that_does_not_fit_is_refused(project):
 def held_back(project, redis_url, *words: str) -> None:
     done = project.feature_sync("push", "airport_weather", "--redis-url", redis_url, "--json")
     assert done.returncode == 3, done.stderr
-    (reason,) = (each["held_back"] for each in json.loads(done.stdout))
+    (reason,) = (each["held_back"] for each in json.loads(done.stdout)["feature_views"])
     for word in words:
         assert word in reason
 

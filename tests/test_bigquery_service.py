@@ -143,7 +143,7 @@ def test_a_dry_run_shows_the_bytes_that_bigquery_would_scan(meters, gateway, bui
     done = built.feature_sync("push", "latest_readings", "--dry-run", "--redis-url", redis_url)
     assert "37.0 MB scanned" in done.stdout, done.stdout + done.stderr
     told = built.feature_sync("push", "latest_readings", "--dry-run", "--redis-url", redis_url, "--json")
-    assert json.loads(told.stdout)[0]["bytes_to_scan"] == 3 * 12_345_678
+    assert json.loads(told.stdout)["feature_views"][0]["scan_bytes"] == 3 * 12_345_678
 
 
 def test_the_types_of_a_view_are_asked_for_without_running_anything(meters, gateway):

@@ -258,10 +258,11 @@ def test_list_and_describe_tell_what_the_project_defines(example):
         "carrier_delays.v1",
         "carrier_delays.v2",
     ]
-    assert listed["entities"]["aircraft"] == ["aircraft_history", "aircraft_profile"]
+    entities = {each["name"]: each["feature_view_names"] for each in listed["entities"]}
+    assert entities["aircraft"] == ["aircraft_history", "aircraft_profile"]
     assert listed["feature_services"][1]["join_keys"] == ["carrier", "tailnum", "origin"]
     described = json.loads(example.feature_sync("describe", "airport_weather", "--json").stdout)
-    assert described["facts"]["lag"] == "1h"
+    assert described["lag_seconds"] == 3600
     assert described["used_by"] == [SERVICE]
     source = "source.feature_sync.weather_service.weather"
     assert described["upstream"] == ["model.feature_sync.stg_weather", "seed.feature_sync.weather", source]

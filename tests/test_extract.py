@@ -153,7 +153,7 @@ def test_since_and_until_are_both_included(project, whole, tmp_path):
         pyarrow.compute.less_equal(whole.column("asked_at"), until),
     )
     assert found == whole.filter(inside)
-    assert sidecar["spine"]["since"] == since.replace(tzinfo=UTC).isoformat()
+    assert sidecar["spine"]["since"] == f"{since.isoformat()}Z"
     query = project.feature_sync("sql", SERVICE, *asked).stdout
     assert f"{until}.000000" in query
     assert sidecar["sql"].count(f"{until}.000000") >= 2  # the spine's own bound, and those of the views
@@ -222,7 +222,7 @@ def test_a_csv_file_holds_what_the_parquet_file_holds(project, whole, tmp_path):
     )
     assert pyarrow.csv.read_csv(path, convert_options=convert).sort_by("flight_id") == whole
     sidecar = json.loads((tmp_path / "set.csv.json").read_text())
-    assert sidecar["columns"] == {name: str(kind) for name, kind in types.items()}
+    assert sidecar["column_types"] == {name: str(kind) for name, kind in types.items()}
 
 
 def test_the_same_inputs_give_the_same_sidecar_and_other_inputs_another(project, tmp_path):
@@ -275,7 +275,7 @@ def test_a_view_without_rows_can_never_answer(example, tmp_path):
     with duckdb.connect(str(project.folder / "flights.duckdb")) as connection:
         connection.execute("delete from airport_weather")
     _, sidecar = extracted(project, tmp_path / "set.parquet", "--spine", "departures")
-    weather = sidecar["views"]["origin_weather"]
+    (weather,) = (each for each in sidecar["feature_views"] if each["alias"] == "origin_weather")
     assert (weather["earliest_answerable"], weather["rows_asking_earlier"]) == (None, 26_483)
     assert set(weather["null_shares"].values()) == {1.0}
     shown = project.feature_sync("extract", SERVICE, "--spine", "departures", "-o", str(tmp_path / "set.csv")).stdout
@@ -289,7 +289,8 @@ def test_an_empty_spine_gives_an_empty_typed_file(project, whole, tmp_path):
     asked = ("--spine", "departures", "--since", "2020-01-01")
     found, sidecar = extracted(project, tmp_path / "a.parquet", *asked)
     assert (found.num_rows, found.schema) == (0, whole.schema)
-    assert (sidecar["rows"], set(sidecar["views"]["carrier_delays"]["null_shares"].values())) == (0, {0.0})
+    (delays,) = (each for each in sidecar["feature_views"] if each["alias"] == "carrier_delays")
+    assert (sidecar["rows"], set(delays["null_shares"].values())) == (0, {0.0})
     path = tmp_path / "spine.csv"
     path.write_text("carrier,tailnum,origin,event_timestamp\n")
     found, _ = extracted(project, tmp_path / "b.parquet", "--spine", str(path))

@@ -64,7 +64,7 @@ def push(built, redis_url):
 
     def pushed(*options: str) -> tuple[int, str | None]:
         done = built.feature_sync("push", "amounts", "--redis-url", redis_url, "--json", *options)
-        (view,) = json.loads(done.stdout)
+        (view,) = json.loads(done.stdout)["feature_views"]
         return done.returncode, view["held_back"]
 
     return pushed
@@ -351,4 +351,4 @@ def test_who_only_reads_needs_no_right_to_write(role, built, postgres, redis_url
     for command in [*reading, ("status", "amounts", "--json", "--redis-url", redis_url)]:
         done = role(*command)
         assert done.returncode == 0, (command, done.stderr)
-    assert json.loads(done.stdout)[0]["rows"] == 500
+    assert json.loads(done.stdout)["feature_views"][0]["rows"] == 500

@@ -86,7 +86,7 @@ def test_after_a_push_all_of_it_is_told(store, client):
     assert (found.last.written, found.last.deleted, found.last.as_of) == (2, 0, NOON.replace(minute=30, tzinfo=UTC))
     assert found.last.relation == store.registry.feature_view("shelves").relation.name
     assert found.last.invocation_id == store.manifest.metadata.invocation_id
-    assert found.last.seconds == pytest.approx(done.seconds["stage"] + done.seconds["send"])
+    assert found.last.seconds == pytest.approx(done.phase_seconds["stage"] + done.phase_seconds["send"])
     rewrite(store, ROWS[:1])
     pushed(store, as_of=NOW, allow_removals=True)
     found = status_of(store)
@@ -167,7 +167,9 @@ def test_the_command_prints_tables_or_json_and_refuses_a_wrong_name(stock, store
     assert "30 min of 2 h" in line
     assert words(pushes) == "last push ended took written deleted from dbt invocation clock"
     assert last.split()[0] == "shelves"
-    (facts,) = json.loads(stock.feature_sync("status", "--json", FEATURE_SYNC_REDIS_URL=redis_url).stdout)
+    (facts,) = json.loads(stock.feature_sync("status", "--json", FEATURE_SYNC_REDIS_URL=redis_url).stdout)[
+        "feature_views"
+    ]
     assert (facts["rows"], facts["age_seconds"], facts["ttl_seconds"]) == (2, 1800.0, 7200.0)
     assert (facts["last_push"]["written"], facts["mark"]["status"], facts["lease"]) == (2, "done", None)
     with pytest.raises(UnknownName, match="did you mean 'shelves'"):
@@ -188,7 +190,7 @@ def test_what_redis_knows_is_told_although_the_warehouse_cannot_be_read(stock, s
             holder.stdin.close()
         reason = "is locked by process"
     assert shown.returncode == 0, shown.stderr
-    (facts,) = json.loads(shown.stdout)
+    (facts,) = json.loads(shown.stdout)["feature_views"]
     assert (facts["state"], facts["rows"], facts["mark"]["status"]) == ("pushed", None, "done")
     assert reason in facts["problem"]
 

@@ -122,7 +122,7 @@ class _Rivals:
         run = clock(lambda: pushed.append(self._view.push()))
         if pushed[0].written != rows or pushed[0].held_back:
             raise WrongAnswer(f"{name}: {pushed[0]}")
-        self.phases.setdefault(name, []).append(dict(pushed[0].seconds))
+        self.phases.setdefault(name, []).append(dict(pushed[0].phase_seconds))
         return run
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from feature_sync.cli.documents import of_vector
 from feature_sync.cli.saying import say
 from feature_sync.cli.tables import print_json, print_table, show
 from feature_sync.definitions import FeatureService, Selection
@@ -23,7 +23,7 @@ _MOST_SHARES = 8
 def print_vector(vector: FeatureVector, *, as_json: bool) -> None:
     """Print a feature vector with the status and event time of each value."""
     if as_json:
-        print_json({"keys": vector.keys, "features": [asdict(each) for each in vector.values]})
+        print_json(of_vector(vector))
         return
     rows = [(each.name, show(each.value), each.status, show(each.event_timestamp)) for each in vector.values]
     print_table(("feature", "value", "status", "event time"), rows)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from feature_sync.cli.documents import of_statuses, of_verification
 from feature_sync.cli.saying import say
 from feature_sync.cli.tables import print_json, print_table, show, size
 
@@ -30,7 +28,7 @@ _UNITS = (
 def print_verified(verified: Sequence[Verified], *, as_json: bool) -> None:
     """Print what a verification found in each view."""
     if as_json:
-        print_json([asdict(each) for each in verified])
+        print_json(of_verification(verified))
         return
     rows = [
         (
@@ -38,7 +36,7 @@ def print_verified(verified: Sequence[Verified], *, as_json: bool) -> None:
             _verdict(each),
             *_counts(each),
             _second(each.as_of),
-            f"{each.seconds:.2f} s",
+            f"{each.duration_seconds:.2f} s",
         )
         for each in verified
     ]
@@ -59,7 +57,7 @@ def print_verified(verified: Sequence[Verified], *, as_json: bool) -> None:
 def print_statuses(statuses: Sequence[ViewStatus], *, as_json: bool) -> None:
     """Print what is known of each view."""
     if as_json:
-        print_json([_facts(each) for each in statuses])
+        print_json(of_statuses(statuses))
         return
     rows = [
         (
@@ -145,22 +143,6 @@ def _notes(verified: Verified) -> Iterator[str]:
     if verified.sample is not None:
         yield f"only a sample was compared ({verified.sample:,} entities at most), and nobody looked for extra rows"
     yield from verified.notes
-
-
-def _facts(status: ViewStatus) -> dict[str, Any]:
-    last, holder, mark = (
-        None if each is None else msgspec.structs.asdict(each) for each in (status.last, status.holder, status.mark)
-    )
-    facts = {name: value for name, value in asdict(status).items() if name not in ("ttl", "last", "holder", "mark")}
-    seconds = {"age_seconds": status.age, "ttl_seconds": status.ttl}
-    return {
-        **facts,
-        "state": status.state,
-        **{name: None if each is None else each.total_seconds() for name, each in seconds.items()},
-        "mark": mark,
-        "last_push": last,
-        "lease": holder and {name: value for name, value in holder.items() if name != "token"},
-    }
 
 
 def _remarks(status: ViewStatus) -> Iterator[str]:

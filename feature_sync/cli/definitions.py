@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from feature_sync.cli.documents import of_description, of_registry
 from feature_sync.cli.tables import console, print_json, print_table, shown
-from feature_sync.definitions import FeatureService, FeatureView, Registry, format_duration
+from feature_sync.definitions import FeatureView, Registry, format_duration
 from feature_sync.printable import printable
 
 if TYPE_CHECKING:
@@ -20,13 +20,7 @@ def print_registry(registry: Registry, *, as_json: bool) -> None:
     """Print all feature views, entities and feature services."""
     views, services = registry.feature_views.values(), registry.feature_services.values()
     if as_json:
-        print_json(
-            {
-                "feature_views": [_view_facts(view) for view in views],
-                "entities": {name: [view.reference for view in each] for name, each in registry.entities.items()},
-                "feature_services": [_service_facts(service) for service in services],
-            }
-        )
+        print_json(of_registry(registry))
         return
     rows = [
         (
@@ -51,14 +45,14 @@ def print_registry(registry: Registry, *, as_json: bool) -> None:
 def print_description(description: Description, *, as_json: bool) -> None:
     """Print one feature view or feature service."""
     if as_json:
-        print_json(asdict(description))
+        print_json(of_description(description))
         return
     page = console()
-    page.print(Text(printable(f"{description.kind} {description.name}"), style="bold"))
+    page.print(Text(printable(f"{description.kind.replace('_', ' ')} {description.name}"), style="bold"))
     if description.description:
         page.print(shown(tuple(description.description.strip().splitlines())))
     print_table(("", ""), list(description.facts.items()), headed=False)
-    role = "role" if description.kind == "feature view" else "from"
+    role = "role" if description.kind == "feature_view" else "from"
     rows = [
         (
             each.name,
@@ -72,23 +66,6 @@ def print_description(description: Description, *, as_json: bool) -> None:
     print_table(("column", role, "type", "default", "description"), rows)
     lists = {"tests": description.tests, "used by": description.used_by, "upstream": description.upstream}
     print_table(("", ""), [(name, tuple(each)) for name, each in lists.items() if each], headed=False)
-
-
-def _view_facts(view: FeatureView) -> dict[str, Any]:
-    return {
-        "name": view.reference,
-        "entities": {entity.name: entity.join_keys for entity in view.entities},
-        "history": str(view.history),
-        "ttl": None if view.ttl is None else format_duration(view.ttl),
-        "lag": None if view.lag is None else format_duration(view.lag),
-        "online": view.online,
-        "deprecation_date": None if view.deprecation_date is None else view.deprecation_date.isoformat(),
-        "features": [feature.name for feature in view.features],
-    }
-
-
-def _service_facts(service: FeatureService) -> dict[str, Any]:
-    return {"name": service.name, "join_keys": service.join_keys, "features": service.feature_names}
 
 
 def _entities(view: FeatureView) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from feature_sync.cli.documents import of_check
 from feature_sync.cli.saying import say
 from feature_sync.cli.tables import print_json
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def print_findings(checked: Checked, *, as_json: bool) -> None:
     """Print every finding, and how many there are."""
     if as_json:
-        print_json([asdict(each) for each in checked.findings])
+        print_json(of_check(checked))
     else:
         for each in checked.findings:
             say(each.with_severity)

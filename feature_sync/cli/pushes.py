@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from feature_sync.cli.documents import of_push
 from feature_sync.cli.saying import say
 from feature_sync.cli.tables import print_json, print_table, size
 
@@ -35,7 +35,7 @@ def printed_pushes(*, as_json: bool) -> Iterator[list[Pushed]]:
 def print_pushed(pushed: Sequence[Pushed], *, as_json: bool) -> None:
     """Print what a push did with each view."""
     if as_json:
-        print_json([{**asdict(each), "memory": each.memory} for each in pushed])
+        print_json(of_push(pushed))
         return
     rows = [
         (
@@ -43,8 +43,8 @@ def print_pushed(pushed: Sequence[Pushed], *, as_json: bool) -> None:
             f"{each.written:,}",
             f"{each.deleted:,}",
             f"{each.kept:,}",
-            size(each.bytes),
-            f"{sum(each.seconds.values()):.2f} s",
+            size(each.sent_bytes),
+            f"{each.duration_seconds:.2f} s",
             _outcome(each),
         )
         for each in pushed
@@ -65,5 +65,5 @@ def _outcome(pushed: Pushed) -> str:
     what = "the changes" if pushed.full is None else f"all rows: {pushed.full}"
     if not pushed.is_dry_run:
         return f"sent {what}"
-    scanned = "" if pushed.bytes_to_scan is None else f"; {size(pushed.bytes_to_scan)} scanned"
-    return f"would send {what}; about {size(pushed.memory)} of Redis's memory{scanned}"
+    scanned = "" if pushed.scan_bytes is None else f"; {size(pushed.scan_bytes)} scanned"
+    return f"would send {what}; about {size(pushed.memory_bytes)} of Redis's memory{scanned}"

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from typing import Any, TypeAlias
-from uuid import UUID
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from feature_sync.json_text import write_document
 from feature_sync.printable import printable
 
 Cell: TypeAlias = str | tuple[str, ...]
@@ -40,28 +37,9 @@ def print_table(
         page.print()
 
 
-def print_json(content: Any) -> None:
-    """Print what may hold values of all our types."""
-    click.echo(json.dumps(_finite(content), indent=2, default=_as_json, ensure_ascii=False))
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become text."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {name: _finite(each) for name, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, (list, tuple)) else value
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, (date, Decimal, UUID)):
-        return str(value)
-    if isinstance(value, bytes):
-        return value.hex()
-    raise TypeError(type(value).__name__)
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print the JSON document of a command."""
+    click.echo(write_document(document), nl=False)
 
 
 def console() -> Console:

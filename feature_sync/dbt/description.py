@@ -23,10 +23,14 @@ class ColumnDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """All that is known of one feature view or feature service; `facts` are its settings in words."""
+    """All that is known of one feature view or feature service.
+
+    `kind` is `feature_view` or `feature_service`, `facts` are its settings in words.
+    """
 
     name: str
     kind: str
+    definition: FeatureView | FeatureService
     description: str
     facts: dict[str, str]
     columns: tuple[ColumnDescription, ...]
@@ -56,7 +60,8 @@ def describe_view(view: FeatureView, manifest: Manifest, registry: Registry) -> 
     children = manifest.children.get(unique_id, [])
     return Description(
         name=view.reference,
-        kind="feature view",
+        kind="feature_view",
+        definition=view,
         description=view.relation.description,
         facts={name: fact for name, fact in facts.items() if fact is not None},
         columns=_columns(view),
@@ -89,7 +94,8 @@ def describe_service(service: FeatureService, manifest: Manifest) -> Description
     facts["file"] = location.file if location else ""
     return Description(
         name=service.name,
-        kind="feature service",
+        kind="feature_service",
+        definition=service,
         description=service.description,
         facts=facts,
         columns=tuple(columns),

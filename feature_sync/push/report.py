@@ -58,33 +58,38 @@ class Pushed:
     """What became of one feature view, or in a dry run, what would.
 
     `held_back` says why nothing was written, `failed` what went wrong. `full` says why every row was sent; None where
-    only changes were. `kept` counts the rows that Redis held already. `bytes` are those of the keys and values written.
-    `bytes_to_scan` are those that the warehouse would read, where it says so beforehand. `push` is the id
-    of the push. `seconds` holds the duration of each phase: stage, send and commit.
+    only changes were. `kept` counts the rows that Redis held already. `sent_bytes` are those of the keys and values
+    written, `scan_bytes` those that the warehouse would read, where it says so beforehand. `push` is the id of the
+    push. `phase_seconds` holds the duration of each phase: stage, send and commit.
     """
 
     feature_view: str
     written: int = 0
     deleted: int = 0
     kept: int = 0
-    bytes: int = 0
-    bytes_to_scan: int | None = None
+    sent_bytes: int = 0
+    scan_bytes: int | None = None
     held_back: str | None = None
     failed: str | None = None
     full: str | None = None
     push: str | None = None
     is_dry_run: bool = False
     is_pruned: bool = False
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    phase_seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def memory(self) -> int:
-        """About how much memory Redis needs for what was written, in bytes."""
-        return self.bytes + self.written * _BYTES_PER_ENTRY
+    def duration_seconds(self) -> float:
+        """How long all phases took."""
+        return round(sum(self.phase_seconds.values()), 3)
+
+    @property
+    def memory_bytes(self) -> int:
+        """About how much memory Redis needs for what was written."""
+        return self.sent_bytes + self.written * _BYTES_PER_ENTRY
 
 
 class PushReport(Report[Pushed]):
     """What became of each feature view of a push, in the order in which they ended."""
 
     __slots__ = ()
-    columns = columns_of(Pushed, without=("push", "is_dry_run", "is_pruned", "seconds"))
+    columns = columns_of(Pushed, without=("push", "is_dry_run", "is_pruned", "phase_seconds"))

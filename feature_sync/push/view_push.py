@@ -87,24 +87,26 @@ class ViewPush:
                     staged = staging.stage(self._check)
             except HeldBack as reason:
                 self._log("held back", reason=str(reason))
-                return Pushed(feature_view=self.reference, held_back=str(reason), seconds=self._seconds)
-            self._log("staged", push=staged.push, full=staged.full, unchanged=staged.is_unchanged, rows=staged.rows)
+                return Pushed(feature_view=self.reference, held_back=str(reason), phase_seconds=self._seconds)
+            is_unchanged = staged.is_unchanged
+            self._log("staged", push_id=staged.push, full=staged.full, is_unchanged=is_unchanged, rows=staged.rows)
             with self._timing("send"):
                 sent = self._send(warehouse, staging, staged, writer, online)
-            self._log("sent", push=staged.push, written=sent.written, deleted=sent.deleted, bytes=sent.bytes)
+            self._log("sent", push_id=staged.push, written=sent.written, deleted=sent.deleted, sent_bytes=sent.bytes)
             with self._timing("commit"), warehouse.transaction():
                 staging.commits.commit(staged, self._last(sent))
             staging.commits.clean()
-            self._log("committed", push=staged.push, seconds=self._seconds)
+            took = {f"{phase}_seconds": each for phase, each in self._seconds.items()}
+            self._log("committed", push_id=staged.push, **took)
         return Pushed(
             feature_view=self.reference,
             written=sent.written,
             deleted=sent.deleted,
             kept=staged.rows - sent.written,
-            bytes=sent.bytes,
+            sent_bytes=sent.bytes,
             full=staged.full,
             push=staged.push,
-            seconds=self._seconds,
+            phase_seconds=self._seconds,
         )
 
     def preview(self) -> Pushed:
@@ -138,10 +140,10 @@ class ViewPush:
             written=sent.written,
             deleted=sent.deleted if is_full else preview.deleted,
             kept=0 if is_full else preview.rows - sent.written,
-            bytes=sent.bytes,
-            bytes_to_scan=to_scan,
+            sent_bytes=sent.bytes,
+            scan_bytes=to_scan,
             full=preview.full,
-            seconds=self._seconds,
+            phase_seconds=self._seconds,
             is_dry_run=True,
         )
 
@@ -244,7 +246,8 @@ class ViewPush:
         )
 
     def _log(self, event: str, **facts: object) -> None:
-        _LOG.info(event, extra={"feature_view": self.reference, "invocation_id": self._context.invocation_id, **facts})
+        about = {"feature_view": self.reference, "dbt_invocation_id": self._context.invocation_id}
+        _LOG.info(event, extra=about | facts)
 
     @contextmanager
     def _timing(self, phase: str) -> Iterator[None]:

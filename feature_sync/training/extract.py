@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections import Counter
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.definitions import FeatureService, Period, Spine, fingerprint
+from feature_sync.json_text import write_document
 from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.types import with_normal_types
 from feature_sync.value_types import since_epoch, to_microseconds
@@ -66,35 +66,37 @@ class Extract:
 
     def to_json(self) -> str:
         """Write the sidecar: the same inputs always give the same bytes."""
-        period = {"since": self.spine.period.since, "until": self.spine.period.until}
+        spine = self.spine
         note = {
             "feature_service": self.service.name,
             "spine": {
                 **self.origin,
-                "event_timestamp": self.spine.relation.event_time,
-                **{name: moment and moment.isoformat() for name, moment in period.items()},
-                "sample": self.spine.sample,
-                "limit": self.spine.limit,
-                "order_by": [f"{each.column}{' desc' if each.descending else ''}" for each in self.spine.order_by],
+                "event_timestamp_column": spine.relation.event_time,
+                "since": spine.period.since,
+                "until": spine.period.until,
+                "sample_share": spine.sample,
+                "limit": spine.limit,
+                "order_by": [f"{each.column}{' desc' if each.descending else ''}" for each in spine.order_by],
             },
             "rows": self.rows,
-            "columns": self.columns,
-            "views": {
-                each.alias: {
-                    "view": each.view,
-                    "earliest_answerable": each.earliest_answerable and each.earliest_answerable.isoformat(),
+            "column_types": self.columns,
+            "feature_views": [
+                {
+                    "name": each.view,
+                    "alias": each.alias,
+                    "earliest_answerable": each.earliest_answerable,
                     "rows_asking_earlier": each.rows_asking_earlier,
                     "null_shares": each.null_shares,
                 }
                 for each in self.views
-            },
+            ],
             "definitions_sha256": fingerprint(self._normal_service),
             "dbt_invocation_id": self.invocation_id,
             "feature_sync_version": version("feature-sync"),
             "sql_sha256": sha256(self.sql.encode()).hexdigest(),
             "sql": self.sql,
         }
-        return json.dumps(note, indent=2, ensure_ascii=False) + "\n"
+        return write_document(note)
 
 
 class Tally:

@@ -80,14 +80,14 @@ class Verified:
     features: Mapping[str, FeatureCounts] = field(default_factory=dict)
     examples: tuple[Difference, ...] = ()
     are_values_redacted: bool = False
-    seconds: float = 0
+    duration_seconds: float = 0
 
 
 class VerifyReport(Report[Verified]):
     """What the verification of each feature view found."""
 
     __slots__ = ()
-    columns = columns_of(Verified, without=("features", "examples", "are_values_redacted", "seconds"))
+    columns = columns_of(Verified, without=("features", "examples", "are_values_redacted", "duration_seconds"))
 
     @property
     def is_equal(self) -> bool:

@@ -196,7 +196,7 @@ class _ViewVerification:
             features=differences.features,
             examples=tuple(differences.examples),
             are_values_redacted=self._context.redact,
-            seconds=round(seconds, 3),
+            duration_seconds=round(seconds, 3),
         )
 
 

@@ -1,0 +1,234 @@
+"""The JSON documents of commands: docs/json.md describes every key, and docs/json.schema.json holds them to it.
+
+A duration is a number whose name ends with `_seconds`, a size one that ends with `_bytes`, a column one that ends with
+`_column`. What is not known is null. A list of feature views is called `feature_views`, and each calls itself `name`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from feature_sync.definitions import FeatureService, FeatureView, Registry
+from feature_sync.json_text import seconds
+
+if TYPE_CHECKING:
+    from feature_sync.check import Checked
+    from feature_sync.dbt.description import Description
+    from feature_sync.online.marks import Mark
+    from feature_sync.push import Pushed
+    from feature_sync.push.state import LastPush
+    from feature_sync.push.status import ViewStatus
+    from feature_sync.serving.reader import FeatureVector
+    from feature_sync.verify import Difference, Verified
+
+Document: TypeAlias = dict[str, Any]
+"""The keys of a JSON object; a value may be of any type that `write_document` writes."""
+_PLACE = ("file", "line", "node", "key")
+
+
+def of_registry(registry: Registry) -> Document:
+    """What `list` prints."""
+    return {
+        "feature_views": [_view(each) for each in registry.feature_views.values()],
+        "entities": [
+            {"name": name, "feature_view_names": [each.reference for each in views]}
+            for name, views in registry.entities.items()
+        ],
+        "feature_services": [_service(each) for each in registry.feature_services.values()],
+    }
+
+
+def of_description(description: Description) -> Document:
+    """What `describe` prints."""
+    if isinstance(description.definition, FeatureView):
+        return _described_view(description, description.definition)
+    return _described_service(description, description.definition)
+
+
+def of_check(checked: Checked) -> Document:
+    """What `check` prints."""
+    counts = ("feature_views", "feature_services", "errors", "warnings")
+    placed = [{**asdict(each), **{name: getattr(each, name) or None for name in _PLACE}} for each in checked.findings]
+    return {**{f"{name.removesuffix('s')}_count": getattr(checked, name) for name in counts}, "findings": placed}
+
+
+def of_push(pushed: Sequence[Pushed]) -> Document:
+    """What `push` prints."""
+    return {"feature_views": [_pushed(each) for each in pushed]}
+
+
+def of_verification(verified: Sequence[Verified]) -> Document:
+    """What `verify` prints."""
+    return {
+        "is_equal": all(each.is_equal for each in verified),
+        "feature_views": [_verified(each) for each in verified],
+    }
+
+
+def of_statuses(statuses: Sequence[ViewStatus]) -> Document:
+    """What `status` prints."""
+    return {"feature_views": [_status(each) for each in statuses]}
+
+
+def of_vector(vector: FeatureVector) -> Document:
+    """What `get` prints."""
+    return {"keys": vector.keys, "features": [asdict(each) for each in vector.values]}
+
+
+def _view(view: FeatureView) -> Document:
+    return {
+        "name": view.reference,
+        "entities": [{"name": each.name, "join_keys": each.join_keys} for each in view.entities],
+        "history": view.history,
+        "ttl_seconds": seconds(view.ttl),
+        "lag_seconds": seconds(view.lag),
+        "online": view.online,
+        "deprecation_date": view.deprecation_date,
+        "feature_names": [each.name for each in view.features],
+    }
+
+
+def _service(service: FeatureService) -> Document:
+    return {"name": service.name, "join_keys": service.join_keys, "feature_names": service.feature_names}
+
+
+def _described_view(description: Description, view: FeatureView) -> Document:
+    return {
+        "kind": description.kind,
+        **_view(view),
+        "description": description.description,
+        "event_timestamp_column": view.event_timestamp,
+        "valid_to_column": view.valid_to,
+        "known_at_column": view.known_at,
+        "created_timestamp_column": view.created_timestamp,
+        "timezone": view.timezone,
+        "deprecation": description.facts.get("deprecation"),
+        "relation": view.relation.name,
+        "file": view.relation.location.file,
+        "columns": [asdict(each) for each in description.columns],
+        "tests": description.tests,
+        "used_by": description.used_by,
+        "upstream": description.upstream,
+    }
+
+
+def _described_service(description: Description, service: FeatureService) -> Document:
+    sources = [each for each in service.selections for _ in each.features]
+    return {
+        "kind": description.kind,
+        **_service(service),
+        "description": description.description,
+        "owner": service.owner or None,
+        "file": service.location.file if service.location else None,
+        "features": [
+            {
+                "name": column.name,
+                "feature_view": source.view.reference,
+                "alias": source.alias,
+                "data_type": column.data_type,
+                "description": column.description,
+                "default": column.default,
+            }
+            for column, source in zip(description.columns, sources, strict=True)
+        ],
+        "upstream": description.upstream,
+    }
+
+
+def _pushed(pushed: Pushed) -> Document:
+    phases = {f"{phase}_seconds": pushed.phase_seconds.get(phase) for phase in ("stage", "send", "commit")}
+    return {
+        "name": pushed.feature_view,
+        "written": pushed.written,
+        "deleted": pushed.deleted,
+        "kept": pushed.kept,
+        "sent_bytes": pushed.sent_bytes,
+        "memory_bytes": pushed.memory_bytes,
+        "scan_bytes": pushed.scan_bytes,
+        "held_back": pushed.held_back,
+        "failed": pushed.failed,
+        "full": pushed.full,
+        "push_id": pushed.push,
+        "is_dry_run": pushed.is_dry_run,
+        "is_pruned": pushed.is_pruned,
+        "duration_seconds": pushed.duration_seconds,
+        **phases,
+    }
+
+
+def _verified(verified: Verified) -> Document:
+    counts = ("matching", "different", "missing", "extra", "expired", "overdue")
+    return {
+        "name": verified.feature_view,
+        "as_of": verified.as_of,
+        "is_equal": verified.is_equal,
+        "view_problems": verified.problems,
+        "notes": verified.notes,
+        "sample_entities": verified.sample,
+        **{name: getattr(verified, name) for name in counts},
+        "different_event_timestamps": verified.event_timestamps,
+        "different_expiries": verified.expiries,
+        "features": [{"name": name, **asdict(each)} for name, each in verified.features.items()],
+        "examples": [_difference(each) for each in verified.examples],
+        "are_values_redacted": verified.are_values_redacted,
+        "duration_seconds": verified.duration_seconds,
+    }
+
+
+def _difference(difference: Difference) -> Document:
+    return {
+        "kind": difference.kind,
+        "key": difference.key,
+        "feature": difference.feature,
+        "about": difference.about or None,
+        "warehouse_value": difference.warehouse,
+        "redis_value": difference.redis,
+    }
+
+
+def _status(status: ViewStatus) -> Document:
+    holder = status.holder
+    return {
+        "name": status.feature_view,
+        "state": status.state,
+        "is_defined": status.is_defined,
+        "as_of": status.as_of,
+        "rows": status.rows,
+        "memory_bytes": status.memory_bytes,
+        "sampled_keys": status.sampled_keys,
+        "oldest_event_timestamp": status.oldest,
+        "newest_event_timestamp": status.newest,
+        "age_seconds": seconds(status.age),
+        "ttl_seconds": seconds(status.ttl),
+        "schema_ids": status.schemas,
+        "mark": status.mark and _mark(status.mark),
+        "last_push": status.last and _last_push(status.last),
+        "lease": holder and {"holder": holder.who.rstrip(","), "since": holder.since},
+        "unfinished_push_ids": status.unfinished,
+        "problem": status.problem,
+    }
+
+
+def _mark(mark: Mark) -> Document:
+    return {
+        "push_id": mark.push,
+        "status": mark.status,
+        "warehouse": mark.warehouse,
+        "warehouse_id": mark.warehouse_id or None,
+        "redis_run_id": mark.run_id or None,
+        "evicted_keys": mark.evicted_keys,
+    }
+
+
+def _last_push(last: LastPush) -> Document:
+    return {
+        "ended_at": last.at,
+        "duration_seconds": last.seconds,
+        "written": last.written,
+        "deleted": last.deleted,
+        "relation": last.relation,
+        "dbt_invocation_id": last.invocation_id,
+        "as_of": last.as_of,
+    }
