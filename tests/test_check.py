@@ -33,7 +33,7 @@ def write_project(folder: Path, files: dict[str, str]) -> BuiltProject:
 def check(project, *options) -> tuple[int, list[dict]]:
     """Check a project; returns the exit code and the problems."""
     done = project.feature_sync("check", "--json", *options)
-    return done.returncode, json.loads(done.stdout)["problems"]
+    return done.returncode, json.loads(done.stdout)["findings"]
 
 
 def placed(project, problems) -> list[tuple[str, str, str]]:
