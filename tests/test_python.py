@@ -99,7 +99,7 @@ def test_a_project_that_is_not_there_is_an_error_of_ours(tmp_path):
     ("keywords", "options", "ours"),
     [
         (OptionKeywords, Options, "project_dir"),
-        (PushKeywords, PushOptions, "schema"),
+        (PushKeywords, PushOptions, "state_schema"),
         (SpineKeywords, SpineOptions, ""),
     ],
 )
