@@ -10,6 +10,7 @@ import sys
 import pandas
 import pytest
 
+from feature_sync import OnlineStoreError, WarehouseError
 from tests.support.unbuilt import UnbuiltProject
 
 COPIES = [copy.copy, copy.deepcopy, lambda used: pickle.loads(pickle.dumps(used))]
@@ -57,6 +58,16 @@ def test_another_process_reads_from_a_store_that_it_is_sent(store):
 def test_no_copy_and_no_repr_shows_a_password(store):
     assert store.target.settings["password"] == SECRET
     assert SECRET.encode() not in pickle.dumps(store)
-    shown = [store, store.target, type(store.project.options)(redis_url=f"redis://:{SECRET}@localhost")]
-    shown += [store.get_training_set("amounts", spine_sql=ASKING)]
-    assert SECRET not in repr(shown)
+    folder = store.project.dbt.directory
+    hidden = {"redis_url": f"redis://:{SECRET}@localhost:1", "variables": {"password": SECRET}}
+    shown = [store, store.target, type(store.project.options)(**hidden), store.connections, store.connections.online()]
+    shown += [store.get_training_set("amounts", spine_sql=ASKING), store.project, store.connections.reader()]
+    with store.connections.open_warehouse() as warehouse:
+        shown.append(warehouse)
+        with pytest.raises(WarehouseError) as refused:
+            warehouse.fetch("select nothing from nowhere")
+    with pytest.raises(OnlineStoreError) as unreachable:
+        type(store)(folder, profiles_dir=folder, redis_url=hidden["redis_url"]).get_feature_vector("amounts", {"id": 1})
+    for each in (*shown, refused.value, refused.value.__cause__, unreachable.value, unreachable.value.__cause__):
+        assert SECRET not in repr(each)
+        assert len(repr(each)) < 400, repr(each)

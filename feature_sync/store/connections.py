@@ -28,6 +28,9 @@ class Connections:
         self._online: OnlineStore | None = None
         self._reader: Reader | None = None
 
+    def __repr__(self) -> str:
+        return f"Connections({str(self._project.dbt.directory)!r})"
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the connection, which cannot be copied; a copy opens its own."""
         return {**self.__dict__, "_online": None, "_reader": None}

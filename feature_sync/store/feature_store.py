@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from feature_sync.training import SpineKeywords, SpineSource, TrainingSet
     from feature_sync.verify import VerifyReport
 
-_LOG = logging.getLogger(__name__)
-
 
 class FeatureStore:
     """The feature views and services of one dbt project, its warehouse and its online store.
@@ -40,33 +37,20 @@ class FeatureStore:
     {'order_count': 3, 'amount_30d': 120.5}
     """
 
-    def __init__(
-        self,
-        project_dir: str | os.PathLike[str] | None = None,
-        *,
-        warn: Callable[[str], None] | None = None,
-        **options: Unpack[OptionKeywords],
-    ) -> None:
+    def __init__(self, project_dir: str | os.PathLike[str] | None = None, **options: Unpack[OptionKeywords]) -> None:
         """Open the dbt project in a folder, else in dbt's own, else in the current one.
 
         Args:
             project_dir: Folder of dbt_project.yml.
-            warn: Receives warnings (stale artifacts, deprecated or unpinned versions); None logs them.
             options: See `Options`.
         """
-        self.project = FeatureProject(Options(project_dir=project_dir, **options), warn or _LOG.warning)
+        self.project = FeatureProject(Options(project_dir=project_dir, **options))
         self.connections = Connections(self.project)
 
     @classmethod
-    def open(
-        cls,
-        project_dir: str | os.PathLike[str] | None = None,
-        *,
-        warn: Callable[[str], None] | None = None,
-        **options: Unpack[OptionKeywords],
-    ) -> Self:
+    def open(cls, project_dir: str | os.PathLike[str] | None = None, **options: Unpack[OptionKeywords]) -> Self:
         """Open a dbt project: the same as `FeatureStore(...)`."""
-        return cls(project_dir, warn=warn, **options)
+        return cls(project_dir, **options)
 
     def __repr__(self) -> str:
         return f"FeatureStore({str(self.project.dbt.directory)!r})"

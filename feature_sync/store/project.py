@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from feature_sync.findings import Finding
 if TYPE_CHECKING:
     from feature_sync.sql.dialects.base import Dialect
 
+_LOG = logging.getLogger(__name__)
 STATE_SCHEMA = "feature_sync_schema"
 """The dbt variable that names the schema of states and staging tables."""
 
@@ -39,6 +41,7 @@ class OptionKeywords(TypedDict, total=False):
     redis_timeout: float | str | None
     key_prefix: str | None
     variables: Mapping[str, Any]
+    warn: Callable[[str], None] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,8 @@ class Options:
         redis_url: `redis://`, `rediss://` or `unix://`. It may hold a password and is no part of the `repr`.
         redis_timeout: How long to wait for an answer of Redis, in seconds.
         key_prefix: What every key in Redis begins with, in place of the project's name.
-        variables: dbt variables, as for `dbt --vars`.
+        variables: dbt variables, as for `dbt --vars`. They may hold passwords, too.
+        warn: Receives warnings (stale artifacts, deprecated or unpinned versions); None logs them.
     """
 
     project_dir: str | os.PathLike[str] | None = None
@@ -65,24 +69,21 @@ class Options:
     redis_url: str | None = field(default=None, repr=False)
     redis_timeout: float | str | None = None
     key_prefix: str | None = None
-    variables: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    warn: Callable[[str], None] | None = field(default=None, repr=False)
 
 
 class FeatureProject:
     """A dbt project with its feature views and services, as dbt and its users wrote them."""
 
-    def __init__(self, options: Options, warn: Callable[[str], None]) -> None:
+    def __init__(self, options: Options) -> None:
         """Read dbt_project.yml; everything else is read when first needed.
-
-        Args:
-            options: Where everything is.
-            warn: Receives warnings: stale artifacts, deprecated or unpinned versions.
 
         Raises:
             ProjectError: There is no dbt project.
         """
         self.options = options
-        self.warn = warn
+        self.warn = options.warn or _LOG.warning
         folder = options.project_dir
         self.dbt: Project = read_project(
             os.fspath(folder) if folder is not None else None, options.target_path, options.variables

@@ -79,6 +79,9 @@ class TrainingSet:
     reference_to: Callable[[Relation], str]
     invocation_id: str | None = None
 
+    def __repr__(self) -> str:
+        return f"TrainingSet({self.service.name!r}, {self.spine.relation.name!r})"
+
     @property
     def sql(self) -> str:
         """The query, in the warehouse's own dialect."""
