@@ -660,7 +660,7 @@ def test_a_stale_source_holds_back_the_views_that_read_it_and_no_others(own):
 
 def test_a_dry_run_counts_what_the_push_then_does(meters):
     meters.many(5)
-    counts = ("written", "deleted", "kept", "bytes", "full")
+    counts = ("written", "deleted", "kept", "sent_bytes", "full")
     for changed in (["update {t} set kwh = kwh"], ["update {t} set kwh = 9 where meter in ('m1', 'm2')"]):
         meters.run(*changed)
         (foreseen,) = meters.store.push(["latest_readings"], dry_run=True)
