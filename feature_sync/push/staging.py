@@ -205,7 +205,7 @@ class Staging:
         return counts
 
     def _count_alive(self, known: Committed) -> int:
-        """Count the committed entities that still answer; all, if they were staged with other columns to tell by."""
+        """Count the committed entities that still answer; all of them if staged without the columns needed."""
         if known.columns != self._view_tables.liveness_columns:
             return known.rows
         return int(self._runner.fetch(self._view_tables.count_rows(known.table, now=self._now))[0][1])
@@ -239,7 +239,7 @@ class Staging:
         return Preview(query=self._runner.text(rows), full=None, deleted=counts.removed, rows=counts.rows)
 
     def queries(self, staged: Staged) -> list[str]:
-        """Return the queries of the rows to write and, for changes, of the keys to delete; a full push finds these in Redis."""
+        """Return the queries of the rows to write and, for changes, of the keys to delete (a full push asks Redis)."""
         is_full = staged.full is not None
         queries = [self._view_tables.rows_to_write(staged.table, of_changes=not is_full)]
         queries += [] if is_full else [self._view_tables.keys_to_delete(staged.table)]

@@ -67,7 +67,7 @@ class ViewPush:
         self._warehouse: Warehouse | None = None
 
     def cancel(self) -> None:
-        """Cancel the query that runs for this push, if any; other threads call it repeatedly until the push has ended."""
+        """Cancel the query that runs for this push, if any; another thread calls this until the push has ended."""
         if self._warehouse is not None:
             self._warehouse.cancel()
 
