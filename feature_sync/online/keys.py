@@ -97,7 +97,7 @@ def row_key_writer(key_prefix: str, reference: str, types: Sequence[ValueType]) 
 
     def write(columns: Sequence[Sequence[Any]]) -> list[bytes]:
         texts = [map(writer, column) for writer, column in zip(writers, columns, strict=True)]
-        if len(texts) == 1:  # only a lone empty text needs a form of its own: `{}` is no hash tag to Redis Cluster
+        if len(texts) == 1:  # a lone empty text has a form of its own: Redis Cluster ignores the braces of `{}`
             return [f"{begin}{text}}}".encode() if text else empty for text in texts[0]]
         return [f"{begin}{'|'.join(parts)}}}".encode() for parts in zip(*texts, strict=True)]
 

@@ -39,7 +39,7 @@ class RowEncoder:
         self._write_keys = write_keys
 
     def keys(self, columns: Sequence[Sequence[Any]]) -> list[bytes]:
-        """Encode row keys from columns of which the join keys come first; others may be missing."""
+        """Encode row keys from columns that begin with the join keys; the others may be missing."""
         return self._write_keys(columns[: self._width])
 
     def encode(self, columns: Sequence[Sequence[Any]]) -> Iterator[Row]:

@@ -20,7 +20,7 @@ _MORE_MEMORY_TO_SORT = SQL(
 
 
 class Session(psycopg.Connection[Any]):
-    """A connection that closes itself if a signal comes between a command and its reply: nothing else can be sent then."""
+    """A connection that closes itself if a signal comes between a command and its reply: it can send nothing else."""
 
     @classmethod
     def of(cls, settings: PostgresSettings, *, writable: bool) -> Self:

@@ -92,7 +92,7 @@ class Snapshots:
         self._patience, self._usual_timeout = self._bound_waits(patience)
 
     def _bound_waits(self, patience: float | None) -> tuple[float, int]:
-        """Bound every wait of the session; returns the seconds to wait before a read, and the milliseconds elsewhere."""
+        """Bound every wait of the session; returns seconds to wait before a read, and milliseconds elsewhere."""
         found = self._connection.execute("select setting from pg_catalog.pg_settings where name = 'lock_timeout'")
         milliseconds = int((found.fetchone() or ("0",))[0])
         usual = milliseconds or _SECONDS_TO_WRITE * 1000
