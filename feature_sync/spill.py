@@ -1,4 +1,4 @@
-"""Keys on disk, in parts small enough for memory: to find those that Redis holds and the warehouse does not."""
+"""Keys on disk, in parts small enough for memory: finds the keys that Redis holds and the warehouse does not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _spilling() -> Iterator[None]:
 
 
 class KeySpill:
-    """A bag of keys; equal ones are in the same part. Its files have no names, and are gone with the process."""
+    """A multiset of keys on disk; equal keys are in the same part. Its unnamed files vanish with the process."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -37,18 +37,22 @@ class KeySpill:
             self._files = [self._opened.enter_context(TemporaryFile()) for _ in range(_PARTS)]  # noqa: SIM115
 
     def add(self, keys: Sequence[bytes]) -> None:
-        """Add keys."""
+        """Add keys, also ones that were added before."""
         parts: dict[int, list[bytes]] = {}
         for key in keys:
+            # hash() of bytes differs between processes: only spills of one process have the same parts
             parts.setdefault(hash(key) % _PARTS, []).append(key)
-        for part, some in parts.items():
-            content = msgspec.msgpack.encode(some)
+        for part, batch in parts.items():
+            content = msgspec.msgpack.encode(batch)
             with _spilling():
                 self._files[part].write(len(content).to_bytes(_LENGTH_BYTES) + content)
         self.count += len(keys)
 
     def minus(self, other: KeySpill) -> Iterator[bytes]:
-        """Find the keys that the other lacks, each once; memory holds one part of both."""
+        """Yield the keys that the other spill lacks, each once; holds one part of both in memory.
+
+        Nothing may be added to either while this iterates: both files are read where they would be written.
+        """
         for part in range(_PARTS):
             if keys := self._part(part):
                 yield from keys - other._part(part)
@@ -56,7 +60,7 @@ class KeySpill:
     def _part(self, part: int) -> set[bytes]:
         file = self._files[part]
         with _spilling():
-            file.seek(0)  # which writes what is still in memory
+            file.seek(0)  # also flushes what is still buffered, which may fail for lack of space
         keys: set[bytes] = set()
         while length := file.read(_LENGTH_BYTES):
             keys.update(msgspec.msgpack.decode(file.read(int.from_bytes(length)), type=list[bytes]))

@@ -55,7 +55,7 @@ REFUSALS = [
     pytest.param("accessDenied", 403, "Access Denied: Dataset p:d", "grant the account", id="no permission"),
     pytest.param("notFound", 404, "Not found: Dataset p:d in location US", "set location", id="elsewhere"),
     pytest.param("backendError", 503, "Error encountered during execution", "run this again", id="backend error"),
-    pytest.param("stopped", None, "Job execution was cancelled", "nothing of it counts", id="cancelled"),
+    pytest.param("stopped", None, "Job execution was cancelled", "it had no effect", id="cancelled"),
     pytest.param("bytesBilledLimitExceeded", None, "Query exceeded limit", "maximum_bytes", id="cost"),
 ]
 

@@ -115,7 +115,11 @@ def test_an_extension_that_is_there_is_loaded_without_a_network(folder, extensio
     [
         pytest.param({"attach": [{"path": "gone.duckdb"}]}, r"profile's attach\[0\] \(gone.duckdb\): ", id="no file"),
         pytest.param({"settings": {"no_such": 1}}, r"the profile's settings.no_such: ", id="an unknown setting"),
-        pytest.param({"settings": {"a; b": 1}}, "the profile's settings holds what is not a name", id="no name"),
+        pytest.param(
+            {"settings": {"a; b": 1}},
+            "the profile's settings contains an invalid name; use letters, digits and _",
+            id="no name",
+        ),
         pytest.param({"secrets": [{"type": "s3", "nonsense": SECRET}]}, r"the profile's secrets\[0\]: ", id="a secret"),
         pytest.param({"settings": {"threads": SECRET}}, r"the profile's settings.threads: ", id="a setting's value"),
         pytest.param({"config_options": {"threads": SECRET}}, r"convert string '\.\.\.' to", id="an option's value"),
@@ -123,7 +127,11 @@ def test_an_extension_that_is_there_is_loaded_without_a_network(folder, extensio
         pytest.param(
             {"attach": [{"path": f"postgres:password={SECRET}", "alias": "z"}]}, r"attach\[0\] \(z\): ", id="a login"
         ),
-        pytest.param({"path": f"md:db?motherduck_token={SECRET}"}, "path names no file", id="a service"),
+        pytest.param(
+            {"path": f"md:db?motherduck_token={SECRET}"},
+            "path is not a file, and nothing else is supported",
+            id="a service",
+        ),
     ],
 )
 def test_what_duckdb_refuses_of_a_profile_is_named_by_its_key(folder, settings, message):

@@ -333,7 +333,9 @@ def test_a_pusher_that_was_suspended_when_all_was_sent_does_not_commit(meters, p
     meters.push(wait=True)
     proxy.release()
     os.kill(process, signal.SIGCONT)
-    assert pushes.wait().startswith("LeaseLost: another push has changed the state in the warehouse meanwhile")
+    assert pushes.wait().startswith(
+        "LeaseLost: another push has changed the state in the warehouse; nothing of this one is committed"
+    )
     assert meters.differences() == []
     assert meters.push().written == 0
 

@@ -1,4 +1,4 @@
-"""Says why Redis has no schema of a feature view: never pushed, another key prefix, or lost."""
+"""Explains why Redis has no schema of a feature view: never pushed, another key prefix, or lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ _MOST_PREFIXES = 5
 
 
 def why_unknown(online: OnlineStore, reference: str) -> str:
-    """Say what is there in place of the schemas of a view, and what to do. A user may lack the right to ask."""
+    """Return a message that says why a view has no readable schema, and what to do.
+
+    Also works for a user who lacks the right to list views or key prefixes.
+    """
     nothing = f"Redis has no schema of {reference} under the key prefix {online.key_prefix!r}"
     push = f"feature-sync push {reference}"
     try:
@@ -21,8 +24,8 @@ def why_unknown(online: OnlineStore, reference: str) -> str:
         return f"Redis has no schema of {reference} that can be read; push again: {push} --full-refresh"
     if views or not others:
         return f"{nothing}; push first: {push}"
-    shown = ", ".join(map(repr, others[:_MOST_PREFIXES])) + (", ..." if len(others) > _MOST_PREFIXES else "")
+    prefixes = ", ".join(map(repr, others[:_MOST_PREFIXES])) + (", ..." if len(others) > _MOST_PREFIXES else "")
     return (
-        f"{nothing}, which holds nothing; there is {shown}: name the right one with --key-prefix or "
+        f"{nothing}, which is empty; others are {prefixes}: name the right one with --key-prefix or "
         f"FEATURE_SYNC_KEY_PREFIX, or push first: {push}"
     )

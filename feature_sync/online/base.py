@@ -1,7 +1,10 @@
-"""The promises of an online store. A new store is a folder beside `redis/` that keeps them.
+"""The contract of an online store. A new store is a folder beside `redis/` that implements these classes.
 
-Above this floor nobody knows a command, a pipeline or a key of a store: a view is asked for by its reference, rows are
+No code above this floor uses a command, a pipeline or a key of a store: a view is opened by its reference, rows are
 written and deleted by a writer that holds the view's lease, and keys come from `OnlineView.key_writer`.
+
+Row keys are opaque bytes to the callers: they pass those of `key_writer` and `row_keys` back, and compare both. So
+`row_keys` yields, for a row that was written, exactly the bytes that `key_writer` gave it.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ class ServerState:
     """What a server reports of itself.
 
     Args:
-        run_id: Differs after each start of the server.
+        run_id: Identifies one run of the server: differs after each start.
         evicted_keys: How many keys this run has removed because memory was full.
         may_evict: True if the server may remove keys when memory is full.
         eviction_policy: The server's own name for what it does when memory is full.
@@ -41,11 +44,12 @@ class ServerState:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the store holds at a key.
+    """What the store holds at a row key.
 
     Args:
-        value: The row; None where there is none.
-        expires_at: Milliseconds since 1970 in UTC, or `NO_EXPIRY`; None where the store does not report it.
+        value: The row's bytes; None if the key does not exist.
+        expires_at: Milliseconds since 1970 in UTC, or `NO_EXPIRY`; None if the store does not report expiries. Without
+            meaning if the key does not exist.
     """
 
     value: bytes | None
@@ -53,29 +57,33 @@ class Held:
 
 
 class OnlineStore(ABC):
-    """The online store of one key prefix.
+    """The online store of one key prefix. Threads may share it.
 
     Raises:
-        OnlineStoreError: From every method: the store cannot be reached, or refuses a command.
+        OnlineStoreError: From every method except `view`: the store cannot be reached, or refuses a command.
     """
 
     key_prefix: str
 
     @abstractmethod
     def view(self, reference: str) -> OnlineView:
-        """Return a feature view version by its reference, whether or not it was ever pushed; asks nothing."""
+        """Return a feature view version by its reference, whether or not it was ever pushed; sends no command."""
 
     @abstractmethod
     def references(self) -> set[str]:
-        """List the references of all views that were pushed under this key prefix."""
+        """List the references of views under this key prefix: begun by a push, and not forgotten since."""
 
     @abstractmethod
     def prefixes(self) -> list[str]:
-        """List the key prefixes under which something was pushed, as far as a short search finds them."""
+        """List the key prefixes under which something was pushed, sorted; incomplete if a short search misses some."""
 
     @abstractmethod
     def store_id(self, *, create: bool = True) -> str:
-        """Read the random id of this store, which is lost with its data; empty if there is none and none is made."""
+        """Return the random id of the data under this key prefix, by which the warehouse recognizes it.
+
+        The id is stored with the data and lost with it. With `create`, one is made if none exists, atomically: all
+        callers get the same. Without, it is empty if none exists.
+        """
 
     @abstractmethod
     def server_state(self) -> ServerState:
@@ -91,19 +99,20 @@ class OnlineStore(ABC):
 
 
 class OnlineView(ABC):
-    """One feature view version in the online store.
+    """One feature view version in the online store. No method except `hold` needs the lease.
 
     Raises:
-        OnlineStoreError: From every method: the store failed, or holds what no push writes.
+        OnlineStoreError: From every method that reads: the store failed, or holds what no push writes.
     """
 
     def __init__(self, key_prefix: str, reference: str) -> None:
         self.key_prefix = key_prefix
         self.reference = reference
         self.name = name_of(key_prefix, reference)
+        """Identifies the view in the warehouse's records of pushes."""
 
     def key_writer(self, types: Sequence[ValueType]) -> KeyWriter:
-        """Return the function that writes the keys of rows, from columns of join keys of these types in wire form."""
+        """Return the function that writes row keys, from columns of join keys of these types in wire form."""
         return row_key_writer(self.key_prefix, self.reference, types)
 
     def encoder(self, schema: RowSchema, *, lag: timedelta | None, expires: bool) -> RowEncoder:
@@ -112,112 +121,143 @@ class OnlineView(ABC):
 
     @abstractmethod
     def schemas(self, *, strict: bool = False) -> Mapping[bytes, RowSchema]:
-        """Read all schemas by their ids, the newest last; none if the view was never pushed.
+        """Read all row schemas by their ids, in ascending order of `RowSchema.fence`; none if there was no push.
 
-        What is not a schema is left out, since rows may not need it; with `strict`, one that cannot be read raises.
+        Entries that are not schemas are left out, since rows may not need them; with `strict`, an unreadable schema
+        raises.
         """
 
     @abstractmethod
     def schemas_named(self, ids: Sequence[bytes]) -> Mapping[bytes, RowSchema]:
-        """Read those schemas of `ids` that exist and can be read."""
+        """Read the row schemas among `ids` that exist and can be read."""
 
     @abstractmethod
     def mark(self) -> Mark | None:
-        """Read the mark of the newest push that touched the rows; None where no push has."""
+        """Read the mark that a writer set last; None if none was set, or the view was forgotten."""
 
     @abstractmethod
     def holder(self) -> Holder | None:
-        """Read who pushes the view now."""
+        """Read the holder of the lease; None if the lease is free or has expired."""
 
     @abstractmethod
     def row_keys(self) -> Iterator[list[bytes]]:
-        """Find the keys of all rows, in batches; a key that exists all the while is found at least once."""
+        """Find the row keys of this view alone, whichever schema the rows have, in batches that are not empty.
+
+        A key that exists during the whole iteration is found at least once, perhaps several times; one that is
+        written, deleted or expires during it may be found or not.
+        """
 
     @abstractmethod
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Read the rows of many keys at once; None where there is none."""
+        """Read the rows at many keys, in their order; None for a key without a row."""
 
     @abstractmethod
     def exist(self, keys: Sequence[bytes]) -> list[bool]:
-        """Check for each key whether the store holds anything there, of whatever type."""
+        """Return for each key, in order, whether it exists, whatever is stored there."""
 
     @abstractmethod
     def memory_of(self, keys: Sequence[bytes]) -> list[int]:
-        """Measure keys in bytes of memory, with all that the store keeps beside them; those that exist."""
+        """Measure keys in bytes of memory, with the store's overhead; keys that do not exist are left out."""
 
     @abstractmethod
     def comparer(self) -> Comparer:
-        """Return what compares rows with those in the store."""
+        """Return an object that compares rows with those in the store."""
 
     @abstractmethod
     def hold(
         self, *, duration: timedelta, wait: bool, stopped: Callable[[], bool]
     ) -> AbstractContextManager[ViewWriter]:
-        """Take the lease of the view, so that no other push writes to it.
+        """Take the lease of the view and raise its fence, in one atomic step; renew the lease until the exit.
+
+        The store's own clock times the lease. The exit gives the lease back if it is still held; it expires by itself
+        if the process dies. The lease keeps pushes apart, but only the fence makes writes safe: see `ViewWriter`.
 
         Args:
             duration: How long the store waits for a writer that does not renew the lease.
-            wait: Wait while another push has the lease.
+            wait: Wait while another push holds the lease.
             stopped: Ends the waiting when it returns True.
 
         Raises:
-            LeaseHeld: Another push has it, and `wait` is False.
+            LeaseHeld: Another push holds the lease, and `wait` is False.
+            OnlineStoreError: The store failed, or `stopped` ended the waiting.
         """
 
 
 class ViewWriter(ABC):
-    """Writes to one view while its lease, and so its fence, is ours. What a lost connection leaves open is sent again.
+    """Writes to one view, only while the view's fence is this writer's.
+
+    The store checks the fence in the same atomic step as each write: a writer that was suspended until another took
+    the lease changes nothing afterwards. Every write is idempotent, since one whose reply was lost is sent again.
+    Each method returns when the store has confirmed all of its writes. `publish`, `begin`, `finish` and `forget` take
+    effect as a whole or not at all; `write` and `delete` may stop after some batches.
 
     Raises:
         LeaseLost: From every method: another push has taken over.
         OnlineStoreError: From every method: the store failed, or was restarted or emptied since the lease was taken.
+            A writer never continues on another run of the server, which may have lost confirmed writes.
     """
 
     fence: int
-    """Grows with every lease of the view."""
+    """Larger than that of every earlier lease of the view, also after the store was emptied or restored."""
     server: ServerState
-    """What the server reported when the lease was taken."""
+    """What the server reported after the lease was taken."""
 
     @abstractmethod
     def check_lease(self) -> None:
-        """Check that the lease is still ours."""
+        """Raise unless the fence is still this writer's; writes nothing."""
 
     @abstractmethod
     def publish(self, schema: RowSchema, mark: Mark | None) -> None:
-        """Publish a schema, and replace the mark if one is given: rows stay as they are, but their clock may move."""
+        """Store a row schema, replacing one with the same id, and the mark if one is given; rows stay as they are.
+
+        A schema with the same id may differ in TTL, defaults, `as_of` and fence, none of which is part of the id.
+        """
 
     @abstractmethod
     def begin(self, mark: Mark, schema: RowSchema) -> None:
-        """Mark the view as being sent, list it among those pushed, and publish the schema: before the first row."""
+        """Set the mark with the status `SENDING`, add the view to the references, store the schema: before any row."""
 
     @abstractmethod
     def write(self, batches: Iterable[Sequence[Row]]) -> None:
-        """Write rows, batch after batch; a row that has expired already is not stored."""
+        """Write rows, each replacing what its key held; a row that has expired already leaves no row at its key.
+
+        Batches are taken one after the other; the writer keeps at most two of them in memory.
+        """
 
     @abstractmethod
     def delete(self, keys: Iterable[bytes]) -> int:
-        """Delete rows; returns how many there were."""
+        """Delete rows; returns how many existed. Fewer are counted if a connection was lost on the way."""
 
     @abstractmethod
     def finish(self, mark: Mark, schema: RowSchema, *, is_only: bool) -> None:
-        """Mark the view as sent; where it holds rows of this schema only, forget all others."""
+        """Set the mark with the status `DONE`; after the last row was written and deleted.
+
+        Args:
+            mark: The mark of this push.
+            schema: The schema that `begin` stored.
+            is_only: True if all rows of the view have this schema: all other schemas are then removed.
+        """
 
     @abstractmethod
     def forget(self) -> None:
-        """Remove schemas and mark, and the view from the list of those pushed; its rows are deleted before."""
+        """Remove schemas and mark, and the view from the references; its rows are deleted before. The fence stays."""
 
 
 class Comparer(ABC):
-    """Compares the rows of one view with those in the store, byte for byte."""
+    """Compares the rows of one view with those in the store, byte for byte. One thread uses it at a time."""
 
-    tells_expiry: bool
-    """True if the store lets us ask when a row expires."""
+    reports_expiry: bool
+    """True if the store and its rights let this user read when a row expires."""
 
     @abstractmethod
     def compare(
         self, batches: Iterable[Sequence[Row]]
     ) -> Generator[tuple[Sequence[Row], Sequence[Held] | None], None, None]:
-        """Compare batch after batch; what the store holds comes with those that differ from it in any byte.
+        """Compare batch after batch, values and expiries (where `reports_expiry`).
+
+        Yields each batch, in order, with None if the store holds exactly its rows; else with what `read` returns for
+        its keys. At most two batches are in memory. Closing the generator releases its connection. `read` may be called
+        between two batches.
 
         Raises:
             OnlineStoreError: The store failed.
@@ -225,4 +265,8 @@ class Comparer(ABC):
 
     @abstractmethod
     def read(self, keys: Sequence[bytes]) -> list[Held]:
-        """Read rows and expiries at one moment."""
+        """Read rows and expiries, in the order of the keys, at one moment.
+
+        Raises:
+            OnlineStoreError: The store failed.
+        """

@@ -26,9 +26,9 @@ _decode_row: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
 
 
 class RowSchemaRecord(msgspec.Struct):
-    """A schema as the JSON that stands in Redis; `ttl` and `as_of` are in microseconds.
+    """A row schema as the JSON in Redis; `ttl` is in microseconds, `as_of` in microseconds UTC.
 
-    `fence` tells which of several schemas is the newest: it grows with every push of the view.
+    The schema with the largest `fence` is the newest: the fence grows with every push of the view.
     """
 
     keys: list[tuple[str, str]]
@@ -41,7 +41,16 @@ class RowSchemaRecord(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowSchema:
-    """What the rows of one feature view hold, in order. `as_of` is the fixed clock of the push, if it had one."""
+    """What the rows of one feature view hold, in order.
+
+    Args:
+        keys: Names and types of the join keys.
+        features: Names and types of the features.
+        defaults: Defaults of features by name, in wire form.
+        ttl: The TTL of the view; None for any age.
+        as_of: The fixed clock of the push; None at the real clock.
+        fence: The fence of the push that wrote the schema.
+    """
 
     keys: tuple[tuple[str, ValueType], ...]
     features: tuple[tuple[str, ValueType], ...]
@@ -61,11 +70,11 @@ class RowSchema:
 
     @property
     def ttl_microseconds(self) -> int | None:
-        """The TTL as Redis and its readers count it."""
+        """The TTL in microseconds, as Redis and its readers count it."""
         return None if self.ttl is None else self.ttl // MICROSECOND
 
     def to_json(self) -> bytes:
-        """Write the schema as Redis holds it."""
+        """Return the schema as Redis holds it."""
         record = RowSchemaRecord(
             keys=[(name, str(kind)) for name, kind in self.keys],
             features=[(name, str(kind)) for name, kind in self.features],
@@ -85,7 +94,15 @@ def row_schema_of(
     as_of: datetime | None = None,
     fence: int = 0,
 ) -> RowSchema:
-    """Make the schema of a view whose types are known."""
+    """Return the row schema of a view.
+
+    Args:
+        view: The view, for its defaults and TTL.
+        keys: The types of its join keys, by name.
+        features: The types of its features, by name.
+        as_of: The fixed clock of the push; None at the real clock.
+        fence: The fence of the push.
+    """
     return RowSchema(
         keys=tuple(keys.items()),
         features=tuple(features.items()),
@@ -121,9 +138,9 @@ def read_row_schema(content: bytes) -> RowSchema:
 
 
 def _read_types(named: Sequence[tuple[str, str]]) -> tuple[tuple[str, ValueType], ...]:
-    """Read names with their types; a type of damaged length or depth is not tried."""
+    """Read names with their types; damaged ones may be too long to parse, or too deep to work with."""
     if len({name for name, _ in named}) < len(named):
-        raise ValueError("a name stands in it twice")
+        raise ValueError("it has a name twice")
     if max((len(kind) for _, kind in named), default=0) > _LONGEST_TYPE:
         raise ValueError("a type in it is too long")
     types = tuple((name, parse(kind)) for name, kind in named)
@@ -143,8 +160,8 @@ def _check_depth(kind: ValueType, left: int) -> None:
 class Row:
     """A row as Redis holds it: the id of its schema, its event timestamp, and the values in wire form.
 
-    The event timestamp is None where the view has none.
-    Where the row ends and does not expire, its end follows the values: see `split_end`.
+    The event timestamp is None if the view has none. The end of a row that ends but does not expire in Redis follows
+    the values: see `split_end`.
     """
 
     schema_id: bytes
@@ -153,7 +170,7 @@ class Row:
 
 
 def read_row(content: bytes) -> Row:
-    """Split a row's bytes.
+    """Split a row's bytes; the event timestamp becomes a datetime in UTC.
 
     Raises:
         OnlineStoreError: They are not what a push writes.
@@ -185,7 +202,7 @@ def split_row(content: bytes) -> tuple[bytes, int | None, list[Any]]:
 
 
 def split_end(values: list[Any], schema: RowSchema) -> tuple[list[Any], int | None]:
-    """Split what follows the event timestamp of a row into its values and its end, in microseconds UTC.
+    """Split what follows the event timestamp of a row into its values and its end, in microseconds UTC or None.
 
     Raises:
         ValueError: They do not fit the schema.
@@ -202,7 +219,7 @@ def read_value(value: Any, kind: ValueType) -> Any:
     """Turn a value in wire form into the Python value that the warehouse's driver would give.
 
     Raises:
-        ArithmeticError: It is a number or a time that there is not.
+        ArithmeticError: It is beyond the numbers or times of its type.
         ValueError: It is of another type.
     """
     if value is None:
@@ -210,7 +227,7 @@ def read_value(value: Any, kind: ValueType) -> Any:
     scalar = kind.scalar
     expected, read = (_NESTED.get(kind.kind), None) if scalar is None else (scalar.wire, scalar.from_wire)
     if type(value) is not expected:
-        raise ValueError(f"{type(value).__name__} in place of {kind.kind}")
+        raise ValueError(f"{type(value).__name__} instead of {kind.kind}")
     if kind.element is not None:
         return [read_value(each, kind.element) for each in value]
     if kind.kind == "struct":

@@ -1,4 +1,4 @@
-"""All keys of the online store, laid out in one place.
+"""The layout of all Redis keys of the online store.
 
 <prefix>:store                        the random id of this store
 <prefix>:views                        the references of all views pushed
@@ -20,25 +20,25 @@ from feature_sync.value_types import ValueType, shown_key
 
 _EMPTY = "%"
 _NULLS = ("NAType", "NaTType")
-"""The types of pandas' own nulls, which is not imported for their sake."""
+"""Type names of pandas' own nulls: comparing names avoids the import of pandas."""
 
 
 KeyWriter = Callable[[Sequence[Sequence[Any]]], list[bytes]]
-"""Writes the keys of many rows at once, from columns of join keys in wire form."""
+"""Writes the Redis keys of many rows at once, from columns of join keys in wire form."""
 
 
 def store_key(key_prefix: str) -> str:
-    """Return the key of the store's id."""
+    """Return the Redis key of the store's id."""
     return f"{key_prefix}:store"
 
 
 def views_key(key_prefix: str) -> str:
-    """Return the key of the references of all views pushed."""
+    """Return the Redis key of the set of references of all views pushed."""
     return f"{key_prefix}:views"
 
 
 def name_of(key_prefix: str, reference: str) -> str:
-    """Return what the keys of a feature view begin with; the warehouse keeps the state of its pushes by this name.
+    """Return the start of all Redis keys of a feature view; also names the view in the warehouse's records of pushes.
 
     >>> name_of("shop", "carrier_delays.v1")
     'shop:carrier_delays.v1'
@@ -48,7 +48,7 @@ def name_of(key_prefix: str, reference: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ViewKeys:
-    """The keys of one feature view that hold no row."""
+    """The Redis keys of one feature view that hold no row."""
 
     name: str
 
@@ -64,7 +64,7 @@ class ViewKeys:
 
     @property
     def lease(self) -> str:
-        """Who may write."""
+        """The holder of the lease: who may write."""
         return f"{self.name}:lease"
 
     @property
@@ -74,14 +74,19 @@ class ViewKeys:
 
     @property
     def rows(self) -> str:
-        """What the keys of rows begin with."""
+        """What the Redis keys of all rows begin with."""
         return f"{self.name}:{{"
 
 
 def row_key_writer(key_prefix: str, reference: str, types: Sequence[ValueType]) -> KeyWriter:
-    """Return the function that writes the keys of rows of a view, whose join keys are of these types.
+    """Return the function that writes the Redis keys of rows of a view.
 
     The braces put all views of an entity on one slot of a Redis Cluster.
+
+    Args:
+        key_prefix: The key prefix of the store.
+        reference: The reference of the view.
+        types: The types of its join keys, in order.
 
     >>> row_key_writer("shop", "orders", [ValueType("string"), ValueType("int64")])([["a|b"], [7]])
     [b'shop:orders:{a%7Cb|7}']
@@ -92,7 +97,7 @@ def row_key_writer(key_prefix: str, reference: str, types: Sequence[ValueType]) 
 
     def write(columns: Sequence[Sequence[Any]]) -> list[bytes]:
         texts = [map(writer, column) for writer, column in zip(writers, columns, strict=True)]
-        if len(texts) == 1:
+        if len(texts) == 1:  # a lone empty text has a form of its own: Redis Cluster ignores the braces of `{}`
             return [f"{begin}{text}}}".encode() if text else empty for text in texts[0]]
         return [f"{begin}{'|'.join(parts)}}}".encode() for parts in zip(*texts, strict=True)]
 
@@ -111,7 +116,7 @@ def is_null_key(value: Any) -> bool:
 
 
 def wire_key(value: Any, kind: ValueType) -> Any:
-    """Read a join key that is not null into wire form.
+    """Convert a join key that is not null to wire form.
 
     Raises:
         ValueError: The value is not of the key's type, or not exactly.

@@ -1,4 +1,4 @@
-"""What the online store itself knows of pushes: which one wrote a view last, whether it ended, and who pushes now."""
+"""What the online store records of pushes: the newest push of a view, whether it ended, and who pushes now."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ SENDING, DONE = "sending", "done"
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """The newest push of a view that touched its rows.
 
-    `warehouse` names the table that it pushed, by the warehouse's address; `warehouse_id` is what that warehouse calls
-    itself, empty in marks of older versions. `evicted_keys` is how many keys this run of Redis had evicted by then.
+    Args:
+        push: The id of the push.
+        status: `SENDING` or `DONE`.
+        warehouse: The address of the warehouse, and the relation pushed.
+        warehouse_id: The random id kept in that warehouse; empty in marks of older versions.
+        run_id: The run of Redis that it was pushed to.
+        evicted_keys: How many keys that run had evicted when the push began.
     """
 
     push: str
@@ -26,12 +31,12 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     evicted_keys: int = 0
 
     def to_json(self) -> bytes:
-        """Write the mark as Redis holds it."""
+        """Return the mark as Redis holds it."""
         return msgspec.json.encode(self)
 
 
 def read_mark(content: bytes | None, key: str) -> Mark | None:
-    """Read a mark from Redis; None where there is none.
+    """Read the mark stored at a Redis key; None if there is none.
 
     Raises:
         OnlineStoreError: It is not what a push writes.
@@ -47,7 +52,10 @@ def read_mark(content: bytes | None, key: str) -> Mark | None:
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds the lease of a view; `since` is by the store's own clock, in UTC."""
+    """Who holds the lease of a view; `since` is by the store's own clock, in UTC.
+
+    `token` is random: it makes two leases of one process differ.
+    """
 
     who: str
     since: datetime
@@ -55,7 +63,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_holder(content: bytes | None) -> Holder | None:
-    """Read who holds a lease; None where nobody does.
+    """Read the holder of a lease; None if it is free.
 
     Raises:
         OnlineStoreError: It is not what a push writes.

@@ -1,4 +1,4 @@
-"""Turns rows as the warehouse gives them into keys and values as the online store holds them."""
+"""Encodes rows of the warehouse as keys and values of the online store."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from feature_sync.online.keys import KeyWriter
 from feature_sync.online.validity import expiries
 
 Row = tuple[bytes, bytes, int | None]
-"""A key, its value, and the millisecond since 1970 in UTC at which the row expires; None where it never does."""
+"""A row key, its value, and the millisecond since 1970 in UTC at which the row expires; None if it never does."""
 
 
 class RowEncoder:
     """Encodes the rows of one view: join keys, event timestamp and end of validity in microseconds UTC, features.
 
-    At a fixed clock rows never expire; readers judge their age and their end, which then follows the values.
+    Rows pushed at a fixed clock never expire in the store: readers judge their age, and their end, which then follows
+    the values.
     """
 
     def __init__(self, write_keys: KeyWriter, schema: RowSchema, *, lag: timedelta | None, expires: bool) -> None:
@@ -27,7 +28,7 @@ class RowEncoder:
         Args:
             write_keys: Writes the keys of rows from columns of join keys in wire form.
             schema: The schema of the rows.
-            lag: The view's lag: how much longer a row answers than its end of validity says.
+            lag: The view's lag: how long a row answers beyond its end of validity.
             expires: True if rows expire at the store's own clock.
         """
         self._schema_id = schema.id
@@ -38,11 +39,11 @@ class RowEncoder:
         self._write_keys = write_keys
 
     def keys(self, columns: Sequence[Sequence[Any]]) -> list[bytes]:
-        """Encode the keys of rows that may hold nothing else."""
+        """Encode row keys from columns that begin with the join keys; the others may be missing."""
         return self._write_keys(columns[: self._width])
 
     def encode(self, columns: Sequence[Sequence[Any]]) -> Iterator[Row]:
-        """Encode whole rows, column by column: that is several times faster than row by row."""
+        """Encode whole rows. Works column by column, several times faster than row by row."""
         keys = self._write_keys(columns[: self._width])
         event_timestamps, valid_until, *values = columns[self._width :]
         rows: Iterator[Any] = zip(repeat(self._schema_id), event_timestamps, *values, strict=False)
@@ -52,7 +53,7 @@ class RowEncoder:
         expires_at = (
             expiries(event_timestamps, valid_until, ttl=self._ttl, lag=self._lag) if self._expires else repeat(None)
         )
-        return zip(keys, contents, expires_at, strict=False)  # some never end
+        return zip(keys, contents, expires_at, strict=False)  # `repeat` never ends
 
     def _with_end(self, row: tuple[Any, ...], valid_until: int | None) -> tuple[Any, ...]:
         return row if valid_until is None else (*row, valid_until + self._lag)

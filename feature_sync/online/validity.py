@@ -1,4 +1,4 @@
-"""When a row stops answering, in Python: `sql/validity.py` says the same in SQL.
+"""Computes in Python when a row stops answering; `sql/validity.py` holds the same rule in SQL.
 
 A row answers while its age is at most the TTL, and before its end. All times are microseconds since 1970 in UTC.
 """
@@ -12,11 +12,11 @@ _MICROSECONDS = 1_000
 
 
 def last_answer(event_timestamp: int | None, end: int | None, ttl: int | None) -> int | None:
-    """Return the last microsecond at which a row answers; None where it answers for ever.
+    """Return the last microsecond at which a row answers; None if it always does.
 
     Args:
-        event_timestamp: Of the row; None in a view without.
-        end: When the row ends, its view's lag added; None where it does not.
+        event_timestamp: Of the row, in microseconds UTC; None in a view without event timestamps.
+        end: When the row ends, with its view's lag added, in microseconds UTC; None if it does not.
         ttl: How old the row may be, in microseconds; None for any age.
     """
     lasts = [] if end is None else [end - 1]
@@ -28,13 +28,13 @@ def last_answer(event_timestamp: int | None, end: int | None, ttl: int | None) -
 def expiries(
     event_timestamps: Sequence[int], ends: Sequence[int | None], *, ttl: int | None, lag: int
 ) -> Iterator[int | None]:
-    """Return for each row the millisecond at which Redis lets it expire; None where it never does.
+    """Return for each row the millisecond since 1970 in UTC at which Redis expires it; None if it never does.
 
-    A part of a millisecond counts as a whole one, so that no row expires before its last answer.
+    Rounds up to whole milliseconds, so that no row expires before its last answer.
 
     Args:
-        event_timestamps: Of the rows; unused without a TTL.
-        ends: When each row ends, without the lag.
+        event_timestamps: Of the rows, in microseconds UTC; unused without a TTL.
+        ends: When each row ends, in microseconds UTC without the lag; None if it does not.
         ttl: How old a row may be, in microseconds; None for any age.
         lag: How much longer than its end a row answers, in microseconds.
     """

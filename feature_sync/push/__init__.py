@@ -1,4 +1,4 @@
-"""The push: makes the online store equal to the newest rows in the warehouse, whatever happens."""
+"""The push: makes the online store equal to the newest rows in the warehouse, also after crashes."""
 
 from feature_sync.push.context import PushContext
 from feature_sync.push.pruning import prune, unreferenced_views

@@ -13,10 +13,10 @@ from feature_sync.warehouses.base import Warehouse
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushContext:
-    """Where to push from and to, by which clock, and how.
+    """Source, destination, clock and options of a push.
 
     Args:
-        open_warehouse: Connects to the warehouse; takes `stopped`, which ends a wait for it.
+        open_warehouse: Connects to the warehouse; takes `stopped`, which ends a wait for it by returning True.
         online: The online store.
         clock: The moment of the push.
         options: How to push.

@@ -1,4 +1,4 @@
-"""The plan of a push: nothing, changes, or all rows, and why. It is pure: what Redis and the warehouse say goes in."""
+"""Plans a push: nothing, changes, or all rows, and why. Pure: takes what Redis and the warehouse hold as values."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnlineState:
-    """What the online store says before a push: its id, its server, and its mark for the view."""
+    """The online store before a push: its id, its server, and its mark for the view."""
 
     store: str
     server: ServerState
     mark: Mark | None
 
     def has_evicted(self, mark: Mark) -> bool:
-        """True if keys may be gone since a mark; nobody knows of an earlier run of the server."""
-        server = self.server
+        """True if keys may have been evicted since a mark."""
+        server = self.server  # counts its own run's evictions: those of an earlier run are unknown after a restart
         return server.evicted_keys != mark.evicted_keys or (server.may_evict and server.run_id != mark.run_id)
 
 
 class Candidates(NamedTuple):
-    """The rows that could answer at the moment of a push: how many, and the sum of their hashes as text."""
+    """The rows that could answer at the moment of a push: their number, and the sum of their hashes as text."""
 
     rows: int
     digest: str | None
@@ -52,10 +52,14 @@ class Candidates(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What a push is about: the view, where its rows come from, and the fingerprint of all that decides about them.
+    """What a push would record: the view, the source of its rows, and a fingerprint of all that determines them.
 
-    `address` is one which another warehouse may have tomorrow; `warehouse_id` is kept in the warehouse itself,
-    empty before its first push.
+    Args:
+        reference: The reference of the view.
+        address: The address of the warehouse, and the relation. Another warehouse may get the same address later.
+        warehouse_id: The random id kept in the warehouse itself; empty before its first push.
+        definition: The fingerprint of the definition, the row hash and the staging tables.
+        options: How to push.
     """
 
     reference: str
@@ -66,16 +70,16 @@ class Expected:
 
 
 def plan_push(online: OnlineState, state: State, expected: Expected, candidates: Candidates | None) -> Plan:
-    """Decide what a push does: changes do only if Redis and the warehouse tell the same story of what Redis holds.
+    """Decide what a push does. Changes suffice only if Redis and the warehouse agree about what Redis holds.
 
     Args:
-        online: What the online store says.
-        state: What the warehouse remembers of earlier pushes.
-        expected: What the push is about.
-        candidates: The rows that could answer now; None where they are not counted, and so nothing can be skipped.
+        online: The online store before the push.
+        state: What the warehouse recorded of earlier pushes.
+        expected: What the push would record.
+        candidates: The rows that could answer now; None if they were not counted, so that nothing can be skipped.
 
     Raises:
-        OnlineStoreError: The keys in Redis are another warehouse's.
+        OnlineStoreError: The keys in Redis belong to another warehouse.
     """
     check_owner(online, state, expected)
     known = state.committed
@@ -88,10 +92,15 @@ def plan_push(online: OnlineState, state: State, expected: Expected, candidates:
 
 
 def check_owner(online: OnlineState, state: State, expected: Expected) -> None:
-    """Check that what Redis holds is of this warehouse, or is to be taken over; costs nothing.
+    """Raise unless Redis holds rows of this warehouse, or they are to be taken over; runs no query.
+
+    Args:
+        online: The online store before the push.
+        state: What the warehouse recorded of earlier pushes.
+        expected: What the push would record.
 
     Raises:
-        OnlineStoreError: It is another warehouse's.
+        OnlineStoreError: The rows belong to another warehouse.
     """
     foreign = None if online.mark is None else _why_foreign(online.mark, state, expected)
     if foreign is not None and not expected.options.take_over:
@@ -99,7 +108,7 @@ def check_owner(online: OnlineState, state: State, expected: Expected) -> None:
 
 
 def _why_all(online: OnlineState, state: State, expected: Expected) -> str | None:
-    """Say why changes would not do; None where they do."""
+    """Return why all rows must be sent; None if changes suffice. The first reason that holds is reported."""
     mark, known = online.mark, state.committed
     reasons = {
         "taken over from another warehouse": mark is not None and _why_foreign(mark, state, expected) is not None,
@@ -115,15 +124,15 @@ def _why_all(online: OnlineState, state: State, expected: Expected) -> str | Non
 
 
 def _why_foreign(mark: Mark, state: State, expected: Expected) -> str | None:
-    """Say why a mark is of another warehouse, and what to do; None where it is of this one.
+    """Return why a mark belongs to another warehouse, and what to do; None if it belongs to this one.
 
-    A mark without an id, of an older version, is of the warehouse that remembers its push.
+    A mark without an id, of an older version, belongs to the warehouse that recorded its push.
     """
     if mark.warehouse != expected.address:
         return (
             f"{mark.warehouse}, not from {expected.address}; use another key prefix, or adopt its keys with --take-over"
         )
-    cure = "use another key prefix; or if this one has taken its place, adopt its keys with --take-over"
+    cure = "use another key prefix; or if this one replaces it, adopt its keys with --take-over"
     if mark.warehouse_id and mark.warehouse_id != expected.warehouse_id:
         return (
             f"another warehouse at the same address, {mark.warehouse}: its id was {mark.warehouse_id}, this one's is "
@@ -135,8 +144,9 @@ def _why_foreign(mark: Mark, state: State, expected: Expected) -> str | None:
 
 
 def _is_followed(mark: Mark | None, state: State) -> bool:
-    """True if Redis holds what was committed, except for keys that an unfinished push has on its list."""
+    """True if Redis holds what was committed, except for keys in the change table of an unfinished push."""
     known, unfinished = state.committed, state.unfinished
+    # The table of an unfinished full push does not list the keys that it may have deleted.
     if mark is None or known is None or (unfinished is not None and unfinished.is_full):
         return False
     if (mark.push, mark.status) == (known.push, DONE):

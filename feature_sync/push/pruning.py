@@ -1,4 +1,4 @@
-"""Finds the views that Redis holds and the project no longer defines, and removes them when told to."""
+"""Finds the views that Redis holds and the project no longer defines, and removes them on request."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from feature_sync.sql.push.tables import PushTables
 
 
 def unreferenced_views(context: PushContext, defined: Collection[str]) -> list[str]:
-    """List the references of views that were pushed and are not among those that are defined."""
+    """List the references of views that were pushed and are not in `defined`, sorted."""
     return sorted(context.online.references() - set(defined))
 
 
 def prune(context: PushContext, references: Collection[str]) -> Iterator[Pushed]:
-    """Remove views from Redis, with their state in the warehouse.
+    """Remove views from Redis, with their state in the warehouse; yields what was done, view by view.
 
     Raises:
         LeaseHeld: Another push of such a view is under way.
-        OnlineStoreError: Redis failed, or the view is another warehouse's.
+        OnlineStoreError: Redis failed, or the view belongs to another warehouse.
         WarehouseError: The warehouse failed.
     """
     for reference in references:
@@ -37,6 +37,7 @@ def prune(context: PushContext, references: Collection[str]) -> Iterator[Pushed]
             mark = view.mark()
             if mark is not None and not options.take_over:
                 _check_ours(reference, mark, warehouse.address, warehouse_id(runner, tables), states)
+            # Rows first: as long as the reference is listed, an interrupted removal can be repeated.
             deleted = sum(writer.delete(keys) for keys in view.row_keys())
             writer.forget()
             with warehouse.transaction():
@@ -45,14 +46,21 @@ def prune(context: PushContext, references: Collection[str]) -> Iterator[Pushed]
 
 
 def _check_ours(reference: str, mark: Mark, address: str, name: str, states: StateStore) -> None:
-    """Check that a mark is of this warehouse, by its address and its id; an older version's, by the push.
+    """Raise unless a mark belongs to this warehouse, by address and id; without an id, by the push.
+
+    Args:
+        reference: The reference of the view.
+        mark: The mark in Redis.
+        address: The address of this warehouse.
+        name: The id of this warehouse.
+        states: Its state of the view.
 
     Raises:
-        OnlineStoreError: It is another's.
+        OnlineStoreError: It belongs to another warehouse.
     """
     is_named = mark.warehouse_id == name if mark.warehouse_id else mark.push in states.read().pushes
     if not is_named or not mark.warehouse.startswith(f"{address} "):
         raise OnlineStoreError(
             f"{reference} in Redis was pushed from {mark.warehouse}, another warehouse than this at {address}; "
-            "remove it all the same with --take-over"
+            "remove it anyway with --take-over"
         )

@@ -1,4 +1,4 @@
-"""The push of many feature views side by side."""
+"""Pushes many feature views in parallel."""
 
 from __future__ import annotations
 
@@ -25,19 +25,25 @@ class Pusher:
     """Pushes feature views from one warehouse to one online store."""
 
     def __init__(self, context: PushContext, *, gate: Gate | None, threads: int) -> None:
-        """Without a gate, whatever dbt says of a view, it is pushed."""
+        """Prepare to push.
+
+        Args:
+            context: What the pushes share.
+            gate: Holds back views by dbt's results; None pushes every view.
+            threads: How many views to push at once.
+        """
         self._context = context
         self._gate = gate
         self._threads = threads
 
     def push(self, views: Collection[FeatureView]) -> Iterator[Pushed]:
-        """Push the views; one that is held back, or fails, does not stop the others.
+        """Push the views, and yield each as it ends; one that is held back, or fails, does not stop the others.
 
         Raises:
             DefinitionError: A view does not fit its table.
-            ArtifactsChanged: dbt wrote its artifacts anew; the views of which nothing was yielded are not pushed.
-            ViewsFailed: Several views failed; this is raised when all have ended.
-            FeatureSyncError: One view failed; its own error is raised when all have ended.
+            ArtifactsChanged: dbt rewrote its artifacts; the views that were not yielded are not pushed.
+            ViewsFailed: Several views failed; raised when all have ended.
+            FeatureSyncError: One view failed: its own error, raised when all have ended.
         """
         reasons = {view.reference: self._gate and self._gate.reason_to_hold(view) for view in views}
         yield from (Pushed(feature_view=name, held_back=reason) for name, reason in reasons.items() if reason)
@@ -72,7 +78,10 @@ class Pusher:
             raise next(iter(unsent.values()))
 
     def _prepare(self, views: Collection[FeatureView]) -> tuple[list[ViewQuery], str]:
-        """Ask for types that the project does not declare, make the place of the states, and name the warehouse."""
+        """Check rights and types, create the table of states, and return the queries and the warehouse's id.
+
+        A dry run creates nothing.
+        """
         if not views:
             return [], ""
         with self._context.open_warehouse() as warehouse:
@@ -90,14 +99,14 @@ class Pusher:
 
 
 def _end(pool: ThreadPoolExecutor, running: Mapping[Future[Pushed], ViewPush]) -> None:
-    """Wait for pushes that were asked to stop; those that wait for the warehouse end when it does."""
+    """Wait for pushes that were asked to stop, and cancel their queries."""
     pool.shutdown(wait=False, cancel_futures=True)
     while waiting := wait(running, timeout=_SECONDS_BETWEEN_CANCELS).not_done:
-        for future in waiting:
+        for future in waiting:  # again and again: a push may have been between two queries, and started another
             running[future].cancel()
 
 
 def _joined(failures: Mapping[str, FeatureSyncError]) -> FeatureSyncError:
-    """Make one error of those of several views."""
+    """Return one error for those of several views."""
     ordered = dict(sorted(failures.items()))
     return ViewsFailed(ordered) if len(ordered) > 1 else next(iter(ordered.values()))

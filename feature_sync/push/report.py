@@ -1,4 +1,4 @@
-"""What a push is asked to do, and what became of it."""
+"""The options of a push, and its report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypedDict
 from feature_sync.reports import Report, columns_of
 
 _BYTES_PER_ENTRY = 80
-"""What Redis and Valkey add to key and value: about 80 bytes for a key that expires, measured on Valkey 9."""
+"""The overhead of Redis and Valkey beside key and value: about 80 bytes for a key that expires, by Valkey 9."""
 
 Progress = Callable[[str, int], None]
 """Called with a view's reference and the number of rows that it has written so far."""
@@ -37,9 +37,9 @@ class PushOptions:
         allow_removals: Let a push remove more than 30% of a view's entities.
         take_over: Adopt keys that another warehouse or table pushed.
         allow_eviction: Push to a Redis that may evict keys.
-        wait: Wait for another push of the same view, in place of failing.
+        wait: Wait for another push of the same view, instead of failing.
         dry_run: Report what a push would do; write nothing.
-        lease: How long Redis waits for a pusher that shows no sign of life.
+        lease: How long Redis waits for a push that no longer renews its lease.
         state_schema: Schema of the states and staging tables in the warehouse.
     """
 
@@ -55,12 +55,22 @@ class PushOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pushed:
-    """What became of one feature view, or in a dry run, what would.
+    """What a push did with one feature view, or in a dry run, would do.
 
-    `held_back` says why nothing was written, `failed` what went wrong. `full` says why every row was sent; None where
-    only changes were. `kept` counts the rows that Redis held already. `sent_bytes` are those of the keys and values
-    written, `scan_bytes` those that the warehouse would read, where it says so beforehand. `push` is the id of the
-    push. `phase_seconds` holds the duration of each phase: stage, send and commit.
+    Args:
+        feature_view: The reference of the view.
+        written: How many rows were written.
+        deleted: How many rows were deleted.
+        kept: How many rows Redis held already.
+        sent_bytes: The bytes of the keys and values written.
+        scan_bytes: How many bytes the warehouse would read; None if it does not report that beforehand.
+        held_back: Why nothing was written; None if the view was not held back.
+        failed: What went wrong; None if nothing did.
+        full: Why every row was sent; None if only changes were.
+        push: The id of the push.
+        is_dry_run: True if nothing was written because the push was a dry run.
+        is_pruned: True if the view was removed.
+        phase_seconds: The duration of each phase: stage, send and commit.
     """
 
     feature_view: str
@@ -79,17 +89,17 @@ class Pushed:
 
     @property
     def duration_seconds(self) -> float:
-        """How long all phases took."""
+        """The duration of all phases."""
         return round(sum(self.phase_seconds.values()), 3)
 
     @property
     def memory_bytes(self) -> int:
-        """About how much memory Redis needs for what was written."""
+        """An estimate of the memory that Redis needs for what was written."""
         return self.sent_bytes + self.written * _BYTES_PER_ENTRY
 
 
 class PushReport(Report[Pushed]):
-    """What became of each feature view of a push, in the order in which they ended."""
+    """What a push did with each feature view, in the order in which they ended."""
 
     __slots__ = ()
     columns = columns_of(Pushed, without=("push", "is_dry_run", "is_pruned", "phase_seconds"))

@@ -1,4 +1,4 @@
-"""The online store's side of a push: mark it as begun, write rows, delete keys, mark it as done."""
+"""The online store's side of a push: sets its mark, writes rows, deletes keys, sets the mark to done."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from feature_sync.online.rows import Row, RowEncoder
 from feature_sync.spill import KeySpill
 
 Batches = Iterator[Sequence[Sequence[Any]]]
-"""Batches of rows, column by column."""
+"""Batches of rows, each a sequence of columns."""
 
 
 @dataclass(slots=True)
 class Sent:
-    """What arrived; `bytes` are those of keys and values."""
+    """What was sent: rows written and deleted, and the bytes of the keys and values written."""
 
     written: int = 0
     deleted: int = 0
@@ -38,7 +38,7 @@ def send_rows(
     progress: Callable[[int], None],
     stopped: Callable[[], bool],
 ) -> Sent:
-    """Write the rows, and delete the others: those of `removed`, or all that are not among the rows.
+    """Write the rows, and delete others: those of `removed`, or every key that is not among the rows.
 
     Args:
         view: The view in the online store.
@@ -59,11 +59,12 @@ def send_rows(
     sent = Sent()
     with KeySpill() as held, KeySpill() as ours:
         writer.begin(mark, schema)
-        if removed is None:
+        if removed is None:  # before the first write: if Redis holds no row yet, no key needs to be spilled
             for keys in view.row_keys():
                 held.add(keys)
         encoded = _encoded(rows, encoder, sent, ours if held.count else None)
         writer.write(_watched(encoded, sent, progress, stopped))
+        # After the writes: only then does `ours` hold all keys.
         gone = held.minus(ours) if removed is None else (key for batch in removed for key in encoder.keys(batch))
         sent.deleted = writer.delete(gone)
         writer.finish(mark, schema, is_only=removed is None)
@@ -71,7 +72,14 @@ def send_rows(
 
 
 def count_rows(view: OnlineView, encoder: RowEncoder, rows: Batches, *, is_full: bool) -> Sent:
-    """Count what `send_rows` would send, and send nothing."""
+    """Count what `send_rows` would send, and send nothing.
+
+    Args:
+        view: The view in the online store.
+        encoder: Encodes rows.
+        rows: As for `send_rows`.
+        is_full: True to count keys to delete, too: those that `rows` does not have.
+    """
     sent = Sent()
     with KeySpill() as held, KeySpill() as ours:
         for keys in view.row_keys() if is_full else ():
@@ -87,13 +95,13 @@ def _watched(
 ) -> Iterator[Sequence[Row]]:
     for batch in batches:
         if stopped():
-            raise OnlineStoreError("stopped; nothing of this push is committed, the next one puts it right")
+            raise OnlineStoreError("stopped; nothing of this push is committed, push again")
         yield batch
         progress(sent.written)
 
 
 def _encoded(rows: Batches, encoder: RowEncoder, sent: Sent, spill: KeySpill | None) -> Iterator[Sequence[Row]]:
-    """Encode rows, count them, and note their keys where some may have to be deleted."""
+    """Encode rows, count them in `sent`, and add their keys to `spill` if one is given."""
     for batch in rows:
         encoded = list(encoder.encode(batch))
         if spill is not None:

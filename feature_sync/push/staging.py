@@ -1,4 +1,4 @@
-"""The warehouse's side of a push: what Redis should hold, and how that differs from what it holds."""
+"""The warehouse's side of a push: stages what Redis should hold, and how that differs from what it holds."""
 
 from __future__ import annotations
 
@@ -26,16 +26,23 @@ from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import since_epoch
 
 _VERSION = 3
-"""Of the rows that pushes keep in the warehouse: raise it when rows of before can no longer be compared."""
+"""The version of staged rows: raise it when older rows can no longer be compared, and so all must be sent."""
 _LARGEST_REMOVAL = 0.3
 _LONGEST_NAME = 30
 _UNKNOWN = -1
-"""A number of candidates that no table has."""
+"""A number of candidates that no table has: the next push then compares all rows instead of skipping."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What a push would send: the rows of `query`. Where it would send all, how many it would delete is not known."""
+    """What a push would send.
+
+    Args:
+        query: Selects the rows to write.
+        full: Why all rows would be sent; None if only changes.
+        deleted: How many rows changes would delete; 0 if all rows would be sent, since Redis alone knows the others.
+        rows: How many rows Redis would hold after changes; 0 if all rows would be sent.
+    """
 
     query: str
     full: str | None
@@ -44,7 +51,7 @@ class Preview:
 
 
 class _Counts(NamedTuple):
-    """How many keys changes write and remove, and how many rows there are then."""
+    """How many keys changes write and remove, and how many rows Redis holds then."""
 
     written: int
     removed: int
@@ -71,8 +78,8 @@ class Staging:
             runner: The warehouse.
             query: The view.
             name: The name of the view in the online store: key prefix and reference.
-            warehouse_id: What the warehouse calls itself; empty before its first push.
-            online: What the online store says of itself and the view.
+            warehouse_id: The random id kept in the warehouse; empty before its first push.
+            online: The online store before the push.
             clock: The moment of the push.
             options: How to push.
         """
@@ -96,19 +103,21 @@ class Staging:
         )
 
     def stage(self, check: Callable[[], None]) -> Staged:
-        """Write down what is to be sent, all in one transaction; from then on, the push counts as unfinished.
+        """Write what is to be sent to a table, and record the push as unfinished; to be called in one transaction.
 
-        `check` raises if what dbt wrote is no longer what this push goes by; it is asked when the rows are there, and
-        before anything says so.
+        Args:
+            check: Raises if dbt has rewritten the artifacts that this push goes by. Called after the rows are staged,
+                since dbt may build the view while they are, and before the push is recorded.
 
         Raises:
-            HeldBack: The rows look so wrong that they should not be sent.
-            OnlineStoreError: The keys in Redis are another warehouse's.
+            HeldBack: The rows look too wrong to be sent.
+            LeaseLost: Another push has changed the state.
+            OnlineStoreError: The keys in Redis belong to another warehouse.
         """
         state = self._states.read()
         check_owner(self._online, state, self._expected)  # before a scan that may cost money
-        seen = self._candidates()
-        plan = plan_push(self._online, state, self._expected, seen)
+        found = self._candidates()
+        plan = plan_push(self._online, state, self._expected, found)
         push = secrets.token_hex(8)
         known = state.committed
         committed = Committed(
@@ -117,8 +126,8 @@ class Staging:
             rows=0,
             definition=self._expected.definition,
             columns=self._view_tables.liveness_columns,
-            candidates=seen.rows,
-            digest=seen.digest,
+            candidates=found.rows,
+            digest=found.digest,
         )
         self._runner.warehouse.label(push=push)
         if plan.action is Action.SEND_ALL or known is None:
@@ -151,7 +160,11 @@ class Staging:
         )
 
     def _create_rows(self, table: str, committed: Committed) -> Committed:
-        """Create a table of all rows, to be committed; its digest is forgotten if it may be that of other rows."""
+        """Create a table of all rows, to be committed; returns what to commit.
+
+        Where two queries do not share a snapshot, the view may have changed between the digest and the rows. The digest
+        is then dropped: kept, it could make later pushes skip rows that were never sent.
+        """
         self._runner.run(*self._view_tables.create_rows(table, now=self._now))
         known = Candidates(committed.candidates, committed.digest)
         if not self._view_tables.changes_in_place and self._candidates() != known:
@@ -161,27 +174,27 @@ class Staging:
     def _stage_changes(self, state: State, known: Committed, committed: Committed) -> Staged:
         table = self._table("changes", committed.push)
         committed = msgspec.structs.replace(committed, table=known.table)
-        if not self._view_tables.changes_in_place:  # the commit changes no rows then, it points at others
+        if not self._view_tables.changes_in_place:  # then the commit points at a new table of rows
             committed = self._create_rows(self._table("rows", committed.push), committed)
         changes = self._changes(state, known, committed.table)
         self._runner.run(self._view_tables.create_changes(table, changes))
         counts = self._count(table, state, known)
         committed = msgspec.structs.replace(committed, rows=counts.rows)
         if not counts.written and not counts.removed:
-            needless = {table, committed.table} - {known.table}
-            self._runner.run(*map(self._tables.drop, sorted(needless)))
+            unused = {table, committed.table} - {known.table}
+            self._runner.run(*map(self._tables.drop, sorted(unused)))
             committed = msgspec.structs.replace(committed, push=known.push, table=known.table)
             return Staged(push=known.push, state=state, committed=committed, is_unchanged=True)
         return Staged(push=committed.push, state=state, committed=committed, table=table)
 
     def _changes(self, state: State, known: Committed, table: str) -> Select:
-        """Select how rows differ from the known ones: those of another table, or those that answer now."""
+        """Select how rows differ from the committed ones: rows of another table, or those that answer now."""
         uncertain = state.unfinished.table if state.unfinished else None
         fresh = self._view_tables.fresh(now=self._now) if table == known.table else self._view_tables.rows(table)
         return self._view_tables.changes(fresh, known.table, uncertain, now=self._now)
 
     def _count(self, changes: Select | str, state: State, known: Committed) -> _Counts:
-        """Count changes, and hold back those that look wrong."""
+        """Count changes; raises HeldBack if they look wrong."""
         changed, removed, removed_known, removed_alive, new = self._runner.fetch(
             self._view_tables.count_changes(changes)
         )[0]
@@ -192,13 +205,13 @@ class Staging:
         return counts
 
     def _count_alive(self, known: Committed) -> int:
-        """Count the entities that still answer; under a definition with other columns, all count."""
+        """Count the committed entities that still answer; all of them if staged without the columns needed."""
         if known.columns != self._view_tables.liveness_columns:
             return known.rows
         return int(self._runner.fetch(self._view_tables.count_rows(known.table, now=self._now))[0][1])
 
     def bytes_to_scan(self) -> int | None:
-        """Ask how many bytes of the view staging all rows would read; None where the warehouse does not say."""
+        """Return how many bytes of the view staging all rows would read; None if the warehouse does not report it."""
         count = candidates(self._query, now=self._now)
         reads = [self._view_tables.fresh(now=self._now), count]
         if not self._view_tables.changes_in_place:  # they are counted again, after the rows are written
@@ -208,11 +221,11 @@ class Staging:
         return sum(known) if len(known) == len(found) else None
 
     def preview(self) -> Preview:
-        """Tell what would be staged, and write nothing.
+        """Return what would be staged, and write nothing.
 
         Raises:
-            HeldBack: It would be held back.
-            OnlineStoreError: The keys in Redis are another warehouse's.
+            HeldBack: The push would be held back.
+            OnlineStoreError: The keys in Redis belong to another warehouse.
         """
         state = self._states.read()
         plan = plan_push(self._online, state, self._expected, None)
@@ -226,7 +239,7 @@ class Staging:
         return Preview(query=self._runner.text(rows), full=None, deleted=counts.removed, rows=counts.rows)
 
     def queries(self, staged: Staged) -> list[str]:
-        """Write the queries for the rows to write, and for the keys to delete; a full push finds those in Redis."""
+        """Return the queries of the rows to write and, for changes, of the keys to delete (a full push asks Redis)."""
         is_full = staged.full is not None
         queries = [self._view_tables.rows_to_write(staged.table, of_changes=not is_full)]
         queries += [] if is_full else [self._view_tables.keys_to_delete(staged.table)]
@@ -239,7 +252,7 @@ class Staging:
             )
 
     def _check_rows(self, rows: int, state: State) -> None:
-        """Hold back a push without a row: it is nearly always a clock, or a pipeline that stopped."""
+        """Hold back a push without rows: the cause is nearly always a wrong clock, or a pipeline that stopped."""
         if rows or (state.committed is not None and self._options.allow_removals):
             return
         now = f"{self._now:%Y-%m-%d %H:%M:%S}Z"

@@ -1,4 +1,4 @@
-"""What the warehouse knows of the pushes of a view to one Redis: the rows that Redis holds, and what is unfinished."""
+"""The warehouse's record of the pushes of a view to one Redis: the rows that Redis holds, and what is unfinished."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ from feature_sync.sql.push.states import STATE, StateTable
 from feature_sync.sql.push.tables import PushTables
 
 _WAREHOUSE = ("", "")
-"""The row that holds the warehouse's own id: no view and no Redis are called so."""
-_OUT = "another push has changed the state in the warehouse meanwhile; this one does not count"
+"""View and store id of the row that holds the warehouse's own id; no view or store has empty ones."""
+_TAKEN_OVER = "another push has changed the state in the warehouse; nothing of this one is committed"
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest push that came to its end: Redis holds the rows of `table`.
+    """The newest push that was completed.
 
-    `definition` is the fingerprint of all that decides about rows, `columns` are those that tell which of them still
-    answer. `candidates` and `digest` are those of the rows that could answer then.
+    Args:
+        push: The id of the push.
+        table: The table of the rows that Redis holds.
+        rows: How many rows that are.
+        definition: The fingerprint of all that determines the rows.
+        columns: The columns of `table` by which rows stop answering.
+        candidates: How many rows of the view could answer then; negative if unknown.
+        digest: The sum of their hashes.
     """
 
     push: str
@@ -35,10 +41,13 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
-    """Pushes that began to send and did not end, as far as is known; the newest comes last.
+    """Pushes that may have begun to send, and were not committed.
 
-    `table` holds all keys that any of them may have touched; of a full push it holds all rows, and says nothing of the
-    keys that were there before.
+    Args:
+        pushes: Their ids, the newest last.
+        table: All keys that any of them may have touched; after a full push all its rows, without the keys that Redis
+            held before and that it may have deleted.
+        is_full: True after a full push.
     """
 
     pushes: tuple[str, ...]
@@ -47,13 +56,13 @@ class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """What a warehouse calls itself: random, and so unlike all others, whatever their addresses."""
+    """The random id of a warehouse, which distinguishes warehouses that had the same address."""
 
     warehouse: str
 
 
 class LastPush(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person wants to know of the newest push that came to its end."""
+    """What `status` reports of the newest push that was completed; no push reads it."""
 
     at: datetime
     seconds: float
@@ -65,7 +74,15 @@ class LastPush(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it; `revision` counts the changes, and is 0 before the first. Nobody needs the tables in `dropped`."""
+    """The whole record.
+
+    Args:
+        revision: How often the state was written; 0 if never.
+        committed: The newest completed push.
+        unfinished: Pushes after it.
+        last: What `status` reports of the newest completed push.
+        dropped: Unreferenced tables that still exist.
+    """
 
     revision: int = 0
     committed: Committed | None = None
@@ -75,12 +92,12 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tables(self) -> set[str]:
-        """The tables that are needed."""
+        """The tables that pushes still need."""
         return {each.table for each in (self.committed, self.unfinished) if each is not None}
 
     @property
     def pushes(self) -> set[str]:
-        """The pushes that Redis may have seen last."""
+        """The ids of the pushes that may have touched Redis last."""
         committed = {self.committed.push} if self.committed is not None else set()
         return committed.union(self.unfinished.pushes if self.unfinished is not None else ())
 
@@ -103,10 +120,12 @@ class StateStore:
         self._table = StateTable(tables, runner.dialect)
 
     def read(self) -> State:
-        """Read the state; an empty one where there is none, or where the rows that it names are gone.
+        """Read the state; an empty one if there is none.
+
+        If a table that it names is gone, what it knows of Redis is dropped, so that the next push sends all rows.
 
         Raises:
-            WarehouseError: It was written by another version of this package.
+            WarehouseError: It cannot be read, as if another version of this package wrote it.
         """
         names = self._existing_tables()
         if STATE not in names:
@@ -132,10 +151,14 @@ class StateStore:
         return msgspec.structs.replace(state, dropped=tuple(sorted(dropped)))
 
     def write(self, before: State, state: State) -> State:
-        """Write the revision that follows one that was read; tables that only that one needed count as dropped.
+        """Write the next revision of a state, and return it; tables that only the one before needed become `dropped`.
+
+        Args:
+            before: The state that was read, or written last.
+            state: The new state; its revision and dropped tables are computed.
 
         Raises:
-            LeaseLost: Somebody else has written one since.
+            LeaseLost: Another push has written the state since.
         """
         dropped = {*before.dropped, *before.tables} - state.tables
         state = msgspec.structs.replace(state, revision=before.revision, dropped=tuple(sorted(dropped)))
@@ -143,9 +166,9 @@ class StateStore:
         try:
             written = self._runner.run(self._table.write(*self._row, state.revision, content))
         except WarehouseConflict as conflict:
-            raise LeaseLost(_OUT) from conflict
-        if written != 1:
-            raise LeaseLost(_OUT)
+            raise LeaseLost(_TAKEN_OVER) from conflict
+        if written != 1:  # the update is conditional on the revision that was read
+            raise LeaseLost(_TAKEN_OVER)
         return msgspec.structs.replace(state, revision=state.revision + 1)
 
     def forget(self) -> None:
@@ -156,7 +179,7 @@ class StateStore:
             self._runner.run(*map(self._tables.drop, tables), self._table.forget(*self._row))
 
     def clean(self, state: State) -> None:
-        """Drop the tables that nobody needs, but those that a pusher still reads which was left behind."""
+        """Drop unreferenced tables. Skips any still locked by an abandoned push: a later push drops them."""
         for table in state.dropped:
             self._runner.run_if_free(self._tables.drop(table))
 
@@ -165,30 +188,30 @@ class StateStore:
 
 
 def create_states(runner: QueryRunner, tables: PushTables) -> str:
-    """Create the place of all states, unless it is there; returns what this warehouse calls itself."""
+    """Create the table of states unless it exists, and the warehouse's id; returns the id."""
     table = StateTable(tables, runner.dialect)
     if STATE not in existing_tables(runner, tables):
-        with suppress(WarehouseConflict), runner.warehouse.transaction():  # then another push has just made it
+        with suppress(WarehouseConflict), runner.warehouse.transaction():  # then another push has just created it
             runner.run(*table.create(has_schema=runner.warehouse.has_schema(tables.schema)))
     if not (found := warehouse_id(runner, tables)):
         content = msgspec.json.encode(Identity(warehouse=secrets.token_hex(8))).decode()
-        with suppress(WarehouseConflict), runner.warehouse.transaction():  # then another push has just chosen it
+        with suppress(WarehouseConflict), runner.warehouse.transaction():  # then another push has just written it
             runner.run(table.write(*_WAREHOUSE, 0, content))
         found = warehouse_id(runner, tables)
     return found
 
 
 def warehouse_id(runner: QueryRunner, tables: PushTables) -> str:
-    """Read what this warehouse calls itself; empty before its first push.
+    """Read the random id of this warehouse; empty before its first push.
 
     Raises:
-        WarehouseError: It was written by another version of this package.
+        WarehouseError: It cannot be read, as if another version of this package wrote it.
     """
     if STATE not in existing_tables(runner, tables):
         return ""
     found = runner.fetch(StateTable(tables, runner.dialect).read(*_WAREHOUSE))
     try:
-        # where no key is kept unique, two first pushes may have chosen: the same one counts for both
+        # Without unique constraints, two first pushes may each have written one: all use the least.
         return min((msgspec.json.decode(content, type=Identity).warehouse for _, content in found), default="")
     except msgspec.DecodeError as unreadable:
         raise WarehouseError(
@@ -197,5 +220,5 @@ def warehouse_id(runner: QueryRunner, tables: PushTables) -> str:
 
 
 def existing_tables(runner: QueryRunner, tables: PushTables) -> set[str]:
-    """The names of the tables that pushes have made."""
+    """Return the names of the tables in the state schema."""
     return runner.warehouse.tables(tables.schema)

@@ -1,4 +1,4 @@
-"""The status of each feature view: what Redis and the warehouse know of its pushes; nothing is written or created."""
+"""Reports the status of each feature view by what Redis and the warehouse recorded; writes and creates nothing."""
 
 from __future__ import annotations
 
@@ -24,13 +24,24 @@ _SAMPLED_KEYS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewStatus:
-    """What is known of one feature view; what is not known is None.
+    """The status of one feature view; None is what is not known.
 
-    `rows` are those of the last push that still answer at `as_of`: the fixed clock of that push, else now.
-    `memory_bytes` is what Redis needs for them, estimated from `sampled_keys`. `oldest` and `newest` are event
-    timestamps, also of rows that answer no more.
-    `schemas` are the ids of the schemas that rows in Redis may have, the newest last. `problem` says why the warehouse
-    does not answer. A view that is not `is_defined` was pushed once, but is no longer in the project, or not online.
+    Args:
+        feature_view: The reference of the view.
+        is_defined: False if the view was pushed once, but is no longer in the project, or not online.
+        as_of: The fixed clock of the last push, else now.
+        ttl: The TTL as defined, else as pushed.
+        mark: The mark of the newest push in Redis.
+        schemas: The ids of the row schemas that rows in Redis may have, as hexadecimal, the newest last.
+        holder: Who pushes the view now.
+        rows: How many rows of the last push still answer at `as_of`.
+        oldest: The earliest event timestamp, also of rows that no longer answer.
+        newest: The latest event timestamp, also of rows that no longer answer.
+        memory_bytes: The memory that Redis needs for `rows`, estimated from a sample.
+        sampled_keys: The size of that sample.
+        last: What the warehouse recorded of the last completed push.
+        unfinished: The ids of pushes that did not end.
+        problem: Why the warehouse did not answer.
     """
 
     feature_view: str
@@ -51,12 +62,12 @@ class ViewStatus:
 
     @property
     def age(self) -> timedelta | None:
-        """How old the newest row is."""
+        """The age of the newest row."""
         return None if self.newest is None else self.as_of - self.newest
 
     @property
     def state(self) -> str:
-        """All of it in a word or two."""
+        """The status in a word or two."""
         if self.holder is not None:
             return "being pushed"
         if self.mark is None:
@@ -68,7 +79,13 @@ class ViewStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusContext:
-    """Where to look: `state_schema` holds the tables of pushes in the warehouse."""
+    """Where to look.
+
+    Args:
+        open_warehouse: Connects to the warehouse.
+        online: The online store.
+        state_schema: The schema of the states and staging tables in the warehouse.
+    """
 
     open_warehouse: Callable[[], Warehouse]
     online: OnlineStore
@@ -78,10 +95,15 @@ class StatusContext:
 def read_statuses(
     views: Sequence[FeatureView], context: StatusContext, *, others: Collection[str]
 ) -> Iterator[ViewStatus]:
-    """Report what is known of views, and of `others` that are in Redis alone.
+    """Yield the status of each view, then of each of the others.
+
+    Args:
+        views: The views that the project defines.
+        context: Where to look.
+        others: The references of views that are only in Redis.
 
     Raises:
-        OnlineStoreError: Redis failed. If the warehouse does, what Redis knows is reported all the same.
+        OnlineStoreError: Redis failed. If the warehouse fails, what Redis holds is still reported.
     """
     problem = None
     with ExitStack() as opened:
@@ -104,7 +126,7 @@ def read_statuses(
 
 
 def _in_redis(reference: str, view: FeatureView | None, context: StatusContext) -> tuple[ViewStatus, RowSchema | None]:
-    """Read what Redis knows, and the newest schema there."""
+    """Read the status as far as Redis knows it, and the newest row schema there."""
     online = context.online.view(reference)
     schemas = online.schemas()
     newest = next(reversed([*schemas.values()]), None)
@@ -123,7 +145,7 @@ def _in_redis(reference: str, view: FeatureView | None, context: StatusContext) 
 def _in_warehouse(
     status: ViewStatus, view: FeatureView | None, newest: RowSchema | None, runner: QueryRunner, context: StatusContext
 ) -> ViewStatus:
-    """Add what the warehouse knows."""
+    """Add what the warehouse recorded."""
     store = context.online.store_id(create=False)
     name = context.online.view(status.feature_view).name
     state = StateStore(runner, PushTables(context.state_schema), name, store).read()
@@ -144,7 +166,7 @@ def _with_rows(
     runner: QueryRunner,
     context: StatusContext,
 ) -> ViewStatus:
-    """Add what the rows of the last push show."""
+    """Add what the rows of the last push hold: their number, ages and size."""
     tables = ViewTables(PushTables(context.state_schema), query)
     if committed.columns != tables.liveness_columns:
         return replace(status, rows=committed.rows)

@@ -1,7 +1,8 @@
 """The push of one feature view: stage, send, commit.
 
-Whatever ends it, and wherever, the next one puts everything right: before Redis is touched, the warehouse knows which
-keys may be; Redis is marked with the push that touches it; and the commit is one conditional update in the warehouse.
+Wherever a push is interrupted, the next one repairs everything. For that, three steps keep their order: the warehouse
+records which keys may be touched before Redis is touched; the first write marks Redis with the push that touches it;
+the commit is one conditional update in the warehouse, after Redis has confirmed every write.
 """
 
 from __future__ import annotations
@@ -46,7 +47,15 @@ class ViewPush:
         check: Callable[[], None],
         stopped: Callable[[], bool],
     ) -> None:
-        """`check` raises if what dbt wrote is no longer what this push goes by; `stopped` asks it to end early."""
+        """Prepare to push.
+
+        Args:
+            query: The view.
+            context: What the pushes of all views share.
+            warehouse_id: The random id kept in the warehouse; empty in a dry run before the first push.
+            check: Raises if dbt has rewritten the artifacts that this push goes by.
+            stopped: Ends the push early when it returns True.
+        """
         self._query = query
         self._context = context
         self._warehouse_id = warehouse_id
@@ -58,7 +67,7 @@ class ViewPush:
         self._warehouse: Warehouse | None = None
 
     def cancel(self) -> None:
-        """End what the warehouse does for this push; another thread asks for it, again and again until it has ended."""
+        """Cancel the query that runs for this push, if any; another thread calls this until the push has ended."""
         if self._warehouse is not None:
             self._warehouse.cancel()
 
@@ -66,8 +75,9 @@ class ViewPush:
         """Make Redis hold the newest rows, and nothing else.
 
         Raises:
-            ArtifactsChanged: dbt wrote its artifacts anew meanwhile; nothing was sent.
+            ArtifactsChanged: dbt rewrote its artifacts during the push; nothing was sent.
             LeaseHeld: Another push of the view is under way.
+            LeaseLost: Another push has taken over.
             OnlineStoreError: Redis failed, or holds rows that were pushed at the other kind of clock.
             WarehouseError: The warehouse failed.
         """
@@ -95,7 +105,7 @@ class ViewPush:
             self._log("sent", push_id=staged.push, written=sent.written, deleted=sent.deleted, sent_bytes=sent.bytes)
             with self._timing("commit"), warehouse.transaction():
                 staging.commits.commit(staged, self._last(sent))
-            staging.commits.clean()
+            staging.commits.clean()  # not in the transaction: the push counts even if tables cannot be dropped
             took = {f"{phase}_seconds": each for phase, each in self._seconds.items()}
             self._log("committed", push_id=staged.push, **took)
         return Pushed(
@@ -110,7 +120,7 @@ class ViewPush:
         )
 
     def preview(self) -> Pushed:
-        """Report what a push would do, and leave nothing anywhere.
+        """Report what a push would do; writes nothing to Redis or the warehouse.
 
         Raises:
             OnlineStoreError: Redis failed, or holds rows that were pushed at the other kind of clock.
@@ -148,7 +158,7 @@ class ViewPush:
         )
 
     def _online_state(self, server: ServerState) -> OnlineState:
-        """Check that the online store can be trusted to keep what it holds, and read its mark for the view.
+        """Read the online store before the push, after checking that it keeps what it holds.
 
         Raises:
             OnlineStoreError: It may evict keys, or holds rows that were pushed at the other kind of clock.
@@ -163,7 +173,7 @@ class ViewPush:
         return OnlineState(store=online.store_id(create=not options.dry_run), server=server, mark=self._view.mark())
 
     def _check_clock(self) -> None:
-        """Refuse to mix rows of a fixed clock, which never expire, with rows of the real one."""
+        """Raise if rows of a fixed clock, which never expire, would mix with rows of the real one."""
         clock = self._context.clock
         if self._context.options.full_refresh:
             return
@@ -216,11 +226,11 @@ class ViewPush:
                     stopped=self._stopped,
                 )
         except WarehouseError:
-            writer.check_lease()  # a push that has taken over has dropped our tables
+            writer.check_lease()  # LeaseLost explains more: a push that has taken over drops this one's tables
             raise
 
     def _named(self, mark: Mark | None) -> Mark | None:
-        """Name the warehouse in a mark of an older version; None where that is done already."""
+        """Return a mark of an older version with the warehouse's id added; None if it has one."""
         if mark is None or mark.warehouse_id:
             return None
         return msgspec.structs.replace(mark, warehouse_id=self._warehouse_id)
@@ -245,9 +255,9 @@ class ViewPush:
             as_of=clock.now if clock.is_fixed else None,
         )
 
-    def _log(self, event: str, **facts: object) -> None:
+    def _log(self, event: str, **fields: object) -> None:
         about = {"feature_view": self.reference, "dbt_invocation_id": self._context.invocation_id}
-        _LOG.info(event, extra=about | facts)
+        _LOG.info(event, extra=about | fields)
 
     @contextmanager
     def _timing(self, phase: str) -> Iterator[None]:

@@ -1,1 +1,1 @@
-"""Serving: reads feature vectors from the online store. Nothing here needs dbt, SQL or a warehouse."""
+"""Serving: reads feature vectors from the online store. Needs no dbt, SQL or warehouse."""

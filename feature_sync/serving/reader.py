@@ -1,4 +1,4 @@
-"""The lookup: reads feature vectors from the online store, each value with its event time and status."""
+"""Reads feature vectors from the online store, each value with its event timestamp and status."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from feature_sync.value_types import ValueType, from_microseconds, read_default,
 
 
 class Status(StrEnum):
-    """Where a value comes from."""
+    """The origin of a value."""
 
     PRESENT = "present"
     NULL = "null"
-    """The row says null."""
+    """The row holds null."""
     MISSING = "missing"
-    """There is no row: never pushed, removed, or expired by Redis. The default answers."""
+    """No row exists: never pushed, removed, or expired by Redis. The default answers."""
     EXPIRED = "expired"
-    """There is a row, but at the reader's clock it is older than the TTL, or has ended. The default answers."""
+    """A row exists, but at the reader's clock it is older than the TTL, or has ended. The default answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureValue:
-    """One feature of a vector; the event timestamp is that of its row."""
+    """One feature of a vector; the event timestamp, in UTC, is that of its row."""
 
     name: str
     value: Any
@@ -50,22 +50,27 @@ class FeatureVector:
     values: tuple[FeatureValue, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The values alone, by name: what a model consumes."""
+        """Return the values alone, by name: the input of a model."""
         return {each.name: each.value for each in self.values}
 
 
 class Reader:
-    """Reads vectors for feature services from one online store; caches the schemas that it has met."""
+    """Reads vectors for feature services from one online store; caches the row schemas that it has read."""
 
     def __init__(self, online: OnlineStore) -> None:
         self._online = online
         self._schemas: dict[str, Mapping[bytes, RowSchema]] = {}
-        """By the reference of the view; never empty."""
+        """By the reference of the view and the id of the schema, the newest last; no view has an empty mapping."""
 
     def read(
         self, service: FeatureService, entity_rows: Iterable[Mapping[str, Any]], *, clock: Clock
     ) -> list[FeatureVector]:
-        """Read one vector for each mapping of keys.
+        """Read one vector for each mapping of keys, in order.
+
+        Args:
+            service: The features to read.
+            entity_rows: Values of all join keys of the service, by name.
+            clock: Judges age, unless the push had a fixed clock and this one has not.
 
         Raises:
             OnlineStoreError: Redis failed, a view was never pushed, or a row cannot be read.
@@ -94,10 +99,10 @@ class Reader:
         ]
 
     def _schemas_of(self, view: FeatureView) -> Mapping[bytes, RowSchema]:
-        """Read the schemas of a view, unless they are known.
+        """Return the cached schemas of a view; reads them first if none are cached.
 
         Raises:
-            OnlineStoreError: There is none, so that nothing of the view can be read.
+            OnlineStoreError: Redis has no readable schema of the view.
         """
         known = self._schemas.get(view.reference)
         if not known:
@@ -111,7 +116,7 @@ class Reader:
     def _answers(
         self, selection: Selection, entity_rows: Sequence[Mapping[str, Any]], schemas: Mapping[bytes, RowSchema]
     ) -> list[_Answer | None]:
-        """Read the rows of one view; a null key has none.
+        """Read the rows of one view, one for each entity row; None for a null key or a missing row.
 
         Raises:
             OnlineStoreError: A row cannot be read.
@@ -130,7 +135,7 @@ class Reader:
         return [None if key is None or row is None else self._answer(view, key, row) for key, row in pairs]
 
     def _learn(self, view: FeatureView, rows: Sequence[Row]) -> None:
-        """Read the schemas that a push has written since: in one round trip for all rows."""
+        """Read the schemas that a push has written since, in one round trip for all rows."""
         known = self._schemas[view.reference]
         if unknown := sorted({row.schema_id for row in rows if _is_newer(row, known)}):
             found = self._online.view(view.reference).schemas_named(unknown)
@@ -138,27 +143,27 @@ class Reader:
             self._schemas[view.reference] = dict(sorted(known.items(), key=lambda each: each[1].fence))
 
     def _answer(self, view: FeatureView, key: bytes, row: Row) -> _Answer:
-        """Find what a row is read by."""
+        """Return a row with the schema that it was written by."""
         schema = self._schemas[view.reference].get(row.schema_id)
         if schema is None:
-            raise _unreadable(view, key, f"Redis has no schema {row.schema_id.hex()} that could be read")
+            raise _unreadable(view, key, f"Redis has no readable schema {row.schema_id.hex()}")
         try:
             values, end = split_end(row.values, schema)
-            _ = None if end is None else from_microseconds(end)  # no push writes an end beyond all calendars
+            _ = None if end is None else from_microseconds(end)  # raises for an end beyond the year 9999
         except (ArithmeticError, ValueError) as wrong:
             raise _unreadable(view, key, str(wrong)) from wrong
         return _Answer(key=key, schema=schema, event_timestamp=row.event_timestamp, values=values, end=end)
 
 
 def _is_newer(row: Row, known: Mapping[bytes, RowSchema]) -> bool:
-    """True if a row is of a schema that is not known, or carries an end, which it has at a fixed clock alone."""
+    """True if the known schemas do not fit a row: an unknown id, or an end, which only a fixed clock writes."""
     schema = known.get(row.schema_id)
     return schema is None or (schema.as_of is None and len(row.values) > len(schema.features))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
-    """A row and the schema by which to read it; `end` is the microsecond since 1970 from which it answers no more."""
+    """A row and its schema; `end` is the first microsecond since 1970 in UTC at which it no longer answers."""
 
     key: bytes
     schema: RowSchema
@@ -167,7 +172,7 @@ class _Answer:
     end: int | None
 
     def has_expired(self, moment: datetime) -> bool:
-        """True if it is too old at a moment, or has ended."""
+        """True if the row is too old at a moment, or has ended."""
         event_timestamp = None if self.event_timestamp is None else to_microseconds(self.event_timestamp)
         last = last_answer(event_timestamp, self.end, self.schema.ttl_microseconds)
         return last is not None and to_microseconds(moment) > last
@@ -195,7 +200,7 @@ def _check_keys(service: FeatureService, keys: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _naming_row(at: int, entity_rows: Sequence[Any]) -> Iterator[None]:
-    """Say which of many rows is wrong."""
+    """Name the entity row in an error if there are several."""
     try:
         yield
     except RequestError as wrong:
@@ -228,23 +233,23 @@ def _row(view: FeatureView, key: bytes, content: bytes | None) -> Row | None:
     try:
         return None if content is None else read_row(content)
     except OnlineStoreError as damaged:
-        raise OnlineStoreError(f"{view.reference}: {_spoken(key)}: {damaged}") from damaged
+        raise OnlineStoreError(f"{view.reference}: {_text_of(key)}: {damaged}") from damaged
 
 
 def _unreadable(view: FeatureView, key: bytes, reason: str) -> OnlineStoreError:
     return OnlineStoreError(
-        f"{view.reference}: the row {_spoken(key)} in Redis cannot be read ({reason}); push again with --full-refresh"
+        f"{view.reference}: the row {_text_of(key)} in Redis cannot be read ({reason}); push again with --full-refresh"
     )
 
 
-def _spoken(key: bytes) -> str:
+def _text_of(key: bytes) -> str:
     return key.decode(errors="backslashreplace")
 
 
 def _values(
     service: FeatureService, selection: Selection, answer: _Answer | None, newest: RowSchema | None, moment: datetime
 ) -> Iterator[FeatureValue]:
-    """Show the selected features of one row; where no row answers, their defaults.
+    """Yield the selected features of one row; their defaults if no row answers.
 
     Raises:
         OnlineStoreError: A value is not of its type.
@@ -252,14 +257,14 @@ def _values(
     expired = answer is not None and answer.has_expired(moment)
     positions = {} if answer is None else {name: at for at, (name, _) in enumerate(answer.schema.features)}
     for name in selection.features:
-        shown = FeatureValue(
+        missing = FeatureValue(
             name=service.output_name(selection, name), value=None, status=Status.MISSING, event_timestamp=None
         )
         if answer is None or expired or name not in positions:
             status = Status.EXPIRED if expired else Status.MISSING
             event_timestamp = None if answer is None else answer.event_timestamp
             default = _default(selection.view, name, newest)
-            yield replace(shown, value=default, status=status, event_timestamp=event_timestamp)
+            yield replace(missing, value=default, status=status, event_timestamp=event_timestamp)
             continue
         at = positions[name]
         try:
@@ -267,14 +272,14 @@ def _values(
         except (ArithmeticError, ValueError) as wrong:
             raise _unreadable(selection.view, answer.key, f"{name}: {str(wrong) or type(wrong).__name__}") from wrong
         status = Status.NULL if value is None else Status.PRESENT
-        yield replace(shown, value=value, status=status, event_timestamp=answer.event_timestamp)
+        yield replace(missing, value=value, status=status, event_timestamp=answer.event_timestamp)
 
 
 def _moment(view: FeatureView, schema: RowSchema | None, clock: Clock) -> datetime:
-    """The moment at which a reader judges age: its own clock, or the one that the push was fixed at.
+    """Return the moment at which a reader judges age: its own clock, or the fixed clock of the push.
 
     Raises:
-        RequestError: The moment lies before the push; Redis holds no past.
+        RequestError: The reader's clock is before the push, whose earlier rows Redis does not hold.
     """
     if schema is None:
         return clock.now

@@ -126,7 +126,7 @@ class _ViewVerification:
                 checksums.add(keys)
                 done += len(rows)
                 self._context.progress(self._view.reference, done)
-        return comparer.tells_expiry, checksums
+        return comparer.reports_expiry, checksums
 
     def _find_extras(self, differences: Differences, ours: KeySpill, checksums: Checksums) -> None:
         """Find what is in Redis but not among our rows, in the buckets of keys whose checksums differ."""

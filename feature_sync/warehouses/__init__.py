@@ -1,4 +1,4 @@
-"""One folder for each warehouse, and the table that finds it by the adapter's name in `profiles.yml`."""
+"""One folder for each warehouse, and a registry of them by the adapter's name in `profiles.yml`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ _WAREHOUSES = {
 def open_warehouse(
     target: Target, *, writable: bool = False, wait: bool = False, stopped: Callable[[], bool] = never
 ) -> Warehouse:
-    """Connect to the warehouse of a target, to read from it or also to write; `wait` while another process has it.
+    """Connect to the warehouse of a target.
+
+    Args:
+        target: The target of `profiles.yml`.
+        writable: Also write permanent tables.
+        wait: Wait while another process has the warehouse or its tables to itself.
+        stopped: Ends the waiting when it returns True.
 
     Raises:
         ProfileError: The adapter is not supported, its driver is not installed, or a field is wrong.

@@ -1,4 +1,4 @@
-"""What every warehouse can do for the rest of the package."""
+"""The contract of a warehouse. A new warehouse is a folder beside this file that implements it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 Settings = TypeVar("Settings", bound="TargetSettings")
 Columns = Sequence[Sequence[Any]]
-"""Some rows of a result, column by column."""
+"""A batch of rows of a result: one sequence of values for each column."""
 
 
 class TargetSettings(msgspec.Struct):
-    """The fields of a target that a warehouse uses. Some are passwords, so that a `repr` holds none."""
+    """The fields of a target that a warehouse uses. Their `repr` is empty, since some are passwords."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(...)"
@@ -32,126 +32,150 @@ class TargetSettings(msgspec.Struct):
 
 
 def never() -> bool:
-    """Ask for nothing to end early."""
+    """Return False: never end early."""
     return False
 
 
 class Warehouse(ABC):
-    """A connection. One that is not `writable` writes temporary tables alone, which end with it.
+    """A connection to a warehouse. One that is not `writable` writes only temporary tables, which end with it.
 
-    Queries and statements are `sql.render`'s text.
+    Queries and statements are texts that `sql.render` made. One thread uses a connection; only `cancel` may come from
+    others.
 
     Raises:
-        WarehouseError: From every method, when the warehouse cannot be reached or refuses the query.
+        WarehouseError: From every method: the warehouse cannot be reached, or refuses the query.
+        WarehouseConflict: From every method that writes: another session changed the same rows or tables.
     """
 
     adapter: ClassVar[str]
-    """The name of dbt's adapter, which is also that of its SQL."""
+    """The name of dbt's adapter, which is also the name of its SQL dialect."""
 
     @classmethod
     @abstractmethod
     def connect(
         cls, target: Target, *, writable: bool = False, wait: bool = False, stopped: Callable[[], bool] = never
     ) -> Self:
-        """Connect to a target of `profiles.yml`; `wait` for who has it or its tables alone, until `stopped` says so."""
+        """Connect to a target of `profiles.yml`.
+
+        Args:
+            target: The target.
+            writable: Also write permanent tables.
+            wait: Wait as long as another process has the warehouse or its tables to itself.
+            stopped: Ends the waiting when it returns True.
+
+        Raises:
+            ProfileError: A field of the target is missing or wrong.
+        """
 
     @property
     @abstractmethod
     def address(self) -> str:
-        """Name the database, unlike all others, without secrets: by host and name, or by path."""
+        """The unique name of the database, without secrets: host and name, or path."""
 
     @property
     def database(self) -> str | None:
-        """What a schema's name needs before it, where the connection does not imply it."""
+        """The qualifier that schema names need; None if the connection implies it."""
         return None
 
-    def label(self, **labels: str) -> None:  # noqa: B027 - most warehouses keep no such notes
-        """Say what is asked from now on is for, so that whoever pays can tell; only where the warehouse notes it."""
+    def label(self, **labels: str) -> None:  # noqa: B027 - most warehouses have no labels
+        """Tag subsequent queries with labels (BigQuery job labels; no-op elsewhere)."""
 
     def bytes_to_scan(self, query: str) -> int | None:  # noqa: ARG002 - most warehouses do not charge by it
-        """Ask how many bytes a query would read, without running it; None where the warehouse does not say."""
+        """Return how many bytes a query would read, without running it; None if the warehouse does not report it."""
         return None
 
     def check_rights(self, relations: Sequence[str], *, writes_to: str | None = None) -> None:  # noqa: B027
-        """Check that this user may read relations, and keep tables in a schema; where the warehouse tells.
+        """Raise unless this user may read relations and keep tables in a schema; no-op where rights cannot be listed.
+
+        Args:
+            relations: Quoted names of relations to read.
+            writes_to: The schema to keep tables in, which need not exist; None to write nothing.
 
         Raises:
-            WarehouseError: Something is missing; all of it is named.
+            WarehouseError: Rights are missing; the message lists all of them.
         """
 
     @abstractmethod
     def has_schema(self, schema: str) -> bool:
-        """True if there is such a schema: then no right to create one is needed."""
+        """True if a schema exists, so that no right to create it is needed."""
 
     @abstractmethod
     def tables(self, schema: str) -> set[str]:
-        """Return the names of the tables in a schema; none where there is no such schema."""
+        """Return the names of the tables in a schema; none if it does not exist."""
 
     @abstractmethod
     def describe(self, query: str) -> Mapping[str, str]:
-        """Return the types of a query's columns by name, in the warehouse's own words, without running it whole."""
+        """Return the types of a query's columns by name, as the warehouse writes them, without reading all rows."""
 
     @abstractmethod
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
-        """Read a short result."""
+        """Read a short result whole."""
 
     @abstractmethod
     def columns(self, query: str, *, batch_size: int) -> Iterator[Columns]:
-        """Stream a result as batches, each a sequence of values for each column; memory is bounded by the batch."""
+        """Stream a result in batches of at most so many rows; memory is bounded by the batch."""
 
     @abstractmethod
     def arrow(self, query: str, *, batch_size: int) -> AbstractContextManager[pyarrow.RecordBatchReader]:
-        """Stream a result as Arrow batches with exact types; memory is bounded by the batch."""
+        """Stream a result as Arrow batches with exact types; memory is bounded by the batch.
+
+        The reader is valid inside the context alone.
+        """
 
     @abstractmethod
     def keep(self, name: str, query: str) -> str:
-        """Evaluate a query once, into a temporary table that is gone when the connection is; returns how to name it."""
+        """Evaluate a query once, into a temporary table that ends with the connection; returns its quoted name."""
 
     @abstractmethod
     def load(self, name: str, rows: pyarrow.RecordBatchReader, types: Mapping[str, str]) -> str:
-        """Fill a temporary table that is gone when the connection is; memory is bounded by the batch.
+        """Load rows into a temporary table that ends with the connection; returns its quoted name.
 
-        Returns how to name the table.
+        Memory is bounded by the batch. Errors from reading the rows pass unchanged.
 
-        `types` holds, in the warehouse's own words, those of columns whose values come as text. What reading the rows
-        raises comes through unchanged.
+        Args:
+            name: The name of the table.
+            rows: The rows.
+            types: The types, as the warehouse writes them, of columns whose values come as text.
+
+        Raises:
+            RequestError: The warehouse has no type or name for a column.
         """
 
     @abstractmethod
     def snapshot(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
-        """Let all reads inside see the tables as they are at the first of them.
+        """Let all reads inside see the tables as of the first of them.
 
-        The relations in `reads` stand still from then on where others could swap them.
+        Where others could swap tables, the relations in `reads` are locked first, so that none changes afterwards.
         """
 
     @abstractmethod
     def transaction(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
-        """Let all statements inside see one snapshot, and take effect together or not at all; `reads` as above.
+        """Let all statements inside see one snapshot, and take effect together or not at all; `reads` as in `snapshot`.
 
-        Where the warehouse has no such transactions (its dialect says so), each statement takes effect by itself, and
-        what goes wrong drops the tables that were made inside.
+        Where the warehouse has no such transactions (its dialect declares it), each statement takes effect by itself,
+        and an error drops the tables that were created inside.
         """
 
     @abstractmethod
     def execute(self, statement: str) -> int:
-        """Run a statement that gives no rows; returns how many it touched, where the warehouse says so."""
+        """Run a statement without a result; returns how many rows it changed, 0 if the warehouse does not report it."""
 
     @abstractmethod
     def execute_if_free(self, statement: str) -> None:
-        """Run a statement outside a transaction, unless somebody else holds what it needs."""
+        """Run a statement outside a transaction; does nothing if another session holds what it needs."""
 
     @abstractmethod
     def detached_results(
         self, queries: Sequence[str], *, batch_size: int
     ) -> AbstractContextManager[Sequence[Iterator[Columns]]]:
-        """Stream the results of queries, one after the other, while others may use the warehouse.
+        """Stream the results of queries, one after the other, without keeping other processes from the warehouse.
 
-        Memory is bounded by the batch. Inside, nothing else can be asked of this connection.
+        Memory is bounded by the batch. Inside, this connection runs nothing else.
         """
 
     @abstractmethod
     def cancel(self) -> None:
-        """End what runs, which then fails; for another thread to call, at any time."""
+        """Cancel the query that runs, which then fails; another thread may call it, at any time."""
 
     @abstractmethod
     def close(self) -> None:
@@ -167,10 +191,10 @@ class Warehouse(ABC):
 
 
 def read_settings(target: Target, kind: type[Settings]) -> Settings:
-    """Read the fields of a target that a warehouse uses; dbt's others are ignored.
+    """Read the fields of a target that a warehouse uses; dbt's other fields are ignored.
 
     Raises:
-        ProfileError: A field is missing or of the wrong type; its value is never quoted.
+        ProfileError: A field is missing or of the wrong type; the message never quotes its value.
     """
     try:
         return msgspec.convert(dict(target.settings), type=kind, strict=False)

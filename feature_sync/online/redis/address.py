@@ -1,4 +1,4 @@
-"""Reads the Redis URL once: where Redis is, who asks, and how; what may be a secret is never shown."""
+"""Reads the Redis URL into address, login and options; no message quotes what may be a secret."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from feature_sync.errors import OnlineStoreError, did_you_mean
 SCHEMES = ("redis", "rediss", "unix")
 _FORMS = "redis://[user:password@]host[:port][/database], rediss://... for TLS, or unix://[user:password@]/path"
 _UNREADABLE = (
-    f"the Redis URL cannot be read; write {_FORMS}, and special characters in user and password as their codes, such "
-    "as %2F for /, %40 for @ and %25 for %"
+    f"the Redis URL cannot be read; write {_FORMS}, and percent-encode special characters in user and password: / as "
+    "%2F, @ as %40 and % as %25"
 )
 _LABEL = r"[A-Za-z0-9_-]{1,63}"
 _TCP = re.compile(
@@ -30,7 +30,13 @@ _TRUE, _FALSE = ("true", "yes", "y", "1"), ("false", "no", "n", "0")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where Redis is. `where` has neither user nor password nor options; `options` are those of a connection."""
+    """Where Redis is.
+
+    Args:
+        where: The URL without user, password and options, for messages.
+        scheme: `redis`, `rediss` or `unix`.
+        options: The keyword arguments of redis-py's connection, login included.
+    """
 
     where: str
     scheme: str
@@ -38,7 +44,7 @@ class Address:
 
 
 def read_address(url: str) -> Address:
-    """Read a URL. One whose password is not percent-encoded is read, too, where that has one meaning.
+    """Read a URL. A password that is not percent-encoded is accepted if the URL has one reading.
 
     Raises:
         OnlineStoreError: It is not a Redis URL; its text is not in the message.
@@ -47,22 +53,22 @@ def read_address(url: str) -> Address:
     if not mark or scheme not in SCHEMES:
         raise OnlineStoreError("the Redis URL must begin with redis://, rediss:// or unix://")
     failure = OnlineStoreError(_UNREADABLE)
-    read_place = _socket if scheme == "unix" else _host
-    for login, place, is_legal in _splits(rest):
-        where, _, query = place.partition("?")
-        if (found := read_place(where, scheme)) is None:
+    read_server = _read_socket if scheme == "unix" else _read_host
+    for login, server, is_legal in _splits(rest):
+        where, _, query = server.partition("?")
+        if (found := read_server(where, scheme)) is None:
             continue
         try:
             options = _read_options(query, scheme)
             return Address(found[0], scheme, {**found[1], **_read_login(login), **options})
         except OnlineStoreError as wrong:
-            # What looks like an option may be the rest of a password as long as a later @ could end that.
-            failure = wrong if is_legal and "@" not in place else failure
-    raise failure from None  # a cause could quote the URL
+            # A wrong option of a URL with another @ may be part of an unencoded password: report the whole URL then.
+            failure = wrong if is_legal and "@" not in server else failure
+    raise failure from None  # the cause could quote the URL, and so the password
 
 
 def _splits(rest: str) -> Iterator[tuple[str, str, bool]]:
-    """Every way to read a login and a place: the legal one first, then by the last @, the one before, and so on."""
+    """Yield every split into login and server, and whether it is legal: that one first, then from the last @ back."""
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     login, _, _ = authority.rpartition("@")
     yield login, rest[len(login) + 1 :] if "@" in authority else rest, True
@@ -71,35 +77,35 @@ def _splits(rest: str) -> Iterator[tuple[str, str, bool]]:
             yield rest[:at], rest[at + 1 :], False
 
 
-def _host(place: str, scheme: str) -> tuple[str, dict[str, Any]] | None:
-    """Read host, port and database."""
-    parts = _TCP.fullmatch(place)
+def _read_host(server: str, scheme: str) -> tuple[str, dict[str, Any]] | None:
+    """Read host, port and database; None if they cannot be read."""
+    parts = _TCP.fullmatch(server)
     port = int(parts["port"] or 6379) if parts else 0
     if parts is None or not 0 < port <= _LAST_PORT:
         return None
-    shown = f"{scheme}://{place.rstrip('/')}"
-    return shown, {"host": parts["ip6"] or parts["host"], "port": port, "db": int(parts["db"] or 0)}
+    where = f"{scheme}://{server.rstrip('/')}"
+    return where, {"host": parts["ip6"] or parts["host"], "port": port, "db": int(parts["db"] or 0)}
 
 
-def _socket(place: str, scheme: str) -> tuple[str, dict[str, Any]] | None:
-    """Read the path of a socket."""
-    path = unquote(place)
+def _read_socket(server: str, scheme: str) -> tuple[str, dict[str, Any]] | None:
+    """Read the path of a socket; None if it is not an absolute path."""
+    path = unquote(server)
     if not path.startswith("/") or "\0" in path:
         return None
-    return f"{scheme}://{place}", {"path": path}
+    return f"{scheme}://{server}", {"path": path}
 
 
 def _read_login(login: str) -> dict[str, Any]:
-    """Read user and password: as bytes, for a password need not be text."""
+    """Read user and password as bytes: a password need not be UTF-8."""
     user, _, password = login.partition(":")
     named = {"username": user, "password": password}
-    if re.search("[\ud800-\udc7f\udd00-\udfff]", login):  # what no environment variable can hold
+    if re.search("[\ud800-\udc7f\udd00-\udfff]", login):  # surrogates that stand for no byte
         raise OnlineStoreError(_UNREADABLE)
     return {name: unquote_to_bytes(text.encode(errors="surrogateescape")) for name, text in named.items() if text}
 
 
 def _read_options(query: str, scheme: str) -> dict[str, Any]:
-    """Read what follows the question mark."""
+    """Read the options after the question mark."""
     known = {**_OPTIONS, **_OPTIONS_OF[scheme]}
     options: dict[str, Any] = {}
     for text in filter(None, query.split("&")):
@@ -108,7 +114,7 @@ def _read_options(query: str, scheme: str) -> dict[str, Any]:
             raise OnlineStoreError(_UNREADABLE)
         name, value = parts[1], unquote(parts[2].replace("+", " "))
         if name in _TLS_OPTIONS and name not in known:
-            raise OnlineStoreError(f"the Redis URL: {name} needs TLS, which is asked for by rediss://")
+            raise OnlineStoreError(f"the Redis URL: {name} needs TLS: use rediss://")
         if name not in known:
             raise OnlineStoreError(f"the Redis URL has no option {name!r}{did_you_mean(name, known)}")
         if name in options:

@@ -1,7 +1,7 @@
-"""Compares rows with what Redis holds, byte for byte: their values, and the moments at which they expire.
+"""Compares rows with what Redis holds, byte for byte: their values, and when they expire.
 
-What Redis must answer is known before it is asked, so a batch that is as it should be costs one comparison of bytes.
-Only a batch that is not is read row by row. While one batch is on the wire, the next is encoded.
+The reply that Redis must give is known beforehand, so a batch without a difference costs one comparison of bytes. Only
+a batch with one is read row by row. While Redis answers for one batch, the next is encoded.
 """
 
 from __future__ import annotations
@@ -23,12 +23,18 @@ class RedisComparer(Comparer):
     def __init__(
         self, client: redis.Redis, translating: Callable[[], AbstractContextManager[None]], *, probe: str
     ) -> None:
-        """`probe` is a key of the view by which to ask whether expiries are told: a user may see no other."""
+        """Find out whether this user can read expiries.
+
+        Args:
+            client: The client of Redis.
+            translating: Turns the errors of Redis's client into ours.
+            probe: A Redis key of the view to ask about: an ACL may allow no other key.
+        """
         self._client = client
         self._translating = translating
         self._probe = probe
         self._connection: ByteConnection | None = None
-        self.tells_expiry = self._can_ask_expiry()
+        self.reports_expiry = self._can_ask_expiry()
 
     def compare(
         self, batches: Iterable[Sequence[Row]]
@@ -50,14 +56,14 @@ class RedisComparer(Comparer):
         """See `Comparer`."""
         with self._translating(), self._client.pipeline() as pipeline:
             pipeline.mget(keys)
-            if self.tells_expiry:
+            if self.reports_expiry:
                 for key in keys:
                     pipeline.pexpiretime(key)  # type: ignore[arg-type]
             values, *expiries = pipeline.execute()
         return [Held(*each) for each in zip(values, expiries or [None] * len(keys), strict=True)]
 
     def _can_ask_expiry(self) -> bool:
-        """Redis tells since version 7, and only users who may ask."""
+        """True if Redis has PEXPIRETIME (since version 7), and the user may run it."""
         with self._translating():
             try:
                 self._client.pexpiretime(self._probe)
@@ -70,28 +76,29 @@ class RedisComparer(Comparer):
         return True
 
     def _ask(self, rows: Sequence[Row]) -> None:
+        # Not in a transaction: a row that changes between the two commands differs, and is read again by `read`.
         keys = [b"$%d\r\n%b\r\n" % (len(key), key) for key, _, _ in rows]
         command = [b"*%d\r\n$4\r\nMGET\r\n" % (len(keys) + 1), *keys]
-        if self.tells_expiry:
+        if self.reports_expiry:
             command += [b"*2\r\n$11\r\nPEXPIRETIME\r\n" + key for key in keys]
         try:
             if self._connection is None:
                 self._connection = take_connection(self._client)
             self._connection.send(b"".join(command))
         except LOST:
-            self._disconnect()  # the batch is read row by row
+            self._disconnect()  # then `_answer` reads the batch row by row, with retries
 
     def _answer(self, rows: Sequence[Row]) -> list[Held] | None:
-        """Tell what Redis holds, if that is not what it should be."""
+        """Return what Redis holds for a batch; None if it is exactly the batch."""
         expected = [b"*%d\r\n" % len(rows), *(b"$%d\r\n%b\r\n" % (len(value), value) for _, value, _ in rows)]
-        if self.tells_expiry:
+        if self.reports_expiry:
             expected += [b":%d\r\n" % (NO_EXPIRY if end is None else end) for _, _, end in rows]
         try:
             if self._connection is not None:
                 self._connection.expect(b"".join(expected))
                 return None
         except (redis.ResponseError, *LOST):
-            self._disconnect()  # the rest of the reply is still under way
+            self._disconnect()  # the unread rest of the reply would answer the next question
         return self.read([key for key, _, _ in rows])
 
     def _disconnect(self) -> None:

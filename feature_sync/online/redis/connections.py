@@ -1,4 +1,4 @@
-"""Connections to Redis that compare replies with the bytes that must come."""
+"""Connections to Redis that compare replies with the expected bytes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _BYTES_PER_READ = 65_536
 
 
 class ByteConnection(AbstractConnection):
-    """A connection that sends packed commands, and compares replies with the bytes that must come."""
+    """A connection that sends packed commands, and compares replies with the expected bytes."""
 
     def pack(self, commands: Sequence[tuple[bytes | str, ...]]) -> list[bytes]:
-        """Write commands in Redis's protocol."""
+        """Encode commands in Redis's protocol."""
         packed: list[bytes] = self.pack_commands(commands)  # type: ignore[no-untyped-call]
         return packed
 
     def send(self, *packed: bytes) -> None:
-        """Send packed commands; connects if there is no connection.
+        """Send packed commands; connects first if it is not connected.
 
         Raises:
             redis.ConnectionError: The connection was lost.
@@ -29,10 +29,16 @@ class ByteConnection(AbstractConnection):
         self.send_packed_command(packed, check_health=False)  # type: ignore[no-untyped-call]
 
     def expect(self, replies: bytes) -> None:
-        """Read the replies to what was sent.
+        """Read exactly these replies.
+
+        Reads the socket itself, past the buffer of redis-py's parser: that is empty as long as every reply before was
+        read whole.
 
         Raises:
-            redis.ResponseError: Redis says something else; the connection is of no use afterwards.
+            redis.ResponseError: Another reply came, whose first differing line is the message, without the `-` of an
+                error. Disconnect afterwards: further replies may be unread.
+            redis.ConnectionError: The connection was lost.
+            redis.TimeoutError: No reply came in time.
         """
         received = bytearray()
         while received != replies:
@@ -53,7 +59,7 @@ class ByteConnection(AbstractConnection):
 
 
 def _unexpected_line(received: bytearray, replies: bytes) -> str | None:
-    """The first line that is not what must come; None until it is there whole."""
+    """Return the first line that differs from the expected replies; None while it is incomplete."""
     pairs = enumerate(zip(received, replies, strict=False))
     same = next((at for at, (came, due) in pairs if came != due), min(len(received), len(replies)))
     begin = received.rfind(b"\r\n", 0, same) + 2 if same else 0
@@ -62,18 +68,19 @@ def _unexpected_line(received: bytearray, replies: bytes) -> str | None:
 
 
 class TcpConnection(ByteConnection, Connection):
-    """Over TCP."""
+    """A connection over TCP."""
 
 
 class TlsConnection(ByteConnection, SSLConnection):
-    """Over TLS."""
+    """A connection over TLS."""
 
 
 class SocketConnection(ByteConnection, UnixDomainSocketConnection):
-    """Over a unix socket."""
+    """A connection over a unix socket."""
 
 
 CONNECTIONS = {"redis": TcpConnection, "rediss": TlsConnection, "unix": SocketConnection}
+"""By the scheme of the URL."""
 
 
 def take_connection(client: redis.Redis) -> ByteConnection:
@@ -82,7 +89,10 @@ def take_connection(client: redis.Redis) -> ByteConnection:
 
 
 def close_connection(client: redis.Redis, connection: ByteConnection | None) -> None:
-    """Close a connection that was taken, rather than share it: replies may still come, and it may watch a key."""
+    """Close a connection that was taken, and release it to the pool; None is ignored.
+
+    It is never released open: replies may be unread, and a WATCH may be active.
+    """
     if connection is not None:
         connection.disconnect()  # type: ignore[no-untyped-call]
         client.connection_pool.release(cast("Connection", connection))

@@ -1,8 +1,11 @@
 """Sends to Redis at full speed, each batch only while this push holds the view's fence.
 
-The commands of a batch are packed as bytes, and the replies compared with the bytes that must come: otherwise a client
-spends more time on each row's reply than Redis on the row. While one batch is on the wire, the next is encoded; never
-more than these two exist.
+Each batch is WATCH fence, GET fence, MULTI ... EXEC: Redis drops the transaction if the fence changes after the GET.
+The WATCH and GET of the next batch travel with each batch, which saves a round trip.
+
+The commands of a batch are packed as bytes, and the replies compared with the expected bytes: otherwise the client
+spends more time on each row's reply than Redis on the row. While one batch is on the wire, the next is encoded; at most
+these two are in memory.
 """
 
 from __future__ import annotations
@@ -18,18 +21,18 @@ from feature_sync.online.redis.connections import ByteConnection, close_connecti
 from feature_sync.online.redis.retries import LOST, PUSHING, with_retry
 from feature_sync.online.rows import Row
 
-# Redis's protocol, packed by hand: several times faster than argument by argument.
+# Redis's protocol, packed by hand: several times faster than redis-py packs argument by argument.
 _SET = b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 _SET_UNTIL = b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$4\r\nPXAT\r\n$%d\r\n%b\r\n"
 _WATCH = b"*2\r\n$5\r\nWATCH\r\n$%d\r\n%b\r\n*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n"
-_OUT = "another push has taken over while this one was held up; nothing of it is committed, the other one counts"
+_TAKEN_OVER = "another push has taken over while this one was held up; nothing of this one is committed"
 _EMPTIED = "Redis was emptied during the push; nothing of it is committed, push again"
 
 Command = tuple[bytes | str, ...]
 
 
 class FencedSender:
-    """Sends for one push of one view; Redis runs a transaction only if the fence stands where this push raised it.
+    """Sends for one push of one view; Redis runs a transaction only while the fence has this push's number.
 
     Raises:
         LeaseLost: From every method: another push has taken over.
@@ -38,6 +41,14 @@ class FencedSender:
     """
 
     def __init__(self, client: redis.Redis, fence_key: str, fence: int, run_id: str) -> None:
+        """Prepare to send; connects with the first command.
+
+        Args:
+            client: The client whose pool lends the connection.
+            fence_key: The Redis key of the view's fence.
+            fence: The number to which this push raised it.
+            run_id: The run of Redis on which the lease was taken.
+        """
         self._client = client
         self._fence_key = fence_key
         self._fence = b"%d" % fence
@@ -53,29 +64,33 @@ class FencedSender:
         for rows in batches:
             commands, replies = self._transaction(rows)
             if on_the_wire is not None:
-                self._confirm(*on_the_wire)
+                self._confirm(*on_the_wire)  # before the next is sent: only one batch can be lost, and sent again
             on_the_wire = commands, replies
-            with suppress(*LOST):  # then it is sent again when it is to be confirmed
+            with suppress(*LOST):  # then `_confirm` sends it again
                 self._send(commands)
         if on_the_wire is not None:
             self._confirm(*on_the_wire)
 
     def run(self, commands: Sequence[Command]) -> list[Any]:
-        """Run commands in one transaction; returns their replies. They may run twice if the connection is lost."""
+        """Run commands in one transaction; returns their replies.
+
+        If the connection is lost before the reply, they are sent again, and may run twice: they must be idempotent.
+        """
         return with_retry(lambda: self._transact(commands), PUSHING)
 
     def disconnect(self) -> None:
-        """Close the connection, should one be open."""
+        """Close the connection if one is open."""
         close_connection(self._client, self._connection)
         self._connection = None
 
     def _transact(self, commands: Sequence[Command]) -> list[Any]:
-        """Run commands in one transaction, followed by the first step of the next."""
+        """Run commands in one transaction, followed by the WATCH and GET of the next."""
         connection = self._connected()
         try:
             connection.send(*connection.pack([("MULTI",), *commands, ("EXEC",)]), self._watch)
+            # One reply each to MULTI, the queued commands, EXEC (None if the fence changed), WATCH and GET.
             _, *_, replies, _, fence = [connection.read_response() for _ in range(len(commands) + 4)]
-        except BaseException:
+        except BaseException:  # also an interrupt: unread replies would answer the next command
             self.disconnect()
             raise
         if replies is None or fence != self._fence:
@@ -85,7 +100,7 @@ class FencedSender:
         return list(replies)
 
     def _transaction(self, rows: Sequence[Row]) -> tuple[bytes, bytes]:
-        """Pack a batch, followed by the first step of the next: watch the fence, and read it."""
+        """Pack a batch, followed by the WATCH and GET of the next; returns the commands and the expected replies."""
         count = len(rows)
         sets = [
             _SET % (len(key), key, len(value), value)
@@ -106,7 +121,7 @@ class FencedSender:
             raise
 
     def _confirm(self, commands: bytes, replies: bytes) -> None:
-        """Wait until a batch has arrived. If the connection is lost, it is sent again: rows can be written twice."""
+        """Wait for the replies to a batch. If the connection was lost, the batch is sent again: SET is idempotent."""
 
         def arrive() -> None:
             if self._connection is None:
@@ -118,9 +133,10 @@ class FencedSender:
     def _expect(self, replies: bytes) -> None:
         try:
             self._connected().expect(replies)
-        except redis.ResponseError as said:
-            if not str(said)[:1].isupper():  # no error: the transaction was refused, or the fence is another
-                raise self._refused() from said
+        except redis.ResponseError as reply:
+            # Errors begin with a capital, as OOM does. Else EXEC returned null, or GET another fence or none.
+            if not str(reply)[:1].isupper():
+                raise self._refused() from reply
             self.disconnect()
             raise
         except BaseException:
@@ -128,19 +144,20 @@ class FencedSender:
             raise
 
     def _connected(self) -> ByteConnection:
-        """Return a connection that watches the fence, and ends with this run of Redis.
+        """Return a connection that watches the fence, to the run of Redis on which the lease was taken.
 
-        What Redis lost in a restart, nobody knows: only a push from the beginning puts it right.
+        A restart may lose confirmed writes without a trace, so that going on would commit rows that are missing: only a
+        new push repairs that.
         """
         if self._connection is None:
             self._connection = take_connection(self._client)
             try:
                 self._connection.send(*self._connection.pack([("INFO", "server")]))
-                about: Any = self._connection.read_response()
+                server: Any = self._connection.read_response()
             except BaseException:
                 self.disconnect()
                 raise
-            if b"run_id:%b" % self._run_id not in about:
+            if b"run_id:%b" % self._run_id not in server:
                 self.disconnect()
                 raise OnlineStoreError("Redis was restarted during the push; nothing of it is committed, push again")
             self._send(self._watch)
@@ -148,6 +165,6 @@ class FencedSender:
         return self._connection
 
     def _refused(self) -> OnlineStoreError:
-        """Tell why the fence is not where this push raised it."""
+        """Disconnect, and return the error that explains why the fence is no longer this push's."""
         self.disconnect()
-        return OnlineStoreError(_EMPTIED) if self._client.get(self._fence_key) is None else LeaseLost(_OUT)
+        return OnlineStoreError(_EMPTIED) if self._client.get(self._fence_key) is None else LeaseLost(_TAKEN_OVER)

@@ -1,9 +1,8 @@
-"""The lease of a feature view: one pusher at a time, and a fence that tells late ones that they are out.
+"""The lease of a feature view, which admits one pusher at a time, and the fence, which stops late ones.
 
-Both live in Redis and are timed by Redis. Whoever takes the lease raises the fence, at least to the milliseconds of
-Redis's clock: so a number never comes back, even after Redis was emptied or restored. Each write of a push is made only
-while the fence stands where that push raised it. So a pusher that was suspended, and wakes up when its lease has gone
-to another, writes nothing more.
+Both live in Redis and are timed by Redis. Taking the lease raises the fence, at least to the milliseconds of Redis's
+clock: so a number never comes back, even after Redis was emptied or restored. Each write of a push takes effect only
+while the fence has that push's number. So a pusher that was suspended until another took the lease writes nothing more.
 """
 
 from __future__ import annotations
@@ -38,7 +37,9 @@ local fence = math.max((redis.call('GET', KEYS[2]) or 0) + 1, now[1] * 1000 + ma
 redis.call('SET', KEYS[2], string.format('%.0f', fence))
 return {fence, ''}
 """
-"""Run again because the answer was lost, it finds the lease taken by the very one who asks."""
+"""Returns the fence, or 0 and the holder. Idempotent: run again after a lost reply, it finds its own token as holder.
+
+`%.0f` because Lua writes large numbers with an exponent."""
 _RENEW = """
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] or (not holder and redis.call('GET', KEYS[2]) == ARGV[3]) then
@@ -47,6 +48,7 @@ if holder == ARGV[1] or (not holder and redis.call('GET', KEYS[2]) == ARGV[3]) t
 end
 return 0
 """
+"""Also takes back a lease that expired, unless another pusher has taken it since: then the fence is higher."""
 _GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
@@ -54,17 +56,18 @@ _GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('D
 def hold_lease(
     client: redis.Redis, view: ViewKeys, *, duration: timedelta, wait: bool, stopped: Callable[[], bool]
 ) -> Iterator[int]:
-    """Take the lease of a view, renew it in the background, and give it back; returns the fence.
+    """Take the lease of a view, renew it in the background, and give it back at the exit; yields the fence.
 
     Args:
-        client: A connection whose user may run scripts.
+        client: A client whose user may run scripts.
         view: The keys of the view.
-        duration: How long Redis waits for a renewal.
-        wait: Wait while another pusher has the lease.
+        duration: How long Redis keeps the lease without a renewal.
+        wait: Wait while another pusher holds the lease.
         stopped: Ends the waiting when it returns True.
 
     Raises:
-        LeaseHeld: Another pusher has it, and `wait` is False.
+        LeaseHeld: Another pusher holds it, and `wait` is False.
+        OnlineStoreError: `stopped` ended the waiting.
     """
     keys = [view.lease, view.fence]
     run: Callable[..., Any] = client.eval
@@ -85,7 +88,7 @@ def hold_lease(
 
     def renew() -> None:
         while not ended.wait(duration.total_seconds() / _RENEWALS_PER_LEASE):
-            with suppress(redis.RedisError):  # the next renewal, or the next write, will tell
+            with suppress(redis.RedisError):  # a later renewal succeeds, or a write finds the fence raised
                 run(_RENEW, len(keys), *keys, mine, milliseconds, fence)
 
     renewing = Thread(target=renew, name=f"lease of {view.name}", daemon=True)
@@ -94,8 +97,8 @@ def hold_lease(
         yield int(fence)
     finally:
         ended.set()
-        renewing.join()
-        with suppress(redis.RedisError):  # then the lease ends by itself
+        renewing.join()  # before the lease is given back: a renewal afterwards would take it again
+        with suppress(redis.RedisError):  # then the lease expires by itself
             run(_GIVE_BACK, 1, keys[0], mine)
 
 
@@ -116,4 +119,4 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may have no name for its user
-        return "somebody"
+        return "unknown"

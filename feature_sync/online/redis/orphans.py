@@ -1,4 +1,4 @@
-"""Finds and ends Redis servers that run in a folder, whether or not anything still says how to reach them."""
+"""Finds and ends Redis servers that run in a folder, also those that no configuration leads to any more."""
 
 from __future__ import annotations
 
@@ -16,30 +16,35 @@ _SECONDS_TO_STOP = 15
 
 
 def servers_in(folder: Path) -> list[int]:
-    """The process ids of the servers whose working folder is this one, also if it was deleted under them.
+    """Return the process ids of the servers whose working folder is this one, even if it was deleted since.
 
-    Only Linux tells; elsewhere there are none, and the lock that a server holds keeps a second one out.
+    Needs Linux's /proc. Elsewhere the list is empty, and the lock that a server holds prevents a second one.
     """
-    place = os.fsencode(os.path.realpath(folder))
+    path = os.fsencode(os.path.realpath(folder))
     pids = [int(each.name) for each in _PROCESSES.iterdir() if each.name.isdigit()] if _PROCESSES.is_dir() else []
-    return [pid for pid in pids if _is_server_in(_PROCESSES / str(pid), place)]
+    return [pid for pid in pids if _is_server_in(_PROCESSES / str(pid), path)]
 
 
-def _is_server_in(process: Path, place: bytes) -> bool:
+def _is_server_in(process: Path, path: bytes) -> bool:
     try:
-        where = os.fsencode((process / "cwd").readlink())
-        return where in (place, place + b" (deleted)") and any(
+        folder = os.fsencode((process / "cwd").readlink())
+        return folder in (path, path + b" (deleted)") and any(
             kind in (process / "comm").read_text(errors="replace") for kind in _KINDS
         )
-    except OSError:  # it has ended meanwhile, or is another user's
+    except OSError:  # it has ended since, or belongs to another user
         return False
 
 
 def end(pid: int, *, log: Path, ask: Callable[[], None] | None = None) -> None:
-    """End a server, its data saved; `ask` does so in its own protocol.
+    """End a server after it has saved its data.
+
+    Args:
+        pid: Its process id.
+        log: Its log, for the error message.
+        ask: Asks it to shut down in its own protocol; None sends SIGTERM.
 
     Raises:
-        OnlineStoreError: It does not end.
+        OnlineStoreError: It does not end in time.
     """
     if ask is not None:
         ask()

@@ -1,4 +1,4 @@
-"""Says why Redis could not be asked, and what to do about it: translates the errors of its client into ours."""
+"""Translates the errors of Redis's client into ours, with the reason and what to do about it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _IN_CLUSTER = (
 _OF_CLUSTER = re.compile(r"(MOVED|ASK|CLUSTERDOWN|CROSSSLOT|TRYAGAIN) ")
 _IS_RUNNING = "; is it running?"
 _UNNAMED = "refused a client without a password: put it into the URL, as redis://user:password@host"
-_REFUSED = "refused the user or the password; special characters stand in the URL as their codes, such as %2F for /"
+_REFUSED = "refused the user or the password; percent-encode special characters in the URL, such as / as %2F"
 _CERTIFICATE_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 _OTHER_HOST = "is for another host: write the host as the certificate does, or ssl_check_hostname=false"
 _UNKNOWN_AUTHORITY = "is signed by an unknown authority: name the file of its CA with ssl_ca_certs in the URL"
@@ -38,7 +38,7 @@ _CERTIFICATE_REASONS = {
     62: _OTHER_HOST,
     64: _OTHER_HOST,
 }
-"""By OpenSSL's codes of verification."""
+"""By OpenSSL's verification codes."""
 _NO_TLS = "it does not speak TLS at that port: use redis://, or its port for TLS"
 _CLIENTS_CERTIFICATE = "it does not accept the certificate that ssl_certfile names"
 _TLS_REASONS = {
@@ -58,12 +58,12 @@ _TLS_REASONS = {
 
 @contextmanager
 def translating(address: Address, timeout: float) -> Iterator[None]:
-    """Turn the errors of Redis's client into ours; `timeout` is in seconds."""
+    """Turn the errors of Redis's client inside into ours; `timeout`, in seconds, appears in the message."""
     try:
         yield
     except redis.TimeoutError as silent:
         raise OnlineStoreError(
-            f"Redis at {address.where} did not answer in time ({timeout:g} s); --redis-timeout says how long to wait"
+            f"Redis at {address.where} did not answer in time ({timeout:g} s); raise it with --redis-timeout"
             + ("; if it does not speak TLS, the URL begins with redis://" if address.scheme == "rediss" else "")
         ) from silent
     except redis.ConnectionError as lost:
@@ -77,22 +77,22 @@ def translating(address: Address, timeout: float) -> Iterator[None]:
 
 
 def _loss(lost: redis.ConnectionError, address: Address) -> str:
-    """Say why there is no connection."""
-    said = str(lost)
+    """Return why there is no connection."""
+    message = str(lost)
     if isinstance(lost, redis.AuthenticationError):
-        return _UNNAMED if "equired" in said else _REFUSED
+        return _UNNAMED if "equired" in message else _REFUSED
     if isinstance(lost, redis.exceptions.BusyLoadingError):
         return "is still loading its data; try again when it has"
-    if "max number of clients" in said:
+    if "max number of clients" in message:
         return "has as many clients as it allows: close some, or raise maxclients"
     cause = _root(lost)
     if isinstance(cause, OSError):
         return f"cannot be reached{_reason(cause, address)}"
-    return f"cannot be reached{_ended(address) if 'closed by server' in said else _IS_RUNNING}"
+    return f"cannot be reached{_ended(address) if 'closed by server' in message else _IS_RUNNING}"
 
 
 def _root(lost: BaseException) -> BaseException | None:
-    """The error of the socket or of TLS beneath an error of the client."""
+    """Return the error of the socket or of TLS that caused an error of the client."""
     seen: set[int] = set()
     cause = lost.__cause__ or lost.__context__
     while cause is not None and id(cause) not in seen and isinstance(cause, redis.RedisError):
@@ -102,8 +102,8 @@ def _root(lost: BaseException) -> BaseException | None:
 
 
 def _reason(cause: OSError, address: Address) -> str:
-    """Say what the socket or TLS says."""
-    if missing := [name for name in _CERTIFICATE_FILES if not _is_there(address, name)]:
+    """Explain an error of the socket or of TLS."""
+    if missing := [name for name in _CERTIFICATE_FILES if not _exists(address, name)]:
         return f": there is no file {address.options[missing[0]]}, which {missing[0]} of the URL names"
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f": its certificate {_certificate_reason(cause)}"
@@ -126,21 +126,21 @@ def _of_socket(cause: OSError, address: Address) -> str:
     return f" ({cause.strerror}); is it running?"
 
 
-def _is_there(address: Address, name: str) -> bool:
+def _exists(address: Address, name: str) -> bool:
     return name not in address.options or Path(address.options[name]).exists()
 
 
 def _ended(address: Address) -> str:
-    """The server closed the connection: with TLS 1.3 it misses a certificate only after the handshake."""
+    """Explain a connection that the server closed: TLS 1.3 refuses a missing certificate only after the handshake."""
     if address.scheme == "rediss" and "ssl_certfile" not in address.options:
         return ": it closed the connection; if it asks for a client's certificate, name ssl_certfile and ssl_keyfile"
     return f"{_IS_RUNNING} It closed the connection, as the port of another service may do"
 
 
 def _tls_reason(reason: str, address: Address) -> str:
-    """Say what a reason of OpenSSL means."""
+    """Explain a reason of OpenSSL."""
     if "HANDSHAKE_FAILURE" in reason and "ssl_certfile" not in address.options:
-        reason = "CERTIFICATE_REQUIRED"  # so a server of TLS 1.2 says it
+        reason = "CERTIFICATE_REQUIRED"  # a server of TLS 1.2 reports it so
     known = next((text for part, text in _TLS_REASONS.items() if part in reason), None)
     return (
         known or f"TLS failed ({reason.lower()}); check the files that ssl_certfile, ssl_keyfile and ssl_ca_certs name"
@@ -152,27 +152,28 @@ def _certificate_reason(cause: ssl.SSLCertVerificationError) -> str:
 
 
 def _refusal(refused: redis.RedisError) -> str:
-    """Say what to do about the refusals that operators meet.
+    """Explain a refused command, and what to do where that is known.
 
-    The client makes kinds of some and takes the first word away; scripts and our own writer leave it.
+    The client turns some errors into classes of their own and drops their first word, such as OOM. Errors of scripts
+    and of our own writer keep it, so that both forms are looked for.
     """
-    said = str(refused)
+    message = str(refused)
     if isinstance(refused, redis.exceptions.MasterDownError):
         return _REFUSALS["MASTERDOWN"]
-    if isinstance(refused, _IN_CLUSTER) or _OF_CLUSTER.match(said):
-        return "is a node of a Redis Cluster, which is not supported yet: use a Redis that stands alone"
-    if isinstance(refused, redis.exceptions.NoPermissionError) or "no permissions" in said.lower():
-        what = said.removeprefix("NOPERM ").rstrip(".")
+    if isinstance(refused, _IN_CLUSTER) or _OF_CLUSTER.match(message):
+        return "is a node of a Redis Cluster, which is not supported yet: use a standalone Redis"
+    if isinstance(refused, redis.exceptions.NoPermissionError) or "no permissions" in message.lower():
+        what = message.removeprefix("NOPERM ").rstrip(".")
         return (
             f"does not allow it to this user: {what}; an ACL user needs the keys ~PREFIX:* and the commands that "
             "docs/pushing.md lists"
         )
-    kind = next((text for kind, text in _REFUSALS.items() if kind in said), None)
+    kind = next((text for kind, text in _REFUSALS.items() if kind in message), None)
     if isinstance(refused, redis.exceptions.OutOfMemoryError):
         kind = _REFUSALS["OOM"]
     if isinstance(refused, redis.exceptions.ReadOnlyError):
         kind = _REFUSALS["READONLY"]
-    return kind or f"refused a command: {said}"
+    return kind or f"refused a command: {message}"
 
 
 _REFUSALS = {

@@ -1,4 +1,4 @@
-"""An embedded Redis for one project: started when it is first needed, stopped when somebody says so."""
+"""An embedded Redis for one project: started when first needed, stopped by `stop`."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 
 
 class EmbeddedServer:
-    """A Redis whose files stand in one folder; it outlives the command that starts it."""
+    """A Redis whose files are in one folder; it outlives the command that starts it."""
 
     def __init__(self, folder: Path, *, timeout: float = _SECONDS_TO_ANSWER) -> None:
-        """`timeout` is how many seconds to wait for an answer."""
+        """Describe a server, without starting it; `timeout` is how many seconds to wait for an answer."""
         self._folder = folder
         self._timeout = timeout
         self._configuration = folder / "redis.conf"
@@ -42,9 +42,10 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str | None:
-        """Where the server listens, once configured: a unix socket, or a port where the path is unfit for one.
+        """The URL of the configured server; None without a configuration.
 
-        A configuration that is cut off counts as none: the next start writes it anew.
+        It names a unix socket, or a port if the path is too long or not UTF-8. A truncated configuration counts as
+        none: the next start replaces it.
         """
         settings = self._settings()
         if settings.get("port") == "0":
@@ -54,7 +55,7 @@ class EmbeddedServer:
         return None
 
     def _settings(self) -> Mapping[str, str]:
-        """Read the lines of the configuration that are whole."""
+        """Read the complete lines of the configuration."""
         try:
             text = self._configuration.read_text(encoding="utf-8", errors="replace")
         except OSError:
@@ -64,10 +65,10 @@ class EmbeddedServer:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the running server; None if there is none.
+        """The process id of the running server; None if none runs.
 
         Raises:
-            OnlineStoreError: It does not answer; a second one would ruin its files.
+            OnlineStoreError: It does not answer in time. It counts as running: a second one would corrupt its files.
         """
         client = self._client()
         if client is None:
@@ -84,17 +85,17 @@ class EmbeddedServer:
             client.close()
 
     def start(self) -> str:
-        """Start the server unless it runs; returns its URL. One in the same folder that does not answer is ended first.
+        """Start the server unless it runs; returns its URL. Orphans in the same folder are ended first.
 
         Raises:
-            OnlineStoreError: No server is installed, it does not come up, or its folder cannot be written to.
+            OnlineStoreError: No server is installed, it does not start or answer, or its folder cannot be written to.
         """
         if self.pid is None:
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._folder.chmod(0o777 & ~_OURS_ALONE)
                 with self._lock("lock", fcntl.LOCK_EX):
-                    if self.pid is None:
+                    if self.pid is None:  # another process may have started it before this one got the lock
                         self._end_orphans()
                         self._launch(self._configure())
             except OSError as refused:
@@ -103,21 +104,21 @@ class EmbeddedServer:
         return self.url or ""
 
     def stop(self) -> bool:
-        """Stop the server, its data saved; tells whether it was running."""
+        """Stop the server after it has saved its data; returns whether it was running."""
         pid, client = self.pid, self._client()
         if pid is not None and client is not None:
             end(pid, log=self._log, ask=partial(_shut_down, client))
         return self._end_orphans() or pid is not None
 
     def _end_orphans(self) -> bool:
-        """End the servers of this folder that its configuration does not lead to: two would ruin each other's files."""
+        """End servers of this folder that its configuration does not lead to: two would corrupt each other's files."""
         orphans = servers_in(self._folder)
         for pid in orphans:
             end(pid, log=self._log)
         return bool(orphans)
 
     def _configure(self) -> str:
-        """Write the configuration, whole or not at all; only its owner may read it, since it can hold a password."""
+        """Write the configuration atomically; only its owner may read it, since it can hold a password."""
         settings = {
             "dir": _quoted(self._folder),
             "logfile": "redis.log",
@@ -141,9 +142,10 @@ class EmbeddedServer:
         return text
 
     def _launch(self, configuration: str) -> None:
-        """Start the server, which reads its configuration from a pipe: in a path it would expand `*`, `?` and `[`.
+        """Start the server, and wait until it answers.
 
-        It inherits a lock that it holds for as long as it lives.
+        It reads its configuration from a pipe: in a path it would expand `*`, `?` and `[`. It inherits the
+        descriptor of a lock, which so stays held until the server ends, however this process does.
         """
         with self._lock("server.lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
             done = subprocess.run(
@@ -161,8 +163,8 @@ class EmbeddedServer:
             if self.pid is not None:
                 return
             time.sleep(0.02)
-        said = [*(done.stdout + done.stderr).split("\n"), *self._logged()]
-        last = next((line for line in reversed(said) if line.strip()), "it said nothing")
+        output = [*(done.stdout + done.stderr).split("\n"), *self._logged()]
+        last = next((line for line in reversed(output) if line.strip()), "it printed nothing")
         raise OnlineStoreError(f"the embedded Redis did not start: {last.strip()} (log: {self._log}{self._cure(last)})")
 
     def _logged(self) -> list[str]:
@@ -171,7 +173,7 @@ class EmbeddedServer:
         return []
 
     def _cure(self, last: str) -> str:
-        """What it holds comes from the warehouse, and can be had again."""
+        """Return how to repair damaged files: all data can be pushed again."""
         is_damaged = "append only" in last.lower() or "aof" in last.lower()
         return f"; delete {self._folder / 'appendonlydir'}, and push again" if is_damaged else ""
 
@@ -185,7 +187,11 @@ class EmbeddedServer:
 
     @contextmanager
     def _lock(self, name: str, kind: int) -> Iterator[int]:
-        """Hold a lock of the folder; lends its file, with which a process that inherits it holds the lock on."""
+        """Hold a lock file of the folder; yields its descriptor. A process that inherits it keeps the lock.
+
+        Raises:
+            OnlineStoreError: `kind` does not wait, and a server still holds the lock.
+        """
         descriptor = os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, kind)
@@ -197,19 +203,18 @@ class EmbeddedServer:
 
 
 def _shut_down(client: redis.Redis) -> None:
-    with suppress(redis.ConnectionError):  # by ending, the server closes the connection
+    with suppress(redis.ConnectionError):  # the server closes the connection instead of replying
         client.shutdown()
 
 
 def _quoted(path: Path) -> str:
-    """Write a path as Redis reads any bytes: in quotation marks, all but plain letters by their numbers."""
-    letters = os.fsencode(path)
-    plain = (chr(each) if each in _PLAIN else f"\\x{each:02x}" for each in letters)
-    return f'"{"".join(plain)}"'
+    """Quote a path for Redis's configuration: bytes other than plain ASCII are escaped as hexadecimal numbers."""
+    escaped = (chr(each) if each in _PLAIN else f"\\x{each:02x}" for each in os.fsencode(path))
+    return f'"{"".join(escaped)}"'
 
 
 def _is_utf8(path: bytes) -> bool:
-    """Whether a URL can hold a path: redis-py reads it back as UTF-8."""
+    """True if a URL can hold a path: redis-py decodes it as UTF-8."""
     try:
         path.decode()
     except UnicodeDecodeError:

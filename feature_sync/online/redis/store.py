@@ -1,4 +1,4 @@
-"""The online store in one Redis server: connects, and knows what pushes left under a key prefix."""
+"""The online store in one Redis server: connects, and lists what pushes wrote under a key prefix."""
 
 from __future__ import annotations
 
@@ -29,19 +29,18 @@ _MOST_SCANS = 100
 
 
 class RedisStore(OnlineStore):
-    """A connection to Redis; `feature_sync.online.keys` says what stands where."""
+    """A connection to Redis; `feature_sync.online.keys` holds the layout of the keys."""
 
     def __init__(self, url: str, *, key_prefix: str, timeout: float = _SECONDS_TO_ANSWER) -> None:
         """Connect. The password in the URL never reaches a message.
 
         Args:
             url: `redis://`, `rediss://` or `unix://`, as redis-py reads them.
-            key_prefix: What all keys begin with.
+            key_prefix: The start of all Redis keys.
             timeout: How many seconds to wait for an answer.
 
         Raises:
-            OnlineStoreError: Redis cannot be reached, or refuses the user.
-            RequestError: The URL cannot be read.
+            OnlineStoreError: The URL cannot be read, Redis cannot be reached, or it refuses the user.
         """
         self.key_prefix = key_prefix
         self._address = read_address(url)
@@ -51,7 +50,7 @@ class RedisStore(OnlineStore):
             protocol=2,  # the writer compares replies byte for byte
             socket_connect_timeout=timeout,
             socket_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),  # trying again is the business of `RetryingRedis`
+            retry=Retry(NoBackoff(), 0),  # `RetryingRedis` retries whole commands
             **self._address.options,
         )
         self._client: Any = RetryingRedis.from_pool(pool)
@@ -71,7 +70,7 @@ class RedisStore(OnlineStore):
         """See `OnlineStore`."""
         key = store_key(self.key_prefix)
         with self._reading(key):
-            if create:
+            if create:  # NX, then GET: of two that create one at once, both return the same
                 self._client.set(key, secrets.token_hex(8), nx=True)
             return str((self._client.get(key) or b"").decode(errors="backslashreplace"))
 
@@ -80,11 +79,11 @@ class RedisStore(OnlineStore):
         key = views_key(self.key_prefix)
         with self._reading(key):
             members = self._client.smembers(key)
-        return {each.decode() for each in members if _is_text(each)}  # a push writes nothing else
+        return {each.decode() for each in members if _is_text(each)}  # pushes write only UTF-8
 
     def prefixes(self) -> list[str]:
         """See `OnlineStore`."""
-        ending = views_key("").encode()
+        ending = views_key("").encode()  # of the set that every push writes
         found: set[bytes] = set()
         cursor = 0
         for _ in range(_MOST_SCANS):
@@ -124,10 +123,10 @@ def _is_text(content: bytes) -> bool:
 
 
 def read_timeout(asked: float | str | None) -> float:
-    """Read how many seconds to wait for an answer of Redis.
+    """Read how many seconds to wait for an answer of Redis; nothing means the default of 10.
 
     Raises:
-        RequestError: It is not a number of seconds.
+        RequestError: It is not a number of seconds from 0, exclusive, to a day.
     """
     if asked is None or asked == "":
         return _SECONDS_TO_ANSWER

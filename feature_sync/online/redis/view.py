@@ -1,4 +1,4 @@
-"""One feature view in Redis: its schemas, its mark, its rows, its lease."""
+"""One feature view in Redis: its row schemas, mark, rows and lease."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KEYS_PER_SCAN = 1000
 
 
 class RedisView(OnlineView):
-    """A feature view by its reference."""
+    """A feature view in Redis, by its reference."""
 
     def __init__(
         self,
@@ -33,7 +33,14 @@ class RedisView(OnlineView):
         key_prefix: str,
         reference: str,
     ) -> None:
-        """`translating` turns the errors of Redis's client into ours."""
+        """Open a view; sends no command.
+
+        Args:
+            client: The client of Redis.
+            translating: Turns the errors of Redis's client into ours.
+            key_prefix: The key prefix of the store.
+            reference: The reference of the view.
+        """
         super().__init__(key_prefix, reference)
         self._client = client
         self._translating = translating
@@ -64,6 +71,7 @@ class RedisView(OnlineView):
 
     def row_keys(self) -> Iterator[list[bytes]]:
         """See `OnlineView`."""
+        # SCAN reads the pattern as a glob, but key prefix and reference are literal.
         pattern = re.sub(r"([\\*?\[\]])", r"\\\1", self._keys.rows) + "*"
         cursor, is_first = 0, True
         while cursor or is_first:
@@ -120,7 +128,7 @@ class RedisView(OnlineView):
 
 
 def read_server_state(client: Any) -> ServerState:
-    """Read what Redis reports of itself."""
+    """Read what Redis reports of itself by INFO."""
     sections = (client.info(section) for section in ("server", "memory", "stats"))
     reported = {name: value for section in sections for name, value in section.items()}
     policy = reported.get("maxmemory_policy", "noeviction")
@@ -134,7 +142,7 @@ def read_server_state(client: Any) -> ServerState:
 
 @contextmanager
 def reading(key: str) -> Iterator[None]:
-    """Name the key where Redis holds something of another type there."""
+    """Turn WRONGTYPE errors into one that names the Redis key."""
     try:
         yield
     except redis.ResponseError as refused:
@@ -146,7 +154,7 @@ def reading(key: str) -> Iterator[None]:
 
 
 def _readable(key: str, found: Mapping[bytes, bytes], *, strict: bool) -> Mapping[bytes, RowSchema]:
-    """Read the schemas that can be read, the newest last."""
+    """Decode the schemas that can be read, the newest last; with `strict`, an unreadable one raises."""
     schemas: dict[bytes, RowSchema] = {}
     for schema_id, content in found.items():
         if len(schema_id) != SCHEMA_ID_BYTES:

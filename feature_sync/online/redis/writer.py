@@ -1,4 +1,4 @@
-"""Writes one view to Redis: its schema, its mark, its rows; all under the view's lease."""
+"""Writes one view to Redis under its lease: row schema, mark and rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KEYS_PER_COMMAND = 500
 
 
 class RedisWriter(ViewWriter):
-    """Writes under the lease whose fence is given, to the run of Redis that is given."""
+    """Writes while the fence has this writer's number, to the run of Redis on which the lease was taken."""
 
     def __init__(
         self,
@@ -33,6 +33,17 @@ class RedisWriter(ViewWriter):
         fence: int,
         server: ServerState,
     ) -> None:
+        """Prepare to write.
+
+        Args:
+            client: The client of Redis.
+            translating: Turns the errors of Redis's client into ours.
+            key_prefix: The key prefix of the store.
+            reference: The reference of the view.
+            keys: The Redis keys of the view.
+            fence: The number to which the lease raised the fence.
+            server: What Redis reported after the lease was taken.
+        """
         self.fence = fence
         self.server = server
         self._translating = translating
@@ -43,7 +54,7 @@ class RedisWriter(ViewWriter):
 
     def check_lease(self) -> None:
         """See `ViewWriter`."""
-        self._run()
+        self._run()  # an empty transaction still compares the fence
 
     def publish(self, schema: RowSchema, mark: Mark | None) -> None:
         """See `ViewWriter`."""
@@ -51,6 +62,7 @@ class RedisWriter(ViewWriter):
 
     def begin(self, mark: Mark, schema: RowSchema) -> None:
         """See `ViewWriter`."""
+        # One transaction: a row never exists without its schema, nor a mark without an entry for `prune` to find.
         listed = "SADD", self._views, self._reference
         self._run(self._set_mark(mark, SENDING), listed, self._set_schema(schema))
 
@@ -69,6 +81,7 @@ class RedisWriter(ViewWriter):
 
     def finish(self, mark: Mark, schema: RowSchema, *, is_only: bool) -> None:
         """See `ViewWriter`."""
+        # Other schemas go only when no row needs them: after changes alone, rows of older schemas remain.
         schemas = [("DEL", self._keys.schemas), self._set_schema(schema)] if is_only else []
         self._run(*schemas, self._set_mark(mark, DONE))
 
@@ -92,5 +105,5 @@ class RedisWriter(ViewWriter):
         with self._translating():
             try:
                 yield
-            finally:
+            finally:  # a connection that watches a key is not shared, nor kept idle while the warehouse works
                 self._sender.disconnect()

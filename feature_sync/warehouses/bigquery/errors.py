@@ -1,4 +1,4 @@
-"""Translates what BigQuery refuses into errors of ours, with the remedy that Google's reason calls for."""
+"""Translates BigQuery's errors into ours, with the remedy for Google's reason."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _REMEDIES = {
     "quotaExceeded": "wait until the quota is free again, or have it raised",
     "rateLimitExceeded": "run this again with fewer --threads",
     "resourcesExceeded": "ask for fewer views or a shorter time at once",
-    "stopped": "somebody cancelled the job, or it took longer than profiles.yml allows; nothing of it counts",
-    "timeout": "nothing of it counts; raise job_execution_timeout_seconds in profiles.yml",
+    "stopped": "the job was cancelled, or took longer than profiles.yml allows; it had no effect",
+    "timeout": "it had no effect; raise job_execution_timeout_seconds in profiles.yml",
 }
 _ADDRESS = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE) \S+ ")
 FAILURES = (GoogleAPICallError, RetryError, GoogleAuthError, RequestException)
@@ -30,7 +30,7 @@ FAILURES = (GoogleAPICallError, RetryError, GoogleAuthError, RequestException)
 
 @contextmanager
 def translating() -> Iterator[None]:
-    """Raise what the client, or Arrow on a value's way, raises inside as an error of ours."""
+    """Turn errors of the client, and of Arrow's conversions, inside into ours."""
     import pyarrow
 
     try:
@@ -44,7 +44,7 @@ def translating() -> Iterator[None]:
 
 
 def _translated(refused: Exception) -> WarehouseError:
-    """Say in one line what BigQuery said, and what to do."""
+    """Return an error with BigQuery's message on one line, and what to do."""
     cause = refused.cause if isinstance(refused, RetryError) and refused.cause is not None else refused
     if not isinstance(cause, GoogleAPICallError):
         return WarehouseError(f"BigQuery cannot be reached: {' '.join(str(cause).split())}")
@@ -53,7 +53,7 @@ def _translated(refused: Exception) -> WarehouseError:
     if "due to concurrent update" in text or "duplicate" in reasons:
         return WarehouseConflict(f"BigQuery: {text}")
     if isinstance(cause, NotFound):
-        remedy = "run dbt build; if it is there, set location in profiles.yml to that of its dataset"
+        remedy = "run dbt build; if it exists, set location in profiles.yml to that of its dataset"
     else:
         remedy = next((_REMEDIES[reason] for reason in reasons if reason in _REMEDIES), "")
     return WarehouseError("; ".join(filter(None, [f"BigQuery: {text}", remedy])))

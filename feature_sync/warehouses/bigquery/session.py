@@ -1,4 +1,4 @@
-"""A client of one BigQuery project: it plans and runs jobs, with the profile's limits and the labels of what asks."""
+"""A client of one BigQuery project: plans and runs jobs with the profile's limits and labels."""
 
 from __future__ import annotations
 
@@ -26,15 +26,22 @@ _LONGEST_LABEL = 63
 
 
 class Session:
-    """A client, and what it asks with. The tables of `dataset`'s project need not be of the one that pays."""
+    """A client and its settings. The project of `dataset` need not be the one that pays."""
 
     def __init__(
         self, settings: BigQuerySettings, credentials: Credentials, dataset: bigquery.DatasetReference
     ) -> None:
+        """Create a client; no request is sent.
+
+        Args:
+            settings: The fields of the profile.
+            credentials: The credentials of the user.
+            dataset: The dataset of the target, with its project.
+        """
         self.dataset = dataset
         self.endpoint = settings.api_endpoint
         self.made: list[str] | None = None
-        """Where it is a list, the tables that queries make are added."""
+        """Collects the tables that queries create while it is a list."""
         self.client = bigquery.Client(
             project=settings.execution_project or dataset.project,
             credentials=credentials,
@@ -43,7 +50,8 @@ class Session:
         )
         seconds = settings.job_retry_deadline_seconds
         self.retry = DEFAULT_RETRY.with_timeout(seconds) if seconds else DEFAULT_RETRY
-        self._job_retry = None if seconds else DEFAULT_JOB_RETRY  # Google's client bounds it by ten minutes at least
+        # None with a deadline: Google's client cannot bound the retries of jobs to less than ten minutes.
+        self._job_retry = None if seconds else DEFAULT_JOB_RETRY
         self._settings = settings
         self._credentials = credentials
         self._storage: BigQueryReadClient | None = None
@@ -52,11 +60,11 @@ class Session:
 
     @classmethod
     def of(cls, target: Target) -> Self:
-        """Find the credentials of a target; nothing is asked of the service yet.
+        """Find the credentials of a target; no request is sent to BigQuery.
 
         Raises:
             ProfileError: A field is missing or wrong.
-            WarehouseError: There are no credentials.
+            WarehouseError: No credentials were found.
         """
         settings = read_settings(target, BigQuerySettings)
         with translating():
@@ -76,7 +84,7 @@ class Session:
         self._labels |= {name: _label(value) for name, value in labels.items()}
 
     def plan(self, query: str) -> bigquery.QueryJob | None:
-        """Plan a query, which costs nothing; None where a service that is not Google's is unable to."""
+        """Plan a query (a dry run), which costs nothing; None if another service than Google's cannot."""
         with translating():
             try:
                 return self.client.query(query, self._config(dry_run=True), retry=self.retry, job_retry=None)
@@ -86,7 +94,12 @@ class Session:
                 raise
 
     def run(self, statement: str, *, page_size: int | None = None) -> bigquery.table.RowIterator:
-        """Run a job to its end; one that is given up is cancelled, for it would go on and cost."""
+        """Run a job to its end. On an interrupt or a timeout the job is cancelled: it would go on, and be billed.
+
+        Args:
+            statement: A query or a statement.
+            page_size: How many rows to read in one request; None leaves it to the service.
+        """
         with translating():
             job = self.client.query(statement, self._config(), retry=self.retry, job_retry=self._job_retry)
             self._job = job
@@ -103,7 +116,13 @@ class Session:
         return result
 
     def load(self, spool: IO[bytes], into: str, columns: list[tuple[str, str]]) -> None:
-        """Append the rows of a Parquet file, with the types of its columns in BigQuery's words, to a table."""
+        """Append the rows of a Parquet file to a table.
+
+        Args:
+            spool: The file.
+            into: The name of the table, not quoted: `project.dataset.table`.
+            columns: Names and types of its columns, as BigQuery's SQL writes them.
+        """
         config = bigquery.LoadJobConfig(
             source_format=bigquery.SourceFormat.PARQUET,
             schema=[bigquery.SchemaField(column, kind) for column, kind in columns],
@@ -114,7 +133,7 @@ class Session:
             self.client.load_table_from_file(spool, into, rewind=True, job_config=config).result(retry=self.retry)
 
     def storage_client(self) -> BigQueryReadClient | None:
-        """Connect to the Storage Read API, which is Google's alone."""
+        """Connect to the Storage Read API, once; None where another service than Google's answers, which has none."""
         if self._storage is None and not self.endpoint:
             from google.cloud.bigquery_storage import BigQueryReadClient
 
@@ -122,7 +141,7 @@ class Session:
         return self._storage
 
     def cancel(self) -> None:
-        """Ask the service to end the job that runs."""
+        """Ask the service to cancel the job that runs, if any."""
         if (job := self._job) is not None:
             with suppress(*FAILURES):
                 job.cancel(retry=None)
@@ -144,5 +163,5 @@ class Session:
 
 
 def _label(value: str) -> str:
-    """Spell a label's value with the characters that BigQuery allows."""
+    """Return a label's value in the characters and the length that BigQuery allows."""
     return re.sub(r"[^a-z0-9_-]", "_", value.lower())[:_LONGEST_LABEL]

@@ -1,4 +1,4 @@
-"""What dbt-bigquery's profile asks of a client: whose project and data, how jobs run, and who asks."""
+"""The fields of dbt-bigquery's profile: projects and dataset, limits of jobs, and credentials."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SCOPES = ("https://www.googleapis.com/auth/bigquery", "https://www.googleapis.c
 
 
 class BigQuerySettings(TargetSettings):
-    """The fields of dbt-bigquery's profile; some have two names there, too."""
+    """The fields of dbt-bigquery's profile; some have two names, as in dbt."""
 
     method: str
     project: str | None = None
@@ -41,14 +41,14 @@ class BigQuerySettings(TargetSettings):
 
     @property
     def timeout(self) -> int | None:
-        """How many seconds a job may take."""
+        """How many seconds a job may take; None for no limit."""
         return self.job_execution_timeout_seconds or self.timeout_seconds
 
     def credentials(self) -> tuple[Credentials, str | None]:
-        """Find who asks, and the project that their environment implies.
+        """Return the credentials, and the project that the environment implies, if any.
 
         Raises:
-            ProfileError: There is no such method.
+            ProfileError: The method is not supported, or its key is missing.
         """
         found, project = self._own_credentials()
         if self.impersonate_service_account:
@@ -76,6 +76,6 @@ class BigQuerySettings(TargetSettings):
             secrets_given = {name: getattr(self, name) for name in names}
             return google.oauth2.credentials.Credentials(**secrets_given), None  # type: ignore[no-untyped-call]
         raise ProfileError(
-            f"method {self.method!r} is not supported, or its key is missing; there is oauth, oauth-secrets, "
-            "service-account (keyfile) and service-account-json (keyfile_json)"
+            f"method {self.method!r} is not supported, or its key is missing; use oauth, oauth-secrets, "
+            "service-account (keyfile) or service-account-json (keyfile_json)"
         )

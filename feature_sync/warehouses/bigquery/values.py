@@ -1,4 +1,4 @@
-"""BigQuery's values and Arrow's: types both ways, in SQL and in the REST API, and names as SQL quotes them."""
+"""Maps BigQuery's types to Arrow's and back, in SQL and in the REST API, and quotes names for SQL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 _TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
-"""What the REST API calls by its older names."""
+"""SQL types by the older names that the REST API uses."""
 _LOADED = {
     "bool": "BOOL", "int8": "INT64", "int16": "INT64", "int32": "INT64", "int64": "INT64", "uint8": "INT64",
     "uint16": "INT64", "uint32": "INT64", "uint64": "NUMERIC", "float": "FLOAT64", "double": "FLOAT64",
@@ -22,7 +22,7 @@ _NUMERIC_DIGITS, _NUMERIC_SCALE = 38, 9
 
 
 def sql_type(field: bigquery.SchemaField) -> str:
-    """Write a column's type as BigQuery's SQL does."""
+    """Return a column's type as BigQuery's SQL writes it."""
     name = _TYPES.get(field.field_type, field.field_type)
     if name == "STRUCT":
         name = f"STRUCT<{', '.join(f'{quoted(each.name)} {sql_type(each)}' for each in field.fields)}>"
@@ -32,7 +32,7 @@ def sql_type(field: bigquery.SchemaField) -> str:
 
 
 def arrow_type(field: bigquery.SchemaField) -> pyarrow.DataType:
-    """Map a column of a result; what Arrow has no type for is text."""
+    """Return the Arrow type of a column of a result; text if Arrow has no type for it."""
     import pyarrow
 
     simple = {
@@ -49,8 +49,8 @@ def arrow_type(field: bigquery.SchemaField) -> pyarrow.DataType:
     return pyarrow.list_(kind) if field.mode == "REPEATED" else kind
 
 
-def exactly(column: pyarrow.Array, kind: pyarrow.DataType) -> pyarrow.Array:
-    """Cast a column to its type; JSON comes as an extension of text."""
+def cast_column(column: pyarrow.Array, kind: pyarrow.DataType) -> pyarrow.Array:
+    """Cast a column to its type. JSON comes as an extension type over text, which Arrow does not cast."""
     import pyarrow
 
     if isinstance(column.type, pyarrow.BaseExtensionType):
@@ -59,7 +59,7 @@ def exactly(column: pyarrow.Array, kind: pyarrow.DataType) -> pyarrow.Array:
 
 
 def column_type(field: pyarrow.Field) -> str:
-    """Map a column of rows that come from outside.
+    """Return BigQuery's type for a column of rows to load.
 
     Raises:
         RequestError: BigQuery has no such type.
@@ -80,10 +80,10 @@ def column_type(field: pyarrow.Field) -> str:
 
 
 def quoted(name: str) -> str:
-    """Write a name as BigQuery's SQL does."""
+    """Quote a name for BigQuery's SQL."""
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
 def quoted_path(table: bigquery.TableReference) -> str:
-    """Write the name of a table with its project and dataset."""
+    """Quote the name of a table with its project and dataset."""
     return ".".join(map(quoted, (table.project, table.dataset_id, table.table_id)))

@@ -1,4 +1,4 @@
-"""BigQuery's warehouse: what jobs of a session answer; a statement takes effect by itself, and a table is the unit."""
+"""The warehouse on BigQuery: runs jobs, without transactions; each statement takes effect by itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from feature_sync.errors import WarehouseConflict, WarehouseError
 from feature_sync.warehouses.base import Columns, Warehouse, never
 from feature_sync.warehouses.bigquery.errors import translating
 from feature_sync.warehouses.bigquery.session import Session
-from feature_sync.warehouses.bigquery.values import arrow_type, column_type, exactly, quoted, quoted_path, sql_type
+from feature_sync.warehouses.bigquery.values import arrow_type, cast_column, column_type, quoted, quoted_path, sql_type
 
 if TYPE_CHECKING:
     import pyarrow
@@ -27,7 +27,7 @@ _EXPIRING = (
 
 
 class BigQueryWarehouse(Warehouse):
-    """A client of one project. Temporary tables stand in the target's dataset, and expire should nobody drop them."""
+    """A client of one project. Temporary tables are in the target's dataset, and expire if they are not dropped."""
 
     adapter = "bigquery"
 
@@ -41,20 +41,20 @@ class BigQueryWarehouse(Warehouse):
         target: Target,
         *,
         writable: bool = False,  # noqa: ARG003 - one client does both
-        wait: bool = False,  # noqa: ARG003 - nobody has it alone
+        wait: bool = False,  # noqa: ARG003 - no process has it to itself
         stopped: Callable[[], bool] = never,  # noqa: ARG003
     ) -> Self:
-        """Find credentials with dbt's own fields; nothing is asked of the service yet.
+        """Find credentials with dbt's own fields; no request is sent to BigQuery.
 
         Raises:
             ProfileError: A field is missing or wrong.
-            WarehouseError: There are no credentials.
+            WarehouseError: No credentials were found.
         """
         return cls(Session.of(target))
 
     @property
     def address(self) -> str:
-        """The project, whose name nobody else has; and the service, where it is not Google's."""
+        """The project, whose name is unique in Google's cloud; with the endpoint of another service than Google's."""
         return " ".join(["bigquery", self._session.dataset.project, *filter(None, [self._session.endpoint])])
 
     @property
@@ -67,19 +67,19 @@ class BigQueryWarehouse(Warehouse):
         self._session.label(**labels)
 
     def bytes_to_scan(self, query: str) -> int | None:
-        """Let BigQuery plan the query."""
+        """Let BigQuery plan the query (a dry run)."""
         job = self._session.plan(query)
         return None if job is None else int(job.total_bytes_processed)
 
     def has_schema(self, schema: str) -> bool:
-        """Ask for the dataset, which costs nothing."""
+        """Request the dataset, which costs nothing."""
         with translating(), suppress(NotFound):
             self._session.client.get_dataset(f"{self.database}.{schema}", retry=self._session.retry)
             return True
         return False
 
     def tables(self, schema: str) -> set[str]:
-        """List them, which costs nothing, whereas a query of the catalog does."""
+        """List the tables, which costs nothing, whereas a query of the catalog is billed."""
         with translating(), suppress(NotFound):
             return {
                 each.table_id
@@ -88,7 +88,7 @@ class BigQueryWarehouse(Warehouse):
         return set()
 
     def describe(self, query: str) -> Mapping[str, str]:
-        """Let BigQuery plan the query; who cannot plan selects none of its rows."""
+        """Let BigQuery plan the query; a service that cannot plan selects none of its rows."""
         job = self._session.plan(query)
         fields = job.schema if job is not None else None
         if fields is None:
@@ -101,7 +101,7 @@ class BigQueryWarehouse(Warehouse):
             return [tuple(row.values()) for row in self._session.run(query)]
 
     def columns(self, query: str, *, batch_size: int) -> Iterator[Columns]:
-        """Stream through Arrow, whose columns become Python values faster than rows do."""
+        """Stream through Arrow, whose columns convert to Python values faster than rows do."""
         with self.arrow(query, batch_size=batch_size) as reader:
             for batch in reader:
                 yield [column.to_pylist() for column in batch.columns]
@@ -117,20 +117,20 @@ class BigQueryWarehouse(Warehouse):
         def batches() -> Iterator[pyarrow.RecordBatch]:
             with translating():
                 for batch in result.to_arrow_iterable(bqstorage_client=self._session.storage_client()):
-                    arrays = [exactly(column, kind) for column, kind in zip(batch.columns, schema.types, strict=True)]
+                    arrays = [cast_column(*each) for each in zip(batch.columns, schema.types, strict=True)]
                     whole = pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
                     yield from (whole.slice(at, batch_size) for at in range(0, whole.num_rows, batch_size))
 
         yield pyarrow.RecordBatchReader.from_batches(schema, batches())
 
     def keep(self, name: str, query: str) -> str:
-        """Create a table that expires: a query cannot name what another one has left in a session's own."""
+        """Create a table that expires: a query cannot name a temporary table that another job created."""
         table = self._temporary_table(name)
         self._session.run(f"create table {table} {_EXPIRING} as\n{query}")
         return table
 
     def load(self, name: str, rows: pyarrow.RecordBatchReader, types: Mapping[str, str]) -> str:
-        """Spool the rows as Parquet, which holds every type exactly, and load them in one job."""
+        """Spool the rows to disk as Parquet, which holds every type exactly, and load them in one job."""
         import pyarrow.parquet
 
         declared = [(field.name, types.get(field.name) or column_type(field)) for field in rows.schema]
@@ -146,12 +146,12 @@ class BigQueryWarehouse(Warehouse):
 
     @contextmanager
     def snapshot(self, reads: Sequence[str] = ()) -> Iterator[None]:  # noqa: ARG002 - a query locks nothing
-        """Let every query see its own snapshot: reads across several cannot be tied together without a session."""
+        """Let every query see its own snapshot: several queries cannot share one without a session of BigQuery's."""
         yield
 
     @contextmanager
     def transaction(self, reads: Sequence[str] = ()) -> Iterator[None]:  # noqa: ARG002 - a query locks nothing
-        """Drop the tables that were made inside, should anything go wrong; each statement takes effect by itself."""
+        """Drop the tables that were created inside if an error leaves it; each statement takes effect by itself."""
         made = self._session.made = list[str]()
         try:
             yield
@@ -164,26 +164,26 @@ class BigQueryWarehouse(Warehouse):
             self._session.made = None
 
     def execute(self, statement: str) -> int:
-        """Run a statement; BigQuery tells how many rows one that changes rows has touched."""
+        """Run a statement; BigQuery reports the rows that an insert, update or delete changed."""
         result = self._session.run(statement)
         return result.num_dml_affected_rows or 0
 
     def execute_if_free(self, statement: str) -> None:
-        """Run a statement; nobody ever holds a table."""
+        """Run a statement; a concurrent change of the table counts as held."""
         with suppress(WarehouseConflict):
             self.execute(statement)
 
     @contextmanager
     def detached_results(self, queries: Sequence[str], *, batch_size: int) -> Iterator[Sequence[Iterator[Columns]]]:
-        """Stream from the service, which others can use at any time."""
+        """Stream from the service, which never keeps others waiting."""
         yield [self.columns(query, batch_size=batch_size) for query in queries]
 
     def cancel(self) -> None:
-        """Ask the service to end the job."""
+        """Ask the service to cancel the job that runs."""
         self._session.cancel()
 
     def close(self) -> None:
-        """Drop what was temporary, and close the connections."""
+        """Drop the temporary tables, and close the connections."""
         with suppress(WarehouseError):
             for table in self._temporary:
                 self._session.run(f"drop table if exists {table}")

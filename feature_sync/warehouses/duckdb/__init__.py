@@ -1,1 +1,1 @@
-"""DuckDB: a file beside the project. Any number of commands share it for reading; one that writes has it alone."""
+"""DuckDB: a file beside the project. Many processes share it for reading; one that writes has it to itself."""

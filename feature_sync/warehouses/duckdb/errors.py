@@ -1,4 +1,4 @@
-"""Translates what DuckDB refuses into errors of ours: a lock, a conflict, an unfit value, a missing table."""
+"""Translates DuckDB's errors into ours: a lock, a conflict, a value that does not fit, a missing table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from feature_sync.errors import UnfitValue, WarehouseConflict, WarehouseError
 
 @contextmanager
 def translating() -> Iterator[None]:
-    """Raise what the driver, or the file system below it, raises inside as an error of ours."""
+    """Turn errors of the driver, and of the file system below it, inside into ours."""
     try:
         yield
     except (duckdb.Error, OSError) as refused:
@@ -21,7 +21,7 @@ def translating() -> Iterator[None]:
 
 
 def translated(refused: Exception, where: str) -> WarehouseError:
-    """Say in one line what DuckDB said, after `where`, and what to do."""
+    """Return an error with DuckDB's message on one line, after `where`, and what to do."""
     text = " ".join(str(refused).split())
     if "lock" in text.lower() and (holder := re.search(r"PID (\d+)", text)):
         return WarehouseError(
@@ -37,5 +37,5 @@ def translated(refused: Exception, where: str) -> WarehouseError:
 
 
 def is_locked(refused: duckdb.Error) -> bool:
-    """True if another process has the file."""
+    """True if another process has the file locked. DuckDB has no error class for it, only the message."""
     return isinstance(refused, duckdb.IOException) and "lock" in str(refused)

@@ -1,4 +1,4 @@
-"""Calls of drivers that do not hear signals: Python tells the main thread of one only when it runs Python again."""
+"""Runs driver calls so that signals interrupt them: Python handles a signal only while its main thread runs Python."""
 
 from __future__ import annotations
 
@@ -12,18 +12,25 @@ _SECONDS_BETWEEN_TRIES = 0.05
 
 
 def run(work: Callable[[], Result], *, interrupt: Callable[[], None]) -> Result:
-    """Run `work` in a thread of its own while the main thread waits; whatever a signal raises there calls `interrupt`.
+    """Run `work` in a thread of its own while the main thread waits; an exception raised by a signal interrupts it.
 
-    Other threads are told of no signals, and run `work` themselves.
+    Other threads than the main one receive no signals, and run `work` themselves.
+
+    Args:
+        work: The call of the driver; fails when it is interrupted.
+        interrupt: Interrupts the driver's query; safe to call from another thread, again and again.
+
+    Raises:
+        BaseException: What `work` raised, or what the signal raised, such as KeyboardInterrupt, after `work` ended.
     """
     if current_thread() is not main_thread():
         return work()
-    with ThreadPoolExecutor(1) as beside:
-        running = beside.submit(work)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(work)
         try:
             return running.result()
         except BaseException:
-            while not running.done():  # an interrupt that comes before there is a query is lost
+            while not running.done():  # again and again: an interrupt before the query has started is lost
                 interrupt()
                 wait([running], timeout=_SECONDS_BETWEEN_TRIES)
             raise

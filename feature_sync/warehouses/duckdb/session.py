@@ -1,4 +1,4 @@
-"""A DuckDB file, opened as the profile asks, with everything pinned that our SQL depends on."""
+"""A DuckDB file, opened as the profile demands, with every setting pinned that our SQL depends on."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _PINNED = {
     "default_collation": "",
     "timezone": "UTC",
 }
-"""What a profile or the machine may set otherwise, and our SQL or the types of results depend on.
+"""Settings that a profile or the machine may change, and on which our SQL or the types of results depend.
 
-What only the words of a model depend on, such as `default_order` or `integer_division`, stays as the profile has it:
-a view is read as dbt reads it. Our own SQL leaves nothing to these."""
+Settings that only affect the SQL of models, such as `default_order` or `integer_division`, stay as in the profile, so
+that a view gives what dbt sees. Our own SQL depends on none of these."""
 _OPENING = Lock()
-"""While one thread opens or closes a file, DuckDB cannot tell another whether it is open in this process."""
+"""Held to open or close a file: during either, DuckDB cannot determine for other threads whether it is open here."""
 _SECONDS_TO_REOPEN = 60
 _SECONDS_BETWEEN_TRIES = 0.1
 
 
 class Session:
-    """One DuckDB file. Once closed, it opens again when it is next used: others may have it meanwhile."""
+    """One DuckDB file. After `close` it opens again at the next use, so that other processes can write in between."""
 
     def __init__(
         self,
@@ -57,11 +57,11 @@ class Session:
 
         Args:
             path: The file, which exists.
-            settings: What the profile asks of each connection.
-            project_dir: Where the relative paths of attached databases start.
-            writable: Whether to have the file alone, and to write to it.
-            patience: How many seconds to wait for another process that has it.
-            stopped: Asks to wait no longer.
+            settings: The fields of the profile.
+            project_dir: The folder to which paths of attached databases are relative.
+            writable: Write to the file, which excludes other processes.
+            patience: How many seconds to wait while another process has the file locked.
+            stopped: Ends the waiting when it returns True.
         """
         self.path = path
         self._settings = settings
@@ -74,13 +74,19 @@ class Session:
     def of(cls, target: Target, *, writable: bool, wait: bool, stopped: Callable[[], bool] = never) -> Self:
         """Open the file of a target; as in dbt, a relative path starts at the project.
 
+        Args:
+            target: The target.
+            writable: Write to the file, which excludes other processes.
+            wait: Wait as long as another process has the file locked.
+            stopped: Ends the waiting when it returns True.
+
         Raises:
             ProfileError: The target keeps its tables in memory, or a field is wrong.
-            WarehouseError: The file does not exist, is locked, or is no database.
+            WarehouseError: The file does not exist, is locked, or is not a database.
         """
         settings = read_settings(target, DuckDBSettings)
         if not names_file(settings.path) and not settings.path.startswith(":memory:"):
-            raise ProfileError(f"target {target.name}: path names no file, but something else, which is not supported")
+            raise ProfileError(f"target {target.name}: path is not a file, and nothing else is supported")
         if settings.path.startswith(":memory:"):
             raise ProfileError(
                 f"target {target.name}: path is {settings.path}, which is gone when dbt ends; name a file"
@@ -99,32 +105,32 @@ class Session:
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """The open file."""
+        """The connection; opens the file again if it was closed."""
         if self._opened is None:
             self._opened = self._open(_SECONDS_TO_REOPEN)
         return self._opened
 
     def run(self, work: Callable[[duckdb.DuckDBPyConnection], Result]) -> Result:
-        """Ask something of the file that may take long."""
+        """Run work that may take long; signals and `interrupt` end it."""
         connection = self.connection
         with translating():
             return interruptible.run(partial(work, connection), interrupt=connection.interrupt)
 
     def interrupt(self) -> None:
-        """End what runs; nothing where the file is closed."""
+        """Interrupt what runs; no-op if the file is closed."""
         if (opened := self._opened) is not None:
             with suppress(duckdb.Error):  # it may be closed by now
                 opened.interrupt()
 
     def close(self) -> None:
-        """Let others have the file."""
+        """Close the file, so that other processes can write to it."""
         if self._opened is not None:
             with _OPENING:
                 self._opened.close()
             self._opened = None
 
     def _open(self, patience: float) -> duckdb.DuckDBPyConnection:
-        """Open the file, within some seconds of patience for another process that has it."""
+        """Open the file; tries again for `patience` seconds while another process has it locked."""
         config = self._settings.config_options or {}
         deadline = time.monotonic() + patience
         while True:
@@ -135,22 +141,23 @@ class Session:
                     interruptible.run(partial(self._set_up, connection), interrupt=connection.interrupt)
             except duckdb.Error as refused:
                 if not is_locked(refused) or time.monotonic() >= deadline or self._stopped():
-                    said = str(translated(refused, str(self.path)))
-                    raise WarehouseError(without_values(said, self._settings)) from None
+                    text = str(translated(refused, str(self.path)))
+                    # from None: DuckDB's own message may quote secrets of the profile
+                    raise WarehouseError(without_values(text, self._settings)) from None
                 time.sleep(_SECONDS_BETWEEN_TRIES)
             else:
                 return connection
 
     def _set_up(self, connection: duckdb.DuckDBPyConnection) -> None:
         with suppress(duckdb.InvalidInputException):  # `config_options` may have locked the configuration
-            connection.execute("set enable_progress_bar = false")  # which would go to stdout, amid our own output
-        pin(connection)  # before the profile, which may lock the configuration
+            connection.execute("set enable_progress_bar = false")  # it is written to stdout, amid our own output
+        pin(connection)  # before the profile's statements, which may lock the configuration
         self._follow_profile(connection)
         if self._settings.settings or self._settings.extensions:
-            pin(connection)  # once more: what these set must not change an answer
+            pin(connection)  # once more: settings and extensions may have changed a pinned one
 
     def _follow_profile(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Do what dbt-duckdb does with a new connection; what fails is named by its key, never by its value."""
+        """Set a new connection up as dbt-duckdb does; errors name the profile's key, never its value."""
         for name, install in extensions(self._settings):
             try:
                 connection.load_extension(name)
@@ -164,10 +171,9 @@ class Session:
 
     @contextmanager
     def _naming(self, key: str, *, silent: bool = False) -> Iterator[None]:
-        """Name the profile's key where DuckDB refuses what it asks for; a lock passes, so that it is waited for.
+        """Turn DuckDB's errors inside into one that names the profile's key; `_open` needs that of a lock unchanged.
 
-        What DuckDB says may quote a secret, so that it is left out where `silent`, and without the profile's values
-        elsewhere.
+        DuckDB's message may quote a secret: it is left out if `silent`, else the profile's values are struck out.
         """
         try:
             yield
@@ -179,7 +185,7 @@ class Session:
 
 
 def pin(connection: duckdb.DuckDBPyConnection) -> None:
-    """Set what our SQL depends on, unless it is so already: a profile may have locked the configuration."""
+    """Set the pinned settings that differ, and only these: a profile may have locked the configuration."""
     found = connection.execute("select name, value from duckdb_settings()").fetchall()
     for name, value in found:
         wanted = _PINNED.get(name.lower())
@@ -189,7 +195,7 @@ def pin(connection: duckdb.DuckDBPyConnection) -> None:
 
 @contextmanager
 def _closing_on_failure(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Close what was opened in vain: an open file would lock the next try, and dbt, out."""
+    """Close a connection whose setup failed: an open file would lock out the next try, and dbt."""
     try:
         yield
     except BaseException:

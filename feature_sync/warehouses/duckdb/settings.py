@@ -1,4 +1,4 @@
-"""What dbt-duckdb's profile asks of a connection: the statements that dbt-duckdb runs, in its order; no driver here."""
+"""The fields of dbt-duckdb's profile, and the statements that it runs for them, in its order; uses no driver."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from feature_sync.warehouses.base import TargetSettings
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?![\\/]$)|\w+\s*=|:memory:")
-"""A URL, a scheme such as `md:` or `ducklake:`, or a connection string: not a file beside the project."""
+"""Matches a URL, a scheme such as `md:` or `ducklake:`, or a connection string: anything that is not a file."""
 _FILES = (None, "duckdb", "sqlite")
 _WORDS = ("type", "provider")
-"""Options of a secret that are words of SQL, without quotes."""
+"""Options of a secret that are written without quotes, as words of SQL."""
 
 
 class Attachment(TargetSettings):
-    """A database that models may name; `options` are ATTACH's own."""
+    """An attached database that models may use; `options` are those of ATTACH."""
 
     path: str
     type: str | None = None
@@ -41,12 +41,12 @@ class DuckDBSettings(TargetSettings):
 
 
 def statements(settings: DuckDBSettings, project_dir: Path) -> Iterator[tuple[str, str]]:
-    """Write each statement that a new connection runs, after the key of the profile that asks for it.
+    """Yield the key of the profile and the statement, for each that a new connection runs; without extensions.
 
-    Extensions come apart: see `extensions`. Values stay out of what names the key: they may be secrets.
+    The key never contains a value, which may be a secret.
 
     Raises:
-        ProfileError: What has to be a name is none.
+        ProfileError: A value that must be a name is not one.
     """
     for number, secret in enumerate(settings.secrets or []):
         yield f"secrets[{number}]", _secret(secret, number)
@@ -58,22 +58,26 @@ def statements(settings: DuckDBSettings, project_dir: Path) -> Iterator[tuple[st
 
 
 def names_file(path: str) -> bool:
-    """True if a path is one of a file; what names a service may hold a password or a token."""
+    """True if a path is a file's. Any other may hold a password or a token, so that no message quotes it."""
     return not _ELSEWHERE.match(path) and "?" not in path
 
 
 def without_values(text: str, settings: DuckDBSettings) -> str:
-    """Strike out what a profile says of connections and options: a message may quote it, and it may be a secret."""
+    """Return a message with the profile's values replaced by `...`: DuckDB may quote them, and they may be secrets."""
     values = [*(settings.config_options or {}).values(), *(settings.settings or {}).values()]
     values += [each.path for each in settings.attach or [] if not names_file(each.path)]
     values += [option for each in settings.attach or [] for option in (each.options or {}).values()]
-    for value in sorted(map(str, values), key=len, reverse=True):
+    for value in sorted(map(str, values), key=len, reverse=True):  # the longest first: it may contain others
         text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "...", text) if value else text
     return text
 
 
 def extensions(settings: DuckDBSettings) -> Iterator[tuple[str, str]]:
-    """Name each extension, with the statement that installs it."""
+    """Yield the name of each extension, and the statement that installs it.
+
+    Raises:
+        ProfileError: A value that must be a name is not one.
+    """
     for number, extension in enumerate(settings.extensions or []):
         key = f"extensions[{number}]"
         if isinstance(extension, str):
@@ -84,7 +88,7 @@ def extensions(settings: DuckDBSettings) -> Iterator[tuple[str, str]]:
 
 
 def _attach(attached: Attachment, number: int, project_dir: Path) -> str:
-    """Attach as dbt-duckdb does, but always to read: our own tables stay in the target's file, and dbt may go on."""
+    """Return dbt-duckdb's ATTACH, but always read-only: we write only to the target's file, and must not block dbt."""
     options = {name.lower(): value for name, value in (attached.options or {}).items()}
     kind, secret = attached.type or options.pop("type", None), attached.secret or options.pop("secret", None)
     options = {name: value for name, value in options.items() if name not in ("type", "secret", "read_only")}
@@ -135,5 +139,5 @@ def _identifier(name: str) -> str:
 
 def _name(name: str, key: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ProfileError(f"the profile's {key} holds what is not a name; write letters, digits and _")
+        raise ProfileError(f"the profile's {key} contains an invalid name; use letters, digits and _")
     return name

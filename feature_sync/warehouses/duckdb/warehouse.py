@@ -1,4 +1,4 @@
-"""DuckDB's warehouse: what a session answers, streamed through Arrow, which DuckDB speaks itself."""
+"""The warehouse on DuckDB: runs queries and streams their results through Arrow, which DuckDB supports itself."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from feature_sync.warehouses.duckdb.session import Session
 if TYPE_CHECKING:
     import pyarrow
 
-_LENT = "_feature_sync_lent"
+_BATCH_VIEW = "_feature_sync_lent"
 
 
 class DuckDBWarehouse(Warehouse):
-    """A connection to a DuckDB file."""
+    """A connection to a DuckDB file; `close` lets other processes have it, the next query opens it again."""
 
     adapter = "duckdb"
 
@@ -36,24 +36,24 @@ class DuckDBWarehouse(Warehouse):
         """Open the file; as in dbt, a relative path starts at the project.
 
         Raises:
-            ProfileError: The target keeps its tables in memory.
-            WarehouseError: The file does not exist, is locked, or is no database.
+            ProfileError: The target keeps its tables in memory, or a field is wrong.
+            WarehouseError: The file does not exist, is locked, or is not a database.
         """
         return cls(Session.of(target, writable=writable, wait=wait, stopped=stopped))
 
     @property
     def address(self) -> str:
-        """The file's path."""
+        """The absolute path of the file."""
         return f"duckdb {self._session.path.resolve()}"
 
     def has_schema(self, schema: str) -> bool:
-        """Look it up in the catalog."""
+        """Look the schema up in the catalog."""
         query = "select 1 from information_schema.schemata where catalog_name = current_database() and schema_name = ?"
         with translating():
             return self._session.connection.execute(query, [schema]).fetchone() is not None
 
     def tables(self, schema: str) -> set[str]:
-        """Look them up in the catalog."""
+        """Look the tables up in the catalog."""
         query = (  # of the file itself: an attached database may hold a schema of the same name
             "select table_name from information_schema.tables"
             " where table_catalog in (current_database(), 'temp') and table_schema = ?"
@@ -62,7 +62,7 @@ class DuckDBWarehouse(Warehouse):
             return {name for (name,) in self._session.connection.execute(query, [schema]).fetchall()}
 
     def describe(self, query: str) -> Mapping[str, str]:
-        """Ask DuckDB to bind the query, without running it."""
+        """Let DuckDB bind the query, without running it."""
         relation = self._session.run(lambda connection: connection.sql(query))
         return {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
 
@@ -71,7 +71,7 @@ class DuckDBWarehouse(Warehouse):
         return self._session.run(lambda connection: connection.execute(query).fetchall())
 
     def columns(self, query: str, *, batch_size: int) -> Iterator[Columns]:
-        """Stream through Arrow, whose columns become Python values faster than rows do."""
+        """Stream through Arrow, whose columns convert to Python values faster than rows do."""
         with self.arrow(query, batch_size=batch_size) as reader:
             for batch in reader:
                 yield _columns(batch)
@@ -89,11 +89,11 @@ class DuckDBWarehouse(Warehouse):
 
         try:
             yield pyarrow.RecordBatchReader.from_batches(reader.schema, batches())
-        finally:  # a traceback may keep the reader, and an open reader blocks every later connection to the file
+        finally:  # a traceback may keep the reader alive, and an open reader blocks every later connection to the file
             reader.close()
 
     def keep(self, name: str, query: str) -> str:
-        """Create a temporary table, which a file opened for reading allows too: it is no part of the file."""
+        """Create a temporary table, which works with a read-only file, too: it is not a part of the file."""
         self.execute(f"create temp table {_quoted(name)} as {query}")
         return _quoted(name)
 
@@ -109,47 +109,47 @@ class DuckDBWarehouse(Warehouse):
 
     def _insert(self, into: str, rows: pyarrow.Table | pyarrow.RecordBatch) -> None:
         def inserted(connection: duckdb.DuckDBPyConnection) -> None:
-            connection.register(_LENT, rows)
+            connection.register(_BATCH_VIEW, rows)
             try:
-                connection.execute(f"{into} from {_LENT}")
+                connection.execute(f"{into} from {_BATCH_VIEW}")
             finally:
-                connection.unregister(_LENT)
+                connection.unregister(_BATCH_VIEW)
 
         self._session.run(inserted)
 
     def snapshot(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
-        """Read in one transaction: nobody else writes to a file that is open, but attached databases may change."""
+        """Read in one transaction: no other process writes to an open file, but attached databases may change."""
         return self.transaction(reads)
 
     @contextmanager
-    def transaction(self, reads: Sequence[str] = ()) -> Iterator[None]:  # noqa: ARG002 - tables never are younger
-        """Begin and commit; whatever goes wrong rolls back."""
+    def transaction(self, reads: Sequence[str] = ()) -> Iterator[None]:  # noqa: ARG002 - no table is newer than the snapshot
+        """Begin and commit; any exception rolls back."""
         with translating():
             self._session.connection.begin()
         try:
             yield
         except BaseException:
-            with suppress(duckdb.Error):  # what went wrong may have ended the transaction already
+            with suppress(duckdb.Error):  # the error may have ended the transaction already
                 self._session.connection.rollback()
             raise
         with translating():
             self._session.connection.commit()
 
     def execute(self, statement: str) -> int:
-        """Run a statement; DuckDB answers an insert, update or delete with the number of rows."""
+        """Run a statement; DuckDB returns the number of rows of an insert, update or delete."""
         answer = self._session.run(lambda connection: connection.execute(statement).fetchone())
         return int(answer[0]) if answer else 0
 
     def execute_if_free(self, statement: str) -> None:
-        """Run a statement; what another thread of this process holds leads to a conflict."""
+        """Run a statement; a table that another thread of this process uses leads to a conflict."""
         with suppress(WarehouseConflict):
             self.execute(statement)
 
     @contextmanager
     def detached_results(self, queries: Sequence[str], *, batch_size: int) -> Iterator[Sequence[Iterator[Columns]]]:
-        """Spool the results beside the file and close it meanwhile: while it is open, nobody else can write to it.
+        """Spool the results to disk and close the file: while it is open, no other process can write to it.
 
-        The spools have no names, so that nothing is left of them however this process ends.
+        The spools are unnamed files, so that nothing is left of them however this process ends.
         """
         with ExitStack() as spools:
             files = [spools.enter_context(self._new_spool()) for _ in queries]
@@ -159,7 +159,7 @@ class DuckDBWarehouse(Warehouse):
             yield [_columns_of(file) for file in files]
 
     def _new_spool(self) -> IO[bytes]:
-        """Make a spool beside the file, where there is room for results; where nothing may be written, elsewhere."""
+        """Create a spool beside the file, whose disk has room for results; in TMPDIR if that folder is not writable."""
         try:
             return TemporaryFile(dir=self._session.path.parent)
         except OSError:
@@ -179,7 +179,7 @@ class DuckDBWarehouse(Warehouse):
         self._session.interrupt()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; the next query opens it again."""
         self._session.close()
 
 

@@ -1,4 +1,4 @@
-"""Translates what PostgreSQL refuses into errors of ours: a lock, a conflict, a missing right, an unfit value."""
+"""Translates PostgreSQL's errors into ours: a lock, a conflict, a missing right, a value that does not fit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Locked(WarehouseConflict):
 
 @contextmanager
 def translating() -> Iterator[None]:
-    """Raise what the driver, or Arrow on a value's way, raises inside as an error of ours."""
+    """Turn errors of the driver, and of Arrow's conversions, inside into ours."""
     import pyarrow
 
     try:
@@ -46,13 +46,13 @@ def translating() -> Iterator[None]:
 
 
 def _grant(forbidden: psycopg.Error) -> str:
-    """Say what to grant to this role."""
-    said = one_line(forbidden)
-    found = next((found for words, found in _GRANTS if words in said), None)
+    """Return what to grant to this role, if the message allows to derive it."""
+    message = one_line(forbidden)
+    found = next((found for words, found in _GRANTS if words in message), None)
     return f"; grant this role {found} that" if found else ""
 
 
 def one_line(error: psycopg.Error) -> str:
-    """Return the server's message without its details."""
+    """Return the server's message on one line, without its details, which may quote values."""
     text = error.diag.message_primary or str(error)
     return " ".join(text.split())

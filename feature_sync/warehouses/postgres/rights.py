@@ -1,4 +1,4 @@
-"""What a PostgreSQL role may not do although it has to: told at once, as the grants that are missing."""
+"""Lists all rights that a PostgreSQL role lacks for a command, as the GRANT statements to run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from unnest(%s::text[], %s::text[]) as wanted (schema, relation)
 join pg_catalog.pg_namespace as schema on schema.nspname = wanted.schema
 join pg_catalog.pg_class as relation on relation.relnamespace = schema.oid and relation.relname = wanted.relation
 """
-"""Has no row for what does not exist: dbt has not built that."""
+"""Has no row for a relation that does not exist: dbt has not built it."""
 _WRITABLE = """
 select
     pg_catalog.has_schema_privilege(schema.oid, 'usage'), pg_catalog.has_schema_privilege(schema.oid, 'create'),
@@ -37,9 +37,12 @@ _WHO = "select current_user, current_database(), has_database_privilege(current_
 
 
 def missing_grants(connection: psycopg.Connection[Any], relations: Sequence[str], writes_to: str | None) -> list[str]:
-    """Write the grants that the current role lacks to read relations, and to keep tables of its own in a schema.
+    """Return the grants that the current role lacks, as statements for the owner of the tables or the database.
 
-    `relations` are quoted names; each grant is a statement for who owns the tables or the database.
+    Args:
+        connection: The connection of the role.
+        relations: Quoted names of relations to read.
+        writes_to: The schema to create tables in, which need not exist; None to write nothing.
     """
     who, database, may_create = connection.execute(_WHO).fetchone() or ("", "", False)
     role = Identifier(who).as_string()

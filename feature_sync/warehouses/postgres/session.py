@@ -1,4 +1,4 @@
-"""A connection to a PostgreSQL server, set up so that no role or database changes an answer."""
+"""A connection to a PostgreSQL server, set up so that no setting of a role or database changes a result."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _MORE_MEMORY_TO_SORT = SQL(
 
 
 class Session(psycopg.Connection[Any]):
-    """Closes itself where a signal came between the sending of a command and its answer: nothing else can be sent."""
+    """A connection that closes itself if a signal comes between a command and its reply: it can send nothing else."""
 
     @classmethod
     def of(cls, settings: PostgresSettings, *, writable: bool) -> Self:
-        """Connect, and set the session up; each transaction reads one snapshot.
+        """Connect, and set the session up; each transaction reads one snapshot (REPEATABLE READ).
 
         Raises:
             psycopg.Error: The server cannot be reached or refuses the user.
@@ -43,7 +43,7 @@ class Session(psycopg.Connection[Any]):
 
     @contextmanager
     def transaction(self, *arguments: Any, **options: Any) -> Iterator[psycopg.Transaction]:
-        """Begin and commit; whatever goes wrong rolls back."""
+        """Begin and commit; any exception rolls back."""
         with super().transaction(*arguments, **options) as begun:
             try:
                 yield begun

@@ -1,4 +1,4 @@
-"""What dbt-postgres's profile asks of a connection: how to reach the server, and what holds for the session."""
+"""The fields of dbt-postgres's profile: how to reach the server, and the settings of the session."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _PINNED = {
     "timezone_abbreviations": "Default",
     "transform_null_equals": "off",
 }
-"""What a role or a database may set otherwise, and our SQL or the texts of values depend on."""
+"""Settings that a role or a database may change, and on which our SQL or the texts of values depend."""
 _SECONDS_TO_IDLE = 60
-"""A pusher that is suspended in a transaction loses its session then, and with it all locks."""
+"""After this, a push that was suspended in a transaction loses its session, and with it all locks."""
 
 
 class PostgresSettings(TargetSettings):
-    """The fields of dbt-postgres's profile; `pass` and `database` are dbt's own second names."""
+    """The fields of dbt-postgres's profile; `pass` and `database` are dbt's aliases of `password` and `dbname`."""
 
     host: str
     user: str
@@ -49,9 +49,9 @@ class PostgresSettings(TargetSettings):
     sslrootcert: str | None = None
 
     def connection(self) -> dict[str, Any]:
-        """The arguments of libpq.
+        """Return the arguments of libpq.
 
-        None are `options`, which PgBouncer refuses: see `session`.
+        `options` is not among them, since PgBouncer refuses it: `session` sets the session up instead.
         """
         same = ("host", "user", "port", "connect_timeout", "sslmode", "sslcert", "sslkey", "sslrootcert")
         arguments = {name: getattr(self, name) for name in same}
@@ -60,11 +60,11 @@ class PostgresSettings(TargetSettings):
         return {name: value for name, value in arguments.items() if value is not None}
 
     def session(self, *, writable: bool) -> Composed:
-        """The statement that sets the session up, in one round trip.
+        """Return the statement that sets the session up, in one round trip.
 
-        A push compares a view with as many rows as it has: the planner takes the newest rows for a few, and would
-        hash them; and it would spend longer on compiling than that saves. Should its process be suspended in a
-        transaction, the server ends it, so that it stands in nobody's way.
+        A push joins all rows of a view with as many committed ones. The planner underestimates the newest rows, and
+        would choose hash joins, and JIT compilation that takes longer than it saves: both are off. If the process is
+        suspended in a transaction, the server ends the session, which would block others.
         """
         settings = dict(_PINNED)
         if writable:

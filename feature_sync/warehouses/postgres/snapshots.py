@@ -1,10 +1,10 @@
-"""PostgreSQL's transactions: one snapshot that every table belongs to, and locks that are waited for with patience.
+"""PostgreSQL's transactions: one snapshot that every table belongs to, and bounded waits for locks.
 
-A snapshot is older than the tables that are named after it was taken. PostgreSQL finds a name in the newest catalog, so
-a table that was swapped (as dbt does) or truncated meanwhile is found, and looks empty: none of its rows is in the
-snapshot. So each transaction that reads proves, by the catalog as the snapshot has it, that every table whose lock it
-holds was there before; the locks keep it so until the end. Locks name the tables behind views and functions, too, and
-unlike LOCK TABLE they need no right that reading does not.
+PostgreSQL resolves names in the newest catalog, not in the snapshot. So a table that was swapped (as dbt does) or
+truncated after the snapshot was taken is found, and looks empty: none of its rows is in the snapshot. Therefore each
+transaction that reads checks, by the catalog as of the snapshot, that every table that it has locked existed then; the
+locks preserve that until the end. The list of locks includes the tables behind views and functions. Locks are taken by
+planning queries: unlike LOCK TABLE, that needs no right that reading does not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 _SECONDS_FOR_LOCKS = 60
 _SECONDS_BETWEEN_TRIES = 2
 _SECONDS_TO_WRITE = 90
-"""Longer than a pusher that is suspended in a transaction keeps its session, and with it its locks."""
+"""Longer than a push that is suspended in a transaction keeps its session, and with it its locks."""
 _MOST_SWAPS = 20
 _NOT_IN_SNAPSHOT = b"""
 select lock.relation::pg_catalog.regclass::text
@@ -45,9 +45,10 @@ where
         else seen.relkind in ('r', 'm') and seen.relfilenode <> pg_catalog.pg_relation_filenode(seen.oid)
     end
 """
-"""Joins `pg_class` as the snapshot has it with what functions know of the newest.
+"""Compares `pg_class` as of the snapshot with functions that read the newest catalog.
 
-A new index is not a new table, and what does not exist any more was dropped in this very transaction."""
+A new index is not a new table, and a relation that no longer exists was dropped in this very transaction. Ids below
+16384 are the system's own relations."""
 _LOCKED_NOW = b"""
 select distinct lock.relation::pg_catalog.regclass::text, lock.pid, activity.usename, activity.application_name
 from pg_catalog.pg_locks as lock
@@ -61,16 +62,16 @@ where
 order by lock.pid
 limit 3
 """
-"""Also who still waits for such a lock: readers queue behind them."""
+"""Also sessions that still wait for such a lock: readers queue behind them."""
 Result = TypeVar("Result")
 
 
 class Swapped(WarehouseConflict):
-    """A table that was read is younger than the snapshot."""
+    """A table that was read is newer than the snapshot."""
 
 
 class Snapshots:
-    """The transactions of one connection."""
+    """Runs the transactions of one connection."""
 
     def __init__(
         self,
@@ -79,73 +80,78 @@ class Snapshots:
         patience: float | None,
         stopped: Callable[[], bool],
     ) -> None:
-        """`patience` is how many seconds to wait for locks; None leaves it to the role's `lock_timeout`, or a minute.
+        """Bound the waits of a connection.
 
-        `stopped` asks to end early.
+        Args:
+            connection: The connection.
+            patience: How many seconds to wait for locks before a read; None for the role's `lock_timeout`, or a minute.
+            stopped: Ends a wait when it returns True.
         """
         self._connection = connection
         self._stopped = stopped
-        self._patience, self._usual = self._patience_for_locks(patience)
+        self._patience, self._usual_timeout = self._bound_waits(patience)
 
-    def _patience_for_locks(self, patience: float | None) -> tuple[float, int]:
-        """Bound every wait of the session, and return how long to wait before a read, and before a write in ms."""
+    def _bound_waits(self, patience: float | None) -> tuple[float, int]:
+        """Bound every wait of the session; returns seconds to wait before a read, and milliseconds elsewhere."""
         found = self._connection.execute("select setting from pg_catalog.pg_settings where name = 'lock_timeout'")
         milliseconds = int((found.fetchone() or ("0",))[0])
         usual = milliseconds or _SECONDS_TO_WRITE * 1000
         self._connection.execute(SQL("set lock_timeout = {}").format(Literal(usual)))
-        self._connection.commit()
+        self._connection.commit()  # a rollback would undo the SET
         if patience is None:
             patience = milliseconds / 1000 if milliseconds else _SECONDS_FOR_LOCKS
         return patience, usual
 
     @contextmanager
-    def of(self, reads: Sequence[QueryNoTemplate] = ()) -> Iterator[None]:
+    def transaction(self, reads: Sequence[QueryNoTemplate] = ()) -> Iterator[None]:
         """Work in one transaction; the tables of the queries in `reads` are locked first.
 
-        Inside another transaction it is a part of that.
+        Inside another transaction it is a savepoint, and locks nothing.
 
         Raises:
-            WarehouseConflict: A table that was read is younger than the snapshot.
+            WarehouseConflict: A table that was read is newer than the snapshot.
         """
-        if self._is_inside:
+        if self._in_transaction:
             with translating(), self._connection.transaction():
                 yield
             return
-        with self.patiently(lambda: self._begun(reads)):
+        # Only the beginning is tried again: what the caller does inside may not be repeatable.
+        with self._with_retry(lambda: self._begin(reads)):
             yield
-            self.prove()
+            self._check_snapshot()
 
     def run(self, work: Callable[[], Result]) -> Result:
-        """Run what may be run again in a transaction of its own, unless there is one."""
+        """Run work that may be repeated, in a transaction of its own unless one is open."""
 
         def attempt() -> Result:
-            with self._begun(()):
-                self._be_brief()
+            with self._begin(()):
+                self._shorten_waits()
                 result = work()
-                self.prove()
+                self._check_snapshot()
             return result
 
-        return work() if self._is_inside else self.patiently(attempt)
+        return work() if self._in_transaction else self._with_retry(attempt)
 
-    def prove(self) -> None:
-        """Prove that whatever was read so far belongs to the snapshot.
+    def _check_snapshot(self) -> None:
+        """Raise unless every table read so far belongs to the snapshot.
 
         Raises:
-            Swapped: A table is younger.
+            Swapped: A table is newer.
         """
         with translating():
-            younger = self._connection.execute(_NOT_IN_SNAPSHOT, binary=True).fetchall()
-        if younger:
-            names = ", ".join(sorted(name for (name,) in younger))
+            newer = self._connection.execute(_NOT_IN_SNAPSHOT, binary=True).fetchall()
+        if newer:
+            names = ", ".join(sorted(name for (name,) in newer))
             raise Swapped(f"PostgreSQL: {names} was rebuilt or truncated while it was read; run this again")
 
-    def patiently(self, attempt: Callable[[], Result]) -> Result:
-        """Attempt until no lock and no swap is in the way, and say so where it takes long.
+    def _with_retry(self, attempt: Callable[[], Result]) -> Result:
+        """Attempt again as long as a lock or a swap interferes; logs a warning at the first lock.
 
         Raises:
-            WarehouseError: A lock is held for longer than our patience, or this is asked to end.
+            Swapped: Tables were swapped more than 20 times.
+            WarehouseError: A lock is held for longer than the patience, or `stopped` ended the wait.
         """
-        began, swaps, is_told = time.monotonic(), 0, False
+        began, swaps, is_logged = time.monotonic(), 0, False
         while True:
             try:
                 return attempt()
@@ -159,41 +165,42 @@ class Snapshots:
                     raise WarehouseError("stopped while waiting for a lock") from locked
                 if waited >= self._patience:
                     raise WarehouseError(
-                        f"PostgreSQL: a table has been locked for {waited:.0f} s{self._who_locks()}; "
+                        f"PostgreSQL: a table has been locked for {waited:.0f} s{self._lock_holders()}; "
                         "end that session, or run this again when it has ended"
                     ) from locked
-                if not is_told:
-                    _LOG.warning("PostgreSQL: waiting for a table that is locked%s", self._who_locks())
-                    is_told = True
+                if not is_logged:
+                    _LOG.warning("PostgreSQL: waiting for a table that is locked%s", self._lock_holders())
+                    is_logged = True
 
     @property
-    def _is_inside(self) -> bool:
+    def _in_transaction(self) -> bool:
         return self._connection.info.transaction_status != TransactionStatus.IDLE
 
-    def _begun(self, reads: Sequence[QueryNoTemplate]) -> ExitStack:
-        """Begin a transaction, lock what will be read, and prove that the snapshot has it."""
-        with ExitStack() as begun:
-            begun.enter_context(translating())
-            begun.enter_context(self._connection.transaction())
+    def _begin(self, reads: Sequence[QueryNoTemplate]) -> ExitStack:
+        """Begin a transaction, lock what will be read, and check that the snapshot has it; returns what ends it."""
+        with ExitStack() as transaction:
+            transaction.enter_context(translating())
+            transaction.enter_context(self._connection.transaction())
             if reads:
                 with translating():
-                    self._be_brief()
+                    self._shorten_waits()
                     for query in reads:
                         self._connection.execute(query, binary=True)
-                    self._set_timeout(self._usual)
-                self.prove()
-            return begun.pop_all()
+                    self._set_timeout(self._usual_timeout)
+                self._check_snapshot()
+            return transaction.pop_all()
 
-    def _be_brief(self) -> None:
-        """Wait for locks in short turns, so that there is something to say between them."""
+    def _shorten_waits(self) -> None:
+        """Wait for locks in short turns, so that a warning, `stopped` and the patience take effect between them."""
+        # at least 1: PostgreSQL takes 0 for no timeout at all
         self._set_timeout(max(1, int(min(_SECONDS_BETWEEN_TRIES, self._patience) * 1000)))
 
     def _set_timeout(self, milliseconds: int) -> None:
-        """Set it for this transaction; unlike a query, this takes no snapshot yet."""
+        """Set the timeout of locks for this transaction; unlike a query, this takes no snapshot yet."""
         self._connection.execute(SQL("set local lock_timeout = {}").format(Literal(milliseconds)))
 
-    def _who_locks(self) -> str:
-        """Name the sessions that hold exclusive locks of this database's tables, or wait for them."""
+    def _lock_holders(self) -> str:
+        """Return the sessions that hold exclusive locks of tables, or wait for them; empty if that cannot be read."""
         with suppress(psycopg.Error, WarehouseError), self._connection.transaction():
             found = self._connection.execute(_LOCKED_NOW, binary=True).fetchall()
             each = [f"{table} by process {pid} ({user}, {program or 'unnamed'})" for table, pid, user, program in found]
@@ -201,6 +208,6 @@ class Snapshots:
         return ""
 
 
-def locking(relation: str) -> QueryNoTemplate:
-    """Write a query that locks a relation, and whatever is behind it, and reads nothing."""
+def lock_query(relation: str) -> QueryNoTemplate:
+    """Return a query that locks a relation, with the tables behind it, and reads no rows."""
     return SQL("select from {} where false").format(SQL(cast("Any", relation)))

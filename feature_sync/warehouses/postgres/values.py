@@ -1,4 +1,4 @@
-"""PostgreSQL's values and Arrow's: types both ways, and times as numbers, which reach beyond Python's."""
+"""Maps PostgreSQL's types to Arrow's and back, and loads times as numbers, whose range exceeds Python's datetime."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 _DAYS = 10_957
-"""From 1970 to 2000, where PostgreSQL begins to count."""
+"""From 1970 to 2000, the epoch of PostgreSQL."""
 _MICROSECONDS = _DAYS * 86_400_000_000
 _ENDLESS_DAYS = {2**31 - 1: 2**31 - 1, -(2**31): -(2**31)}
 _ENDLESS_MICROSECONDS = {2**63 - 1: 2**63 - 1, -(2**63): -(2**63)}
@@ -33,7 +33,7 @@ _COLUMN_TYPES = {
 
 
 class _Days(Loader):
-    """Loads a date as days since 1970; infinity is the largest or the least number of 32 bits."""
+    """Loads a date as days since 1970; infinity stays the largest or the least number of 32 bits."""
 
     format = psycopg.pq.Format.BINARY
 
@@ -43,7 +43,7 @@ class _Days(Loader):
 
 
 class _Microseconds(Loader):
-    """Loads a timestamp as microseconds since 1970; infinity is the largest or the least number of 64 bits."""
+    """Loads a timestamp as microseconds since 1970; infinity stays the largest or the least number of 64 bits."""
 
     format = psycopg.pq.Format.BINARY
 
@@ -53,7 +53,7 @@ class _Microseconds(Loader):
 
 
 class _UuidAsText(Loader):
-    """Loads a uuid as the text that Arrow holds."""
+    """Loads a uuid as text, as Arrow holds it."""
 
     format = psycopg.pq.Format.BINARY
 
@@ -66,20 +66,20 @@ _MOMENT = struct.Struct("!q")
 
 
 def load_times_as_numbers(cursor: psycopg.Cursor[Any]) -> None:
-    """Let a cursor give dates and timestamps, in arrays, too, as Arrow counts them."""
+    """Let a cursor return dates and timestamps, also in arrays, as the numbers that Arrow holds."""
     cursor.adapters.register_loader("date", _Days)
     for name in ("timestamp", "timestamptz"):
         cursor.adapters.register_loader(name, _Microseconds)
 
 
 def load_as_text(connection: psycopg.Connection[Any]) -> None:
-    """Let a connection give uuids and JSON as the texts that Arrow holds."""
+    """Let a connection return uuids and JSON as text, as Arrow holds them."""
     connection.adapters.register_loader("uuid", _UuidAsText)
     set_json_loads(lambda text: text.decode() if isinstance(text, bytes) else text, connection)
 
 
 def column_type(field: pyarrow.Field) -> str:
-    """Map a column of rows that come from outside.
+    """Return PostgreSQL's type for a column of rows to load.
 
     Raises:
         RequestError: PostgreSQL has no such type, or its text would not come back as the same value.
@@ -99,7 +99,7 @@ def column_type(field: pyarrow.Field) -> str:
 
 
 def arrow_type(column: psycopg.Column) -> pyarrow.DataType:
-    """Map a column of a result; numeric without a precision takes the widest that Arrow has."""
+    """Return the Arrow type of a column of a result; numeric without a precision gets Arrow's widest decimal."""
     import pyarrow
 
     simple = {
@@ -128,6 +128,11 @@ def arrow_type(column: psycopg.Column) -> pyarrow.DataType:
 def arrow_array(name: str, values: Sequence[Any], kind: pyarrow.DataType) -> pyarrow.Array:
     """Build a column of a result.
 
+    Args:
+        name: The name of the column, for the error.
+        values: Its values; times as numbers.
+        kind: Its type.
+
     Raises:
         UnfitValue: A value does not fit the column's type.
     """
@@ -141,7 +146,7 @@ def arrow_array(name: str, values: Sequence[Any], kind: pyarrow.DataType) -> pya
             return pyarrow.array(values, type=_numbers(kind)).view(kind)
         return pyarrow.array(values, type=kind)
     except (pyarrow.ArrowException, OverflowError, ValueError) as unfit:
-        raise UnfitValue(name, f"a value that is no {kind} ({' '.join(str(unfit).split())})") from unfit
+        raise UnfitValue(name, f"a value that is not a {kind} ({' '.join(str(unfit).split())})") from unfit
 
 
 def _is_time(kind: pyarrow.DataType) -> bool:

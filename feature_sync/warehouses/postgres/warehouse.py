@@ -1,4 +1,4 @@
-"""PostgreSQL's warehouse: what a session answers, each read in a transaction of one snapshot."""
+"""The warehouse on PostgreSQL: runs queries of a session, each read in a transaction of one snapshot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from feature_sync.warehouses.postgres.errors import one_line, translating
 from feature_sync.warehouses.postgres.rights import missing_grants
 from feature_sync.warehouses.postgres.session import Session
 from feature_sync.warehouses.postgres.settings import SECONDS_TO_CONNECT, PostgresSettings
-from feature_sync.warehouses.postgres.snapshots import Snapshots, locking
+from feature_sync.warehouses.postgres.snapshots import Snapshots, lock_query
 from feature_sync.warehouses.postgres.values import arrow_array, arrow_type, column_type, load_times_as_numbers
 
 if TYPE_CHECKING:
@@ -65,20 +65,20 @@ class PostgresWarehouse(Warehouse):
         return self._address
 
     def check_rights(self, relations: Sequence[str], *, writes_to: str | None = None) -> None:
-        """Ask for each right, in one transaction."""
+        """Look each right up, in one transaction."""
         with translating(), self._session.transaction():
             grants = missing_grants(self._session, relations, writes_to)
         if grants:
             raise WarehouseError(f"PostgreSQL: rights are missing; have their owner run: {'; '.join(grants)}")
 
     def has_schema(self, schema: str) -> bool:
-        """Look it up in the catalog."""
+        """Look the schema up in the catalog."""
         query = "select 1 from pg_catalog.pg_namespace where nspname = %s"
         with translating(), self._session.transaction():
             return self._session.execute(query, [schema]).fetchone() is not None
 
     def tables(self, schema: str) -> set[str]:
-        """Look them up in the catalog: also those that this user may not read, which must not seem to be missing."""
+        """Look the tables up in the catalog, not in information_schema, which omits tables without rights on them."""
         query = (
             "select relname from pg_catalog.pg_class where relkind in ('r', 'p', 'v', 'm', 'f') "
             "and relnamespace = (select oid from pg_catalog.pg_namespace where nspname = %s)"
@@ -87,13 +87,13 @@ class PostgresWarehouse(Warehouse):
             return {name for (name,) in self._session.execute(query, [schema]).fetchall()}
 
     def describe(self, query: str) -> Mapping[str, str]:
-        """Ask for the query's columns, without running it whole."""
+        """Let the server plan the query, and return its columns."""
         described = self._snapshots.run(lambda: self._described(query))
         named = self._type_names({column.type_code for column in described if column.type_display.isdigit()})
         return {column.name: named.get(column.type_code, column.type_display) for column in described}
 
     def _type_names(self, unknown: set[int]) -> Mapping[int, str]:
-        """Ask for the names of types that the driver knows by number alone: enums, composites and extensions'."""
+        """Look up the names of types that the driver knows only by number: enums, composites and extension types."""
         query = "select oid::bigint, format_type(oid, null) from pg_type where oid = any(%s)"
         if not unknown:
             return {}
@@ -101,7 +101,7 @@ class PostgresWarehouse(Warehouse):
             return dict(self._session.execute(query, [list(unknown)]).fetchall())
 
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
-        """Run the query in a transaction of its own, unless there is one."""
+        """Run the query, in a transaction of its own unless one is open."""
 
         def fetched() -> list[tuple[Any, ...]]:
             with translating(), self._session.transaction():
@@ -110,8 +110,8 @@ class PostgresWarehouse(Warehouse):
         return self._snapshots.run(fetched)
 
     def columns(self, query: str, *, batch_size: int) -> Generator[Columns]:
-        """Stream the rows, and turn every batch."""
-        with self._snapshots.of([_planning(query)]), closing(self._batches(query, batch_size)) as batches:
+        """Stream the rows, and transpose every batch."""
+        with self._snapshots.transaction([_planning(query)]), closing(self._batches(query, batch_size)) as batches:
             for rows in batches:
                 yield list(zip(*rows, strict=True))
 
@@ -120,7 +120,7 @@ class PostgresWarehouse(Warehouse):
         """Build record batches, with the types that the server reports."""
         import pyarrow
 
-        with self._snapshots.of([_planning(query)]):
+        with self._snapshots.transaction([_planning(query)]):
             schema = pyarrow.schema([(column.name, arrow_type(column)) for column in self._described(query)])
 
             def batches() -> Generator[pyarrow.RecordBatch]:
@@ -128,14 +128,14 @@ class PostgresWarehouse(Warehouse):
                     for rows in self._batches(query, batch_size, times_as_numbers=True):
                         columns = zip(schema.names, zip(*rows, strict=True), schema.types, strict=True)
                         arrays = [arrow_array(*column) for column in columns]
-                        rows.clear()  # many times as large as their batch
+                        rows.clear()  # Python rows take many times the memory of their record batch
                         yield pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
 
             with closing(batches()) as rows:
                 yield pyarrow.RecordBatchReader.from_batches(schema, rows)
 
     def keep(self, name: str, query: str) -> str:
-        """Create a temporary table, and let the planner know what is in it."""
+        """Create a temporary table, and analyze it: autovacuum does not, and the planner would guess its size."""
 
         def kept() -> None:
             self._execute(SQL("create temp table {} as {}").format(Identifier(name), SQL(query)))
@@ -158,7 +158,7 @@ class PostgresWarehouse(Warehouse):
         columns = [SQL("{} {}").format(Identifier(column), SQL(kind)) for column, kind in declared.items()]
         options = pyarrow.csv.WriteOptions(include_header=False)
         into = SQL("copy {} from stdin (format csv)").format(Identifier(name))
-        with self._writing_temporarily(), self._snapshots.of():
+        with self._writing_temporarily(), self._snapshots.transaction():
             self._execute(SQL("create temp table {} ({})").format(Identifier(name), SQL(", ").join(columns)))
             for batch in rows:
                 text = io.BytesIO()
@@ -173,8 +173,8 @@ class PostgresWarehouse(Warehouse):
         return self.transaction(reads)
 
     def transaction(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
-        """Work in one transaction, which sees what was committed before it began."""
-        return self._snapshots.of([locking(relation) for relation in reads])
+        """Work in one transaction of one snapshot; the relations in `reads` are locked first."""
+        return self._snapshots.transaction([lock_query(relation) for relation in reads])
 
     def execute(self, statement: str) -> int:
         """Run a statement."""
@@ -182,19 +182,19 @@ class PostgresWarehouse(Warehouse):
             return max(self._session.execute(statement.encode(), binary=True).rowcount, 0)
 
     def execute_if_free(self, statement: str) -> None:
-        """Wait for a lock for a moment only: who holds it may be suspended."""
+        """Run a statement; waits only half a second for a lock, since the session that holds it may be suspended."""
         with suppress(WarehouseConflict), self.transaction():
             self.execute(f"set local lock_timeout = {_MILLISECONDS_TO_LOCK}")
             self.execute(statement)
 
     @contextmanager
     def detached_results(self, queries: Sequence[str], *, batch_size: int) -> Iterator[Sequence[Iterator[Columns]]]:
-        """Stream from the server, which others can use at any time."""
+        """Stream from the server, which never keeps other clients out."""
         with ExitStack() as streams:
             yield [streams.enter_context(closing(self.columns(each, batch_size=batch_size))) for each in queries]
 
     def cancel(self) -> None:
-        """Ask the server to end the query."""
+        """Ask the server to cancel the query."""
         with suppress(psycopg.Error):  # it may be closed by now
             self._session.cancel_safe(timeout=SECONDS_TO_CONNECT)
 
@@ -204,7 +204,7 @@ class PostgresWarehouse(Warehouse):
 
     @contextmanager
     def _writing_temporarily(self) -> Iterator[None]:
-        """Lift the connection's own ban on writing for a transaction; creating a temporary table counts as writing."""
+        """Make the connection writable for a transaction: creating a temporary table counts as writing."""
         self._session.read_only = False
         try:
             yield
@@ -212,12 +212,12 @@ class PostgresWarehouse(Warehouse):
             self._session.read_only = True
 
     def _execute(self, statement: Composed) -> None:
-        """Run one statement: in the binary protocol a text that holds several is refused."""
+        """Run one statement: the binary protocol refuses a text that contains several."""
         with translating():
             self._session.execute(statement, binary=True)
 
     def _described(self, query: str) -> Sequence[psycopg.Column]:
-        """Let the server plan the query behind a cursor from which nothing is fetched."""
+        """Describe a query by a cursor from which nothing is fetched."""
         cursor: psycopg.ServerCursor[Any]
         with translating(), self._session.transaction():
             cursor = psycopg.ServerCursor(self._session, f"feature_sync_{next(self._cursors)}")
@@ -226,9 +226,10 @@ class PostgresWarehouse(Warehouse):
                 return cursor.description or []
 
     def _batches(self, query: str, size: int, *, times_as_numbers: bool = False) -> Generator[list[tuple[Any, ...]]]:
-        """Stream the rows of a query, which the server sends ahead; a cursor's it sends only when it is asked for them.
+        """Stream the rows of a query in batches.
 
-        It may also work in parallel, which for a cursor it never does.
+        Not by a server-side cursor: that sends rows only on request, and PostgreSQL never parallelizes its query. In a
+        stream the server sends ahead.
         """
         chunk = _ROWS_PER_CHUNK if psycopg.capabilities.has_stream_chunked() else 1
         with translating(), self._session.cursor() as cursor:
@@ -238,9 +239,9 @@ class PostgresWarehouse(Warehouse):
             with closing(stream) as rows:
                 while batch := list(itertools.islice(rows, size)):
                     yield batch
-                    del batch
+                    del batch  # before the next one is read, so that memory holds only one
 
 
 def _planning(query: str) -> Composed:
-    """Let the server plan a query, which locks what it reads, and run nothing."""
+    """Return the EXPLAIN of a query: planning it locks the tables that it reads, and runs nothing."""
     return SQL("explain {}").format(SQL(cast("Any", query)))
