@@ -42,21 +42,21 @@ def print_adoption(adoption: Adoption) -> None:
 def _as_yaml(proposals: Iterable[Proposal]) -> Iterator[str]:
     """Yield the lines of one YAML document, ready to paste."""
     proposals = list(proposals)
-    for section in dict.fromkeys(each.place.section for each in proposals):
+    for section in dict.fromkeys(each.position.section for each in proposals):
         yield f"{section}:"
         for each in proposals:
-            if each.place.section == section:
+            if each.position.section == section:
                 yield from _entry(each)
 
 
 def _entry(proposal: Proposal) -> Iterator[str]:
     yield f"  # {proposal.file}"
-    yield f"  - name: {write_name(proposal.place.name)}"
-    if proposal.place.version is None:
+    yield f"  - name: {write_name(proposal.position.name)}"
+    if proposal.position.version is None:
         yield from write_lines(proposal.lines(), indent=4)
         return
     yield "    versions:"
-    yield f"      - v: {proposal.place.version}"
+    yield f"      - v: {proposal.position.version}"
     yield from write_lines(proposal.lines(), indent=8)
 
 

@@ -20,7 +20,7 @@ _PIPE = "&#124;"
 def link(text: str, unique_id: str) -> str:
     """Link to the page of a node, a source, an exposure or a test in dbt's docs site.
 
-    The text is plain, not code: the site renders code in a link like any other code, so nobody would see the link.
+    The text is plain, not code: the site renders code in a link like any other code, which hides the link.
 
     >>> link("orders", "model.shop.orders")
     '[orders](#!/model/model.shop.orders)'

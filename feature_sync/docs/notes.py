@@ -46,7 +46,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notes:
-    """Facts about one feature view from the manifest; `types` maps columns to the data types that its YAML declares."""
+    """What the manifest has about one feature view; `types` maps columns to the data types that its YAML declares."""
 
     owner: Owner | None
     deprecated_from: str | None

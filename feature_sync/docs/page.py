@@ -173,5 +173,5 @@ def _section(title: str, parts: Iterable[str]) -> str:
     return "\n\n".join([f"### {title}", *(part for part in parts if part)])
 
 
-def _list(facts: Mapping[str, str]) -> str:
-    return "\n".join(f"- **{name}:** {fact}" for name, fact in facts.items() if fact)
+def _list(fields: Mapping[str, str]) -> str:
+    return "\n".join(f"- **{name}:** {text}" for name, text in fields.items() if text)
