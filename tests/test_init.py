@@ -125,13 +125,13 @@ def test_every_guess_gives_its_reason_in_the_yaml_and_what_else_could_be_meant_o
         "customer: customer_id  # the test unique",
         "latest_only: true  # 4 rows of 4 customer_id: one for each, so it seems overwritten",
         "# left out: first_name, last_name, which may be personal data",
-        "# timeless: true, in place of latest_only, if its facts never change: only a person can say so",
+        "# timeless: true, instead of latest_only, if its facts never change: no table can show that",
         "event_time: order_date  # with customer_id in the test unique_combination_of_columns",
         "lag: 1d  # order_date is a date: a row that sums the day is complete when it is over; 0d if it does not",
         "its rows span 6 days",
     ):
         assert line in done.stdout
-    assert "stg_orders: it could describe something else, by customer_id; if so, say --entity" in done.stderr
+    assert "stg_orders: it could describe something else, by customer_id; if so, pass --entity" in done.stderr
     assert "stg_orders: if a row never changes once it is written, --event-time order_date" in done.stderr
     assert "customers: it serves but cannot train" in done.stderr
     assert "(unique_key: customer_id, strategy: check, check_cols: all)" in done.stderr
@@ -247,7 +247,7 @@ def test_an_empty_table_says_that_it_tells_nothing(shop):
     counted(shop, "delete from raw_visits")
     done = shop.feature_sync("init", "stg_visits")
     assert "event_time: visited_at" in done.stdout
-    assert "stg_visits: it is empty, so nothing tells whether keys repeat" in done.stderr
+    assert "stg_visits: it is empty, so it is unknown whether keys repeat" in done.stderr
 
 
 def test_days_that_are_written_as_timestamps_get_a_lag_too(shop):
@@ -350,7 +350,7 @@ def test_what_happened_is_no_plan_be_it_personal(column):
 
 def test_a_time_that_is_still_to_come_is_an_event_time_only_if_a_person_says_so(shop):
     counted(shop, LOADS.format("timestamp '2124-03-01' + i * interval 1 hour as counted_at, i as balance"))
-    refused(shop, "orders", words=("counted_at goes on until 2124-03-02, which is to come", "--event-time"))
+    refused(shop, "orders", words=("counted_at goes on until 2124-03-02, which is in the future", "--event-time"))
     counted(shop, LOADS.format("timestamp '2024-03-01' + i * interval 1 hour as renewal_at, i as balance"))
     refused(shop, "orders", words=("none of its times", "--event-time, of renewal_at"))
     assert proposed(shop, "orders", "--event-time", "renewal_at")["orders"]["event_time"] == "renewal_at"
@@ -805,7 +805,7 @@ def test_options_about_one_model_are_refused_for_several(shop):
 
 def test_what_a_person_says_is_checked(shop):
     refused(shop, "orders", "--entity", "order=ordr_id", words=("no column 'ordr_id'; did you mean 'order_id'?",))
-    refused(shop, "orders", "--event-time", "status", words=("status is VARCHAR, which is no time",))
+    refused(shop, "orders", "--event-time", "status", words=("status is VARCHAR, which is not a time",))
     refused(shop, "orders", "--entity", "order=amount", words=("amount is DOUBLE, which cannot be a join key",))
     refused(shop, "customer_history", "--event-time", "first_order", words=("its rows hold from one moment",))
 

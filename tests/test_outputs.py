@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from feature_sync.cli.saying import spoken
+from feature_sync.cli.saying import os_error_text
 from feature_sync.errors import OutputError
 from feature_sync.files import whole_file, write_text
 from feature_sync.printable import printable
@@ -242,5 +242,5 @@ def test_names_and_values_reach_a_terminal_as_text_and_machines_as_they_are(proj
 
 
 def test_what_the_system_says_names_the_file_if_it_does():
-    assert spoken(FileNotFoundError(2, "No such file", "a.csv")) == "a.csv: No such file"
-    assert spoken(OSError("closed")) == "closed"
+    assert os_error_text(FileNotFoundError(2, "No such file", "a.csv")) == "a.csv: No such file"
+    assert os_error_text(OSError("closed")) == "closed"

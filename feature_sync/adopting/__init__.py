@@ -1,4 +1,4 @@
-"""Adopting: makes feature views of the models that a project already has, by guesses that give their reasons."""
+"""Adoption: guesses the settings that make existing models feature views, each guess with its reason."""
 
 from feature_sync.adopting.adopter import Adopter, Adoption
 from feature_sync.adopting.proposal import Asked, Proposal

@@ -1,4 +1,4 @@
-"""Finds the models that a person names, proposes settings for each, and writes these into the project's YAML."""
+"""Finds the named models, proposes settings for each, and writes them into the project's YAML."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _SECTIONS = {"model": "models", "snapshot": "snapshots", "seed": "seeds"}
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """Result for the models named: proposals, files of those that are feature views already, and failures.
+    """Result of `init`: proposals, the file of each model that is a feature view already, and failures.
 
-    `written`: the models by the file into which their settings were written.
+    `written`: the models by the file that their settings were written to.
     """
 
     proposals: list[Proposal] = field(default_factory=list)
@@ -39,15 +39,16 @@ class Adoption:
 
 
 class Adopter:
-    """Guesses for the models of one project.
+    """Guesses the settings of models of one project.
 
     Args:
         project: The project on disk.
         manifest: Its manifest.
-        registry: Its feature views, whose entities lend their names.
+        registry: Its feature views, whose entity names are reused for the same join keys.
         dialect: The warehouse's dialect.
         runner: The warehouse; None to guess from dbt's artifacts alone.
-        before_scan: Called with a model's name and the bytes that a count will read, where the warehouse charges.
+        before_scan: Called with a model's name and the bytes that a counting query will read, on warehouses that
+            charge by bytes.
     """
 
     def __init__(
@@ -71,7 +72,11 @@ class Adopter:
         self._types = read_catalog(project.catalog, manifest)
 
     def propose(self, names: Sequence[str], asked: Asked) -> Adoption:
-        """Guess for each model; a model that fails does not stop the others.
+        """Guess the settings of each model; a model that fails does not stop the others.
+
+        Args:
+            names: Names of models, snapshots and seeds.
+            asked: Values that replace guesses.
 
         Raises:
             UnknownName: The project has no such model.
@@ -95,35 +100,35 @@ class Adopter:
         for file in dict.fromkeys(each.file for each in adoption.proposals):
             proposals = [each for each in adoption.proposals if each.file == file]
             try:
-                self._files.put(file, {each.place: each.lines() for each in proposals})
+                self._files.put(file, {each.position: each.lines() for each in proposals})
             except FeatureSyncError as failure:
                 adoption.failures.append(failure)
             else:
                 adoption.written[file] = [each.name for each in proposals]
 
     def _adopt(self, node: Node, asked: Asked, adoption: Adoption) -> None:
-        place = self._place(node)
+        position = self._position(node)
         _check_kind(node)
-        file, entry = self._files.described(node, place)
+        file, entry = self._files.described(node, position)
         if is_feature_view(node) or _is_adopted(entry):
-            adoption.already[place.name] = file
+            adoption.already[position.name] = file
             return
-        proposal = self._propose(node, place, file, asked)
+        proposal = self._propose(node, position, file, asked)
         adoption.proposals.append(replace(proposal, has_meta_beside="meta" in entry))
 
-    def _propose(self, node: Node, place: SourcePosition, file: str, asked: Asked) -> Proposal:
+    def _propose(self, node: Node, position: SourcePosition, file: str, asked: Asked) -> Proposal:
         relation = node.relation(self._types.get(node.unique_id or "", {}))
         try:
             if self._runner is not None and not relation.columns_are_complete:
                 relation = relation.with_types(self._runner.types_of(relation))
             table = read_table(node, self._manifest, relation, dialect=self._dialect)
             counter = Counter(table=table, runner=self._runner, before_scan=self._before_scan, now=self._now)
-            return propose(counter, place, file, asked=asked, known=self._known)
+            return propose(counter, position, file, asked=asked, known=self._known)
         except WarehouseError as failed:
             raise WarehouseError(f"{node.name}: {failed}; or guess without the warehouse: --no-warehouse") from failed
 
     def _unique_id(self, name: str) -> str | None:
-        """Find the node that a name means, of several versions the latest; None if it is disabled."""
+        """Return the node of that name, the latest of several versions; None if it is disabled."""
         known = self._manifest.relations()
         if unique_id := known.get(name):
             return unique_id
@@ -139,8 +144,11 @@ class Adopter:
     def _versions(self, name: str | None) -> list[str]:
         return [each for known, each in self._manifest.relations().items() if known.rpartition(".v")[0] == name]
 
-    def _place(self, node: Node) -> SourcePosition:
-        """Settings of a model with several versions go to the version: others may lack the columns."""
+    def _position(self, node: Node) -> SourcePosition:
+        """Return the YAML entry that takes the settings.
+
+        For a model with several versions that is the version's entry: other versions may lack the columns.
+        """
         section = _SECTIONS.get(node.resource_type or "", "models")
         is_one_of_several = node.version is not None and len(self._versions(node.name)) > 1
         return SourcePosition(
@@ -160,11 +168,11 @@ def _disabled(name: str) -> RequestError:
 def _check_kind(node: Node) -> None:
     if node.resource_type == "source":
         raise RequestError(
-            f"{node.location}: a source cannot be a feature view, for dbt does not build it and cannot vouch for it; "
+            f"{node.location}: a source cannot be a feature view, since dbt neither builds nor gates it; "
             f"make a model that selects from {{{{ source('{node.source_name}', '{node.name}') }}}}, and name that"
         )
     if (node.config or {}).get("materialized") == "ephemeral":
         raise RequestError(
-            f"{node.location}: the model is ephemeral, so the warehouse has no table of it; materialize it as a table "
+            f"{node.location}: the model is ephemeral, so the warehouse has no table for it; materialize it as a table "
             "or a view"
         )

@@ -1,4 +1,4 @@
-"""Counts of a model's rows, keys and times, which two queries at most ask the warehouse for."""
+"""Counts a model's rows, keys and times, with at most two queries."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from feature_sync.sql.render import Query
 from feature_sync.value_types import EPOCH, since_epoch
 
 BeforeScan = Callable[[str, int], None]
-"""Called with a model's name and the bytes that a query over it will read."""
+"""Called with a model's name and the number of bytes that a query over it will read."""
 _NONE = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeCounts:
-    """Counts of one time: rows that have it, its distinct values within each entity, summed, and both ends."""
+    """Counts of one time column.
+
+    `timed`: rows in which it is not null. `moments`: its distinct values within each entity, summed. `first` and
+    `last`: its extremes.
+    """
 
     timed: int
     moments: int
@@ -52,10 +56,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counter:
-    """Counts the rows of one model; without a `runner` it asks nothing and knows nothing.
+    """Counts the rows of one model; without a `runner` it runs no queries and returns nothing.
 
-    `now` is the real clock, whatever clock the project fixes: a time beyond it is a plan. `before_scan` is called
-    before each query where the warehouse charges by bytes read.
+    `now` is the real clock, even if the project fixes its own: a time after it is a plan. `before_scan` is called
+    before each query, on warehouses that charge by bytes read.
     """
 
     table: Table
@@ -64,7 +68,11 @@ class Counter:
     now: datetime
 
     def unique_columns(self, columns: Sequence[TableColumn]) -> list[TableColumn]:
-        """Return the columns whose values differ in all rows that have one, most of all rows; none of a single row."""
+        """Return the columns without repeated values.
+
+        Nulls do not count, but a column must be filled in more than half of the rows. A single row proves nothing, so
+        then no column is returned.
+        """
         if self.runner is None or not columns:
             return []
         names = [column.name for column in columns]
@@ -74,7 +82,7 @@ class Counter:
         return [each for each, filled, different in pairs if different == filled > max(1, rows // 2)]
 
     def rows_of(self, keys: Sequence[TableColumn], times: Sequence[TableColumn]) -> Counts | None:
-        """Count rows, entities and times; None without a warehouse."""
+        """Count rows, entities and times; None without a `runner`."""
         if self.runner is None:
             return None
         kinds = {each.name: each.kind for each in times if each.kind is not None and each.is_time}

@@ -1,4 +1,4 @@
-"""Evidence about one model: its columns, their types and names, and what the project declares about them."""
+"""Evidence about one model: its columns, their types and names, and the project's declarations about them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _SNAPSHOT_COLUMNS = ("dbt_valid_from", "dbt_valid_to", "dbt_scd_id", "dbt_update
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableColumn:
-    """A column as a guess sees it: by its type where that is known, and by its name.
+    """A column, classified by its type if that is known, and by its name.
 
     `kind` is the column's value type; None if its data type is unknown or not in the closed list. `may_be_key`: its
-    type fits a join key, or is unknown. `is_offered`: the project does not forbid it as a feature.
+    type fits a join key, or is unknown. `is_offered`: the project does not exclude it as a feature.
     """
 
     name: str
@@ -36,7 +36,7 @@ class TableColumn:
     is_offered: bool
 
     def is_of(self, *kinds: str) -> bool:
-        """True if its type is known, and one of these kinds."""
+        """True if its type is known and one of these kinds, such as `date`."""
         return self.kind is not None and self.kind.kind in kinds
 
     @property
@@ -51,22 +51,22 @@ class TableColumn:
 
     @property
     def is_named_as_written(self) -> bool:
-        """True if its name is that of a time at which the row was written."""
+        """True if its name suggests the time at which the row was written, such as `loaded_at`."""
         return words.written_rank(self.name) is not None
 
     @property
     def is_named_as_event(self) -> bool:
-        """True if its name is that of a time at which something happened."""
+        """True if its name suggests the time at which something happened, such as `ordered_at`."""
         return words.happened_rank(self.name) < words.NO_TIME
 
     @property
     def may_be_time(self) -> bool:
-        """True if it is a time, or would be one by its name and its type is unknown."""
+        """True if it is a time, or if its type is unknown and it is named like one."""
         return self.is_time or (self.data_type is None and (self.is_named_as_written or self.is_named_as_event))
 
     @property
     def is_like_time(self) -> bool:
-        """True if it may be a time, or would be one once it is cast."""
+        """True if it may be a time, or would be one after a cast."""
         return self.may_be_time or self.is_uncast_time
 
     @property
@@ -76,17 +76,17 @@ class TableColumn:
 
     @property
     def may_identify(self) -> bool:
-        """True if a guess may take it for a key: no time, no personal data, no decimal unless its name is a key's."""
+        """True if a guess may use it as a key: not a time, not personal data, not a decimal unless named as a key."""
         is_measure = self.is_of("decimal") and not words.identifies(self.name)
         return self.may_be_key and not is_measure and not self.is_like_time and not words.may_be_personal(self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """One model, its columns in the order of its table, and what the project declares about them.
+    """One model, its columns in the order of its table, and the project's declarations about them.
 
     `related` maps columns to the models whose keys they hold. `own_columns` are those that dbt itself adds.
-    `batched_readers` are the models that read it in dbt's microbatches.
+    `batched_readers` are the downstream models with the microbatch strategy.
     """
 
     node: Node
@@ -112,7 +112,7 @@ class Table:
         """The column that `config.event_time` names.
 
         Raises:
-            RequestError: There is no such column.
+            RequestError: The model has no such column.
         """
         name = (self.node.config or {}).get("event_time")
         return self.column(str(name)) if name else None
@@ -139,23 +139,23 @@ class Table:
 
     @property
     def reserved(self) -> set[str]:
-        """The columns that the project uses as times already, which are no features."""
+        """The columns that the project already uses as times, which are not features."""
         names = {str(self.defaults[key]) for key in ("created_timestamp", "known_at") if self.defaults.get(key)}
         times = [self.configured_time, *(self.validity or ())]
         return names | {column.name for column in times if column is not None}
 
     @property
-    def facts(self) -> tuple[TableColumn, ...]:
-        """The columns that dbt did not add."""
+    def data_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of the model's own data: all except those that dbt adds."""
         return tuple(column for column in self.columns if column.name not in self.own_columns)
 
     @property
     def uncast_times(self) -> str:
-        """The columns that are named like times and hold text or numbers, with their types; empty for none."""
-        return ", ".join(f"{column.name} ({column.data_type})" for column in self.facts if column.is_uncast_time)
+        """The columns that are named like times and hold text or numbers, with their types; empty text for none."""
+        return ", ".join(f"{column.name} ({column.data_type})" for column in self.data_columns if column.is_uncast_time)
 
     def column(self, name: str) -> TableColumn:
-        """Find a column by name, in any case; the exact spelling comes first.
+        """Return a column by name, ignoring case; the exact spelling takes precedence.
 
         Raises:
             RequestError: The model has no such column.
@@ -167,17 +167,17 @@ class Table:
         raise self.error(f"it has no column {name!r}{did_you_mean(name, known)}")
 
     def named(self, names: Iterable[str]) -> tuple[TableColumn, ...] | None:
-        """Find columns by names in any case, in the order of the table; None unless it has them all."""
+        """Return columns by name, ignoring case, in the order of the table; None if one is missing."""
         wanted = {name.casefold() for name in names}
         found = tuple(column for column in self.columns if column.name.casefold() in wanted)
         return found if len(found) == len(wanted) else None
 
     def is_identifier(self, column: TableColumn) -> bool:
-        """True if a column's name, or a test such as `relationships`, says that it identifies something."""
+        """True if a column identifies something, by its name or by a test such as `relationships`."""
         return words.identifies(column.name) or column.name in self.related
 
     def error(self, reason: str) -> RequestError:
-        """Return an error that says where the model is described."""
+        """Return an error that names the file and node of the model."""
         return RequestError(f"{self.relation.location}: {reason}")
 
 
@@ -186,13 +186,13 @@ def read_table(node: Node, manifest: Manifest, relation: Relation, *, dialect: D
 
     Args:
         node: The model.
-        manifest: The project's, for tests and readers of the model.
-        relation: The model's table, with the types that a contract, the catalog or the warehouse gives. Types that
-            are declared and not enforced fill the gaps.
+        manifest: The project's manifest, for tests and downstream models.
+        relation: The model's table, with types from a contract, the catalog or the warehouse. Types that are declared
+            but not enforced fill the gaps.
         dialect: The warehouse's dialect.
 
     Raises:
-        RequestError: None of its columns is known.
+        RequestError: No column of the model is known.
     """
     declared = node.columns or {}
     types = {column.name: column.data_type for column in declared.values()}
@@ -215,15 +215,15 @@ def read_table(node: Node, manifest: Manifest, relation: Relation, *, dialect: D
 
 
 def _renamed(node: Node, name: str) -> str:
-    """Return what the project calls a column that dbt adds to a snapshot."""
+    """Return the project's name for a column that dbt adds to a snapshot."""
     renamed = (node.config or {}).get("snapshot_meta_column_names") or {}
     return str(renamed.get(name) or name)
 
 
 def _own_columns(node: Node) -> frozenset[str]:
-    """List the columns that dbt adds to a snapshot, and that of its strategy.
+    """Return the columns that dbt adds to a snapshot, and the `updated_at` of its strategy.
 
-    A model that selects from a snapshot may have them all, but there only the row's hash never is a fact.
+    A model that selects from a snapshot may have them all, but there only the row's hash is never data.
     """
     if node.resource_type != "snapshot":
         return frozenset({"dbt_scd_id"})

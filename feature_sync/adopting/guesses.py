@@ -1,4 +1,4 @@
-"""Guesses about one model and the counts beside them: what all rules read."""
+"""Guesses about one model, with the counts: the input of all rules."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from feature_sync.yaml_lines import Line
 
 _LAST_CHANGE_FIRST = (words.UPDATED, words.CREATED, words.INSERTED, words.LOADED)
 _FEWEST_ROWS = 2
-"""The fewest rows that show whether keys repeat."""
+"""The fewest rows that can show whether keys repeat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyGuess:
     """The columns that identify an entity, and why.
 
-    `is_of_rows`: they are unique, as declared or by name. `times`: columns of time that are declared unique together
-    with them.
+    `is_of_rows`: they identify a single row, by declaration, name or counts. `times`: time columns that are declared
+    unique together with them.
     """
 
     columns: tuple[TableColumn, ...]
@@ -28,14 +28,14 @@ class KeyGuess:
     times: tuple[TableColumn, ...] = ()
 
     @property
-    def spoken(self) -> str:
-        """The columns as a sentence names them."""
+    def names(self) -> str:
+        """The names of the columns, joined by "and" for messages."""
         return " and ".join(column.name for column in self.columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeGuess:
-    """A column of time, and why it was chosen; certain if a person or the project says so."""
+    """A time column, and why it was chosen; certain if the user or the project names it."""
 
     column: TableColumn
     reason: str
@@ -43,15 +43,15 @@ class TimeGuess:
 
     @property
     def written_order(self) -> int:
-        """The position among times of writing: the last change first, then creation, insertion and loading."""
+        """The rank among times of writing: the last change first, then creation, insertion and loading."""
         return _LAST_CHANGE_FIRST.index(words.written_rank(self.column.name) or words.LOADED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guesses:
-    """A model's keys, the times beside them, the chosen event time, and counts (None if the warehouse was not asked).
+    """A model's keys, candidate times, chosen event time, and counts (None if the warehouse was not queried).
 
-    `event_time` is None if the model keeps validity, and if it is overwritten.
+    `event_time` is None if the model keeps validity, or if it is overwritten.
     """
 
     table: Table
@@ -70,7 +70,7 @@ class Guesses:
 
     @property
     def is_overwritten(self) -> bool:
-        """True if the model keeps one row for each entity, and no past."""
+        """True if the model keeps one row for each entity and no history."""
         return self.event_time is None and not self.table.keeps_validity
 
     @property
@@ -88,7 +88,7 @@ class Guesses:
         """The numbers of rows and entities, as text."""
         if self.counts is None:
             return "not counted"
-        return f"{self.counts.rows:,} rows of {self.counts.entities:,} {self.keys.spoken}"
+        return f"{self.counts.rows:,} rows of {self.counts.entities:,} {self.keys.names}"
 
     def counts_of(self, guess: TimeGuess | None) -> TimeCounts | None:
         """Return the counts of a time; None if it was not counted."""

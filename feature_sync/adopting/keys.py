@@ -18,7 +18,7 @@ _MOST_COUNTED = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyClues:
-    """What the rules of keys read: the model, its likeliest time, the entities that a person names, and a counter."""
+    """Input of the key rules: the model, its likeliest time, the entities that the user names, and a counter."""
 
     table: Table
     time: TableColumn | None
@@ -27,8 +27,8 @@ class KeyClues:
 
     @property
     def candidates(self) -> list[TableColumn]:
-        """The columns that a guess may take for a key."""
-        return [column for column in self.table.facts if column.may_identify]
+        """The columns that a guess may use as a key."""
+        return [column for column in self.table.data_columns if column.may_identify]
 
     @property
     def identifiers(self) -> list[TableColumn]:
@@ -42,10 +42,10 @@ class KeyClues:
 
 
 def guess_keys(clues: KeyClues) -> KeyGuess:
-    """Return what the first rule finds.
+    """Return the guess of the first rule that makes one.
 
     Raises:
-        RequestError: No column looks like a key, or a person names one that cannot be.
+        RequestError: No column looks like a key, or the user names one that cannot be a key.
     """
     for rule in RULES:
         if guess := rule(clues):
@@ -64,7 +64,7 @@ def _as_asked(clues: KeyClues) -> KeyGuess | None:
 
 
 def _declared_unique(clues: KeyClues) -> KeyGuess | None:
-    """Take the first key that is declared unique; one that hashes other columns only if there is no other."""
+    """Take the first key that is declared unique; a surrogate key, which hashes other columns, comes last."""
     found: list[KeyGuess] = []
     for key in clues.table.keys:
         columns = clues.table.named(key.columns) or ()
@@ -82,10 +82,10 @@ def _named_as_own_key(clues: KeyClues) -> KeyGuess | None:
 
 
 def _before_the_time(clues: KeyClues) -> KeyGuess | None:
-    """Take the few columns that stand before the event time; among them, the identifiers.
+    """Take the identifiers among the columns that precede the event time; without identifiers, all of these columns.
 
-    All other columns stand before a time of writing too, so there only identifiers count. A unique column identifies
-    the rows alone if it is an identifier or holds names; a number that differs in every row measures or counts.
+    A time of writing is usually the last column, so before it only identifiers count. A unique column identifies rows
+    by itself if it is an identifier or holds names; a number that differs in every row is a measure or a counter.
     """
     table, time = clues.table, clues.time
     if time is None:
@@ -150,7 +150,7 @@ def name_entities(clues: KeyClues, keys: KeyGuess, known: Mapping[tuple[str, ...
     """Name the entities that join keys identify: as asked, as in other feature views, by a test or by the column.
 
     Args:
-        clues: What the keys were guessed from.
+        clues: The input that the keys were guessed from.
         keys: The guess.
         known: The entities of the project's feature views, by their join keys.
     """
@@ -164,7 +164,7 @@ def name_entities(clues: KeyClues, keys: KeyGuess, known: Mapping[tuple[str, ...
     previous = ""
     for name, join_keys, reason in found:
         unique = name if taken.count(name) == 1 else "_".join(join_keys).lower()
-        comment = "" if reason == previous else reason  # a reason that several entities share stands once
+        comment = "" if reason == previous else reason  # write a shared reason only once
         lines.append(Line(key=unique, value=write_keys(join_keys), comment=comment))
         previous = reason
     return tuple(lines)
@@ -178,7 +178,7 @@ def _named_entities(
     order = [column.name for column in keys.columns]
     rest = list(order)
     for join_keys, name in sorted(known.items(), key=lambda each: -len(each[0])):
-        # `id` in another view is another model's own key, so its entity says nothing about this one
+        # `id` in another view is the own key of another model, so its entity is not this one
         if set(join_keys) <= set(rest) and not any(map(words.is_generic, join_keys)):
             found.append((name, join_keys, f"{keys.reason}; named as in other feature views"))
             rest = [each for each in rest if each not in join_keys]

@@ -1,4 +1,4 @@
-"""The YAML files of a project: finds the one that describes a model, and puts settings into it."""
+"""The YAML files of a project: finds the file that describes a model, and inserts settings into it."""
 
 from __future__ import annotations
 
@@ -25,24 +25,28 @@ class ProjectFiles:
         self._project = project
         self._own_packages = (None, manifest.metadata.project_name)
 
-    def described(self, node: Node, place: SourcePosition) -> tuple[str, dict[str, Any]]:
-        """Return the file that describes a node and its entry there; without one, the file to put it into.
+    def described(self, node: Node, position: SourcePosition) -> tuple[str, dict[str, Any]]:
+        """Return the file that describes a node, and its entry; without an entry, the file to insert it into.
 
-        A file that is newer than the manifest is found too: dbt refuses a second entry of one name.
+        Files newer than the manifest are searched too, since dbt refuses a second entry of the same name.
         """
         known = self._known_file(node)
-        entry = self._entry(known, place)
+        entry = self._entry(known, position)
         if node.package_name in self._own_packages and not entry:
-            for file in self._files_with(place.name):
-                if found := self._entry(file, place):
+            for file in self._files_with(position.name):
+                if found := self._entry(file, position):
                     return file, found
         return known, entry
 
     def put(self, file: str, settings: Mapping[SourcePosition, Sequence[Line]]) -> None:
-        """Put settings into their entries.
+        """Insert settings into their entries, and write the file.
+
+        Args:
+            file: The file, relative to the project's folder.
+            settings: The lines to insert, by entry.
 
         Raises:
-            OutputError: The file is a package's, or cannot take the lines.
+            OutputError: The file belongs to a package, or the lines cannot be inserted safely.
         """
         path = (self._project.directory / file).resolve()
         is_own = path.is_relative_to(self._project.directory.resolve())
@@ -52,8 +56,8 @@ class ProjectFiles:
                 "meta below the models of that package, as +event_time and +meta"
             )
         text = read_text(path) if path.exists() else ""
-        for place, lines in settings.items():
-            text = put_settings(text, place, lines, file=file)
+        for position, lines in settings.items():
+            text = put_settings(text, position, lines, file=file)
         write_text(path, text)
 
     def _files_with(self, name: str) -> Iterator[str]:
@@ -70,6 +74,6 @@ class ProjectFiles:
         is_own = node.package_name in self._own_packages
         return str(path if is_own else PurePosixPath(packages, node.package_name or "", path))
 
-    def _entry(self, file: str, place: SourcePosition) -> dict[str, Any]:
+    def _entry(self, file: str, position: SourcePosition) -> dict[str, Any]:
         path = self._project.directory / file
-        return read_entry(read_text(path), place, file=file) if path.exists() else {}
+        return read_entry(read_text(path), position, file=file) if path.exists() else {}

@@ -1,4 +1,4 @@
-"""Proposes what would make one model a feature view: gathers evidence, guesses in turn, and applies the rules."""
+"""Proposes the settings that make one model a feature view: guesses keys, then times, then applies the rules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from feature_sync.yaml_lines import Line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a person says in place of guesses: entities with their columns, and the event time."""
+    """Values from the user that replace guesses: entities with their columns, and the event time."""
 
     entities: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     event_time: str | None = None
@@ -24,15 +24,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What `init` would write for one model, and say beside it.
+    """The settings that `init` proposes for one model, with hints.
 
     `file` is a path below the project's folder. `settings` are the lines below `feature_view`. `event_time` is None if
     there is none, or if the project has it already. `has_meta_beside`: the entry has an older `meta` beside its
-    `config`, which takes `feature_view` too, since dbt refuses two.
+    `config`; `feature_view` then goes there, since dbt refuses two `meta`.
     """
 
     name: str
-    place: SourcePosition
+    position: SourcePosition
     file: str
     event_time: Line | None
     settings: tuple[Line, ...]
@@ -40,7 +40,7 @@ class Proposal:
     has_meta_beside: bool = False
 
     def lines(self) -> tuple[Line, ...]:
-        """Return the lines that go into the model's entry."""
+        """Return the lines to insert into the model's entry."""
         meta = Line(key="meta", below=(Line(key="feature_view", below=self.settings),))
         config = (self.event_time,) if self.event_time is not None else ()
         if not self.has_meta_beside:
@@ -49,15 +49,15 @@ class Proposal:
 
 
 def propose(
-    counter: Counter, place: SourcePosition, file: str, *, asked: Asked, known: Mapping[tuple[str, ...], str]
+    counter: Counter, position: SourcePosition, file: str, *, asked: Asked, known: Mapping[tuple[str, ...], str]
 ) -> Proposal:
     """Guess the settings of a model.
 
     Args:
-        counter: Counts the rows of the model, and holds its evidence.
-        place: The model's entry in its YAML file.
+        counter: Counts the rows of the model; its `table` is the evidence.
+        position: The model's entry in its YAML file.
         file: That file, as a path below the project's folder.
-        asked: What a person says in place of guesses.
+        asked: Values that replace guesses.
         known: The entities of the project's feature views, by their join keys.
 
     Raises:
@@ -65,8 +65,8 @@ def propose(
     """
     guesses = _find(counter, asked, known)
     return Proposal(
-        name=counter.table.name if place.version is None else f"{counter.table.name}.v{place.version}",
-        place=place,
+        name=counter.table.name if position.version is None else f"{counter.table.name}.v{position.version}",
+        position=position,
         file=file,
         event_time=event_time(guesses),
         settings=tuple(line for rule in RULES for line in rule(guesses)),
@@ -77,7 +77,7 @@ def propose(
 def _find(counter: Counter, asked: Asked, known: Mapping[tuple[str, ...], str]) -> Guesses:
     table = counter.table
     if table.keeps_validity:
-        counter = replace(counter, runner=None)  # keys of such rows repeat anyway, so counts show nothing
+        counter = replace(counter, runner=None)  # in such rows keys repeat by design, so counts prove nothing
     candidates = candidate_times(table, asked.event_time)
     time = candidates[0].column if candidates else table.validity and table.validity[0]
     clues = KeyClues(table=table, time=time, asked=asked.entities, counter=counter)

@@ -1,4 +1,4 @@
-"""Writes a proposal's settings, and the hints beside it, from what was found: `RULES` is the plan of the YAML."""
+"""Writes a proposal's settings and hints from the guesses; `RULES` is the order of the YAML."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _REASONS_TO_LEAVE_OUT: tuple[tuple[Callable[[TableColumn], bool], str], ...] = (
     ),
     (lambda column: column.is_named_as_written and column.may_be_time, "which says when the row was written"),
 )
-"""What keeps a column from being a feature, weightiest first."""
+"""Reasons to leave a column out of the features; the first that applies is given."""
 
 
 def event_time(guesses: Guesses) -> Line | None:
-    """Write dbt's own setting `event_time`; None if there is no event time, or the project has it already."""
+    """Return the line of dbt's own setting `event_time`; None without an event time, or if the project has it."""
     chosen = guesses.event_time
     if chosen is None or guesses.table.configured_time is not None:
         return None
@@ -60,7 +60,10 @@ def _created_timestamp(guesses: Guesses) -> Iterator[Line]:
 
 
 def _lag(guesses: Guesses) -> Iterator[Line]:
-    """Write how long after its event time a row of a day, or of a longer period, is complete; nothing for a moment."""
+    """Yield the lag of a date or a longer period: how long after its event time a row is complete.
+
+    Nothing for moments. The lag is the whole period, since a period stamped with its start is the commonest leak.
+    """
     column = guesses.starts_at
     if column is None or "lag" in guesses.table.defaults:
         return
@@ -81,7 +84,7 @@ def _lag(guesses: Guesses) -> Iterator[Line]:
 
 
 def _features(guesses: Guesses) -> Iterator[Line]:
-    """List all columns but keys, times and those that a person should consider first, which comments name.
+    """List all columns except keys, times and those that need the user's decision, which comments name.
 
     Raises:
         RequestError: No column is left.
@@ -89,7 +92,7 @@ def _features(guesses: Guesses) -> Iterator[Line]:
     names: list[str] = []
     left_out: dict[str, list[str]] = {}
     reserved = _reserved(guesses)
-    for column in guesses.table.facts:
+    for column in guesses.table.data_columns:
         if column.name in reserved:
             continue
         if reason := next((why for applies, why in _REASONS_TO_LEAVE_OUT if applies(column)), None):
@@ -113,14 +116,12 @@ def _other_times(guesses: Guesses) -> Iterator[Line]:
 
 
 def _alternatives(guesses: Guesses) -> Iterator[Line]:
-    """Name the settings that only a person can choose."""
+    """Name the settings that no evidence can decide: `timeless` and `ttl`."""
     if guesses.is_overwritten:
-        yield Line(
-            comment="timeless: true, in place of latest_only, if its facts never change: only a person can say so"
-        )
+        yield Line(comment="timeless: true, instead of latest_only, if its facts never change: no table can show that")
     elif "ttl" not in guesses.table.defaults:
         counted = guesses.counts_of(guesses.event_time)
-        span = f"; its rows span {_spoken(counted.span)}" if counted and counted.span >= timedelta(hours=1) else ""
+        span = f"; its rows span {_span_text(counted.span)}" if counted and counted.span >= timedelta(hours=1) else ""
         yield Line(
             comment=f"ttl: 30d  # the oldest age at which a row may answer; without it a row of any age does{span}"
         )
@@ -142,20 +143,20 @@ RULES: tuple[Callable[[Guesses], Iterator[Line]], ...] = (
 def _too_few_rows(guesses: Guesses) -> Iterator[str]:
     if guesses.counts is not None and not guesses.has_enough_rows:
         count = "is empty" if guesses.counts.rows == 0 else "has one row"
-        yield f"it {count}, so nothing tells whether keys repeat; what is proposed follows from names and tests"
+        yield f"it {count}, so it is unknown whether keys repeat; the proposal follows from names and tests"
 
 
 def _no_history(guesses: Guesses) -> Iterator[str]:
     if not guesses.is_overwritten:
         return
     table = guesses.table
-    times = (each.name for each in table.facts if each.is_time)
+    times = (each.name for each in table.data_columns if each.is_time)
     updated = next((each for each in times if words.written_rank(each) == words.UPDATED), None)
     strategy = f"strategy: timestamp, updated_at: {updated}" if updated else "strategy: check, check_cols: all"
     keys = [column.name for column in guesses.keys.columns]
     key = keys[0] if len(keys) == 1 else f"[{', '.join(keys)}]"
     snapshot = f"a dbt snapshot of it (unique_key: {key}, {strategy}) keeps one from now on: run init on that"
-    yield f"it serves but cannot train, for it keeps no past; {snapshot}"
+    yield f"it serves but cannot train, since it keeps no history; {snapshot}"
     if table.uncast_times:
         yield f"{table.uncast_times} is named like a time: cast it in the model, and run init again"
     if likely := [each.column.name for each in likely_times(guesses) if each.column.is_named_as_event]:
@@ -174,8 +175,8 @@ def _corrections(guesses: Guesses) -> Iterator[str]:
         return
     if shared := counted.timed - counted.moments:
         yield (
-            f"{shared:,} of its rows share their {chosen.column.name} with another of the same {guesses.keys.spoken}; "
-            f"if they correct it, known_at: {written} lets none answer before it was written"
+            f"{shared:,} of its rows share their {chosen.column.name} with another of the same {guesses.keys.names}; "
+            f"if they correct it, known_at: {written} keeps each from answering before it was written"
         )
 
 
@@ -185,7 +186,7 @@ def _single_rows(guesses: Guesses) -> Iterator[str]:
 
 
 def _microbatches(guesses: Guesses) -> Iterator[str]:
-    """Name the models that dbt would give only a part of the rows, because of the new `event_time`."""
+    """Name the downstream models that would read only part of the rows because of the new `event_time`."""
     if guesses.table.batched_readers and event_time(guesses) is not None:
         yield (
             f"with event_time, {', '.join(guesses.table.batched_readers)} will read only the rows of its own batch, "
@@ -197,20 +198,20 @@ def _other_keys(guesses: Guesses) -> Iterator[str]:
     table = guesses.table
     others = [
         column.name
-        for column in table.facts
+        for column in table.data_columns
         if column not in guesses.keys.columns
         and column.may_be_key
         and table.is_identifier(column)
         and (column.name in table.related or column.name.lower() != "id")
     ]
     if others:
-        yield f"it could describe something else, by {', '.join(others)}; if so, say --entity NAME=COLUMN"
+        yield f"it could describe something else, by {', '.join(others)}; if so, pass --entity NAME=COLUMN"
 
 
 def _personal_keys(guesses: Guesses) -> Iterator[str]:
     for column in guesses.keys.columns:
         if words.may_be_personal(column.name):
-            yield f"the key {column.name} may be personal data, and stands in the keys of Redis"
+            yield f"the key {column.name} may be personal data, and becomes part of the keys in Redis"
 
 
 HINTS: tuple[Callable[[Guesses], Iterator[str]], ...] = (
@@ -223,29 +224,31 @@ HINTS: tuple[Callable[[Guesses], Iterator[str]], ...] = (
     _other_keys,
     _personal_keys,
 )
-"""What a person should know beside the YAML: what is uncertain, and what else the model could be."""
+"""Hints for the user beside the YAML: what is uncertain, and what else the model could be."""
 
 
 def _created_column(guesses: Guesses) -> TableColumn | None:
-    """Return the column that says when a row was written; None if only the event time does."""
+    """Return the column with the time of writing; None without one beside the event time."""
     if guesses.event_time is None:
         return None
-    others = [column for column in guesses.table.facts if column != guesses.event_time.column and column.may_be_time]
+    others = [
+        column for column in guesses.table.data_columns if column != guesses.event_time.column and column.may_be_time
+    ]
     written = [(rank, column) for column in others if (rank := words.written_rank(column.name)) is not None]
     return min(written, key=lambda each: each[0])[1] if written else None
 
 
 def _reserved(guesses: Guesses) -> set[str]:
-    """List the names of keys and times, which are no features."""
+    """Return the names of keys and times, which are not features."""
     chosen = (guesses.starts_at, _created_column(guesses))
     names = {column.name for column in (*guesses.keys.columns, *chosen) if column is not None}
     return names | guesses.table.reserved
 
 
-def _spoken(span: timedelta) -> str:
+def _span_text(span: timedelta) -> str:
     """Write a span in whole days, or in whole hours if it is shorter than two days.
 
-    >>> _spoken(timedelta(days=98, seconds=5)), _spoken(timedelta(minutes=250))
+    >>> _span_text(timedelta(days=98, seconds=5)), _span_text(timedelta(minutes=250))
     ('98 days', '4 hours')
     """
     return f"{span.days} days" if span.days > 1 else f"{span // timedelta(hours=1)} hours"

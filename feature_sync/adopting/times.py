@@ -1,6 +1,6 @@
-"""Guesses the column that says when a row was complete: lists candidates by name, then ranks them by what was counted.
+"""Guesses the column that says when a row was complete: lists candidates by name, then ranks them by counts.
 
-To `repeat` is to be the same in several rows of one entity, so that a time does not show which of them is newer.
+A time *repeats* if it is the same in several rows of one entity; then it does not show which of them is newer.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from feature_sync.errors import RequestError
 _MOST_COUNTED = 6
 _MOST_WRITTEN = 2
 _ZONES = timedelta(days=1)
-"""How far ahead of the clock a local time may lie that is read as UTC."""
+"""How far ahead of the clock a local time may be when it is read as UTC."""
 _FEW_TIES = 0.9
-"""The least part of the rows that an event time must distinguish; a few rows may share a moment by chance."""
+"""The share of the rows that an event time must distinguish at least; a few may share a moment by chance."""
 _Rank: TypeAlias = tuple[tuple[bool, ...], int, tuple[Any, ...]]
 """Evidence, name and the rest: the lowest rank is the likeliest time."""
 
@@ -31,10 +31,10 @@ def candidate_times(table: Table, asked: str | None) -> list[TimeGuess]:
 
     Args:
         table: The evidence.
-        asked: The column that a person names.
+        asked: The column that the user names; None to guess.
 
     Raises:
-        RequestError: The column that a person or the project names is missing, or not a time.
+        RequestError: The column that the user or the project names is missing, or is not a time.
     """
     if asked:
         return [TimeGuess(column=_asked_time(table, asked), reason="as asked", is_certain=True)]
@@ -42,18 +42,18 @@ def candidate_times(table: Table, asked: str | None) -> list[TimeGuess]:
         return []
     if table.configured_time is not None:
         return [TimeGuess(column=table.configured_time, reason="as configured", is_certain=True)]
-    times = [column for column in table.facts if column.may_be_time]
+    times = [column for column in table.data_columns if column.may_be_time]
     found = [column for column in times if not (column.is_named_as_written or words.is_planned_or_birth(column.name))]
     found.sort(key=lambda column: (words.happened_rank(column.name), words.end_rank(column.name), column.is_of("date")))
-    why = "the time of writing, for no other tells its rows apart" if found else "there is only the time of writing"
+    why = "the time of writing, since no other distinguishes its rows" if found else "the only times are of writing"
     written = [TimeGuess(column=each, reason=why) for each in times if each.is_named_as_written]
     written.sort(key=lambda guess: guess.written_order)
     return [*(TimeGuess(column=each, reason=_reason(each, found)) for each in found), *written]
 
 
 def times_beside(keys: KeyGuess, candidates: Sequence[TimeGuess]) -> tuple[TimeGuess, ...]:
-    """Keep the candidates that are no keys and worth counting, those that are declared unique with the keys first."""
-    reason = f"with {keys.spoken} in {keys.reason}"
+    """Return the candidates to count, without keys; those declared unique together with the keys come first."""
+    reason = f"with {keys.names} in {keys.reason}"
     times = [
         TimeGuess(column=each.column, reason=reason, is_certain=True) if each.column in keys.times else each
         for each in candidates
@@ -66,10 +66,14 @@ def times_beside(keys: KeyGuess, candidates: Sequence[TimeGuess]) -> tuple[TimeG
 
 
 def choose_time(guesses: Guesses, *, is_asked: bool) -> TimeGuess | None:
-    """Choose the event time; None if the model keeps validity, or has one row for each entity and no past.
+    """Choose the event time; None if the model keeps validity, or has one row for each entity and no history.
+
+    Args:
+        guesses: The guesses so far, without an event time.
+        is_asked: The user names the event time.
 
     Raises:
-        RequestError: There is none, or there are several equally likely ones.
+        RequestError: No column is likely, or several are equally likely.
     """
     is_single = not (guesses.repeats or is_asked or _keeps_history(guesses))
     if guesses.table.keeps_validity or is_single:
@@ -79,11 +83,11 @@ def choose_time(guesses: Guesses, *, is_asked: bool) -> TimeGuess | None:
     except RequestError as unknown:
         if not guesses.repeats or guesses.times:
             raise
-        raise RequestError(f"{unknown}; {guesses.in_numbers}: a key of one row is given with --entity") from unknown
+        raise RequestError(f"{unknown}; {guesses.in_numbers}: name a key that is unique with --entity") from unknown
 
 
 def likely_times(guesses: Guesses) -> list[TimeGuess]:
-    """List the times that nothing rules out, likeliest first."""
+    """Return the times that no count rules out, likeliest first."""
     found = [guess for guess in guesses.times if guess.is_certain or doubt(guess, guesses) is None]
     return sorted(found, key=lambda guess: _rank(guess, guesses))
 
@@ -94,14 +98,14 @@ def doubt(guess: TimeGuess, guesses: Guesses) -> str | None:
     if counts is None or counted is None:
         return None
     if guesses.repeats and counted.moments <= counts.entities and counted.moments < counted.timed:
-        return f"{guess.column.name} is the same in all rows of a {guesses.keys.spoken}"
+        return f"{guess.column.name} is the same in all rows of a {guesses.keys.names}"
     if counted.last is not None and counted.last > counts.now + _ZONES:
-        return f"{guess.column.name} goes on until {counted.last:%Y-%m-%d}, which is to come"
+        return f"{guess.column.name} goes on until {counted.last:%Y-%m-%d}, which is in the future"
     return None
 
 
 def _rank(guess: TimeGuess, guesses: Guesses) -> _Rank:
-    """Rank a time by what speaks against it, weightiest first: evidence that outweighs names, the name, the rest."""
+    """Return the rank of a time, lowest for the likeliest: strong evidence first, then the name, then weak evidence."""
     rows = guesses.counts.rows if guesses.counts is not None else 0
     counted = guesses.counts_of(guess) or TimeCounts(timed=rows, moments=rows)
     name, is_written = guess.column.name, guess.column.is_named_as_written
@@ -133,14 +137,14 @@ def _best_time(guesses: Guesses) -> TimeGuess:
     if name == words.NO_TIME and any(_rank(each, guesses)[0] == evidence for each in others):
         raise _ambiguous(guesses)
     is_written = best.column.is_named_as_written
-    return replace(best, reason=f"the time of writing, for {doubts[0]}") if is_written and doubts else best
+    return replace(best, reason=f"the time of writing, since {doubts[0]}") if is_written and doubts else best
 
 
 def _keeps_history(guesses: Guesses) -> bool:
-    """True if rows stay as they are although no key repeats."""
+    """True if rows are kept rather than overwritten, although no key repeats."""
     configured = guesses.table.configured_time
     if guesses.keys.times or (configured is not None and configured.is_of("date")):
-        return True  # a date needs a lag, which a row that is overwritten cannot have
+        return True  # a date needs a lag, which latest_only does not allow
     return bool(likely_times(guesses)) and not (guesses.has_enough_rows or guesses.keys.is_of_rows)
 
 
@@ -153,7 +157,7 @@ def _asked_time(table: Table, name: str) -> TableColumn:
             f"config.event_time is {configured.name!r} already; change it there, or leave out --event-time"
         )
     if column.data_type is not None and not column.is_time:
-        raise table.error(f"{column.name} is {column.data_type}, which is no time; cast it in the model")
+        raise table.error(f"{column.name} is {column.data_type}, which is not a time; cast it in the model")
     return column
 
 
@@ -167,15 +171,15 @@ def _ambiguous(guesses: Guesses, why: str = "") -> RequestError:
     names = ", ".join(guess.column.name for guess in guesses.times)
     return guesses.table.error(
         f"which of its times says when a row was complete{why}? Name it with --event-time COLUMN, of {names}; "
-        f"if a row describes something else than {guesses.keys.spoken}, say --entity NAME=COLUMN"
+        f"if a row describes something else than {guesses.keys.names}, pass --entity NAME=COLUMN"
     )
 
 
 def _why_no_time(table: Table) -> str:
     if table.uncast_times:
         return f"no column of it is a time; {table.uncast_times} is named like one: cast it in the model"
-    if times := [column.name for column in table.facts if column.is_time]:
+    if times := [column.name for column in table.data_columns if column.is_time]:
         names = ", ".join(times)
         return f"none of its times, by their names, says when a row was complete; name it with --event-time, of {names}"
-    columns = ", ".join(f"{column.name} {column.data_type or ''}".rstrip() for column in table.facts)
+    columns = ", ".join(f"{column.name} {column.data_type or ''}".rstrip() for column in table.data_columns)
     return f"no column of it is a time: {columns}; add one to the model that says when a row was complete"

@@ -45,11 +45,11 @@ _STARTS = {
 }  # fmt: skip
 
 VALIDITY = (("valid_from", "valid_to"), ("dbt_valid_from", "dbt_valid_to"), ("effective_from", "effective_to"))
-"""Names of the two columns that hold the start and end of a row's validity."""
+"""Pairs of names of the columns that hold the start and end of a row's validity."""
 LENGTHS = {"week": "7d", "month": "31d", "quarter": "92d", "year": "366d"}
-"""Names of periods longer than a day, and the longest that each may be."""
+"""Periods longer than a day by name, and the greatest length of each."""
 DATES = ("date", "day", "on", *LENGTHS)
-"""Last words of a column that holds dates."""
+"""Last words of the names of columns that hold dates."""
 PERIOD_ENDS = {"end", "ended", "ending"}
 
 _BIRTH = {"birth", "birthday", "birthdate", "dob", "born"}
@@ -72,7 +72,7 @@ _SINGULAR = (
     (re.compile(r"(.*(ss|sh|ch|x|zz|tus))es$"), r"\1"),
     (re.compile(r"(.*)s$"), r"\1"),
 )
-"""Plural endings and their singular; the first that matches counts, so irregular words come first."""
+"""Plural endings and their singular; the first match counts, so irregular words come first."""
 
 
 def split(name: str) -> list[str]:
@@ -85,23 +85,23 @@ def split(name: str) -> list[str]:
 
 
 def may_be_personal(column: str) -> bool:
-    """True if a column's name suggests that it identifies a person, or holds a secret."""
+    """True if a column's name suggests personal data or a secret."""
     parts = split(column)
     return not _PERSONAL.isdisjoint(parts) or any(pair in _PERSONAL_PAIRS for pair in pairwise(parts))
 
 
 def identifies(column: str) -> bool:
-    """True if a column's name is that of an identifier."""
+    """True if a column is named like an identifier, such as `id` or `customer_id`."""
     return is_generic(column) or _IDENTIFYING.search(column) is not None
 
 
 def is_generic(column: str) -> bool:
-    """True if a column's name is one that any model gives its own key, such as `id`."""
+    """True if a column's name is one that every model may use for its own key, such as `id`."""
     return column.lower() in _OWN
 
 
 def is_own_key(column: str, model: str) -> bool:
-    """True if a column is named as the key of its own model: `id`, or `customer_id` in `customers`."""
+    """True if a column is named as its own model's key: `id`, or `customer_id` in `customers`."""
     return is_generic(column) or (identifies(column) and entity_of_column(column) == entity_of_model(model))
 
 
@@ -115,7 +115,7 @@ def entity_of_column(column: str) -> str:
 
 
 def entity_of_model(model: str) -> str:
-    """Return the name of one of the things that a model lists.
+    """Return the name of the entity that a model lists, in the singular and without layer prefixes.
 
     >>> entity_of_model("stg_shop__customers"), entity_of_model("dim_companies")
     ('customer', 'company')
@@ -127,7 +127,7 @@ def entity_of_model(model: str) -> str:
 
 
 def happened_rank(column: str) -> int:
-    """Rank how clearly a column's name says that something happened then: 0 is clearest, `NO_TIME` not at all."""
+    """Rank how clearly a column is named as the time of an event: 0 is clearest, `NO_TIME` not at all."""
     rank = _rank(column, _HAPPENED)
     return NO_TIME if rank is None else rank
 
@@ -135,13 +135,13 @@ def happened_rank(column: str) -> int:
 def written_rank(column: str) -> int | None:
     """Return which time of writing a column's name means, from `LOADED` to `CREATED`; None if it means none.
 
-    The lower, the more certain that the row itself was written then.
+    The lower the value, the more certain that the row itself was written then.
     """
     return _rank(column, _WRITTEN)
 
 
 def end_rank(column: str) -> int:
-    """Return 0 if a column's name says that something ended then, 2 if it began, else 1.
+    """Return 0 if a column's name means the end of something, 2 if it means a start, else 1.
 
     >>> end_rank("ended_at"), end_rank("ordered_at"), end_rank("first_order_at")
     (0, 1, 2)
@@ -151,12 +151,12 @@ def end_rank(column: str) -> int:
 
 
 def is_planned_or_birth(column: str) -> bool:
-    """True if a column's name is that of a birth or of a time that may lie ahead: no row was complete then."""
+    """True if a column's name means a birth or a time that may be in the future: no row was complete then."""
     return not (_PLANNED | _BIRTH).isdisjoint(split(column))
 
 
 def is_named_as_moment(column: str) -> bool:
-    """True if a column's name is that of a moment or a date, whatever its type."""
+    """True if a column is named like a moment or a date, whatever its type."""
     return _UNCAST.fullmatch(_without_zone(column)) is not None
 
 

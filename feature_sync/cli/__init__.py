@@ -1,4 +1,4 @@
-"""What a person types: each command parses, calls the feature store once, and prints."""
+"""The command line: each command parses its arguments, calls the feature store once, and prints the result."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from feature_sync.cli.options import (
     verify_options,
     warn,
 )
-from feature_sync.cli.saying import discard_output, say, spoken
+from feature_sync.cli.saying import discard_output, os_error_text, say
 from feature_sync.errors import FeatureSyncError
 
 if TYPE_CHECKING:
     from feature_sync.store import FeatureStore
 
 HELD_BACK = STALE = DIFFERENT = 3
-as_of_option = click.option("--as-of", metavar="MOMENT", help="The moment to call now, such as 2013-01-31T17:00:00Z.")
+as_of_option = click.option("--as-of", metavar="MOMENT", help="The moment to use as now, such as 2013-01-31T17:00:00Z.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -59,12 +59,12 @@ def describe(store: FeatureStore, name: str, as_json: bool) -> None:
 
 
 @cli.command()
-@click.option("--warehouse", is_flag=True, help="Look at the columns of the built tables, too.")
-@click.option("--warn-error", is_flag=True, help="Exit 1 for warnings, too.")
+@click.option("--warehouse", is_flag=True, help="Check the columns of the built tables, too.")
+@click.option("--warn-error", is_flag=True, help="Exit 1 on warnings, too.")
 @json_option
 @pass_feature_store
 def check(store: FeatureStore, /, *, warehouse: bool, warn_error: bool, as_json: bool) -> None:
-    """Tell every mistake in the definitions with its file and line, for CI; exit 1 if there is one."""
+    """Report every mistake in the definitions with its file and line, for CI; exit 1 if there are any."""
     from feature_sync.cli.findings import print_findings
 
     checked = store.check(warehouse=warehouse)
@@ -75,7 +75,7 @@ def check(store: FeatureStore, /, *, warehouse: bool, warn_error: bool, as_json:
 @cli.command()
 @click.option("-o", "--output", metavar="FILE", help="Write to a file.")
 def schema(output: str | None) -> None:
-    """Print a JSON Schema of our blocks in dbt's YAML, by which editors complete and check them."""
+    """Print a JSON Schema of our blocks in dbt's YAML, for completion and validation in editors."""
     from feature_sync.cli.queries import print_file
     from feature_sync.schema import read_schema
 
@@ -87,10 +87,10 @@ def schema(output: str | None) -> None:
 @click.option(
     "--name", default="__overview__", show_default=True, help="The block's name; the default opens dbt's site."
 )
-@click.option("--check", is_flag=True, help="Write nothing; exit 3 if the file is not what would be written.")
+@click.option("--check", is_flag=True, help="Write nothing; exit 3 if the file differs from what would be written.")
 @pass_feature_store
 def docs(store: FeatureStore, output: str | None, name: str, check: bool) -> None:
-    """Print a page for dbt's docs site: all features, who owns, tests and uses them."""
+    """Print a page for dbt's docs site: all features with their owners, tests and consumers."""
     from feature_sync.cli.queries import check_file, print_file
 
     page = store.docs_block(name, output=output)
@@ -103,7 +103,7 @@ def docs(store: FeatureStore, output: str | None, name: str, check: bool) -> Non
 @init_options
 @pass_feature_store
 def init(store: FeatureStore, /, models: tuple[str, ...], **options: Any) -> None:
-    """Guess what would make models feature views, and print it as YAML, or put it in place with --write."""
+    """Guess the settings that make models feature views; print them as YAML, or insert them with --write."""
     from feature_sync.cli.adopting import print_adoption, print_scan
 
     adoption = store.init(models, before_scan=print_scan, **options)
@@ -132,7 +132,7 @@ def push(store: FeatureStore, /, names: tuple[str, ...], *, as_json: bool, **opt
 @json_option
 @pass_feature_store
 def verify(store: FeatureStore, /, names: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
-    """Prove that Redis equals the warehouse, or tell how it does not; exit 3 if so."""
+    """Prove that Redis equals the warehouse, or report the differences and exit 3."""
     from feature_sync.cli.checks import print_verified
     from feature_sync.cli.tables import progress_bars
 
@@ -147,7 +147,7 @@ def verify(store: FeatureStore, /, names: tuple[str, ...], *, as_json: bool, **o
 @json_option
 @pass_feature_store
 def status_of_views(store: FeatureStore, names: tuple[str, ...], as_json: bool) -> None:
-    """Tell of each feature view what Redis holds, how old it is, and how its last push went."""
+    """Report for each feature view what Redis holds, how old it is, and how its last push went."""
     from feature_sync.cli.checks import print_statuses
 
     print_statuses(store.status(names), as_json=as_json)
@@ -169,9 +169,9 @@ def get(store: FeatureStore, name: str, keys: dict[str, str], as_of: str | None,
 @cli.command()
 @training_options
 @click.option("--dialect", metavar="DIALECT", help="Write for another warehouse than the target's.")
-@click.option("--refs", is_flag=True, help="Write a dbt model, with ref() in place of tables.")
+@click.option("--refs", is_flag=True, help="Write a dbt model, with ref() instead of table names.")
 @click.option("-o", "--output", metavar="FILE", help="Write to a file.")
-@click.option("--check", is_flag=True, help="Write nothing; exit 3 if the file is not what would be written.")
+@click.option("--check", is_flag=True, help="Write nothing; exit 3 if the file differs from what would be written.")
 @pass_feature_store
 def sql(
     store: FeatureStore, /, dialect: str | None, output: str | None, *, refs: bool, check: bool, **training: Any
@@ -206,13 +206,13 @@ def extract(store: FeatureStore, /, output: str, *, as_json: bool, **training: A
 
 @cli.group()
 def redis() -> None:
-    """Start, stop or look at the embedded Redis of a project on DuckDB."""
+    """Start, stop or inspect the embedded Redis of a project on DuckDB."""
 
 
 @redis.command()
 @pass_feature_store
 def start(store: FeatureStore) -> None:
-    """Start the embedded Redis unless it runs, and print its URL."""
+    """Start the embedded Redis if it is not running, and print its URL."""
     say(store.connections.embedded_server.start())
 
 
@@ -226,19 +226,19 @@ def stop(store: FeatureStore) -> None:
 @redis.command()
 @pass_feature_store
 def status(store: FeatureStore) -> None:
-    """Tell whether the embedded Redis runs, and where."""
+    """Report whether the embedded Redis is running, and its URL."""
     pid = store.connections.embedded_server.pid
     say(f"running as process {pid} at {store.connections.embedded_server.url}" if pid else "not running")
 
 
 def main() -> None:
-    """Run the command line; our own errors, and what the system refuses, are one line on stderr and exit 1."""
+    """Run the command line; our own errors and errors of the system print one line on stderr and exit 1."""
     try:
         cli(prog_name="feature-sync")
     except FeatureSyncError as error:
         say(f"Error: {error}", err=True)
         sys.exit(1)
     except OSError as refused:
-        say(f"Error: {spoken(refused)}", err=True)
+        say(f"Error: {os_error_text(refused)}", err=True)
         discard_output()
         sys.exit(1)

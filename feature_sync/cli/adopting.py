@@ -1,4 +1,4 @@
-"""Prints what `init` proposes: YAML on stdout, hints and next steps on stderr."""
+"""Prints the proposals of `init`: YAML on stdout, hints and next steps on stderr."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def print_scan(model: str, count: int) -> None:
-    """Print how many bytes a count over a model is about to read."""
+    """Print how many bytes a counting query over a model will read."""
     say(f"{model}: counting its keys reads {size(count)}", err=True)
 
 
 def print_adoption(adoption: Adoption) -> None:
-    """Print proposals as YAML unless they were written; then hints, failures and next steps."""
+    """Print proposals that were not written as YAML; then hints, failures and next steps."""
     written = [name for names in adoption.written.values() for name in names]
     proposals = [each for each in adoption.proposals if each.name not in written]
     for line in _as_yaml(proposals):
@@ -42,30 +42,30 @@ def print_adoption(adoption: Adoption) -> None:
 def _as_yaml(proposals: Iterable[Proposal]) -> Iterator[str]:
     """Yield the lines of one YAML document, ready to paste."""
     proposals = list(proposals)
-    for section in dict.fromkeys(each.place.section for each in proposals):
+    for section in dict.fromkeys(each.position.section for each in proposals):
         yield f"{section}:"
         for each in proposals:
-            if each.place.section == section:
+            if each.position.section == section:
                 yield from _entry(each)
 
 
 def _entry(proposal: Proposal) -> Iterator[str]:
     yield f"  # {proposal.file}"
-    yield f"  - name: {write_name(proposal.place.name)}"
-    if proposal.place.version is None:
+    yield f"  - name: {write_name(proposal.position.name)}"
+    if proposal.position.version is None:
         yield from write_lines(proposal.lines(), indent=4)
         return
     yield "    versions:"
-    yield f"      - v: {proposal.place.version}"
+    yield f"      - v: {proposal.position.version}"
     yield from write_lines(proposal.lines(), indent=8)
 
 
 def _next_steps(adoption: Adoption) -> str:
     names = [name for written in adoption.written.values() for name in written]
     if not names:
-        return "next: read it; then the same command with --write, or paste it"
-    spoken = " ".join(names)
+        return "next: read it; then run the same command with --write, or paste it"
+    listed = " ".join(names)
     return (
         f"next: read the diff, every guess says why; dbt parse; feature-sync describe {names[0]}; "
-        f"dbt build -s {spoken}; feature-sync push {spoken}"
+        f"dbt build -s {listed}; feature-sync push {listed}"
     )

@@ -9,14 +9,14 @@ import click
 
 from feature_sync.cli.documents import of_vector
 from feature_sync.cli.saying import say
-from feature_sync.cli.tables import print_json, print_table, show
+from feature_sync.cli.tables import format_value, print_json, print_table
 from feature_sync.definitions import FeatureService, Selection
 
 if TYPE_CHECKING:
     from feature_sync.serving.reader import FeatureVector
     from feature_sync.training import Extract
 
-_SMALLEST_SHOWN = 0.001
+_SMALLEST_SHARE = 0.001
 _MOST_SHARES = 8
 
 
@@ -25,19 +25,21 @@ def print_vector(vector: FeatureVector, *, as_json: bool) -> None:
     if as_json:
         print_json(of_vector(vector))
         return
-    rows = [(each.name, show(each.value), each.status, show(each.event_timestamp)) for each in vector.values]
+    rows = [
+        (each.name, format_value(each.value), each.status, format_value(each.event_timestamp)) for each in vector.values
+    ]
     print_table(("feature", "value", "status", "event time"), rows)
 
 
 def print_extract(extract: Extract, *, as_json: bool) -> None:
-    """Say what was written where, and how each view answered."""
+    """Print the file that was written, and how each view answered; the sidecar itself with `as_json`."""
     if as_json:
         click.echo(extract.to_json(), nl=False)
         return
     rows = [
         (
             each.alias,
-            show(each.earliest_answerable) or ("always" if each.is_timeless else "never"),
+            format_value(each.earliest_answerable) or ("always" if each.is_timeless else "never"),
             f"{each.rows_asking_earlier:,}",
             _shares(each.null_shares),
         )
@@ -56,7 +58,7 @@ def print_exposure(service: FeatureService) -> None:
     """Print the YAML of an exposure for a service that the project does not define."""
     if service.location is not None or any(each.alias == service.name for each in service.selections):
         return
-    references = [  # in quotes where they hold a comma, which would end them in a list of YAML
+    references = [  # quoted if they hold a comma, which would end the item of a YAML flow sequence
         f"\"ref('{each.view.name}', v={each.view.version})\"" if each.view.version else f"ref('{each.view.name}')"
         for each in service.selections
     ]
@@ -78,25 +80,25 @@ def print_exposure(service: FeatureService) -> None:
 
 
 def _entry(selection: Selection) -> str:
-    """Write a view's entry of a feature service in YAML; with keys where the spine calls them otherwise."""
+    """Write a view's entry of a feature service in YAML; with `keys` if the spine's columns have other names."""
     view, features = selection.view, f"[{', '.join(selection.features)}]"
     if selection.spine_keys == view.join_keys:
         return f"{view.reference}: {features}"
     columns = dict(zip(view.join_keys, selection.spine_keys, strict=True))
     keys = {each.name: [columns[key] for key in each.join_keys] for each in view.entities}
-    written = ", ".join(
+    mapping = ", ".join(
         f"{name}: {named[0] if len(named) == 1 else '[' + ', '.join(named) + ']'}" for name, named in keys.items()
     )
-    return f"{view.name}: {{view: {view.reference}, keys: {{{written}}}, features: {features}}}"
+    return f"{view.name}: {{view: {view.reference}, keys: {{{mapping}}}, features: {features}}}"
 
 
 def _shares(shares: Mapping[str, float]) -> str:
-    """Write the shares of a view's features, of many the highest."""
-    shown = sorted(shares, key=lambda name: -shares[name])[:_MOST_SHARES] if len(shares) > _MOST_SHARES else [*shares]
-    more = [f"and {len(shares) - len(shown)} more"] if len(shown) < len(shares) else []
-    return ", ".join([*(f"{name} {_share(shares[name])}" for name in shown), *more])
+    """Write the shares of a view's features; only the highest if there are more than `_MOST_SHARES`."""
+    names = sorted(shares, key=lambda name: -shares[name])[:_MOST_SHARES] if len(shares) > _MOST_SHARES else [*shares]
+    more = [f"and {len(shares) - len(names)} more"] if len(names) < len(shares) else []
+    return ", ".join([*(f"{name} {_share(shares[name])}" for name in names), *more])
 
 
 def _share(share: float) -> str:
-    """Write a share in per cent; only none at all is 0%."""
-    return "<0.1%" if 0 < share < _SMALLEST_SHOWN else f"{share:.1%}".replace(".0%", "%")
+    """Write a share as a percentage; 0% means exactly none."""
+    return "<0.1%" if 0 < share < _SMALLEST_SHARE else f"{share:.1%}".replace(".0%", "%")

@@ -1,4 +1,4 @@
-"""What `verify` and `status` found: tables or JSON on stdout, advice on stderr."""
+"""Prints the results of `verify` and `status`: tables or JSON on stdout, notes and advice on stderr."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_sync.cli.documents import of_statuses, of_verification
 from feature_sync.cli.saying import say
-from feature_sync.cli.tables import print_json, print_table, show, size
+from feature_sync.cli.tables import format_value, print_json, print_table, size
 
 if TYPE_CHECKING:
     from feature_sync.push.status import ViewStatus
@@ -26,7 +26,7 @@ _UNITS = (
 
 
 def print_verified(verified: Sequence[Verified], *, as_json: bool) -> None:
-    """Print what a verification found in each view."""
+    """Print the result of a verification: a summary of each view, the features that differ, and examples."""
     if as_json:
         print_json(of_verification(verified))
         return
@@ -55,7 +55,7 @@ def print_verified(verified: Sequence[Verified], *, as_json: bool) -> None:
 
 
 def print_statuses(statuses: Sequence[ViewStatus], *, as_json: bool) -> None:
-    """Print what is known of each view."""
+    """Print the state of each view, and its last push."""
     if as_json:
         print_json(of_statuses(statuses))
         return
@@ -83,7 +83,7 @@ def print_statuses(statuses: Sequence[ViewStatus], *, as_json: bool) -> None:
             f"{each.last.deleted:,}",
             each.last.relation,
             each.last.invocation_id or "",
-            show(each.last.as_of) or "real",
+            format_value(each.last.as_of) or "real",
         )
         for each in statuses
         if each.last is not None
@@ -106,7 +106,7 @@ def _counts(counts: Any) -> list[str]:
 
 
 def _features(verified: Sequence[Verified]) -> Iterator[tuple[str, ...]]:
-    """The features that differ in rows that are on both sides."""
+    """Yield the features that differ in rows that exist on both sides."""
     for each in verified:
         for name, counts in each.features.items():
             if counts.different or counts.missing > each.missing or counts.extra > each.extra:
@@ -126,22 +126,22 @@ def _example(verified: Verified, example: Difference) -> tuple[str, ...]:
 
 
 def _short(value: Any, *, none: str) -> str:
-    """Show a value so that text is told from what looks like it."""
+    """Write a value, text in quotation marks: it may look like a number or a time."""
     if value is None:
         return none
-    text = repr(value) if isinstance(value, str | bytes) else show(value)
+    text = repr(value) if isinstance(value, str | bytes) else format_value(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
 def _notes(verified: Verified) -> Iterator[str]:
     if verified.overdue:
-        yield f"{verified.overdue:,} of the expired rows should have been gone before; no reader takes them"
+        yield f"{verified.overdue:,} of the expired rows should have been removed earlier; readers ignore them"
     if verified.event_timestamps:
         yield f"{verified.event_timestamps:,} of the different rows have another event timestamp"
     if verified.expiries:
-        yield f"{verified.expiries:,} of the different rows expire in Redis at another moment than they should"
+        yield f"{verified.expiries:,} of the different rows expire in Redis at the wrong time"
     if verified.sample is not None:
-        yield f"only a sample was compared ({verified.sample:,} entities at most), and nobody looked for extra rows"
+        yield f"only a sample was compared ({verified.sample:,} entities at most), without a search for extra rows"
     yield from verified.notes
 
 
@@ -149,17 +149,17 @@ def _remarks(status: ViewStatus) -> Iterator[str]:
     if status.holder is not None:
         yield f"{status.holder.who} has been pushing it since {status.holder.since:%Y-%m-%d %H:%M:%S}Z"
     elif status.state == "a push did not end":
-        yield "a push did not end; the next one puts everything right: feature-sync push"
+        yield "a push did not end; the next one repairs everything: feature-sync push"
     if not status.is_defined:
-        yield "is in Redis, but the project no longer defines it, or says online: false"
+        yield "is in Redis, but the project no longer defines it, or sets online: false"
     if status.problem is not None:
-        yield f"the warehouse tells nothing: {status.problem}"
+        yield f"the warehouse cannot be read: {status.problem}"
     if status.rows == 0:
-        yield "none of its rows answers any more: build the model, then feature-sync push"
+        yield "no row is within its TTL: build the model, then feature-sync push"
 
 
 def _second(moment: datetime | None) -> str:
-    return "" if moment is None else show(moment.replace(microsecond=0))
+    return "" if moment is None else format_value(moment.replace(microsecond=0))
 
 
 def _age(status: ViewStatus) -> str:
@@ -170,6 +170,6 @@ def _age(status: ViewStatus) -> str:
 
 
 def _duration(duration: timedelta) -> str:
-    """Write a duration as a person says it, to two digits or so."""
+    """Write a duration in the largest unit of which it holds two or more, rounded to a whole number."""
     name, unit = next(((name, unit) for name, unit in _UNITS if duration >= 2 * unit), _UNITS[-1])
     return f"{duration / unit:.0f} {name}"

@@ -1,4 +1,4 @@
-"""Feature views, services and all that is known of them, as tables or JSON."""
+"""Prints feature views, entities and feature services, as tables or JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from feature_sync.cli.documents import of_description, of_registry
-from feature_sync.cli.tables import console, print_json, print_table, shown
+from feature_sync.cli.tables import cell_text, console, print_json, print_table
 from feature_sync.definitions import FeatureView, Registry, format_duration
 from feature_sync.printable import printable
 
@@ -43,14 +43,14 @@ def print_registry(registry: Registry, *, as_json: bool) -> None:
 
 
 def print_description(description: Description, *, as_json: bool) -> None:
-    """Print one feature view or feature service."""
+    """Print one feature view or feature service, with its columns, tests and lineage."""
     if as_json:
         print_json(of_description(description))
         return
     page = console()
     page.print(Text(printable(f"{description.kind.replace('_', ' ')} {description.name}"), style="bold"))
     if description.description:
-        page.print(shown(tuple(description.description.strip().splitlines())))
+        page.print(cell_text(tuple(description.description.strip().splitlines())))
     print_table(("", ""), list(description.facts.items()), headed=False)
     role = "role" if description.kind == "feature_view" else "from"
     rows = [

@@ -1,7 +1,7 @@
-"""The JSON documents of commands: docs/json.md describes every key, and docs/json.schema.json holds them to it.
+"""The JSON documents of commands; docs/json.md describes every key, docs/json.schema.json validates them.
 
-A duration is a number whose name ends with `_seconds`, a size one that ends with `_bytes`, a column one that ends with
-`_column`. What is not known is null. A list of feature views is called `feature_views`, and each calls itself `name`.
+JSON keys of durations end with `_seconds`, of sizes with `_bytes`, of columns with `_column`. An unknown value is null.
+A list of feature views is called `feature_views`, and each of them has its reference in `name`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from feature_sync.verify import Difference, Verified
 
 Document: TypeAlias = dict[str, Any]
-"""The keys of a JSON object; a value may be of any type that `write_document` writes."""
-_PLACE = ("file", "line", "node", "key")
+"""A JSON object; a value may be of any type that `write_document` writes."""
+_LOCATION = ("file", "line", "node", "key")
 
 
 def of_registry(registry: Registry) -> Document:
-    """What `list` prints."""
+    """Return the document of `list`."""
     return {
         "feature_views": [_view(each) for each in registry.feature_views.values()],
         "entities": [
@@ -41,26 +41,28 @@ def of_registry(registry: Registry) -> Document:
 
 
 def of_description(description: Description) -> Document:
-    """What `describe` prints."""
+    """Return the document of `describe`."""
     if isinstance(description.definition, FeatureView):
         return _described_view(description, description.definition)
     return _described_service(description, description.definition)
 
 
 def of_check(checked: Checked) -> Document:
-    """What `check` prints."""
+    """Return the document of `check`."""
     counts = ("feature_views", "feature_services", "errors", "warnings")
-    placed = [{**asdict(each), **{name: getattr(each, name) or None for name in _PLACE}} for each in checked.findings]
-    return {**{f"{name.removesuffix('s')}_count": getattr(checked, name) for name in counts}, "findings": placed}
+    findings = [
+        {**asdict(each), **{name: getattr(each, name) or None for name in _LOCATION}} for each in checked.findings
+    ]
+    return {**{f"{name.removesuffix('s')}_count": getattr(checked, name) for name in counts}, "findings": findings}
 
 
 def of_push(pushed: Sequence[Pushed]) -> Document:
-    """What `push` prints."""
+    """Return the document of `push`."""
     return {"feature_views": [_pushed(each) for each in pushed]}
 
 
 def of_verification(verified: Sequence[Verified]) -> Document:
-    """What `verify` prints."""
+    """Return the document of `verify`."""
     return {
         "is_equal": all(each.is_equal for each in verified),
         "feature_views": [_verified(each) for each in verified],
@@ -68,12 +70,12 @@ def of_verification(verified: Sequence[Verified]) -> Document:
 
 
 def of_statuses(statuses: Sequence[ViewStatus]) -> Document:
-    """What `status` prints."""
+    """Return the document of `status`."""
     return {"feature_views": [_status(each) for each in statuses]}
 
 
 def of_vector(vector: FeatureVector) -> Document:
-    """What `get` prints."""
+    """Return the document of `get`."""
     return {"keys": vector.keys, "features": [asdict(each) for each in vector.values]}
 
 

@@ -1,4 +1,4 @@
-"""How a command is ended from outside: in order, with one line, and the exit code that shells know."""
+"""Signal handling: a signal ends a command cleanly, with one line on stderr and the shell's exit code, 128 + signal."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _received: list[signal.Signals] = []
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal came. A plain KeyboardInterrupt that was caught may still make Python end by SIGINT at last."""
+    """Raised by a signal; a subclass, since after a plain KeyboardInterrupt Python may still end itself by SIGINT."""
 
 
 class EndsInOrder(click.Group):
-    """Commands that a signal ends as Ctrl-C does: whatever is open is closed, and what is half written goes."""
+    """A group whose commands SIGTERM and SIGHUP end as Ctrl-C does: connections close, partial files are removed."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; after a signal, whatever it fails with in its haste is not told."""
+        """Run a command; after a signal, errors raised while it unwinds are not reported."""
         _received.clear()
         for name in _SIGNALS:
             _listen(name)
@@ -36,7 +36,7 @@ class EndsInOrder(click.Group):
 
 
 def _listen(name: str) -> None:
-    """Let a signal interrupt the main thread, unless whoever started this process wants it to be ignored."""
+    """Let a signal interrupt the main thread, unless the parent process set it to be ignored (as nohup does)."""
     number = getattr(signal, name, None)  # Windows has no SIGHUP
     if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
         signal.signal(number, _interrupt)

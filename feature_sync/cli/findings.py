@@ -1,4 +1,4 @@
-"""What `check` found: a line for each finding on stdout, which editors and terminals can open, and a sum on stderr."""
+"""Prints the findings of `check`: `file:line: message` on stdout, which editors can open, and totals on stderr."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def print_findings(checked: Checked, *, as_json: bool) -> None:
-    """Print every finding, and how many there are."""
+    """Print every finding on stdout, and their number on stderr."""
     if as_json:
         print_json(of_check(checked))
     else:

@@ -1,4 +1,4 @@
-"""The options of `init`: the models to adopt, and what a person says in place of guesses."""
+"""The options of `init`: the models to adopt, and values that replace guesses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ Parameters = ParamSpec("Parameters")
 def entity_columns(
     context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, tuple[str, ...]]:
-    """Parse NAME=COLUMN,COLUMN options."""
+    """Parse NAME=COLUMN,COLUMN options into the columns of each entity by its name.
+
+    Raises:
+        click.BadParameter: A column is empty or given twice, or a name is.
+    """
     entities = {
         name: tuple(column.strip() for column in columns.split(","))
         for name, columns in key_values(context, parameter, values).items()
@@ -37,30 +41,34 @@ _OPTIONS = (
         multiple=True,
         metavar="NAME=COLUMN[,COLUMN]",
         callback=entity_columns,
-        help="What the model describes, and its join columns, in place of a guess.",
+        help="The entity that the model describes, and its join columns, instead of a guess.",
     ),
-    click.option("--event-time", metavar="COLUMN", help="When a row was complete, in place of a guess."),
+    click.option(
+        "--event-time", metavar="COLUMN", help="The column that says when a row was complete, instead of a guess."
+    ),
     click.option(
         "--no-warehouse",
         "use_warehouse",
         is_flag=True,
         flag_value=False,
         default=True,
-        help="Guess from dbt's artifacts alone, and open no warehouse.",
+        help="Guess from dbt's artifacts alone, without connecting to the warehouse.",
     ),
-    click.option("--write", is_flag=True, help="Put the YAML in place; comments and layout stay."),
+    click.option(
+        "--write", is_flag=True, help="Insert the settings into the project's YAML; comments and layout stay."
+    ),
 )
 
 
 def init_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Add the options of `init` to a command; refuses those about one model for several."""
+    """Add the options of `init` to a command; for several models, refuse --entity and --event-time."""
 
-    def about_one_model(*args: Any, **arguments: Any) -> None:
+    def with_checked_options(*args: Any, **arguments: Any) -> None:
         if len(arguments["models"]) > 1 and (arguments["entities"] or arguments["event_time"]):
-            raise click.UsageError("--entity and --event-time speak of one model; name that model alone")
+            raise click.UsageError("--entity and --event-time apply to one model; name only that model")
         command(*args, **arguments)
 
-    decorated = update_wrapper(about_one_model, command)
+    decorated = update_wrapper(with_checked_options, command)
     for option in reversed(_OPTIONS):
         decorated = option(decorated)
     return decorated

@@ -1,4 +1,4 @@
-"""Logs on stderr: a line for each event, for people or as JSON for machines."""
+"""Logs on stderr: one line for each event, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 def start_logging(log_format: str | None) -> None:
-    """Write the package's log to stderr in one of the `FORMATS`; without a format, nothing."""
+    """Write the package's log to stderr in one of the `FORMATS`; None leaves logging off."""
     if log_format is None:
         return
     handler = logging.StreamHandler()
@@ -24,19 +24,19 @@ def start_logging(log_format: str | None) -> None:
 
 
 class _Json(logging.Formatter):
-    """One JSON object a line: time, level, event, and what the event is about."""
+    """One JSON object on a line: time, level, event, and the event's fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        facts = {"time": _time(record), "level": record.levelname.lower(), "event": record.getMessage()}
-        return json.dumps(facts | _extra(record), default=str, ensure_ascii=False)
+        fields = {"time": _time(record), "level": record.levelname.lower(), "event": record.getMessage()}
+        return json.dumps(fields | _extra(record), default=str, ensure_ascii=False)
 
 
 class _Text(logging.Formatter):
-    """The same for people."""
+    """One line of text: time, level, event, and the event's fields as name=value."""
 
     def format(self, record: logging.LogRecord) -> str:
-        facts = " ".join(f"{name}={value}" for name, value in _extra(record).items())
-        return printable(f"{_time(record)} {record.levelname.lower()} {record.getMessage()} {facts}".rstrip())
+        fields = " ".join(f"{name}={value}" for name, value in _extra(record).items())
+        return printable(f"{_time(record)} {record.levelname.lower()} {record.getMessage()} {fields}".rstrip())
 
 
 def _time(record: logging.LogRecord) -> str:

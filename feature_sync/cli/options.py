@@ -1,4 +1,4 @@
-"""The options that all commands share, with dbt's own names, and how a command gets its feature store."""
+"""The options that commands share, named as dbt names its own, and the decorator that opens the feature store."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 Parameters = ParamSpec("Parameters")
 
 _OPTIONS = (
-    ("--project-dir", "DBT_PROJECT_DIR", "DIRECTORY", "Where dbt_project.yml is."),
-    ("--profiles-dir", "DBT_PROFILES_DIR", "DIRECTORY", "Where profiles.yml is."),
-    ("--profile", "DBT_PROFILE", "NAME", "The profile to use, in place of the project's."),
-    ("--target", "DBT_TARGET", "NAME", "The target to use, in place of the profile's."),
-    ("--target-path", "DBT_TARGET_PATH", "DIRECTORY", "Where dbt writes its artifacts."),
-    ("--redis-url", "FEATURE_SYNC_REDIS_URL", "URL", "Where Redis is: redis://, rediss:// or unix://."),
+    ("--project-dir", "DBT_PROJECT_DIR", "DIRECTORY", "Folder of dbt_project.yml."),
+    ("--profiles-dir", "DBT_PROFILES_DIR", "DIRECTORY", "Folder of profiles.yml."),
+    ("--profile", "DBT_PROFILE", "NAME", "The profile to use, instead of the project's."),
+    ("--target", "DBT_TARGET", "NAME", "The target to use, instead of the profile's."),
+    ("--target-path", "DBT_TARGET_PATH", "DIRECTORY", "Folder to which dbt writes its artifacts."),
+    ("--redis-url", "FEATURE_SYNC_REDIS_URL", "URL", "The URL of Redis: redis://, rediss:// or unix://."),
     (
         "--redis-timeout",
         "FEATURE_SYNC_REDIS_TIMEOUT",
         "SECONDS",
-        "How long to wait for an answer of Redis; 10 unless named.",
+        "How long to wait for a reply of Redis; the default is 10.",
     ),
     (
         "--key-prefix",
         "FEATURE_SYNC_KEY_PREFIX",
         "TEXT",
-        "What all keys in Redis begin with, in place of the project's name.",
+        "The prefix of all keys in Redis; the default is the project's name.",
     ),
 )
 _TRAINING_OPTIONS = (
@@ -46,23 +46,25 @@ _TRAINING_OPTIONS = (
     click.option(
         "--event-timestamp",
         metavar="COLUMN",
-        help="The moment asked; else the model's event_time, or event_timestamp in a query or a file.",
+        help="The moment asked; the default is the model's event_time, or event_timestamp in a query or a file.",
     ),
     click.option("--since", metavar="MOMENT", help="Answer rows from this moment on, such as 2013-01-01."),
-    click.option("--until", metavar="MOMENT", help="Answer rows up to this moment; it counts too."),
-    click.option("--sample", type=float, metavar="SHARE", help="Answer a share of the rows, the same every time."),
+    click.option("--until", metavar="MOMENT", help="Answer rows up to this moment, inclusive."),
+    click.option("--sample", type=float, metavar="SHARE", help="Answer a share of the rows, the same rows every time."),
     click.option("--limit", type=int, metavar="ROWS", help="Answer that many rows, the first in order."),
-    click.option("--order-by", metavar="COLUMN [desc],...", help="Order the rows; else they come as they come."),
+    click.option(
+        "--order-by", metavar="COLUMN [desc],...", help="Order the rows; without it their order is undefined."
+    ),
     click.option(
         "--features",
         metavar="VIEW[ENTITY=COLUMN]:FEATURE,...",
         callback=lambda context, parameter, text: _features(text or ""),
-        help="Features to explore with, in place of a feature service; [...] where the spine calls a key otherwise.",
+        help="Features to explore with, instead of a feature service; [...] if the spine's column has another name.",
     ),
     click.option(
         "--strategy",
         metavar="STRATEGY",
-        help="How to join: asof, lateral, bucket or carry; each view's best unless named.",
+        help="How to join: asof, lateral, bucket or carry; the default is the best for each view.",
     ),
 )
 _VIEW_OPTIONS = (
@@ -70,17 +72,27 @@ _VIEW_OPTIONS = (
     click.option(
         "-s", "--select", multiple=True, metavar="SELECTION", help="Feature views by dbt's own selection syntax."
     ),
-    click.option("--exclude", multiple=True, metavar="SELECTION", help="Leave feature views out, by the same syntax."),
+    click.option(
+        "--exclude", multiple=True, metavar="SELECTION", help="Feature views to leave out, by the same syntax."
+    ),
 )
 _PUSH_OPTIONS = (
     *_VIEW_OPTIONS,
     click.option(
-        "--threads", type=click.IntRange(1), metavar="NUMBER", help="How many views at once, in place of the profile's."
+        "--threads",
+        type=click.IntRange(1),
+        metavar="NUMBER",
+        help="How many views to push at once; the default is the profile's.",
     ),
-    click.option("--wait", is_flag=True, help="Wait for another push of the same view, in place of failing."),
-    click.option("--full-refresh", is_flag=True, help="Send every row, not only what changed."),
+    click.option("--wait", is_flag=True, help="Wait for another push of the same view, instead of failing."),
+    click.option("--full-refresh", is_flag=True, help="Send every row, not only changes."),
     click.option(
-        "--no-gate", "gate", is_flag=True, flag_value=False, default=True, help="Push whatever dbt says of a view."
+        "--no-gate",
+        "gate",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Push views whatever dbt's results say of them.",
     ),
     click.option("--allow-removals", is_flag=True, help="Let a push remove more than 30% of a view's entities."),
     click.option("--allow-eviction", is_flag=True, help="Push to a Redis that may evict keys."),
@@ -92,7 +104,7 @@ _PUSH_OPTIONS = (
         callback=lambda context, parameter, log_format: start_logging(log_format),
         help="Log each phase on stderr.",
     ),
-    click.option("--dry-run", is_flag=True, help="Tell what would be sent, and leave nothing anywhere."),
+    click.option("--dry-run", is_flag=True, help="Report what would be sent, and write nothing."),
     click.option("--take-over", is_flag=True, help="Adopt keys that another warehouse or table pushed."),
 )
 _VERIFY_OPTIONS = (
@@ -101,9 +113,9 @@ _VERIFY_OPTIONS = (
         "--sample",
         type=click.IntRange(1),
         metavar="NUMBER",
-        help="Compare that many entities of each view, the same every time, and look for no extra rows.",
+        help="Compare that many entities of each view, the same every time, without a search for extra rows.",
     ),
-    click.option("--redact", is_flag=True, help="Show keys but no values."),
+    click.option("--redact", is_flag=True, help="Print keys but no values."),
 )
 _names = [name.removeprefix("--").replace("-", "_") for name, *_ in _OPTIONS]
 
@@ -133,40 +145,44 @@ def _features(text: str) -> list[str]:
 
 
 def training_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Add what says which rows to answer, and with what."""
+    """Add the options that choose a spine and features."""
     for option in reversed(_TRAINING_OPTIONS):
         command = option(command)
     return command
 
 
 def push_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Add what says which views to push, and how."""
+    """Add the options that choose views and how to push them."""
     for option in reversed(_PUSH_OPTIONS):
         command = option(command)
     return command
 
 
 def verify_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Add what says which views to verify, and how."""
+    """Add the options that choose views and how to verify them."""
     for option in reversed(_VERIFY_OPTIONS):
         command = option(command)
     return command
 
 
 def open_store(options: dict[str, Any]) -> FeatureStore:
-    """Open the feature store."""
+    """Open the feature store; its warnings go to stderr."""
     from feature_sync.store import FeatureStore
 
     return FeatureStore.open(**options, warn=warn)
 
 
 def warn(text: str) -> None:
-    """Say on stderr what a person should know although nothing failed."""
+    """Print a warning on stderr."""
     say(f"Warning: {text}", err=True)
 
 
 def key_values(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """Read KEY=VALUE arguments; a value may hold further equals signs."""
+    """Parse KEY=VALUE arguments; a value may hold further equals signs.
+
+    Raises:
+        click.BadParameter: An argument has no key or no equals sign, or a key is given twice.
+    """
     keys: dict[str, str] = {}
     for value in values:
         name, equals, text = value.partition("=")

@@ -1,4 +1,4 @@
-"""What pushes did, as a table or JSON."""
+"""Prints the results of pushes, as a table or JSON."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def printed_pushes(*, as_json: bool) -> Iterator[list[Pushed]]:
-    """Lend a list for what a push does with each view, and print it at the end, also when some of them failed.
+    """Yield a list to collect the result of each view in, and print it at the end, also if views failed.
 
-    Who gets the error of one view alone prints it; of several, each is printed here.
+    The error of a single failed view propagates, and `main` prints it; of several, each is printed here.
     """
     done: list[Pushed] = []
     try:
@@ -33,7 +33,7 @@ def printed_pushes(*, as_json: bool) -> Iterator[list[Pushed]]:
 
 
 def print_pushed(pushed: Sequence[Pushed], *, as_json: bool) -> None:
-    """Print what a push did with each view."""
+    """Print the result of each view: rows written, deleted and kept, bytes sent, time, and the outcome."""
     if as_json:
         print_json(of_push(pushed))
         return
@@ -59,7 +59,7 @@ def _outcome(pushed: Pushed) -> str:
     if pushed.held_back is not None:
         return f"held back: {pushed.held_back}"
     if pushed.is_pruned:
-        return "removed: the project does not push it any more"
+        return "removed: the project no longer pushes it"
     if pushed.full is None and not pushed.written and not pushed.deleted:
         return "unchanged"
     what = "the changes" if pushed.full is None else f"all rows: {pushed.full}"

@@ -1,4 +1,4 @@
-"""Texts on stdout or in a file, and what a person should know of them on stderr."""
+"""Writes generated text to stdout or a file, and notes about it to stderr."""
 
 from __future__ import annotations
 
@@ -15,19 +15,26 @@ if TYPE_CHECKING:
 
 
 def print_query(training_set: TrainingSet, query: str, output: str | None, *, dialect: str | None) -> None:
-    """Print a query, or write it to a file; features that no service holds are followed by the YAML that would."""
+    """Print a query, or write it to a file; for features that are not in a service, print the exposure to add.
+
+    Args:
+        training_set: What the query answers.
+        query: The SQL text.
+        output: The file to write; None for stdout.
+        dialect: The dialect that the query was written for; None for the target's.
+    """
     from feature_sync.cli.answers import print_exposure
     from feature_sync.sql.dialects import dialect_named
 
     print_file(query, output)
     written = dialect_named(dialect) if dialect else training_set.dialect
     if written.caveat:
-        say(f"Note: queries for {written.name} {written.caveat}; compare a few rows before you rely on one", err=True)
+        say(f"Note: queries for {written.name} {written.caveat}; compare a few rows before you rely on them", err=True)
     print_exposure(training_set.service)
 
 
 def print_file(text: str, output: str | None) -> None:
-    """Print a text, or write it to a file."""
+    """Print a text as it is, or write it to a file."""
     from feature_sync.files import write_text
 
     if output is None:
@@ -38,7 +45,7 @@ def print_file(text: str, output: str | None) -> None:
 
 
 def check_file(text: str, output: str | None) -> bool:
-    """Tell whether a file holds a text, and how to renew it if not.
+    """Return whether a file holds exactly this text; if not, print how to write it anew.
 
     Raises:
         RequestError: No file is named.

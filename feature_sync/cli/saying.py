@@ -1,4 +1,4 @@
-"""How lines are printed for people, and what ends a command that the system stops."""
+"""Prints single lines to the terminal, and handles output that the system refuses."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ from feature_sync.printable import printable
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print one line; names and values in it may hold what would steer a terminal, or forge another line."""
+    """Print one line, with control characters escaped.
+
+    Names and values in it come from outside: they could steer the terminal, or forge another line.
+    """
     click.echo(printable(text), err=err)
 
 
-def spoken(refused: OSError) -> str:
-    """Say what the system refused, and for which file, if it names one."""
+def os_error_text(refused: OSError) -> str:
+    """Return the system's reason, preceded by the file if the error names one."""
     name = "" if refused.filename is None else f"{os.fsdecode(refused.filename)}: "
     return f"{name}{refused.strerror or refused}"
 
 
 def discard_output() -> None:
-    """Let what is still to be printed go nowhere: when the process ends, Python would try again, and fail loudly."""
+    """Redirect stdout to the null device if it cannot be flushed.
+
+    At exit, Python flushes stdout again; on a closed pipe that would print a second error.
+    """
     try:
         sys.stdout.flush()
     except (OSError, ValueError):

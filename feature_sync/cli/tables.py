@@ -1,4 +1,4 @@
-"""Tables and JSON on stdout, progress on stderr: what all commands print by."""
+"""Printing that all commands share: tables and JSON on stdout, progress on stderr."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from feature_sync.json_text import write_document
 from feature_sync.printable import printable
 
 Cell: TypeAlias = str | tuple[str, ...]
-"""What stands in a cell: a text, or several lines."""
+"""The content of a table cell: one text, or several lines."""
 _WIDE = 200
 _KILO = 1_000
 
@@ -25,12 +25,19 @@ _KILO = 1_000
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, headed: bool = True, right: Sequence[int] = ()
 ) -> None:
-    """Print a table, unless it has no rows."""
+    """Print a table; nothing if it has no rows.
+
+    Args:
+        columns: Column headings.
+        rows: One cell for each column.
+        headed: Print the headings.
+        right: Positions of the columns to align right, from 0.
+    """
     table = Table(show_header=headed, box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for at, name in enumerate(columns):
         table.add_column(name, justify="right" if at in right else "left", overflow="fold", no_wrap=at == 0)
     for row in rows:
-        table.add_row(*map(shown, row))
+        table.add_row(*map(cell_text, row))
     if table.rows:
         page = console()
         page.print(table)
@@ -43,17 +50,17 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def console() -> Console:
-    """Write to stdout; into a pipe or file, lines are never wrapped to the width of a terminal."""
+    """Return a console on stdout; in a pipe or file, lines are `_WIDE` columns wide whatever the terminal."""
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_WIDE)
 
 
-def shown(cell: Cell) -> Text:
-    """Make a cell of what may hold anything."""
+def cell_text(cell: Cell) -> Text:
+    """Return a cell without markup, with control characters escaped."""
     return Text("\n".join(map(printable, cell)) if isinstance(cell, tuple) else printable(str(cell)))
 
 
-def show(value: Any) -> str:
-    """Write a value as a person reads it; moments are in UTC."""
+def format_value(value: Any) -> str:
+    """Write a value for the terminal: None is empty; a datetime with a zone is in UTC and ends with Z."""
     if value is None:
         return ""
     if isinstance(value, datetime):
@@ -63,7 +70,7 @@ def show(value: Any) -> str:
 
 
 def size(count: float) -> str:
-    """Write a number of bytes in a unit that a person reads."""
+    """Write a number of bytes in B, kB, MB or GB (powers of 1,000)."""
     for unit in ("B", "kB", "MB"):
         if count < _KILO:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -73,7 +80,10 @@ def size(count: float) -> str:
 
 @contextmanager
 def progress_bars(unit: str) -> Iterator[Callable[[str, int], None]]:
-    """Show on stderr how far each task is, if stderr is a terminal."""
+    """Show the progress of each task on stderr, if stderr is a terminal.
+
+    Yields what to call with a task's name and the number of `unit` done so far.
+    """
     if not sys.stderr.isatty():
         yield lambda name, done: None
         return

@@ -1,5 +1,5 @@
-"""A page of dbt's docs site: what models can be given, who answers for it, and what tests it."""
+"""A page for dbt's docs site: all features, with their owners, tests and consumers."""
 
-from feature_sync.docs.block import OVERVIEW, check_place, docs_block
+from feature_sync.docs.block import OVERVIEW, check_output, docs_block
 
-__all__ = ["OVERVIEW", "check_place", "docs_block"]
+__all__ = ["OVERVIEW", "check_output", "docs_block"]

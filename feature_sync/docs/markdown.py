@@ -1,6 +1,6 @@
-"""Markdown that reads alike in dbt's docs site and on GitHub.
+"""Markdown that renders alike in dbt's docs site and on GitHub.
 
-dbt's site shows every HTML tag as text, and splits a table's row at every `|`, a backslash before it or not.
+dbt's site shows every HTML tag as text, and splits a table's row at every `|`, even one after a backslash.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _PIPE = "&#124;"
 
 
 def link(text: str, unique_id: str) -> str:
-    """Link to the page that dbt's docs site has for a node, a source, an exposure or a test.
+    """Link to the page of a node, a source, an exposure or a test in dbt's docs site.
 
-    The text is no Markdown: the site shows no difference between code that is a link and code that is none.
+    The text is plain, not code: the site renders code in a link like any other code, which hides the link.
 
     >>> link("orders", "model.shop.orders")
     '[orders](#!/model/model.shop.orders)'
@@ -29,19 +29,19 @@ def link(text: str, unique_id: str) -> str:
 
 
 def code(text: str) -> str:
-    """Show a name, whatever it holds."""
+    """Format a name as inline code; as plain text if it holds `|` or a backtick, or is blank."""
     if "|" in text or "`" in text or not text.strip():
         return plain(text)
     return f"`{one_line(text)}`"
 
 
 def codes(texts: Iterable[str]) -> str:
-    """Show names, separated by commas."""
+    """Format names as inline code, separated by commas."""
     return ", ".join(code(text) for text in texts)
 
 
 def plain(text: str) -> str:
-    r"""Show a text that is no Markdown, on one line.
+    r"""Escape a text that is not Markdown, on one line.
 
     >>> print(plain("R&D <ops> *core*"))
     R&amp;D &lt;ops&gt; \*core\*
@@ -51,18 +51,18 @@ def plain(text: str) -> str:
 
 
 def cell(text: str) -> str:
-    """Fit Markdown into a cell of a table: one line, no `|`; inline code that holds one becomes plain text."""
+    """Format Markdown as a table cell: one line, without `|`; inline code that holds one becomes plain text."""
     flat = _CODE.sub(lambda found: plain(found[2]) if "|" in found[2] else found[0], one_line(text))
     return flat.replace("|", _PIPE)
 
 
 def one_line(text: str) -> str:
-    """Put a text on one line."""
+    """Replace every run of whitespace, line ends included, by one space."""
     return " ".join(text.split())
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out a table; a column without any entry is left out."""
+    """Format a table; columns that are empty in all rows are left out."""
     filled = [[cell(each) for each in row] for row in rows]
     kept = [at for at, _ in enumerate(head) if any(row[at] for row in filled)]
     lines = [[head[at] for at in kept], ["---" for _ in kept], *([row[at] for at in kept] for row in filled)]
@@ -70,9 +70,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def quoted(text: str) -> str:
-    """Quote what somebody wrote: what it leaves open ends with the quotation, and its headings are but bold.
+    """Format Markdown from the project as a block quote, so that nothing it leaves open reaches the page.
 
-    dbt's site takes code for text unless its fence is closed.
+    Headings become bold text. An open code fence is closed: dbt's site renders it as text otherwise.
     """
     lines: list[str] = []
     fence = ""
@@ -85,7 +85,7 @@ def quoted(text: str) -> str:
 
 
 def without_jinja(text: str) -> str:
-    """Write a text so that Jinja gives it back as it is.
+    """Escape a text so that Jinja renders it unchanged.
 
     >>> without_jinja("{% enddocs %}")
     '{{ "{" }}% enddocs %}'

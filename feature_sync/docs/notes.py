@@ -1,4 +1,4 @@
-"""What dbt knows of a feature view beyond its definition: owner, tests, upstream sources and deprecation."""
+"""Reads what the manifest has about a feature view beyond its definition: owner, tests, sources, deprecation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST_ARGUMENTS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedTest:
-    """A data test or a unit test; `column` is the column that it is about, None if it is about the whole view."""
+    """A data test or a unit test; `column` is the tested column, None if it tests the whole view."""
 
     unique_id: str
     label: str
@@ -23,13 +23,13 @@ class NamedTest:
 
     @property
     def is_unit_test(self) -> bool:
-        """Whether it tests the model's SQL on rows of its own, not the data."""
+        """True if it tests the model's SQL on rows of its own, not the data."""
         return self.unique_id.startswith("unit_test.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamSource:
-    """A source that a view is made from, and when dbt calls it stale, in words."""
+    """A source upstream of a view; `freshness` says in words when dbt calls it stale."""
 
     unique_id: str
     name: str
@@ -38,7 +38,7 @@ class UpstreamSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Who answers for something."""
+    """The owner of a view or a service."""
 
     name: str
     email: str | None = None
@@ -46,7 +46,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notes:
-    """What dbt knows of one feature view; `types` are those that its YAML declares."""
+    """What the manifest has about one feature view; `types` maps columns to the data types that its YAML declares."""
 
     owner: Owner | None
     deprecated_from: str | None
@@ -56,7 +56,7 @@ class Notes:
 
 
 def read_notes(view: FeatureView, manifest: Manifest) -> Notes:
-    """Read what the manifest says of a view."""
+    """Read the notes of a view from the manifest."""
     unique_id = view.relation.unique_id
     node = manifest.node(unique_id) or Node()
     sources = (name for name in manifest.ancestors(unique_id) if name.startswith("source."))
@@ -70,7 +70,7 @@ def read_notes(view: FeatureView, manifest: Manifest) -> Notes:
 
 
 def read_owner(owner: object) -> Owner | None:
-    """Read an owner as dbt's groups and exposures write one, or a name alone."""
+    """Read an owner: a mapping with name and email, as in dbt's groups and exposures, or only a name."""
     if isinstance(owner, str) and owner.strip():
         return Owner(name=owner)
     if not isinstance(owner, Mapping):
@@ -82,14 +82,17 @@ def read_owner(owner: object) -> Owner | None:
 
 
 def _owner(node: Node, manifest: Manifest) -> Owner | None:
-    """The owner of the view's dbt group, or else its `meta.owner`."""
+    """Return the owner of the view's dbt group, else its `meta.owner`."""
     group = node.group or (node.config or {}).get("group")
     found = manifest.node(f"group.{node.package_name}.{group}") if group else None
     return (read_owner(found.owner) if found else None) or read_owner(node.meta.get("owner"))
 
 
 def _test(unique_id: str, tested: str, manifest: Manifest) -> NamedTest:
-    """A relationship that another model's test checks is no test of a column here."""
+    """Read a test; its column counts only if it is attached to the `tested` node.
+
+    A `relationships` test of another model depends on this node too, but names a column of that model.
+    """
     node = manifest.node(unique_id) or Node()
     label = str(node.test_name or node.name or unique_id.rpartition(".")[2])
     arguments = {
@@ -100,16 +103,16 @@ def _test(unique_id: str, tested: str, manifest: Manifest) -> NamedTest:
     is_of_column = node.attached_node == tested
     return NamedTest(
         unique_id=unique_id,
-        label=f"{label} ({_spoken(arguments)})" if arguments else label,
+        label=f"{label} ({_arguments_text(arguments)})" if arguments else label,
         column=node.column_name.strip('"`') if is_of_column and node.column_name else None,
     )
 
 
-def _spoken(arguments: Mapping[str, Any]) -> str:
-    spoken = ", ".join(
+def _arguments_text(arguments: Mapping[str, Any]) -> str:
+    text = ", ".join(
         f"{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}" for key, value in arguments.items()
     )
-    return spoken if len(spoken) <= _LONGEST_ARGUMENTS else f"{spoken[:_LONGEST_ARGUMENTS].rstrip(' ,')} …"
+    return text if len(text) <= _LONGEST_ARGUMENTS else f"{text[:_LONGEST_ARGUMENTS].rstrip(' ,')} …"
 
 
 def _source(unique_id: str, manifest: Manifest) -> UpstreamSource:

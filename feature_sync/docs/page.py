@@ -1,4 +1,4 @@
-"""The page itself: entities, then feature services, then each feature view with its features."""
+"""Renders the page: entities, then feature services, then each feature view with its features."""
 
 from __future__ import annotations
 
@@ -19,14 +19,21 @@ from feature_sync.docs.wording import (
     natural_order,
     owner_link,
     service_link,
-    time_facts,
+    time_fields,
     view_link,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """All that the page tells. `own_words` takes out of a description what is no description."""
+    """The content of the page, rendered as Markdown by `str`.
+
+    Args:
+        registry: The definitions.
+        manifest: The project's manifest.
+        notes: The notes of each view, by its reference.
+        own_words: Removes from a description the parts that are not one: an older version of this page.
+    """
 
     registry: Registry
     manifest: Manifest
@@ -60,7 +67,7 @@ class Page:
         return f"### {plain(name)}\n\n{table(head, rows)}"
 
     def _standing(self, view: FeatureView) -> str:
-        """Tell a version's place among the others."""
+        """Return whether a version is the latest, and when it is deprecated, in parentheses; empty for neither."""
         standing = ["latest"] if view.version is not None and view.latest_version else []
         if date := self.notes[view.reference].deprecated_from:
             standing.append(f"deprecated from {plain(date)}")
@@ -71,7 +78,7 @@ class Page:
         return [self._service(each) for each in services] or ["None yet: a dbt exposure of `type: ml` makes one."]
 
     def _service(self, service: FeatureService) -> str:
-        facts = {
+        fields = {
             "Owner": owner_link(self._service_owner(service)),
             "Join keys": codes(service.join_keys),
         }
@@ -84,7 +91,7 @@ class Page:
             for each in service.selections
         ]
         text = self.own_words(service.description)
-        parts = [quoted(text), _list(facts), table(("feature view", "found by", "features"), rows)]
+        parts = [quoted(text), _list(fields), table(("feature view", "found by", "features"), rows)]
         return _section(service_link(service), parts)
 
     def _service_owner(self, service: FeatureService) -> Owner | None:
@@ -94,11 +101,11 @@ class Page:
     def _view(self, view: FeatureView) -> str:
         notes = self.notes[view.reference]
         beside = {each.name for each in view.features}
-        facts = {
+        fields = {
             "Entity" if len(view.entities) == 1 else "Entities": ", ".join(
                 f"{plain(entity.name)} ({codes(entity.join_keys)})" for entity in view.entities
             ),
-            **time_facts(view),
+            **time_fields(view),
             "Online": "" if view.online else "no: never pushed to Redis, for training only",
             "Owner": owner_link(notes.owner),
             "Used by": ", ".join(self._use(service, view) for service in self.registry.consumers(view)),
@@ -108,7 +115,7 @@ class Page:
             ),
             "Unit tests": linked_tests(each for each in notes.tests if each.is_unit_test),
         }
-        parts = [quoted(self.own_words(view.relation.description)), _list(facts), self._features(view, notes)]
+        parts = [quoted(self.own_words(view.relation.description)), _list(fields), self._features(view, notes)]
         return _section(view_link(view) + self._standing(view), parts)
 
     def _use(self, service: FeatureService, view: FeatureView) -> str:
@@ -134,7 +141,7 @@ class Page:
 
 
 def read_page(registry: Registry, manifest: Manifest, *, own_words: Callable[[str], str]) -> Page:
-    """Gather what the page tells."""
+    """Gather the content of the page; see `Page`."""
     notes = {reference: read_notes(view, manifest) for reference, view in registry.feature_views.items()}
     return Page(registry=registry, manifest=manifest, notes=notes, own_words=own_words)
 
@@ -166,5 +173,5 @@ def _section(title: str, parts: Iterable[str]) -> str:
     return "\n\n".join([f"### {title}", *(part for part in parts if part)])
 
 
-def _list(facts: Mapping[str, str]) -> str:
-    return "\n".join(f"- **{name}:** {fact}" for name, fact in facts.items() if fact)
+def _list(fields: Mapping[str, str]) -> str:
+    return "\n".join(f"- **{name}:** {text}" for name, text in fields.items() if text)

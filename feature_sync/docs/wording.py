@@ -1,4 +1,4 @@
-"""How the page words what definitions mean: histories, ages, owners, freshness, tests; and how it orders and links."""
+"""The page's wording of definitions (histories, ages, owners, freshness, tests), and its order and links."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _HISTORIES = {
 
 
 def natural_order(view: FeatureView) -> tuple[str, list[tuple[int, str]]]:
-    """Sort by name, then version: v2 comes before v10."""
+    """Return a sort key: by name, then by version, with v2 before v10."""
     return view.name, [
         (int(each), "") if each.isdecimal() else (-1, each) for each in _DIGITS.split(view.version or "")
     ]
 
 
 def first_sentence(text: str) -> str:
-    """The first sentence of a description's first paragraph.
+    """Return the first sentence of a description's first paragraph.
 
     >>> first_sentence("Orders, e.g. of today. Entity: customer.")
     'Orders, e.g. of today.'
@@ -38,8 +38,8 @@ def first_sentence(text: str) -> str:
     return re.split(r"(?<=[.!?])\s+(?=[A-Z])", paragraph, maxsplit=1)[0]
 
 
-def time_facts(view: FeatureView) -> dict[str, str]:
-    """Say how a view keeps the past, in which columns, how long a row answers, and from when on."""
+def time_fields(view: FeatureView) -> dict[str, str]:
+    """Return a view's history with its time columns, its TTL and its lag, each in words; empty text for none."""
     history = _HISTORIES[view.history]
     columns = {
         "event timestamp": view.event_timestamp,
@@ -58,7 +58,7 @@ def time_facts(view: FeatureView) -> dict[str, str]:
 
 
 def age_limit(view: FeatureView) -> str | None:
-    """Write the TTL; None where a row of any age answers."""
+    """Write the TTL; None if a row of any age answers."""
     return format_duration(view.ttl) if view.ttl else None
 
 
@@ -68,29 +68,29 @@ def view_link(view: FeatureView) -> str:
 
 
 def service_link(service: FeatureService) -> str:
-    """Link to dbt's page of a service."""
+    """Link to dbt's page of a service; plain text if the project does not define it."""
     return link(service.name, service.location.node) if service.location else plain(service.name)
 
 
 def owner_link(owner: Owner | None) -> str:
-    """Write whom to ask, and how to reach them; nothing where nobody is named."""
+    """Write an owner, linked to the e-mail address if there is one; empty for None."""
     if owner is None:
         return ""
     return f"[{plain(owner.name)}](mailto:{quote(owner.email, safe='@+')})" if owner.email else plain(owner.name)
 
 
 def freshness_line(source: UpstreamSource) -> str:
-    """Say when dbt calls a source stale."""
+    """Write when dbt calls a source stale, after a link to it."""
     return f"{link(source.name, source.unique_id)} {source.freshness or 'declares no freshness'}"
 
 
 def linked_tests(tests: Iterable[NamedTest], *, columns: bool = False) -> str:
-    """Link to tests, with their columns where those are not plain to see."""
+    """Link to tests; with `columns`, each after the name of its column."""
     return ", ".join(
         link(f"{each.column} {each.label}" if columns and each.column else each.label, each.unique_id) for each in tests
     )
 
 
 def default_value(default: Any) -> str:
-    """Write a default as a person would; texts that hold nothing in quotation marks."""
+    """Write a default as JSON, text without quotation marks unless it is blank."""
     return default if isinstance(default, str) and default.strip() else json.dumps(default, default=str)

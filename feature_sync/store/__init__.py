@@ -1,4 +1,4 @@
-"""The library's face: a `FeatureStore` opens a dbt project and hands each request down to what does the work."""
+"""The library's entry point: a `FeatureStore` opens a dbt project and delegates each request."""
 
 from feature_sync.store.feature_store import FeatureStore
 from feature_sync.store.project import Options

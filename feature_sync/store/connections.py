@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from feature_sync.warehouses.base import Warehouse
 
 FOLDER = ".feature_sync"
-"""What a project's folder holds of ours: the embedded server's data."""
+"""The folder in a project for our own files: the embedded server's data."""
 
 
 class Connections:
@@ -80,7 +80,7 @@ class Connections:
         return self._online
 
     def reader(self) -> Reader:
-        """What reads feature vectors from Redis; it keeps the schemas of rows that it has seen.
+        """Return the reader of feature vectors, which caches row schemas; every call returns the same one.
 
         Raises:
             OnlineStoreError: Redis cannot be reached.
@@ -93,10 +93,10 @@ class Connections:
         return self._reader
 
     def redis_url(self) -> str:
-        """The URL of Redis; without one, a project on DuckDB starts its embedded server.
+        """Return the URL of Redis; without one, start the embedded server of a project on DuckDB.
 
         Raises:
-            RequestError: No URL is set, and the target is a warehouse that several people share.
+            RequestError: No URL is set, and the target is a shared warehouse (not DuckDB).
         """
         if url := self._configured_url:
             return url
@@ -112,7 +112,7 @@ class Connections:
         return EmbeddedServer(self._project.dbt.directory / FOLDER / "redis", timeout=self._redis_timeout)
 
     def close(self) -> None:
-        """Close the connection to Redis; a warehouse is only open while a request needs it."""
+        """Close the connection to Redis; warehouses are closed at the end of each request."""
         if self._online is not None:
             self._online.close()
         self._online = self._reader = None

@@ -1,4 +1,4 @@
-"""The feature store: each request of the command line and of the library, handed down to what does the work."""
+"""The feature store: the methods behind every command and the Python API; each delegates to the module that works."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FeatureStore:
     """The feature views and services of one dbt project, its warehouse and its online store.
 
     Nothing is connected until it is needed. Use it as a context manager, or close it. Every method raises a
-    `FeatureSyncError` that says what to do: a name is unknown, a definition is wrong, or a server failed.
+    `FeatureSyncError` that says what to do if a name is unknown, a definition is wrong, or a server fails.
 
     >>> store = FeatureStore("shop")                                                    # doctest: +SKIP
     >>> store.get_feature_vector("churn_model", {"customer_id": 7}).to_dict()           # doctest: +SKIP
@@ -38,7 +38,7 @@ class FeatureStore:
     """
 
     def __init__(self, project_dir: str | os.PathLike[str] | None = None, **options: Unpack[OptionKeywords]) -> None:
-        """Open the dbt project in a folder, else in dbt's own, else in the current one.
+        """Open the dbt project in a folder, else in that of `DBT_PROJECT_DIR`, else in the current one.
 
         Args:
             project_dir: Folder of dbt_project.yml.
@@ -74,12 +74,12 @@ class FeatureStore:
 
     @property
     def manifest(self) -> Manifest:
-        """What dbt wrote about the project."""
+        """The manifest that dbt wrote."""
         return self.project.manifest
 
     @property
     def target(self) -> Target:
-        """How to reach the warehouse; its `repr` holds no settings."""
+        """The connection settings of the warehouse; its `repr` leaves them out."""
         return self.project.target
 
     def describe(self, name: str) -> Description:
@@ -87,46 +87,51 @@ class FeatureStore:
         return self.project.describe(name)
 
     def docs_block(self, name: str = "__overview__", *, output: str | os.PathLike[str] | None = None) -> str:
-        """Write a page for dbt's docs site: a docs block `name`, for the file `output`, if any."""
+        """Return a page for dbt's docs site as a docs block.
+
+        Args:
+            name: Name of the docs block; dbt's site opens with the one called `__overview__`.
+            output: The file that it will be written to; warns if dbt would not show it from there.
+        """
         return self.project.docs_block(name, output=output)
 
     def check(self, *, warehouse: bool = False) -> Checked:
-        """Find every mistake in the definitions, and every warning; with `warehouse`, in the built tables, too."""
+        """Report every mistake and warning in the definitions; with `warehouse`, also where built tables differ."""
         from feature_sync.check import check_definitions
 
         open_warehouse = self.connections.open_warehouse if warehouse else None
         return check_definitions(self.project.dbt, self.manifest, open_warehouse=open_warehouse)
 
     def init(self, models: Iterable[str], **request: Unpack[InitRequest]) -> Adoption:
-        """Guess what would make models, snapshots or seeds feature views."""
+        """Guess the settings that make models, snapshots or seeds feature views."""
         from feature_sync.store.requests import adopt_models
 
         return adopt_models(self.project, self.connections, models, request)
 
     def push(self, names: Iterable[str] = (), **request: Unpack[PushRequest]) -> PushReport:
-        """Make the online store equal to the newest rows, for the views named or all that are online.
+        """Make the online store equal to the newest rows, for the given views or all that are online.
 
-        A view that fails raises when the others are pushed. `push_each` yields each result as it comes.
+        The error of a view that fails is raised after the others are pushed. `push_each` yields results one by one.
         """
         from feature_sync.push import PushReport
 
         return PushReport(self.push_each(names, **request))
 
     def push_each(self, names: Iterable[str] = (), **request: Unpack[PushRequest]) -> Iterator[Pushed]:
-        """Push while the results are read: what `push` does, as an iterator, also over the views that failed."""
+        """Do what `push` does, as a lazy iterator over the results, those of failed views included."""
         from feature_sync.store.requests import push_views
 
         return push_views(self.project, self.connections, names, request)
 
     def verify(self, names: Iterable[str] = (), **request: Unpack[VerifyRequest]) -> VerifyReport:
-        """Compare Redis with the warehouse, for the views named or all that are online; write nothing."""
+        """Compare Redis with the warehouse, for the given views or all that are online; write nothing."""
         from feature_sync.store.requests import verify_views
         from feature_sync.verify import VerifyReport
 
         return VerifyReport(verify_views(self.project, self.connections, names, request))
 
     def status(self, names: Iterable[str] = ()) -> list[ViewStatus]:
-        """Report the pushes of the views named, or of all that are online or were pushed once."""
+        """Report the state of the given views, or of all that are online or were ever pushed."""
         from feature_sync.store.requests import view_statuses
 
         return view_statuses(self.project, self.connections, names)
@@ -134,13 +139,25 @@ class FeatureStore:
     def get_feature_vector(
         self, name: str, keys: Mapping[str, Any], *, as_of: str | datetime | None = None
     ) -> FeatureVector:
-        """Read the values of a feature service (or of one view) for one set of keys."""
+        """Read the values of a feature service (or of one view) for one set of keys.
+
+        Args:
+            name: Name of a feature service or view.
+            keys: The value of each join key by its name.
+            as_of: The moment to use as now; one without a zone is in UTC.
+        """
         return self.get_online_features(name, [keys], as_of=as_of)[0]
 
     def get_online_features(
         self, name: str, entity_rows: Iterable[Mapping[str, Any]], *, as_of: str | datetime | None = None
     ) -> list[FeatureVector]:
-        """Read the values of a feature service (or of one view) for many sets of keys, in their order."""
+        """Read the values of a feature service (or of one view) for many sets of keys.
+
+        Args:
+            name: Name of a feature service or view.
+            entity_rows: For each result, the value of each join key by its name; results come in this order.
+            as_of: The moment to use as now; one without a zone is in UTC.
+        """
         service, clock = self.project.service(name), self.project.clock(read_as_of(as_of))
         return self.connections.reader().read(service, entity_rows, clock=clock)
 
@@ -160,8 +177,8 @@ class FeatureStore:
             service: Name of a feature service or view; None with `features`.
             spine: Model, seed, snapshot or source by name, Parquet or CSV file, pandas frame, or Arrow table.
             features: Features to explore with, as `view:feature` or `view[entity=column]:feature`.
-            spine_sql: Query in place of a spine, in the warehouse's own SQL.
-            strategy: How to join: asof, lateral, bucket or carry; each view's best unless named.
+            spine_sql: Query instead of a spine, in the warehouse's own SQL.
+            strategy: How to join: asof, lateral, bucket or carry; the default is the best for each view.
             options: See `SpineOptions`.
         """
         from feature_sync.store.requests import ask_training_set

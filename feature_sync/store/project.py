@@ -1,4 +1,4 @@
-"""What a feature store knows of a dbt project before it connects to anything: definitions, target, selections."""
+"""A dbt project read from disk, before anything is connected: definitions, target, selections."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 STATE_SCHEMA = "feature_sync_schema"
-"""The dbt variable that names the schema of states and staging tables."""
+"""The dbt variable that names the state schema: states and staging tables."""
 
 
 class OptionKeywords(TypedDict, total=False):
-    """The fields of `Options` apart from the folder, as keyword arguments."""
+    """The fields of `Options` except `project_dir`, as keyword arguments."""
 
     profiles_dir: str | os.PathLike[str] | None
     profile: str | None
@@ -46,17 +46,19 @@ class OptionKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Where everything is. What is None comes from dbt's environment variables, then from dbt's defaults.
+    """Where the project, its profile, its artifacts and Redis are.
+
+    None means dbt's environment variable, then dbt's default.
 
     Args:
         project_dir: Folder of dbt_project.yml.
         profiles_dir: Folder of profiles.yml.
-        profile: Profile to use in place of the project's.
-        target: Target to use in place of the profile's.
-        target_path: Folder where dbt writes its artifacts.
-        redis_url: `redis://`, `rediss://` or `unix://`. It may hold a password and is no part of the `repr`.
-        redis_timeout: How long to wait for an answer of Redis, in seconds.
-        key_prefix: What every key in Redis begins with, in place of the project's name.
+        profile: Profile to use instead of the project's.
+        target: Target to use instead of the profile's.
+        target_path: Folder to which dbt writes its artifacts.
+        redis_url: `redis://`, `rediss://` or `unix://`. Left out of the `repr`, since it may hold a password.
+        redis_timeout: How long to wait for a reply of Redis, in seconds.
+        key_prefix: Prefix of every key in Redis; the default is the project's name.
         variables: dbt variables, as for `dbt --vars`. They may hold passwords, too.
         warn: Receives warnings (stale artifacts, deprecated or unpinned versions); None logs them.
     """
@@ -74,13 +76,13 @@ class Options:
 
 
 class FeatureProject:
-    """A dbt project with its feature views and services, as dbt and its users wrote them."""
+    """A dbt project with its feature views and services, read from its files and artifacts."""
 
     def __init__(self, options: Options) -> None:
         """Read dbt_project.yml; everything else is read when first needed.
 
         Raises:
-            ProjectError: There is no dbt project.
+            ProjectError: The folder has no dbt project.
         """
         self.options = options
         self.warn = options.warn or _LOG.warning
@@ -94,12 +96,12 @@ class FeatureProject:
         return f"FeatureProject({str(self.dbt.directory)!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the target, which holds passwords; a copy reads it again."""
+        """Leave out the target, which holds passwords; an unpickled copy reads it again."""
         return {name: value for name, value in self.__dict__.items() if name != "target"}
 
     @cached_property
     def manifest(self) -> Manifest:
-        """What dbt wrote about the project.
+        """The manifest that dbt wrote.
 
         Raises:
             ProjectError: There is no manifest yet, or it cannot be read.
@@ -120,12 +122,12 @@ class FeatureProject:
 
     @property
     def lines(self) -> SourceLines:
-        """The lines of the project's files at which definitions stand now."""
+        """Finds the lines of definitions in the project's files as they are now."""
         return SourceLines(self.dbt, self.manifest)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """What the users of the feature services should know, with the lines.
+        """Warnings for the users of feature services, with their lines.
 
         Raises:
             DefinitionError: A definition is wrong.
@@ -134,10 +136,10 @@ class FeatureProject:
 
     @cached_property
     def target(self) -> Target:
-        """How to reach the warehouse.
+        """The connection settings of the warehouse.
 
         Raises:
-            ProfileError: `profiles.yml` does not say.
+            ProfileError: `profiles.yml` has no such profile or target, or cannot be read.
         """
         options = self.options
         return read_target(self.dbt, profiles_dir=self._profiles_dir, profile=options.profile, target=options.target)
@@ -149,10 +151,10 @@ class FeatureProject:
 
     @property
     def dialect(self) -> Dialect:
-        """The SQL of the warehouse that the manifest was written for, else of the target's.
+        """The dialect of the warehouse that the manifest was written for, else of the target's.
 
         Raises:
-            RequestError: There is no such dialect here.
+            RequestError: The dialect is not supported.
         """
         from feature_sync.sql.dialects import dialect_named
 
@@ -160,19 +162,19 @@ class FeatureProject:
 
     @property
     def key_prefix(self) -> str:
-        """What every key in Redis begins with: the project's name, unless configured."""
+        """The prefix of every key in Redis: the project's name, unless configured."""
         return self.options.key_prefix or os.environ.get("FEATURE_SYNC_KEY_PREFIX") or self.dbt.name
 
     @property
     def state_schema(self) -> str:
-        """The schema in the warehouse where pushes keep their states and staging tables."""
+        """The schema of the warehouse in which pushes keep their states and staging tables."""
         return str(self.dbt.variables.get(STATE_SCHEMA) or f"{self.target.schema}_feature_sync")
 
     def clock(self, as_of: datetime | None) -> Clock:
-        """Fix the clock at a moment in UTC, else where the project says, else read the real one.
+        """Return a clock fixed at a moment in UTC, else at the project's `feature_sync_as_of`, else the real clock.
 
         Raises:
-            RequestError: The project's moment is not written in ISO 8601.
+            RequestError: The project's moment is not in ISO 8601.
         """
         return read_clock(as_of if as_of is not None else self.dbt.as_of)
 
@@ -188,12 +190,12 @@ class FeatureProject:
         return describe_view(self.registry.feature_view(name), self.manifest, self.registry)
 
     def docs_block(self, name: str, *, output: str | os.PathLike[str] | None) -> str:
-        """Write a docs block about all entities, feature views and feature services; see `FeatureStore`."""
-        from feature_sync.docs import check_place, docs_block
+        """Return a docs block about all entities, feature views and feature services; see `FeatureStore`."""
+        from feature_sync.docs import check_output, docs_block
 
         text = docs_block(self.registry, self.manifest, name)
         if output is not None:
-            for warning in check_place(Path(output), name, project=self.dbt, manifest=self.manifest):
+            for warning in check_output(Path(output), name, project=self.dbt, manifest=self.manifest):
                 self.warn(warning)
         return text
 
@@ -212,7 +214,7 @@ class FeatureProject:
         return service_of(parse_features(chosen, self.registry), name="my_model")
 
     def _warned_of(self, service: FeatureService) -> FeatureService:
-        """Pass a service on, and each of its warnings to `warn` once."""
+        """Return the service; pass each of its warnings to `warn` once."""
         new = [each for each in service.warnings if each not in self._warned]
         self._warned.update(new)
         for warning in map(self.lines.placed, new):
@@ -222,11 +224,11 @@ class FeatureProject:
     def online_views(
         self, names: Sequence[str], select: Sequence[str] = (), exclude: Sequence[str] = ()
     ) -> list[FeatureView]:
-        """Find the views named, or all that are online; of these what dbt's own selection leaves.
+        """Return the named views, or all that are online, filtered by dbt's own selection syntax.
 
         Args:
-            names: References of views; none stands for all.
-            select: dbt selections, such as `tag:churn`; a view needs to match one of them.
+            names: References of views; empty for all.
+            select: dbt selections, such as `tag:churn`; a view must match at least one of them.
             exclude: dbt selections of views to leave out.
 
         Raises:
@@ -253,18 +255,18 @@ class FeatureProject:
         return views
 
     def with_proven_uniqueness(self, views: Iterable[FeatureView]) -> list[FeatureView]:
-        """Mark the views that the tests of dbt's last build found unique: among their rows no tie is sought."""
+        """Mark views whose uniqueness test passed in dbt's last build; their queries need not break ties."""
         from feature_sync.dbt.run_results import UniquenessTests
 
         tests = UniquenessTests(self.dbt.run_results, self.manifest)
         return [replace(view, is_unique=view.is_unique or tests.prove(view)) for view in views]
 
     def forget_artifacts(self) -> None:
-        """Read the manifest again when it is next needed: dbt wrote a newer one."""
+        """Drop the cached manifest and registry, since dbt wrote a newer manifest; the next access reads it."""
         for name in ("manifest", "registry"):
             self.__dict__.pop(name, None)
 
 
 def listed(names: Iterable[str]) -> list[str]:
-    """Read names once, whatever holds them; a single text is one name, not its letters."""
+    """Return names as a list; a single string is one name, not an iterable of letters."""
     return [names] if isinstance(names, str) else list(names)

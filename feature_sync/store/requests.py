@@ -32,13 +32,13 @@ from feature_sync.training import SpineKeywords, SpineOptions, SpineSource, Trai
 from feature_sync.verify import Verified, Verifier, VerifyContext
 
 _TRIES = 3
-"""How often a push begins anew when dbt writes its artifacts meanwhile."""
+"""How many times a push starts if dbt writes its artifacts during it."""
 
 
 class ViewRequest(TypedDict, total=False):
-    """Which views a request is about, and when it happens.
+    """Which views a request is about, and at which moment.
 
-    `select` and `exclude` are dbt selections, such as `tag:churn`. `as_of` is the moment to call now; one without a
+    `select` and `exclude` are dbt selections, such as `tag:churn`. `as_of` is the moment to use as now; one without a
     zone is in UTC. `progress` is called with a view's name and the number of rows done so far.
     """
 
@@ -49,10 +49,10 @@ class ViewRequest(TypedDict, total=False):
 
 
 class PushRequest(ViewRequest, PushKeywords, total=False):
-    """How to push: `PushOptions`, and what concerns several views.
+    """How to push: `PushOptions`, and options that concern several views.
 
-    `gate=False` pushes views that dbt's results do not vouch for. `prune` removes views from Redis that the project no
-    longer defines. `threads` is how many views to push at once, in place of the target's number.
+    `gate=False` pushes views whatever dbt's results say of them. `prune` removes views from Redis that the project no
+    longer defines. `threads` is how many views to push at once; the default is the target's number.
     """
 
     gate: bool
@@ -70,9 +70,9 @@ class VerifyRequest(ViewRequest, total=False):
 class InitRequest(TypedDict, total=False):
     """How to guess feature views.
 
-    `entities` (the columns of each by its name) and `event_time` (a column) stand in place of guesses. Without
-    `use_warehouse`, nothing is counted in tables. `write` puts the guesses into the project's YAML. `before_scan` is
-    called with a model and the bytes that a count over it will read, where the warehouse says so.
+    `entities` (the columns of each by its name) and `event_time` (a column) replace guesses. Without `use_warehouse`,
+    nothing is counted in tables. `write` inserts the settings into the project's YAML. `before_scan` is called with a
+    model and the bytes that a counting query over it will read, on warehouses that estimate them.
     """
 
     entities: Mapping[str, tuple[str, ...]] | None
@@ -85,7 +85,13 @@ class InitRequest(TypedDict, total=False):
 def push_views(
     project: FeatureProject, connections: Connections, names: Iterable[str], request: PushRequest
 ) -> Iterator[Pushed]:
-    """Push views, and remove or report those that the project no longer defines.
+    """Push views, then remove or report those that the project no longer defines.
+
+    Args:
+        project: The project that defines the views.
+        connections: Opens the warehouse and Redis.
+        names: References of views; empty for all that are online.
+        request: Selections, clock and options.
 
     Raises:
         FeatureSyncError: A view is unknown or wrong, or the warehouse or Redis failed; others are pushed first.
@@ -122,7 +128,7 @@ def push_views(
 
 
 def _undefined_views(project: FeatureProject, context: PushContext, *, remove: bool) -> Iterator[Pushed]:
-    """Remove, or report, the views that Redis holds although the project no longer defines them."""
+    """Remove, or warn of, views in Redis that the project no longer defines."""
     defined = [view.reference for view in project.registry.feature_views.values() if view.online]
     names = unreferenced_views(context, defined)
     if remove and not context.options.dry_run:
@@ -136,7 +142,13 @@ def verify_views(
 ) -> Iterator[Verified]:
     """Compare Redis with the warehouse; write nothing.
 
-    The moment is that of the newest push where its clock was fixed, else now, unless `as_of` names another.
+    The moment is `as_of`, else that of the newest push if its clock was fixed, else now.
+
+    Args:
+        project: The project that defines the views.
+        connections: Opens the warehouse and Redis.
+        names: References of views; empty for all that are online.
+        request: Selections, clock and options.
 
     Raises:
         FeatureSyncError: A view is unknown or wrong, or the warehouse or Redis failed.
@@ -153,7 +165,12 @@ def verify_views(
 
 
 def view_statuses(project: FeatureProject, connections: Connections, names: Iterable[str]) -> list[ViewStatus]:
-    """Report what is known of the pushes of the views named, or of all that are online or were pushed once.
+    """Report the state of the given views, or of all that are online or were ever pushed.
+
+    Args:
+        project: The project that defines the views.
+        connections: Opens the warehouse and Redis.
+        names: References of views; empty for all.
 
     Raises:
         FeatureSyncError: A view is unknown, or Redis failed. If the warehouse fails, each status says so.
@@ -175,7 +192,13 @@ def adopt_models(
     models: Iterable[str],
     request: InitRequest,
 ) -> Adoption:
-    """Guess what would make models feature views.
+    """Guess the settings that make models feature views; with `write`, insert them into the project's YAML.
+
+    Args:
+        project: The project of the models.
+        connections: Opens the warehouse.
+        models: Names of models, snapshots and seeds.
+        request: Values that replace guesses, and options.
 
     Raises:
         FeatureSyncError: A model is unknown, or the project or the warehouse cannot be read.
@@ -207,11 +230,19 @@ def ask_training_set(
     strategy: str | None,
     options: SpineKeywords,
 ) -> TrainingSet:
-    """Put a spine, or the query that selects one, before a feature service.
+    """Return the training set that answers a spine, or a query that selects one, with a feature service.
+
+    Args:
+        project: The project of the service.
+        connections: Opens the warehouse when the training set is run.
+        service: The features.
+        spine: A spine, or a query in the warehouse's own SQL; the other is None.
+        strategy: How to join; None for the best of each view.
+        options: The fields of `SpineOptions`.
 
     Raises:
         FeatureSyncError: A name is unknown, or an option makes no sense.
-        TypeError: There is an option that `SpineOptions` lacks.
+        TypeError: The options have a key that `SpineOptions` lacks.
     """
     asked, rows = read_spine(*spine, SpineOptions(**options), manifest=project.manifest)
     return TrainingSet(
@@ -234,12 +265,13 @@ def _reference_to(manifest: Manifest, relation: Relation) -> str:
 def _selection(
     project: FeatureProject, names: Iterable[str], request: ViewRequest
 ) -> tuple[Callable[[], list[FeatureView]], datetime | None, dict[str, Any]]:
-    """Read the names and the moment once.
+    """Split a request into a selection of views, the moment to use as now, and the rest.
 
-    Returns what selects the views, by then as the manifest is; the moment to call now; and the rest of the request.
+    Names are read once, since they may be iterators. The selection is a function, to be called again after the
+    manifest was read anew.
 
     Raises:
-        RequestError: The moment is not written in ISO 8601.
+        RequestError: The moment is not in ISO 8601.
     """
     rest: dict[str, Any] = {**request}
     chosen = [listed(each) for each in (names, rest.pop("select", ()), rest.pop("exclude", ()))]

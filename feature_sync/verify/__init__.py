@@ -1,4 +1,4 @@
-"""The verification: proves that Redis equals the warehouse, or tells row by row how it does not."""
+"""Verification: proves that Redis equals the warehouse, or reports each difference."""
 
 from feature_sync.verify.report import Difference, FeatureCounts, Verified, VerifyReport
 from feature_sync.verify.verifier import Verifier, VerifyContext

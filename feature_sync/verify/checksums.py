@@ -1,4 +1,4 @@
-"""Checksums of keys in buckets: two sets of keys are equal where the checksums of their buckets are."""
+"""Checksums of Redis keys in buckets: equal checksums mean, all but certainly, that a bucket holds the same keys."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ _BUCKETS = 1_024
 
 
 class Checksums:
-    """The number of keys in each bucket, and the sum of their hashes of 64 bits; both hold for this process alone."""
+    """The number of keys in each bucket and the sum of their 64-bit hashes.
+
+    Comparable only within one process: Python salts `hash` of bytes anew in each.
+    """
 
     def __init__(self) -> None:
         self._counts = [0] * _BUCKETS
         self._sums = [0] * _BUCKETS
 
     def add(self, keys: Iterable[bytes]) -> None:
-        """Add keys; one that is added twice counts twice."""
+        """Add keys; a key added twice counts twice."""
         counts, sums = self._counts, self._sums
         for key in keys:
             digest = hash(key)
@@ -24,14 +27,14 @@ class Checksums:
             sums[bucket] += digest
 
     def differing(self, other: Checksums) -> Buckets:
-        """Find the buckets in which the other has other keys."""
+        """Return the buckets whose checksums differ."""
         mine = zip(self._counts, self._sums, strict=True)
         theirs = zip(other._counts, other._sums, strict=True)
         return Buckets({at for at, (one, two) in enumerate(zip(mine, theirs, strict=True)) if one != two})
 
 
 class Buckets:
-    """Some of the buckets."""
+    """A set of bucket numbers; false if it is empty."""
 
     def __init__(self, numbers: set[int]) -> None:
         self._numbers = numbers
@@ -40,5 +43,5 @@ class Buckets:
         return bool(self._numbers)
 
     def of(self, keys: Iterable[bytes]) -> list[bytes]:
-        """Choose the keys that are in these buckets."""
+        """Return the keys that fall into these buckets."""
         return [key for key in keys if hash(key) % _BUCKETS in self._numbers]

@@ -1,4 +1,4 @@
-"""Judges rows one by one where the bytes in Redis are not those that should be there, and counts."""
+"""Compares rows one by one where the bytes in Redis are not the expected ones, and counts differences."""
 
 from __future__ import annotations
 
@@ -15,19 +15,25 @@ from feature_sync.online.validity import last_answer
 from feature_sync.value_types import ValueType, from_microseconds, to_microseconds
 from feature_sync.verify.report import Difference, FeatureCounts, Kind
 
-_MOST_ROWS_SHOWN = 3
-"""Of each kind."""
+_MOST_EXAMPLES = 3
+"""The most rows of each kind that are kept as examples."""
 _MOST_LINES_OF_A_ROW = 5
 _MICROSECONDS = 1_000
 _Found = tuple[str | None, str, Any, Any]
-"""The feature that is meant, if one is, what is wrong, the warehouse's value and Redis's."""
+"""The feature (None: the whole row), what differs, the warehouse's value and Redis's."""
 
 
 class Differences:
-    """All that was found in one view so far; the rows themselves are forgotten, but for a few examples."""
+    """Counts of the differences in one view so far; of the rows themselves only a few examples are kept."""
 
     def __init__(self, schema: RowSchema, schemas: Mapping[bytes, RowSchema], *, redact: bool) -> None:
-        """`schema` is that of the rows that should be there, `schemas` are those that Redis has for its own."""
+        """Start with no rows counted.
+
+        Args:
+            schema: Row schema of the expected rows.
+            schemas: Row schemas that Redis has published for the view, by id.
+            redact: Leave values out of examples.
+        """
         self._schema = schema
         self._schemas = schemas
         self._redact = redact
@@ -36,19 +42,25 @@ class Differences:
         self.examples: list[Difference] = []
         self._differing: Counter[str] = Counter()
         self._lacking: Counter[str] = Counter()
-        self._needless: Counter[str] = Counter()
+        self._extra: Counter[str] = Counter()
 
     @property
     def is_published(self) -> bool:
-        """Whether readers know the schema of the rows that should be there."""
+        """True if Redis has the schema of the expected rows, so that readers can read them."""
         return self._schema.id in self._schemas
 
     def match(self, rows: int) -> None:
-        """Count rows that are there byte for byte."""
+        """Count rows that Redis holds byte for byte."""
         self.matching += rows
 
     def compare(self, row: Row, held: Held, *, redis_now: int) -> bool:
-        """Judge a row that should be there; tells whether anything is. `redis_now` is in milliseconds."""
+        """Compare an expected row with Redis. Returns whether the key exists.
+
+        Args:
+            row: The expected row: Redis key, bytes, and expiry in milliseconds or None.
+            held: Value and expiry in Redis.
+            redis_now: The time by Redis's clock after `held` was read, in milliseconds since 1970.
+        """
         key, content, ends_at = row
         if held.value is None:
             has_ended = ends_at is not None and ends_at < redis_now
@@ -65,25 +77,28 @@ class Differences:
             self.matching += 1
         return True
 
-    def judge_extra(self, key: bytes, content: bytes | None, *, now: datetime, due: datetime) -> None:
-        """Judge what is there although no row should be.
+    def compare_extra(self, key: bytes, content: bytes | None, *, now: datetime, due: datetime) -> None:
+        """Count a key in Redis that no expected row has.
 
-        Older than its TTL at `now` it is expired, and if it was so already at `due`, it should not be there. A key
-        whose value is no string has no content.
+        Args:
+            key: The Redis key.
+            content: Its bytes; None if its value is not a string.
+            now: A row that is older than its TTL at this moment is expired, not extra.
+            due: A row that was expired already at this moment is overdue: it should not be in Redis.
         """
         ended = None if content is None else self._ended(content)
         if ended is None or ended >= to_microseconds(now):
-            self._count(Kind.EXTRA, key, (None, "no string, so no row" if content is None else "", None, None))
+            self._count(Kind.EXTRA, key, (None, "not a string, so not a row" if content is None else "", None, None))
             return
         is_overdue = ended < to_microseconds(due)
         self.overdue += is_overdue
-        about = "should have been gone" if is_overdue else "its TTL has ended since"
+        about = "should have been removed" if is_overdue else "its TTL has ended since"
         self._count(Kind.EXPIRED, key, (None, about, None, None))
 
     @property
     def features(self) -> dict[str, FeatureCounts]:
-        """The counts of each feature, also of those that only rows in Redis have."""
-        names = dict.fromkeys([*(name for name, _ in self._schema.features), *self._needless])
+        """The counts of each feature, including features that only rows in Redis have."""
+        names = dict.fromkeys([*(name for name, _ in self._schema.features), *self._extra])
         rows = self.matching + self.counts[Kind.DIFFERENT]
         ours = {name for name, _ in self._schema.features}
         return {
@@ -91,14 +106,14 @@ class Differences:
                 matching=(rows - self._differing[name] - self._lacking[name]) if name in ours else 0,
                 different=self._differing[name],
                 missing=(self.counts[Kind.MISSING] + self._lacking[name]) if name in ours else 0,
-                extra=self._needless[name] + (self.counts[Kind.EXTRA] if name in ours else 0),
+                extra=self._extra[name] + (self.counts[Kind.EXTRA] if name in ours else 0),
                 expired=self.counts[Kind.EXPIRED] if name in ours else 0,
             )
             for name in names
         }
 
     def _of_row(self, expected: bytes, content: bytes) -> Iterator[_Found]:
-        """Find what differs in a row."""
+        """Yield what differs in a row, and count it."""
         if expected == content and self.is_published:
             return
         _, event_timestamp, rest = split_row(expected)
@@ -117,18 +132,18 @@ class Differences:
         for (name, kind), value in zip(self._schema.features, values, strict=True):
             if name not in held:
                 self._lacking[name] += 1
-                yield name, "not in the row", _shown(value, kind), None
+                yield name, "not in the row", _readable(value, kind), None
                 continue
             held_kind, held_value = held.pop(name)
             if not _is_same(value, held_value):
                 self._differing[name] += 1
-                yield name, "value", _shown(value, kind), _shown(held_value, held_kind)
+                yield name, "value", _readable(value, kind), _readable(held_value, held_kind)
         for name, (kind, value) in held.items():
-            self._needless[name] += 1
-            yield name, "no feature any more", None, _shown(value, kind)
+            self._extra[name] += 1
+            yield name, "no longer a feature", None, _readable(value, kind)
 
     def _read(self, content: bytes) -> tuple[int | None, int | None, dict[str, tuple[ValueType, Any]]] | str:
-        """Read a row by its own schema: its event timestamp, end and values; or say why no reader can."""
+        """Read a row by its own schema: its event timestamp, end and values; else return why no reader can."""
         try:
             schema_id, event_timestamp, values = split_row(content)
         except OnlineStoreError:
@@ -144,7 +159,10 @@ class Differences:
         return event_timestamp, end, kinds
 
     def _ended(self, content: bytes) -> int | None:
-        """The last moment at which a row answered, in microseconds, as a reader counts it: its TTL ended, or itself."""
+        """Return the last moment at which a reader takes a row, in microseconds UTC; None if it never ends.
+
+        That is the end of its TTL or of its validity. None also if no reader can read it.
+        """
         try:
             schema_id, event_timestamp, values = split_row(content)
             if (schema := self._schemas.get(schema_id)) is None:
@@ -155,9 +173,9 @@ class Differences:
         return last_answer(event_timestamp, end, schema.ttl_microseconds)
 
     def _count(self, kind: Kind, key: bytes, *found: _Found) -> None:
-        """Count a row, and keep the first ones of each kind as examples."""
+        """Count a row, and keep it as an example if it is among the first of its kind."""
         self.counts[kind] += 1
-        if self.counts[kind] > _MOST_ROWS_SHOWN:
+        if self.counts[kind] > _MOST_EXAMPLES:
             return
         text = key.decode(errors="backslashreplace")
         for feature, about, warehouse, redis in found[:_MOST_LINES_OF_A_ROW]:
@@ -166,7 +184,7 @@ class Differences:
 
 
 def _is_same(value: Any, held: Any) -> bool:
-    """Tell whether two values in wire form are the same: 0.0 is not -0.0, 1 is neither 1.0 nor true, but NaN is NaN."""
+    """True if two values are the same in wire form: 0.0 is not -0.0, 1 is neither 1.0 nor true, but NaN is NaN."""
     if type(value) is not type(held):
         return False
     if isinstance(value, float):
@@ -178,8 +196,8 @@ def _is_same(value: Any, held: Any) -> bool:
     return bool(value == held)
 
 
-def _shown(value: Any, kind: ValueType) -> Any:
-    """Read a value for a person; one that is not of its type stays as it is, unless only its text can be shown."""
+def _readable(value: Any, kind: ValueType) -> Any:
+    """Decode a value; one that does not fit its type stays as it is if it is a scalar, else its text is returned."""
     try:
         return read_value(value, kind)
     except (ArithmeticError, ValueError):
@@ -187,7 +205,7 @@ def _shown(value: Any, kind: ValueType) -> Any:
 
 
 def _text(value: Any) -> str:
-    """Show what no warehouse holds, however deep it is."""
+    """Return the `repr` of a value that no warehouse holds; it may be nested too deeply for that."""
     try:
         return repr(value)
     except RecursionError:
@@ -195,7 +213,7 @@ def _text(value: Any) -> str:
 
 
 def _instant(microseconds: int | None) -> datetime | int | None:
-    """Read an event timestamp; one beyond all calendars stays a number."""
+    """Decode microseconds UTC; a moment beyond the years of `datetime` stays a number."""
     try:
         return None if microseconds is None else from_microseconds(microseconds)
     except OverflowError:
@@ -203,5 +221,5 @@ def _instant(microseconds: int | None) -> datetime | int | None:
 
 
 def _expiry(milliseconds: int | None) -> datetime | int | None:
-    """Read an expiry; None is never."""
+    """Decode an expiry in milliseconds; None means never."""
     return None if milliseconds is None or milliseconds == NO_EXPIRY else _instant(milliseconds * _MICROSECONDS)

@@ -1,4 +1,4 @@
-"""What a verification found."""
+"""The results of a verification: counts and examples of differences."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from typing import Any
 from feature_sync.reports import Report, columns_of
 
 Progress = Callable[[str, int], None]
-"""Called with a view's reference and the number of rows that were compared so far."""
+"""Called with a view's reference and the number of rows compared so far."""
 
 
 class Kind(StrEnum):
-    """How one entity's row in Redis stands to the warehouse's answer."""
+    """How one entity's row in Redis compares with the warehouse's answer."""
 
     DIFFERENT = "different"
     """Both have a row, but not the same."""
     MISSING = "missing"
-    """The warehouse has a row, Redis has none."""
+    """Only the warehouse has a row."""
     EXTRA = "extra"
-    """Redis has something where the warehouse has no row that answers."""
+    """Redis has a key for which the warehouse has no row that answers."""
     EXPIRED = "expired"
-    """A row whose TTL has ended: Redis has it no more, or no reader takes it."""
+    """The row's TTL has ended: Redis has removed it, or readers ignore it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """An example: the key of a row in Redis, and what is not as it should be there.
+    """An example of a difference, at one Redis key.
 
-    That is a `feature`, or what `about` says. Where values are redacted, or there is none, both sides are None.
+    `about` says what differs; `feature` is the feature that it concerns, None if it concerns the whole row. `warehouse`
+    and `redis` are the two values, None if they are redacted or if no values are compared.
     """
 
     kind: Kind
@@ -44,7 +45,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureCounts:
-    """In how many rows a feature is as it should be, and in how many it is not."""
+    """In how many rows a feature matches, and in how many it does not."""
 
     matching: int = 0
     different: int = 0
@@ -55,12 +56,12 @@ class FeatureCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What the verification of one feature view found, for the moment `as_of`.
+    """The result of verifying one feature view at the moment `as_of`.
 
-    `problems` say what is wrong with the view as a whole, `notes` what a reader of the counts should know. `overdue`
-    counts those of the `expired` that should have been gone before: they are differences too. Of the different rows,
-    `event_timestamps` differ in that, and `expiries` in the moment at which Redis lets them expire. In a `sample`
-    nobody looked for extra rows.
+    `problems` concern the view as a whole; `notes` explain the counts. `overdue` counts the `expired` rows that should
+    have been removed earlier: these are differences too. Of the `different` rows, `event_timestamps` counts those whose
+    event timestamps differ, `expiries` those that expire in Redis at the wrong time. With a `sample` (a number of
+    entities), extra rows were not searched for.
     """
 
     feature_view: str
@@ -84,7 +85,7 @@ class Verified:
 
 
 class VerifyReport(Report[Verified]):
-    """What the verification of each feature view found."""
+    """The result of verifying each feature view."""
 
     __slots__ = ()
     columns = columns_of(Verified, without=("features", "examples", "are_values_redacted", "duration_seconds"))

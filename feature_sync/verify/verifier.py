@@ -1,4 +1,4 @@
-"""Compares feature views, one after the other, with what Redis holds of them."""
+"""Compares feature views, one after another, with their rows in Redis."""
 
 from __future__ import annotations
 
@@ -26,12 +26,21 @@ from feature_sync.warehouses.base import Warehouse
 _ROWS_PER_BATCH = 1_024
 _MILLISECONDS = 1_000
 _A_MILLISECOND = timedelta(milliseconds=1)
-"""Redis lets rows expire at the next whole one."""
+"""Redis counts expiry in whole milliseconds: a row may outlive its TTL by less than one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyContext:
-    """How to verify. `as_of` is the moment for which Redis is compared, in place of that of the newest push."""
+    """How to verify.
+
+    Args:
+        open_warehouse: Opens the warehouse; called for each view.
+        online: The online store.
+        as_of: The moment to compare at; None for that of the newest push if its clock was fixed, else now.
+        sample: How many entities of each view to compare; None for all.
+        redact: Leave values out of examples.
+        progress: Called with a view's reference and the number of rows compared so far.
+    """
 
     open_warehouse: Callable[[], Warehouse]
     online: OnlineStore
@@ -42,13 +51,13 @@ class VerifyContext:
 
 
 class Verifier:
-    """Compares one warehouse with one online store; reads both, and writes to neither."""
+    """Compares one warehouse with one online store; only reads both."""
 
     def __init__(self, context: VerifyContext) -> None:
         self._context = context
 
     def verify(self, views: Iterable[FeatureView]) -> Iterator[Verified]:
-        """Verify the views.
+        """Verify views lazily, in the order given.
 
         Raises:
             DefinitionError: A view does not fit its table.
@@ -73,7 +82,7 @@ class _ViewVerification:
         self._mark = self._online.mark()
 
     def verify(self) -> Verified:
-        """Compare every row, and then find what is in Redis beside them."""
+        """Compare every expected row, then search Redis for extra rows."""
         started = perf_counter()
         if not self._schemas:
             return Verified(
@@ -84,7 +93,7 @@ class _ViewVerification:
                     "never pushed" if self._mark is None else "Redis has lost its schemas, so no reader finds it",
                 ),
             )
-        holder = self._who_pushes()
+        holder = self._active_push()
         with self._context.open_warehouse() as warehouse, at_location(self._view.relation.location):
             runner = QueryRunner(warehouse)
             query = runner.query_of(self._view)
@@ -93,12 +102,12 @@ class _ViewVerification:
             differences = Differences(schema, self._schemas, redact=self._context.redact)
             text = runner.text(latest_rows(query, now=self._now, sample=self._context.sample))
             with warehouse.detached_results([text], batch_size=_ROWS_PER_BATCH) as (rows,), KeySpill() as ours:
-                is_expiry_told, checksums = self._compare(self._encoded(rows, schema), differences, ours)
+                is_expiry_known, checksums = self._compare(self._encoded(rows, schema), differences, ours)
                 if self._context.sample is None:
                     self._find_extras(differences, ours, checksums)
-        notes = [*self._pushes_meanwhile(holder)]
-        if not is_expiry_told:
-            notes.append("Redis does not tell this user when keys expire, so that was not compared")
+        notes = [*self._concurrent_pushes(holder)]
+        if not is_expiry_known:
+            notes.append("this user may not ask Redis when keys expire, so expiries were not compared")
         return self._verified(differences, self._problems(schema), notes, perf_counter() - started)
 
     def _encoded(self, rows: Iterator[Sequence[Sequence[Any]]], schema: RowSchema) -> Iterator[list[Row]]:
@@ -108,7 +117,10 @@ class _ViewVerification:
     def _compare(
         self, batches: Iterator[list[Row]], differences: Differences, ours: KeySpill
     ) -> tuple[bool, Checksums]:
-        """Compare the rows that should be there; the checksums are of the keys that are."""
+        """Compare the expected rows with Redis, and add all their keys to `ours`.
+
+        Returns whether expiries could be compared, and the checksums of the keys that Redis has.
+        """
         comparer = self._online.comparer()
         checksums = Checksums()
         done = 0
@@ -129,7 +141,7 @@ class _ViewVerification:
         return comparer.reports_expiry, checksums
 
     def _find_extras(self, differences: Differences, ours: KeySpill, checksums: Checksums) -> None:
-        """Find what is in Redis but not among our rows, in the buckets of keys whose checksums differ."""
+        """Count the keys in Redis that no expected row has; only buckets whose checksums differ are searched."""
         found = Checksums()
         for keys in self._online.row_keys():
             found.add(keys)
@@ -139,36 +151,36 @@ class _ViewVerification:
             for keys in self._online.row_keys():
                 theirs.add(differing.of(keys))
             for keys in _batches(theirs.minus(ours)):
-                self._judge_extras(differences, keys)
+                self._compare_extras(differences, keys)
 
-    def _judge_extras(self, differences: Differences, keys: Sequence[bytes]) -> None:
+    def _compare_extras(self, differences: Differences, keys: Sequence[bytes]) -> None:
         contents = self._online.read(keys)
         for key, content, exists in zip(keys, contents, self._online.exist(keys), strict=True):
-            if exists:  # and has not expired meanwhile
-                differences.judge_extra(key, content, now=self._now, due=self._due)
+            if exists:  # a key may have expired since the scan
+                differences.compare_extra(key, content, now=self._now, due=self._due)
 
-    def _who_pushes(self) -> str | None:
+    def _active_push(self) -> str | None:
         holder = self._online.holder()
         return None if holder is None else f"{holder.who} has been pushing it since {holder.since:%Y-%m-%d %H:%M:%S}Z"
 
-    def _pushes_meanwhile(self, holder: str | None) -> Iterator[str]:
-        """Say what makes differences likely although nothing is wrong."""
-        if holder := holder or self._who_pushes():
+    def _concurrent_pushes(self, holder: str | None) -> Iterator[str]:
+        """Note a push that ran during the verification: it makes differences although nothing is wrong."""
+        if holder := holder or self._active_push():
             yield f"{holder}, so differences are to be expected: verify again when that push has ended"
         elif self._online.mark() != self._mark:
             yield "it was pushed during the verification, so differences are to be expected: verify again"
 
     def _problems(self, schema: RowSchema) -> tuple[str, ...]:
-        """Say in what the schema that readers go by is not that of the definition."""
+        """Compare the published row schema, which readers use, with that of the definition."""
         published = self._schemas.get(schema.id)
         if published is None:
-            return ()  # then no row is of it, and each tells in what it differs
+            return ()  # then no row has this schema, and each is compared feature by feature
         problems = []
         if published.ttl != schema.ttl:
             ttls = ("none" if ttl is None else format_duration(ttl) for ttl in (published.ttl, schema.ttl))
-            problems.append("readers go by a TTL of {}, the definition says {}".format(*ttls))
+            problems.append("readers use a TTL of {}, the definition says {}".format(*ttls))
         if published.defaults != schema.defaults:
-            problems.append("readers go by other defaults than the definition's")
+            problems.append("readers use other defaults than the definition's")
         return tuple(problems)
 
     def _verified(

@@ -1,4 +1,4 @@
-{#- dbt measures freshness by the real clock, while the example's stands still: what is an hour old there is so here. -#}
+{#- dbt measures freshness by the real clock, while the example's stands still: data an hour old there counts as an hour old here. -#}
 {% macro as_if_now(timestamp) -%}
 {{ adapter.dispatch('as_if_now', 'feature_sync')(
     feature_sync.microseconds(timestamp) ~ ' - ' ~ feature_sync.microseconds(feature_sync.clock())

@@ -6,7 +6,7 @@
 {{ feature_sync.unsupported('to_utc') }}
 {%- endmacro %}
 
-{#- The first turn makes a moment of it, the second writes the moment in UTC whatever the session's time zone. -#}
+{#- The first conversion makes it an instant, the second writes that in UTC whatever the session's time zone. -#}
 {% macro duckdb__to_utc(wall_clock, time_zone) -%}
 ({{ wall_clock }}) at time zone {{ time_zone }} at time zone 'UTC'
 {%- endmacro %}

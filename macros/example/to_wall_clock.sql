@@ -14,7 +14,7 @@
 {{ feature_sync.duckdb__to_wall_clock(timestamp, time_zone) }}
 {%- endmacro %}
 
-{#- By way of text: where the zone is a column, the emulator takes `datetime(moment, zone)` for a date and a time. -#}
+{#- Through text: if the zone is a column, the emulator reads `datetime(moment, zone)` as a date and a time. -#}
 {% macro bigquery__to_wall_clock(timestamp, time_zone) -%}
 cast(format_timestamp('%F %H:%M:%E6S', {{ timestamp }}, {{ time_zone }}) as datetime)
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{#- A build of empty tables, or of a sample, is no build to compare with. -#}
+{#- A build of empty tables, or of a sample, is not a build to compare with. -#}
 {% macro row_counts(relations) -%}
 {%- for relation in relations %}
 select

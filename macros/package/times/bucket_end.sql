@@ -12,12 +12,12 @@
 {{ feature_sync.unsupported('bucket_end') }}
 {%- endmacro %}
 
-{#- dbt would let Redshift write what PostgreSQL does, which it does not read. -#}
+{#- Without this, dbt gives Redshift the PostgreSQL macro, whose SQL Redshift does not parse. -#}
 {% macro redshift__bucket_end(timestamp, bucket, closed) -%}
 {{ feature_sync.default__bucket_end(timestamp, bucket, closed) }}
 {%- endmacro %}
 
-{#- To add nothing makes a timestamp of a date, which the session's time zone would otherwise move. -#}
+{#- Adding zero turns a date into a timestamp, which the session's time zone would otherwise shift. -#}
 {% macro postgres__bucket_end(timestamp, bucket, closed) -%}
 {%- set within = timestamp ~ (" + interval '0 seconds'" if closed == 'left' else " - interval '1 microsecond'") -%}
 date_bin({{ feature_sync.interval_of(bucket) }}, {{ within }}, '2000-01-03 00:00:00+00') + {{ feature_sync.interval_of(bucket) }}

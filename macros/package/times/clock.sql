@@ -1,4 +1,4 @@
-{#- The moment to call now: what the var feature_sync_as_of says, or else the warehouse's own clock. -#}
+{#- The moment to use as now: the var feature_sync_as_of, else the warehouse's own clock. -#}
 {% macro clock() -%}
 {%- set as_of = var('feature_sync_as_of', none) -%}
 {{ feature_sync.instant(as_of, 'the var feature_sync_as_of') if as_of else adapter.dispatch('now', 'feature_sync')() }}

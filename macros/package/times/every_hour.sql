@@ -6,7 +6,7 @@
 {{ feature_sync.unsupported('every_hour') }}
 {%- endmacro %}
 
-{#- dbt would let Redshift write what PostgreSQL does, which it does not read. -#}
+{#- Without this, dbt gives Redshift the PostgreSQL macro, whose SQL Redshift does not parse. -#}
 {% macro redshift__every_hour(first, last, name) -%}
 {{ feature_sync.default__every_hour(first, last, name) }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{#- Read here, not by the warehouse, so that the session's time zone has no say. -#}
+{#- Read here, not by the warehouse, so that the session's time zone has no effect. -#}
 {% macro instant(moment, named=none) -%}
 {%- set written = moment | string | trim -%}
 {%- if not modules.re.match('^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?$', written) -%}

@@ -10,7 +10,7 @@
 {{ feature_sync.unsupported('microseconds') }}
 {%- endmacro %}
 
-{#- dbt would let Redshift write what PostgreSQL does, which it does not read. -#}
+{#- Without this, dbt gives Redshift the PostgreSQL macro, whose SQL Redshift does not parse. -#}
 {% macro redshift__microseconds(timestamp, infinite) -%}
 {{ feature_sync.default__microseconds(timestamp, infinite) }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{#- What a `default__` macro says whose SQL only some warehouses read, in place of SQL that the others fail to parse. -#}
+{#- The error of a `default__` macro whose SQL only some warehouses parse, instead of SQL that the others fail to parse. -#}
 {% macro unsupported(macro_name) -%}
 {{ exceptions.raise_compiler_error(
     "the macro " ~ macro_name ~ " writes SQL for duckdb, postgres and bigquery, and has none for " ~ target.type ~ ". If you know how "

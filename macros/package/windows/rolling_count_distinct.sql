@@ -6,7 +6,7 @@
 {{ feature_sync.unsupported('rolling_count_distinct') }}
 {%- endmacro %}
 
-{#- dbt would let Redshift write what PostgreSQL does, which it does not read. -#}
+{#- Without this, dbt gives Redshift the PostgreSQL macro, whose SQL Redshift does not parse. -#}
 {% macro redshift__rolling_count_distinct(column, window, keys, order_by, closed) -%}
 {{ feature_sync.default__rolling_count_distinct(column, window, keys, order_by, closed) }}
 {%- endmacro %}
@@ -24,7 +24,7 @@ cast(coalesce(jsonb_array_length(jsonb_path_query_array(
 count(distinct {{ column }}) over {{ feature_sync.rolling_frame(window, keys, order_by, closed) }}
 {%- endmacro %}
 
-{#- Nor does BigQuery where the window has an order. A null is a key there like any other, and taken off again. -#}
+{#- Nor does BigQuery where the window has an order. A null is a key there like any other, and is removed again. -#}
 {% macro bigquery__rolling_count_distinct(column, window, keys, order_by, closed) -%}
 {%- set frame = feature_sync.rolling_frame(window, keys, order_by, closed) -%}
 {%- set texts = "ifnull(array_agg(ifnull(concat('=', cast(" ~ column ~ " as string)), '')) over " ~ frame ~ ", [])" -%}

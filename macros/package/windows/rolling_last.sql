@@ -10,7 +10,7 @@
 {{ feature_sync.unsupported('rolling_last') }}
 {%- endmacro %}
 
-{#- dbt would let Redshift write what PostgreSQL does, which it does not read. -#}
+{#- Without this, dbt gives Redshift the PostgreSQL macro, whose SQL Redshift does not parse. -#}
 {% macro redshift__rolling_last(column, window, keys, order_by, closed) -%}
 {{ feature_sync.default__rolling_last(column, window, keys, order_by, closed) }}
 {%- endmacro %}

@@ -9,7 +9,7 @@
 {{ feature_sync.unsupported('time_since_last') }}
 {%- endmacro %}
 
-{#- dbt would let Redshift write what PostgreSQL does, which it does not read. -#}
+{#- Without this, dbt gives Redshift the PostgreSQL macro, whose SQL Redshift does not parse. -#}
 {% macro redshift__time_since_last(event, keys, order_by, closed, unit) -%}
 {{ feature_sync.default__time_since_last(event, keys, order_by, closed, unit) }}
 {%- endmacro %}
