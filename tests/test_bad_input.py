@@ -479,7 +479,7 @@ def test_features_to_explore_must_be_written_and_exist(project):
 
 
 def test_a_moment_or_a_dialect_that_is_none_is_refused(project, redis_url):
-    refused(project.feature_sync("push", "--as-of", "yesterday", "--redis-url", redis_url), "'yesterday' is no moment")
+    refused(project.feature_sync("push", "--as-of", "yesterday", "--redis-url", redis_url), "'yesterday' is not a moment")
     done = project.feature_sync("sql", SERVICE, "--spine", "departures", "--dialect", "postgresql")
     refused(done, "no dialect is called 'postgresql'", "did you mean 'postgres'?")
 

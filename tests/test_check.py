@@ -267,7 +267,7 @@ def test_a_line_can_be_clicked_and_the_sum_stands_on_stderr(wrong):
     assert done.returncode == 1
     assert done.stderr == "11 feature views, 1 feature service: 24 errors, 6 warnings\n"
     expected = (
-        "models/customers.yml:12: error: model.shop.customers: config.meta.feature_view.lag: '1 hour' is no duration"
+        "models/customers.yml:12: error: model.shop.customers: config.meta.feature_view.lag: '1 hour' is not a duration"
     )
     assert any(line.startswith(expected) for line in done.stdout.splitlines())
     assert len(done.stdout.splitlines()) == len(PROBLEMS)

@@ -295,7 +295,7 @@ def test_no_two_entries_of_a_service_carry_one_name(read):
     ]
     features = {"orders.v1": ["spent"], "orders.v2": ["email"], "orders_v1": {"view": "refunds", "features": ["spent"]}}
     depends_on = ["model.shop.orders.v1", "model.shop.orders.v2", "model.shop.refunds"]
-    with pytest.raises(DefinitionError, match="two entries are called 'orders_v1'; call one of them otherwise"):
+    with pytest.raises(DefinitionError, match="two entries are called 'orders_v1'; give one of them another alias"):
         read(*views, exposure(features, depends_on=depends_on, full_names=True))
 
 
@@ -499,8 +499,8 @@ NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
     ("asked", "refusal"),
     [
         pytest.param({"sample": 1}, None, id="a sample of all rows"),
-        pytest.param({"sample": 0}, "a sample of 0 is no share", id="a sample of none"),
-        pytest.param({"sample": 1.5}, "a sample of 1.5 is no share", id="a sample of more than all"),
+        pytest.param({"sample": 0}, "a sample of 0 is not a share", id="a sample of none"),
+        pytest.param({"sample": 1.5}, "a sample of 1.5 is not a share", id="a sample of more than all"),
         pytest.param({"limit": 0}, None, id="no row"),
         pytest.param({"limit": -1}, "a limit of -1 rows", id="fewer rows than none"),
         pytest.param({"period": Period(NOON, NOON)}, None, id="one moment"),
@@ -553,7 +553,7 @@ def test_a_column_may_be_named_in_other_letters_than_the_table_s(read):
     assert typed.relation.columns["CUSTOMER_ID"].stored_as == "customer_id"
     assert (typed.relation.columns["Spent"].stored_as, "spent" in typed.relation.columns) == ("spent", False)
     plain = read(model(feature_view=CUSTOMER)).feature_view("orders").relation
-    both = plain.with_types({"customer_id": "int", "Customer_id": "int"}).called(["CUSTOMER_ID"])
+    both = plain.with_types({"customer_id": "int", "Customer_id": "int"}).with_spelling(["CUSTOMER_ID"])
     assert list(both.columns) == ["customer_id", "Customer_id"], "which of two is meant is not guessed"
 
 
