@@ -86,7 +86,7 @@ def test_without_a_manifest_it_says_to_build(project):
 def test_a_manifest_that_is_cut_off_is_named(project):
     path = project.folder / "target" / "manifest.json"
     path.write_bytes(path.read_bytes()[:10_000])
-    refused(project.feature_sync("list"), "manifest.json is cut off", "dbt build")
+    refused(project.feature_sync("list"), "manifest.json is truncated", "dbt build")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_file_that_dbt_build_does_not_write_names_the_command_that_does(plain,
     path = plain.folder / "target" / name
     path.write_text('{"metadata": {')
     try:
-        line = refused(plain.feature_sync("push", "--redis-url", redis_url), f"{name} is cut off", "or delete it")
+        line = refused(plain.feature_sync("push", "--redis-url", redis_url), f"{name} is truncated", "or delete it")
         assert f"run {command} again" in line
     finally:
         path.unlink()

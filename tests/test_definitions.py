@@ -201,7 +201,7 @@ def test_a_label_is_never_a_feature_of_a_view_or_a_service(read):
         with pytest.raises(RequestError, match=rf"orders\.yml: model\.shop\.orders: 'email' .*{mark}"):
             parse_features(["orders:email"], read(node))
     both = {"data_type": "text", "config": {"meta": {"label": True, "feature": {"default": ""}}}}
-    with pytest.raises(DefinitionError, match=r"columns\.email\.config\.meta: says label: true and feature, too"):
+    with pytest.raises(DefinitionError, match=r"columns\.email\.config\.meta: has both label: true and feature"):
         read(model(columns={"email": both}, feature_view=CUSTOMER))
 
 
@@ -224,7 +224,7 @@ def test_only_config_meta_counts_at_a_column(read):
         ),
         ({"feature_view": {"entities": {}}}, "entities: is missing"),
         ({"feature_view": {"entities": {"a": "customer_id", "b": "customer_id"}}}, "two entities share the column"),
-        ({"feature_view": {"entities": {"a": ["customer_id", "customer_id"]}}}, "names something twice"),
+        ({"feature_view": {"entities": {"a": ["customer_id", "customer_id"]}}}, "lists a name twice"),
         ({"feature_view": {**CUSTOMER, "timeless": True, "latest_only": True}}, "either timeless or latest only"),
         ({"feature_view": {**CUSTOMER, "lag": "2h", "ttl": "1h"}}, "1h is shorter than the lag of 2h"),
         ({"feature_view": {**CUSTOMER, "features": []}}, "must be a name or a list of names"),
@@ -559,7 +559,7 @@ def test_a_column_may_be_named_in_other_letters_than_the_table_s(read):
 
 def test_a_label_is_no_feature_in_other_letters_either(read):
     columns = {"spent": {"config": {"meta": {"label": True}}}}
-    with pytest.raises(DefinitionError, match="lists 'SPENT', whose column says label: true"):
+    with pytest.raises(DefinitionError, match="lists 'SPENT', whose column has label: true"):
         read(model(contract=False, columns=columns, feature_view={**CUSTOMER, "features": ["SPENT"]}))
     with pytest.raises(DefinitionError, match="lists 'Customer_ID', which is a key or a time of the view"):
         read(model(contract=False, feature_view={**CUSTOMER, "features": ["Customer_ID"]}))
