@@ -75,7 +75,9 @@ def check_definitions(
     _note_types(views, DIALECTS.get(manifest.metadata.adapter_type or ""), findings)
     if stale := project.warning_of_newer_sources(manifest.path):
         findings.note(stale)
-    located = sorted(map(lines.located, findings), key=lambda each: (each.file, each.line or 0, each.node, each.severity))
+    located = sorted(
+        map(lines.located, findings), key=lambda each: (each.file, each.line or 0, each.node, each.severity)
+    )
     return Checked(
         feature_views=reading.feature_views,
         feature_services=reading.feature_services,

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 FORMAT_VERSION = "1.0"
-"""The version of all documents: the minor number grows with new keys, the major one if a key goes or changes meaning."""
+"""Of all documents: the minor number grows with new keys, the major one if a key is removed or changes its meaning."""
 
 
 def write_document(content: Mapping[str, Any]) -> str:

@@ -82,8 +82,8 @@ def read_profile(project: Project, value: object, **variables: object):
         pytest.param("? [a]\n: b", ["line 1", "unhashable key"], id="a list for a key"),
         pytest.param("<<: 5", ["line 1", "merging"], id="a number merged"),
         pytest.param("a: 1\n---\nb: 2", ["another document"], id="two documents"),
-        pytest.param("- a", ["holds no YAML mapping"], id="a list"),
-        pytest.param("", ["holds no YAML mapping"], id="nothing"),
+        pytest.param("- a", ["does not hold a YAML mapping"], id="a list"),
+        pytest.param("", ["does not hold a YAML mapping"], id="nothing"),
     ],
 )
 def test_yaml_out_of_bounds_is_one_line_with_file_line_and_key(tmp_path, text, words):

@@ -131,7 +131,7 @@ def test_a_file_changed_after_the_build_is_a_warning(project):
         pytest.param({"entities": {"airport": "aiport"}}, ["has no column 'aiport'"], id="an entity column it lacks"),
         pytest.param({"known_at": "seen_at"}, ["has no column 'seen_at'"], id="a time it lacks"),
         pytest.param({"features": ["visibility"]}, ["has no column 'visibility'"], id="a feature it lacks"),
-        pytest.param({"features": ["airport"]}, ["which is a key or a time"], id="a key as a feature"),
+        pytest.param({"features": ["airport"]}, ["which is a join key or a time"], id="a key as a feature"),
         pytest.param({"timezone": "Mars/Base"}, ["feature_view.timezone", "Europe/Paris"], id="an unknown zone"),
         *(
             pytest.param(
@@ -479,7 +479,9 @@ def test_features_to_explore_must_be_written_and_exist(project):
 
 
 def test_a_moment_or_a_dialect_that_is_none_is_refused(project, redis_url):
-    refused(project.feature_sync("push", "--as-of", "yesterday", "--redis-url", redis_url), "'yesterday' is not a moment")
+    refused(
+        project.feature_sync("push", "--as-of", "yesterday", "--redis-url", redis_url), "'yesterday' is not a moment"
+    )
     done = project.feature_sync("sql", SERVICE, "--spine", "departures", "--dialect", "postgresql")
     refused(done, "no dialect is called 'postgresql'", "did you mean 'postgres'?")
 

@@ -189,7 +189,7 @@ def test_a_label_is_never_a_feature_of_a_view_or_a_service(read):
     label = {"data_type": "text", "config": {"meta": {"label": True}}}
     view = read(model(columns={"email": label}, feature_view=CUSTOMER)).feature_view("orders")
     assert "email" not in [each.name for each in view.features]
-    with pytest.raises(DefinitionError, match=r"orders\.yml: .*features\.email: .*whose column says label: true"):
+    with pytest.raises(DefinitionError, match=r"orders\.yml: .*features\.email: .*whose column has label: true"):
         read(model(columns={"email": label}, feature_view={**CUSTOMER, "features": ["email"]}))
     left_out = {"data_type": "text", "config": {"meta": {"feature": False}}}
     for column, mark in ((label, "label: true"), (left_out, "feature: false")):
@@ -561,7 +561,7 @@ def test_a_label_is_no_feature_in_other_letters_either(read):
     columns = {"spent": {"config": {"meta": {"label": True}}}}
     with pytest.raises(DefinitionError, match="lists 'SPENT', whose column has label: true"):
         read(model(contract=False, columns=columns, feature_view={**CUSTOMER, "features": ["SPENT"]}))
-    with pytest.raises(DefinitionError, match="lists 'Customer_ID', which is a key or a time of the view"):
+    with pytest.raises(DefinitionError, match="lists 'Customer_ID', which is a join key or a time of the view"):
         read(model(contract=False, feature_view={**CUSTOMER, "features": ["Customer_ID"]}))
 
 

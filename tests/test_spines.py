@@ -191,8 +191,14 @@ def test_rows_and_names_may_come_from_a_generator_and_a_lone_name_is_one(tmp_pat
         pytest.param({"since": ""}, "--since: '' is not a moment", id="an empty text as a moment"),
         pytest.param({"sample": "x"}, "a sample of x is not a share", id="a text as a share"),
         pytest.param({"sample": float("nan")}, "a sample of nan is not a share", id="NaN as a share"),
-        pytest.param({"limit": "1; drop"}, "a limit of 1; drop rows is not possible; write a whole number, 0 or more", id="a text as a limit"),
-        pytest.param({"limit": 1.5}, "a limit of 1.5 rows is not possible; write a whole number, 0 or more", id="half a row"),
+        pytest.param(
+            {"limit": "1; drop"},
+            "a limit of 1; drop rows is not possible; write a whole",
+            id="a text as a limit",
+        ),
+        pytest.param(
+            {"limit": 1.5}, "a limit of 1.5 rows is not possible; write a whole number", id="half a row"
+        ),
         pytest.param({"limit": 10**22}, "is not possible; write a whole number", id="more rows than there can be"),
     ],
 )

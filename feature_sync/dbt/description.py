@@ -29,8 +29,8 @@ class ColumnDescription:
 class Description:
     """The description of one feature view or feature service.
 
-    `kind` is `feature_view` or `feature_service`, `settings` maps their names to text. `tests`, `used_by` and `upstream`
-    hold the names of tests, of feature services and the unique ids of ancestors.
+    `kind` is `feature_view` or `feature_service`, `settings` maps names to text. `tests` and `used_by` hold the names
+    of tests and of feature services, `upstream` the unique ids of ancestors.
     """
 
     name: str

@@ -111,7 +111,7 @@ def _history(block: Block, node: Node) -> History:
 
 
 def _times(named: Mapping[str, str | None], node: Node, history: History) -> dict[str, Any]:
-    """Return the columns of time, by field of `FeatureView`; a snapshot's follow dbt's settings, such as renamed ones."""
+    """Return the columns of time by field of `FeatureView`; a snapshot's follow dbt's settings, renamed ones too."""
     if history is History.TIMELESS:
         return {}
     config = node.config or {}
@@ -189,7 +189,9 @@ def _features(view: FeatureView | None, block: Block, node: Node, findings: Find
             message = f"lists {name!r}, whose column has {forbidden}"
             findings.note(block.at(f"features.{name}").mistake(message))
         if name.casefold() in taken:
-            findings.note(block.at(f"features.{name}").mistake(f"lists {name!r}, which is a join key or a time of the view"))
+            findings.note(
+                block.at(f"features.{name}").mistake(f"lists {name!r}, which is a join key or a time of the view")
+            )
     by_fold = {name.casefold(): default for name, default in defaults.items()}
     return tuple(
         Feature(name=name, default=defaults[name] if name in defaults else by_fold.get(name.casefold()))

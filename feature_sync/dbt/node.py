@@ -88,7 +88,7 @@ class Node(msgspec.Struct):
 
     @property
     def deprecated_from(self) -> datetime | None:
-        """dbt's `deprecation_date` in UTC; None if it is missing or not a date."""
+        """The `deprecation_date` of dbt in UTC; None if it is missing or not a date."""
         try:
             return as_utc(datetime.fromisoformat(self.deprecation_date)) if self.deprecation_date else None
         except ValueError:

@@ -101,7 +101,9 @@ class FeatureView:
             if feature.name == name:
                 return feature
         if mark := self.relation.mark_of(name):
-            raise RequestError(f"{self.relation.location}: {name!r} of {self.reference} is not a feature: it says {mark}")
+            raise RequestError(
+                f"{self.relation.location}: {name!r} of {self.reference} is not a feature: it says {mark}"
+            )
         raise UnknownName(f"feature of {self.reference}", name, (each.name for each in self.features))
 
     def with_types(self, types: Mapping[str, str]) -> FeatureView:

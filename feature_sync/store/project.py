@@ -129,7 +129,7 @@ class FeatureProject:
         Raises:
             DefinitionError: A definition is wrong.
         """
-        return tuple(map(self.lines.placed, self.registry.warnings))
+        return tuple(map(self.lines.located, self.registry.warnings))
 
     @cached_property
     def target(self) -> Target:
@@ -214,7 +214,7 @@ class FeatureProject:
         """Pass a service on, and each of its warnings to `warn` once."""
         new = [each for each in service.warnings if each not in self._warned]
         self._warned.update(new)
-        for warning in map(self.lines.placed, new):
+        for warning in map(self.lines.located, new):
             self.warn(str(warning))
         return service
 
