@@ -1,4 +1,4 @@
-"""The check: everything that is wrong with a project's definitions, and all that their users should know, at once."""
+"""The command `check`: finds everything that is wrong or doubtful in a project's definitions, at once."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from feature_sync.sql.types import value_type
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.warehouses.base import Warehouse
 
-_NOWHERE = Location("", "")
+_NO_LOCATION = Location("", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What a check found, in the order of files and lines."""
+    """Result of `check`: the number of definitions, and the findings in the order of files and lines."""
 
     feature_views: int
     feature_services: int
@@ -44,7 +44,7 @@ class Checked:
         return len(self.findings) - self.errors
 
     def is_good(self, *, warn_error: bool = False) -> bool:
-        """Tell whether nothing is wrong; with `warn_error`, warnings are wrong, too."""
+        """True if there are no errors; with `warn_error`, no warnings either."""
         return not self.errors and not (warn_error and self.warnings)
 
 
@@ -53,8 +53,13 @@ def check_definitions(
 ) -> Checked:
     """Check all definitions of a project; with a warehouse, also against the tables that dbt built there.
 
+    Args:
+        project: The dbt project.
+        manifest: Its manifest.
+        open_warehouse: Opens the warehouse; None checks without it. A failure to open it becomes a finding.
+
     Raises:
-        ProjectError: A catalog is there that cannot be read.
+        ProjectError: `catalog.json` exists and cannot be read.
     """
     reading = read_definitions(manifest, project=project.name, catalog=project.catalog)
     findings = Findings(reading.findings)
@@ -64,29 +69,31 @@ def check_definitions(
     views = [*reading.registry.feature_views.values(), *reading.wrong_views]
     if open_warehouse is not None:
         try:
-            views = _as_built(views, open_warehouse, findings)
+            views = _with_built_columns(views, open_warehouse, findings)
         except (WarehouseError, ProfileError, ProjectError) as closed:
-            findings.note(_NOWHERE.mistake(f"the tables are not checked: {closed}"))
+            findings.note(_NO_LOCATION.mistake(f"the tables are not checked: {closed}"))
     _note_types(views, DIALECTS.get(manifest.metadata.adapter_type or ""), findings)
     if stale := project.warning_of_newer_sources(manifest.path):
         findings.note(stale)
-    placed = sorted(map(lines.placed, findings), key=lambda each: (each.file, each.line or 0, each.node, each.severity))
+    located = sorted(
+        map(lines.located, findings), key=lambda each: (each.file, each.line or 0, each.node, each.severity)
+    )
     return Checked(
         feature_views=reading.feature_views,
         feature_services=reading.feature_services,
-        findings=tuple(_told_once(placed)),
+        findings=tuple(_once_per_cause(located)),
     )
 
 
-def _told_once(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Tell what one line does to many nodes once, of the first node."""
+def _once_per_cause(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield one finding for each cause: that of the first node, with the number of further nodes."""
     for first, *others in group_by_cause(findings):
         more = f" (and {len(others)} more {'node' if len(others) == 1 else 'nodes'})" if others else ""
         yield replace(first, message=f"{first.message}{more}")
 
 
 def _note_doubled_lists(manifest: Manifest, lines: SourceLines, findings: Findings) -> None:
-    """Note lists that stand at a version and at its model, unless something else is wrong with them."""
+    """Note lists written both at a version and at its model, unless they have another error already."""
     known = {(each.node, each.key) for each in findings.errors}
     for node in manifest.nodes_that_mention("feature_view"):
         if node.version is not None and is_feature_view(node):
@@ -95,18 +102,18 @@ def _note_doubled_lists(manifest: Manifest, lines: SourceLines, findings: Findin
 
 
 def _note_types(views: Iterable[FeatureView], dialect: Dialect | None, findings: Findings) -> None:
-    """Note known types that do not fit: of keys, features, defaults and times, and of one entity in two views."""
+    """Note known types that do not fit: of join keys, features, defaults and times, and of one entity in two views."""
     if dialect is None:
         return
-    known = [view.known_part() for view in views if view.relation.columns_are_complete]
+    known = [view.without_missing_columns() for view in views if view.relation.columns_are_complete]
     queries = [ViewQuery(view, dialect=dialect, findings=findings) for view in known]
     findings.attempt(None, check_entity_types, queries)
 
 
-def _as_built(
+def _with_built_columns(
     views: Iterable[FeatureView], open_warehouse: Callable[[], Warehouse], findings: Findings
 ) -> list[FeatureView]:
-    """Learn the columns of the tables that dbt built, and note what the definitions say otherwise."""
+    """Fill in the columns of the tables that dbt built, and note where the definitions contradict them."""
     with open_warehouse() as warehouse:
         runner = QueryRunner(warehouse)
         return [findings.attempt(view, _with_built_types, view, runner, findings) for view in views]
@@ -121,8 +128,8 @@ def _with_built_types(view: FeatureView, runner: QueryRunner, findings: Findings
     built = view.with_column_types(types)
     findings.note(*built.mistakes())
     wrong = Findings()
-    query = ViewQuery(built.known_part(), dialect=runner.dialect, findings=wrong)
-    if not wrong.errors:  # they are told by _note_types
+    query = ViewQuery(built.without_missing_columns(), dialect=runner.dialect, findings=wrong)
+    if not wrong.errors:  # _note_types notes these
         findings.attempt(None, check_view_collations, runner.warehouse, query)
     for name in (*view.join_keys, *view.times, *(each.name for each in view.features)):
         declared, found = view.relation.columns.get(name), built.relation.columns.get(name)
@@ -135,7 +142,7 @@ def _with_built_types(view: FeatureView, runner: QueryRunner, findings: Findings
 
 
 def _differ(declared: Column, built: Column, relation: Relation, *, dialect: Dialect) -> bool:
-    """Tell whether two types are of different kinds; those that make no sense are told elsewhere."""
+    """True if two types are of different kinds; invalid types are noted elsewhere."""
     ignored = Findings()
     kinds = {
         kind and kind.kind

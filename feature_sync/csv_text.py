@@ -15,19 +15,20 @@ _ENDS_OF_FIELDS = b",\r\n"
 # Without possessive quantifiers, which Python misreads before 3.11.5. Every step is decided by its first character, and
 # a quote that closes is never the first of two, so that nothing is tried twice.
 _QUOTED = re.compile(rb'(?<=[,\r\n])"[^"]*(?:""[^"]*)*"(?=[,\r\n])')
-_SOUND = re.compile(rb'[^"]*(?:(?:(?<![,\r\n])"|%b)[^"]*)*' % _QUOTED.pattern)
-"""Text outside quotes, with fields in quotes that open and close in it; a quote inside a bare field is a letter."""
+_WELL_FORMED = re.compile(rb'[^"]*(?:(?:(?<![,\r\n])"|%b)[^"]*)*' % _QUOTED.pattern)
+"""Text outside quotes, with fields in quotes that open and close in it; a quote inside an unquoted field is a plain
+character."""
 
 
 def check_csv(path: Path) -> int:
-    """Read a CSV file once, in blocks, and return how many rows follow its header; empty lines are not rows.
+    """Read a CSV file once, in blocks, and return the number of rows after its header; empty lines are not rows.
 
-    A reader that is more forgiving takes a quote that is never closed for a field that holds the rest of the file, or
-    the rows up to the next quote.
+    A more lenient reader takes an unclosed quote for a field that holds the rest of the file, or the rows up to the
+    next quote.
 
     Raises:
         OSError: The file cannot be read.
-        RequestError: It is not UTF-8, a quote is never closed, or something follows one that is.
+        RequestError: It is not UTF-8, a quote is never closed, or text follows a closing quote within a field.
     """
     decoder, lexer = codecs.getincrementaldecoder("utf-8")(), _Lexer(path)
     with path.open("rb") as file:
@@ -36,7 +37,7 @@ def check_csv(path: Path) -> int:
             try:
                 decoder.decode(block)
             except UnicodeDecodeError as foreign:
-                # What was left of the block before is shorter than a character, and holds no end of a line.
+                # The rest that the decoder kept of the previous block is part of one character: it has no line end.
                 line = lexer.line + foreign.object.count(b"\n", 0, foreign.start)
                 byte = foreign.object[foreign.start]
                 raise RequestError(f"{path}: line {line}: byte 0x{byte:02x} is not UTF-8; save it as UTF-8") from None
@@ -51,7 +52,7 @@ class _State(Enum):
 
 
 class _Lexer:
-    """Follows the quotes of a CSV file from block to block, and counts its records."""
+    """Tracks the quotes of a CSV file from block to block, and counts its records."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -62,14 +63,13 @@ class _Lexer:
         self._last = b"\n"
 
     def read(self, block: bytes) -> None:
-        """Go through the next block: what is sound at once, and from quote to quote what the end of a block splits."""
+        """Read the next block: well-formed text in one step, and quote by quote what the end of a block splits."""
         text, at = self._last + block, 1
         while at < len(text):
-            end = self._end_of_sound(text, at)
+            end = self._end_of_well_formed(text, at)
             if end > at:
-                bare = _QUOTED.sub(
-                    b"x", text[at - 1 : end + 1]
-                )  # with what stands around it, as the pattern looks at that
+                # One more byte on each side, as the pattern looks at the neighbours of a field.
+                bare = _QUOTED.sub(b"x", text[at - 1 : end + 1])
                 self._text(bare[1 : len(bare) - (end < len(text))], lines=text.count(b"\n", at, end))
             elif text[at : at + 1] == b'"':
                 self._quote()
@@ -80,12 +80,16 @@ class _Lexer:
                 self._text(text[at:end], lines=text.count(b"\n", at, end))
             at = end
 
-    def _end_of_sound(self, text: bytes, at: int) -> int:
-        sound = _SOUND.match(text, at) if self._state is _State.OUTSIDE else None
-        return sound.end() if sound is not None else at
+    def _end_of_well_formed(self, text: bytes, at: int) -> int:
+        found = _WELL_FORMED.match(text, at) if self._state is _State.OUTSIDE else None
+        return found.end() if found is not None else at
 
     def finish(self) -> int:
-        """Return the number of records, the header among them."""
+        """Return the number of records, including the header.
+
+        Raises:
+            RequestError: A quote is still open.
+        """
         if self._state is _State.INSIDE:
             raise self._wrong(self._opened, "a quote is never closed")
         return self._records
@@ -96,8 +100,8 @@ class _Lexer:
                 raise self._wrong(self.line, f"a quote closes, and {chr(text[0])!r} follows")
             self._state = _State.OUTSIDE
         if self._state is _State.OUTSIDE:
-            goes_on = not self._begins_record and text[:1] not in b"\r\n"
-            self._records += _count_lines(text) - goes_on
+            continues_record = not self._begins_record and text[:1] not in b"\r\n"
+            self._records += _count_lines(text) - continues_record
             self._last = text[-1:]
         self.line += lines
 
@@ -114,14 +118,14 @@ class _Lexer:
     def _begins_record(self) -> bool:
         return self._last in b"\r\n"
 
-    def _wrong(self, line: int, what: str) -> RequestError:
+    def _wrong(self, line: int, reason: str) -> RequestError:
         return RequestError(
-            f'{self._path}: line {line}: {what}; a field that holds a quote is written as "a ""quoted"" word"'
+            f'{self._path}: line {line}: {reason}; a field that holds a quote is written as "a ""quoted"" word"'
         )
 
 
 def _count_lines(text: bytes) -> int:
-    """Count the lines that are not empty; where none is, by their ends, which is several times faster."""
+    """Count the lines that are not empty; if no line is empty, by line ends, which is several times faster."""
     text = text.replace(b"\r\n", b"\n")
     if b"\n\n" in text or b"\r" in text:
         return len(_LINE.findall(text))

@@ -1,4 +1,4 @@
-"""Everything this package raises on purpose, one kind for each place where a person can mend something."""
+"""The exceptions that this package raises on purpose, one class for each kind of thing that the user can fix."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from feature_sync.findings import Finding, Severity, joined
 _REFUSES = "feature_sync refuses"
 Parameters = ParamSpec("Parameters")
 Read = TypeVar("Read")
-Otherwise = TypeVar("Otherwise")
+Fallback = TypeVar("Fallback")
 
 
 class FeatureSyncError(Exception):
-    """Whatever is raised on purpose: its text is one line that says what to change."""
+    """Base class of all exceptions that are raised on purpose: the text is one line that says what to change."""
 
 
 class ProjectError(FeatureSyncError):
@@ -32,7 +32,7 @@ class ProfileError(FeatureSyncError):
 class DefinitionError(FeatureSyncError):
     """A definition in the dbt project's YAML contradicts itself, or the table it describes.
 
-    `finding` says where and what; `others` are further mistakes that were found with it.
+    `finding` is the first mistake, with its location; `others` are further mistakes that were found with it.
     """
 
     def __init__(self, finding: Finding, *others: Finding) -> None:
@@ -42,7 +42,7 @@ class DefinitionError(FeatureSyncError):
 
 
 class RequestError(FeatureSyncError):
-    """What was asked for does not fit the definitions: a missing key, a name that clashes, a moment too early."""
+    """A request does not fit the definitions: a missing join key, a name that clashes, a moment too early."""
 
 
 class WarehouseError(FeatureSyncError):
@@ -50,11 +50,11 @@ class WarehouseError(FeatureSyncError):
 
 
 class WarehouseConflict(WarehouseError):
-    """Somebody else changed the same thing in the warehouse at the same time; ours is undone."""
+    """Another session changed the same object in the warehouse concurrently; this change is rolled back."""
 
 
 class UnfitValue(WarehouseError):
-    """A column holds a value that cannot be kept exactly; `column` is its name in the query, None if unknown."""
+    """A column holds a value that cannot be stored exactly; `column` is its name in the query, None if unknown."""
 
     def __init__(self, column: str | None, reason: str) -> None:
         where = "a column" if column is None else f"the column {column!r}"
@@ -64,17 +64,17 @@ class UnfitValue(WarehouseError):
 
     @staticmethod
     def written(column: str, reason: str) -> str:
-        """Write what a query says that refuses a value, for `read` to find in the driver's error."""
+        """Return the error text that a query raises to refuse a value; `read` parses it out of the driver's error."""
         return f"{_REFUSES} {column}: {reason}"
 
     @classmethod
     def read(cls, text: str) -> Self | None:
-        """Find in a driver's error what a query refused; None where the error is another."""
+        """Parse a driver's error; None unless a query raised it with the text of `written`."""
         found = re.search(rf'{_REFUSES} (.*): ([^:"]*)', text)
         return cls(found[1], found[2].strip()) if found else None
 
     def at(self, location: Location) -> DefinitionError:
-        """Name the place of the column in the project."""
+        """Return the same error with the column's location in the project."""
         return location.error(f"holds {self.reason}; cast it, or set it to null, in the model")
 
 
@@ -83,15 +83,15 @@ class OnlineStoreError(FeatureSyncError):
 
 
 class HeldBack(FeatureSyncError):
-    """A view is not pushed because its rows look wrong, or because dbt does not vouch for them."""
+    """A view is not pushed because its rows look wrong, or because dbt's last build does not vouch for them."""
 
 
 class ArtifactsChanged(FeatureSyncError):
-    """dbt wrote its artifacts anew while a view was staged."""
+    """dbt rewrote its artifacts while a view was staged."""
 
 
 class ViewsFailed(FeatureSyncError):
-    """Several views could not be pushed; `failures` says why, by their references."""
+    """Several views could not be pushed; `failures` holds the error of each, by the view's reference."""
 
     def __init__(self, failures: Mapping[str, FeatureSyncError]) -> None:
         super().__init__(f"{len(failures)} feature views could not be pushed: {', '.join(failures)}")
@@ -99,11 +99,11 @@ class ViewsFailed(FeatureSyncError):
 
 
 class LeaseHeld(OnlineStoreError):
-    """Another push of the view is under way."""
+    """Another push of the view is running."""
 
 
 class LeaseLost(OnlineStoreError):
-    """Another push has taken over while this one was held up."""
+    """Another push took over the lease while this one was stalled."""
 
 
 class OutputError(FeatureSyncError):
@@ -111,15 +111,22 @@ class OutputError(FeatureSyncError):
 
 
 class UnknownName(FeatureSyncError):
-    """A name was asked for that the dbt project does not define."""
+    """A request names something that the dbt project does not define."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        """Compose the message.
+
+        Args:
+            kind: What the name should be, such as "feature view".
+            name: The unknown name.
+            known: All names that are defined, from which the message suggests one.
+        """
         super().__init__(f"no {kind} is called {name!r}{did_you_mean(name, known)}")
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a definition stands: a file of the project, the node in it, and the YAML key below that node."""
+    """The location of a definition: a file of the project, the node in it, and the path of YAML keys in that node."""
 
     file: str
     node: str
@@ -130,15 +137,15 @@ class Location:
         return replace(self, key=f"{self.key}.{key}" if self.key else key)
 
     def mistake(self, message: str) -> Finding:
-        """Return the finding that this place is wrong."""
+        """Return a finding of severity error at this location."""
         return self._finding(Severity.ERROR, message)
 
     def warning(self, message: str) -> Finding:
-        """Return what a person should know of this place although nothing fails."""
+        """Return a finding of severity warning at this location: worth knowing, but nothing fails."""
         return self._finding(Severity.WARNING, message)
 
     def error(self, message: str) -> DefinitionError:
-        """Return the exception to raise because this place is wrong."""
+        """Return the exception to raise for a mistake at this location."""
         return DefinitionError(self.mistake(message))
 
     def _finding(self, severity: Severity, message: str) -> Finding:
@@ -149,7 +156,7 @@ class Location:
 
 
 class Findings:
-    """Gathers findings, so that mistakes which have nothing to do with each other are told together."""
+    """Collects findings, so that independent mistakes are reported together."""
 
     def __init__(self, found: Iterable[Finding] = ()) -> None:
         self._found = [*found]
@@ -163,40 +170,47 @@ class Findings:
 
     def attempt(
         self,
-        otherwise: Otherwise,
+        fallback: Fallback,
         read: Callable[Parameters, Read],
         *arguments: Parameters.args,
         **named: Parameters.kwargs,
-    ) -> Read | Otherwise:
-        """Read something; where it is wrong, note all its mistakes and go on with something else."""
+    ) -> Read | Fallback:
+        """Call a reader; if it raises a `DefinitionError`, note all mistakes in it and return the fallback.
+
+        Args:
+            fallback: The result if the definition is wrong.
+            read: The function to call.
+            *arguments: Its positional arguments.
+            **named: Its keyword arguments.
+        """
         try:
             return read(*arguments, **named)
         except DefinitionError as error:
             self.note(error.finding, *error.others)
-            return otherwise
+            return fallback
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """The mistakes."""
+        """The findings of severity error."""
         return tuple(each for each in self._found if each.severity is Severity.ERROR)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """What makes nothing fail."""
+        """The findings of severity warning, which make nothing fail."""
         return tuple(each for each in self._found if each.severity is Severity.WARNING)
 
     def raise_errors(self) -> None:
-        """Check that nothing is wrong.
+        """Raise if there are errors.
 
         Raises:
-            DefinitionError: The first mistake; the rest are its `others`.
+            DefinitionError: The first mistake, with the rest as its `others`.
         """
         if errors := self.errors:
             raise DefinitionError(*errors)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Say which of the known names was probably meant, or list them all.
+    """Return the end of a message that suggests the known name closest to a wrong one, or else lists all known names.
 
     >>> did_you_mean("ttI", ["ttl", "lag"])
     "; did you mean 'ttl'?"
@@ -204,12 +218,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     choices = sorted(known)
     if close := get_close_matches(name, choices, n=1):
         return f"; did you mean {close[0]!r}?"
-    return f"; there is {', '.join(choices) or 'none yet'}"
+    return f"; choose from {', '.join(choices)}" if choices else "; none is defined yet"
 
 
 @contextmanager
 def at_location(location: Location) -> Iterator[None]:
-    """Name the file and the node of a value that is refused inside."""
+    """Translate an `UnfitValue` raised inside into a `DefinitionError` that names the file, node and column.
+
+    Raises:
+        DefinitionError: The block raised `UnfitValue`.
+    """
     try:
         yield
     except UnfitValue as unfit:

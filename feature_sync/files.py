@@ -1,4 +1,4 @@
-"""Files that people give and get: what is written is whole or not there."""
+"""Reads and writes the user's files; a write is atomic: a file is complete or absent."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from pathlib import Path
 
 from feature_sync.errors import OutputError, ProjectError
 
-_LONGEST_START = 40  # of a name, which may be as long as names can be
+_LONGEST_START = 40  # of the target's name, which may be as long as the file system allows already
 
 
 @contextmanager
-def whole_file(path: Path, *, keeps_rights: bool = False) -> Iterator[Path]:
-    """Lend a temporary path beside a file, and put it in the file's place at the end; a failure leaves nothing.
+def whole_file(path: Path, *, keeps_permissions: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside a file, and rename it to the file at the end; a failure leaves nothing behind.
 
-    The file is as open as the umask says, and no more than one that it replaces, whose rights `keeps_rights` leaves as
-    they are.
+    The permissions are those of the umask, and never wider than those of a file that it replaces.
+
+    Args:
+        path: The file to write. Missing folders above it are made.
+        keeps_permissions: Give the new file exactly the permissions of the one that it replaces.
 
     Raises:
         OutputError: The file cannot be written.
@@ -28,7 +31,7 @@ def whole_file(path: Path, *, keeps_rights: bool = False) -> Iterator[Path]:
         if path.exists() and not path.is_file():
             raise OutputError(f"{path} is a folder or a device; name a file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial, mode = _new_file(path, keeps_rights=keeps_rights)
+        partial, mode = _new_file(path, keeps_permissions=keeps_permissions)
     try:
         yield partial
         with writing(path):
@@ -40,17 +43,21 @@ def whole_file(path: Path, *, keeps_rights: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Name the file that is written, should the system refuse."""
+    """Translate an `OSError` raised inside into an error that names the file.
+
+    Raises:
+        OutputError: The block raised `OSError`.
+    """
     try:
         yield
     except OSError as refused:
         raise OutputError(f"{path} cannot be written: {refused.strerror or refused}") from refused
 
 
-def _new_file(path: Path, *, keeps_rights: bool) -> tuple[Path, int]:
-    """Make an empty file beside another, with the rights that it shall have in the end.
+def _new_file(path: Path, *, keeps_permissions: bool) -> tuple[Path, int]:
+    """Create an empty file beside another; return it and the permissions to give it once it is complete.
 
-    Its name cannot be foreseen, and nothing may stand there yet: a link that is laid for us would lead elsewhere.
+    The name is random and the file must not exist yet: an attacker's symbolic link there would redirect the write.
     """
     partial = path.with_name(f".{path.name[:_LONGEST_START]}.{secrets.token_hex(8)}.partial")
     most = stat.S_IMODE(path.stat().st_mode) & 0o777 if path.exists() else 0o666
@@ -60,11 +67,11 @@ def _new_file(path: Path, *, keeps_rights: bool) -> tuple[Path, int]:
         made = stat.S_IMODE(os.fstat(descriptor).st_mode)
     finally:
         os.close(descriptor)
-    return partial, most if keeps_rights and path.exists() else most & made
+    return partial, most if keeps_permissions and path.exists() else most & made
 
 
 def read_text(path: Path) -> str:
-    """Read a text file, the ends of its lines as they are.
+    """Read a text file in UTF-8, with its line ends unchanged.
 
     Raises:
         ProjectError: The file cannot be read, or is not UTF-8.
@@ -74,14 +81,14 @@ def read_text(path: Path) -> str:
     except OSError as refused:
         raise ProjectError(f"{path} cannot be read: {refused.strerror or refused}") from refused
     except UnicodeDecodeError as foreign:
-        raise ProjectError(f"{path} is not UTF-8, as dbt wants it") from foreign
+        raise ProjectError(f"{path} is not UTF-8, which dbt requires") from foreign
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all; the ends of its lines and its rights stay as they are.
+    """Write a text file atomically, in UTF-8, with the text's line ends and the old file's permissions unchanged.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    with whole_file(path, keeps_rights=True) as partial, writing(path):
+    with whole_file(path, keeps_permissions=True) as partial, writing(path):
         partial.write_bytes(text.encode("utf-8"))

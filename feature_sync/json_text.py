@@ -1,4 +1,4 @@
-"""Writes the JSON documents of commands and files: moments in UTC, numbers that JSON lacks as text, one version."""
+"""Writes the JSON documents of commands and files: moments in UTC, non-finite numbers as text, one format version."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from typing import Any
 from uuid import UUID
 
 FORMAT_VERSION = "1.0"
-"""Of all documents. The minor number grows with new keys, the major one where a key goes or changes its meaning."""
+"""Of all documents: the minor number grows with new keys, the major one if a key is removed or changes its meaning."""
 
 
 def write_document(content: Mapping[str, Any]) -> str:
-    """Write a JSON object of values of all our types, its version first.
+    """Return the text of a JSON object with values of all feature types, the format version first.
 
-    A moment becomes `2013-01-31T17:00:00Z`, bytes become hexadecimal digits; NaN, infinities, decimals and UUIDs text.
+    A moment becomes `2013-01-31T17:00:00Z`, bytes become hexadecimal digits; NaN, infinities, decimals and UUIDs
+    become text.
     """
     versioned = {"format_version": FORMAT_VERSION, **content}
     return json.dumps(_finite(versioned), indent=2, default=_as_json, ensure_ascii=False) + "\n"
 
 
 def seconds(duration: timedelta | None) -> float | None:
-    """A duration as documents hold it."""
+    """Return a duration in seconds, as documents hold it; None for None."""
     return None if duration is None else duration.total_seconds()
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become text."""
+    """Replace NaN and infinities, which JSON lacks, by text."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):

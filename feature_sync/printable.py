@@ -1,22 +1,22 @@
-"""Texts for people: what would steer a terminal, end a line or turn the direction of writing is shown by its number."""
+"""Escapes text for terminals: control characters, line ends and marks of writing direction become escape sequences."""
 
 from __future__ import annotations
 
 import re
 
-_STEERING = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
 _LAST_OF_TWO_DIGITS = 0xFF
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def printable(text: str) -> str:
-    r"""Write a text so that a terminal shows all of it, on one line.
+    r"""Return a text in which a terminal shows every character, on one line.
 
     >>> printable("a\\x1b[2J\\nb")
     'a\\\\x1b[2J\\\\nb'
     """
-    return _STEERING.sub(lambda found: _SHORT.get(found[0]) or _number(ord(found[0])), text)
+    return _CONTROL.sub(lambda found: _SHORT.get(found[0]) or _escaped(ord(found[0])), text)
 
 
-def _number(letter: int) -> str:
-    return f"\\x{letter:02x}" if letter <= _LAST_OF_TWO_DIGITS else f"\\u{letter:04x}"
+def _escaped(code_point: int) -> str:
+    return f"\\x{code_point:02x}" if code_point <= _LAST_OF_TWO_DIGITS else f"\\u{code_point:04x}"

@@ -1,4 +1,4 @@
-"""What a request that covers several feature views returns: their results, one after the other."""
+"""The return type of requests that cover several feature views: their results, one after the other."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ Result = TypeVar("Result")
 
 
 class Report(tuple[Result, ...]):
-    """A tuple of results, which notebooks show as a table. `columns` are the attributes shown first."""
+    """A tuple of results, which notebooks show as a table; `columns` are the attributes in it, in their order."""
 
     __slots__ = ()
     columns: ClassVar[tuple[str, ...]]
 
     def _repr_html_(self) -> str:
-        """Return an HTML table: one row for each result, with the columns that any result fills."""
+        """Return an HTML table: one row for each result, without the columns that are empty in all of them."""
         names = [name for name in self.columns if any(_is_filled(getattr(each, name)) for each in self)]
         head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names)
-        rows = ["".join(f"<td>{_shown(getattr(each, name))}</td>" for name in names) for each in self]
+        rows = ["".join(f"<td>{_cell(getattr(each, name))}</td>" for name in names) for each in self]
         body = "".join(f"<tr>{row}</tr>" for row in rows)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def columns_of(kind: type[Any], *, without: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The fields of a dataclass, in their order, as columns of a report."""
+    """Return the names of a dataclass's fields, in their order, as columns of a report."""
     return tuple(field.name for field in fields(kind) if field.name not in without)
 
 
@@ -33,7 +33,7 @@ def _is_filled(value: object) -> bool:
     return value not in (None, (), "")
 
 
-def _shown(value: object) -> str:
+def _cell(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""Lines of YAML as a person writes them: a key, its value, and a comment beside it that gives the reason."""
+"""Writes YAML line by line, as it is written by hand: a key, its value, and a comment beside it with the reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How many spaces a file puts before what stands below a key: `step` for mappings, `dash` for lists."""
+    """The indentation of values below a key, in spaces: `step` for mappings, `dash` for lists."""
 
     step: int = 2
     dash: int = 2
@@ -22,7 +22,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A key with a value (YAML text), a list of names or lines below it; without a key, a comment."""
+    """A key with a value (YAML text), a list of names, or lines below it; without a key, a comment alone."""
 
     key: str = ""
     value: str = ""
@@ -58,7 +58,7 @@ def write_lines(lines: Iterable[Line], *, indent: int = 0, layout: Layout | None
 
 
 def write_name(name: str) -> str:
-    """Return a name in quotes if YAML would read it as anything but this text.
+    """Return a name, in quotes if YAML would read it as something else than this text.
 
     >>> write_name("carrier"), write_name("on")
     ('carrier', '"on"')
@@ -73,5 +73,5 @@ def write_names(names: tuple[str, ...]) -> str:
 
 
 def write_keys(names: tuple[str, ...]) -> str:
-    """Return join keys as definitions take them: one as a name, several as a list."""
+    """Return join keys as definitions write them: one as a name, several as a list."""
     return write_name(names[0]) if len(names) == 1 else write_names(names)

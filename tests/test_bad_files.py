@@ -82,8 +82,8 @@ def read_profile(project: Project, value: object, **variables: object):
         pytest.param("? [a]\n: b", ["line 1", "unhashable key"], id="a list for a key"),
         pytest.param("<<: 5", ["line 1", "merging"], id="a number merged"),
         pytest.param("a: 1\n---\nb: 2", ["another document"], id="two documents"),
-        pytest.param("- a", ["holds no YAML mapping"], id="a list"),
-        pytest.param("", ["holds no YAML mapping"], id="nothing"),
+        pytest.param("- a", ["does not hold a YAML mapping"], id="a list"),
+        pytest.param("", ["does not hold a YAML mapping"], id="nothing"),
     ],
 )
 def test_yaml_out_of_bounds_is_one_line_with_file_line_and_key(tmp_path, text, words):
@@ -381,9 +381,9 @@ def deep(levels: int = 5_000) -> bytes:
             "manifest.json",
             b'"seed.feature_sync.weather": {',
             b'"seed.feature_sync.weather": {"name": "\xff", ',
-            "cut off",
+            "truncated",
         ),
-        ("manifest.json", b'"name": "airport_weather"', b'"name": "airport_\xff"', "cut off"),
+        ("manifest.json", b'"name": "airport_weather"', b'"name": "airport_\xff"', "truncated"),
         (
             "manifest.json",
             b'"name": "airport_weather"',
@@ -392,7 +392,7 @@ def deep(levels: int = 5_000) -> bytes:
         ),
         ("manifest.json", b'"metadata": {', b'"metadata": 7, "x": {', "$.metadata"),
         ("run_results.json", b'"args": {', b'"args": {"a": ' + deep() + b", ", "nests deeper"),
-        ("run_results.json", b'"status": "success"', b'"status": "\xff"', "cut off"),
+        ("run_results.json", b'"status": "success"', b'"status": "\xff"', "truncated"),
         ("run_results.json", b'"results": [', b'"results": [7, ', "$.results[0]"),
         (
             "catalog.json",
@@ -400,9 +400,9 @@ def deep(levels: int = 5_000) -> bytes:
             b'"nodes": {"a": {"columns": {"b": {"type": ' + deep() + b"}}}, ",
             "nests deeper",
         ),
-        ("catalog.json", b'"nodes": {', b'"nodes": {"\xff": 1, ', "cut off"),
+        ("catalog.json", b'"nodes": {', b'"nodes": {"\xff": 1, ', "truncated"),
         ("catalog.json", b'"nodes": {', b'"nodes": {"a": 1, ', "$.nodes[...]"),
-        ("catalog.json", b'"nodes": {', b"", "cut off"),
+        ("catalog.json", b'"nodes": {', b"", "truncated"),
     ],
 )
 def test_an_artifact_that_cannot_be_read_is_named(built, name, old, new, words):

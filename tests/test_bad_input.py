@@ -86,7 +86,7 @@ def test_without_a_manifest_it_says_to_build(project):
 def test_a_manifest_that_is_cut_off_is_named(project):
     path = project.folder / "target" / "manifest.json"
     path.write_bytes(path.read_bytes()[:10_000])
-    refused(project.feature_sync("list"), "manifest.json is cut off", "dbt build")
+    refused(project.feature_sync("list"), "manifest.json is truncated", "dbt build")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_file_that_dbt_build_does_not_write_names_the_command_that_does(plain,
     path = plain.folder / "target" / name
     path.write_text('{"metadata": {')
     try:
-        line = refused(plain.feature_sync("push", "--redis-url", redis_url), f"{name} is cut off", "or delete it")
+        line = refused(plain.feature_sync("push", "--redis-url", redis_url), f"{name} is truncated", "or delete it")
         assert f"run {command} again" in line
     finally:
         path.unlink()
@@ -131,7 +131,7 @@ def test_a_file_changed_after_the_build_is_a_warning(project):
         pytest.param({"entities": {"airport": "aiport"}}, ["has no column 'aiport'"], id="an entity column it lacks"),
         pytest.param({"known_at": "seen_at"}, ["has no column 'seen_at'"], id="a time it lacks"),
         pytest.param({"features": ["visibility"]}, ["has no column 'visibility'"], id="a feature it lacks"),
-        pytest.param({"features": ["airport"]}, ["which is a key or a time"], id="a key as a feature"),
+        pytest.param({"features": ["airport"]}, ["which is a join key or a time"], id="a key as a feature"),
         pytest.param({"timezone": "Mars/Base"}, ["feature_view.timezone", "Europe/Paris"], id="an unknown zone"),
         *(
             pytest.param(
@@ -479,7 +479,9 @@ def test_features_to_explore_must_be_written_and_exist(project):
 
 
 def test_a_moment_or_a_dialect_that_is_none_is_refused(project, redis_url):
-    refused(project.feature_sync("push", "--as-of", "yesterday", "--redis-url", redis_url), "'yesterday' is no moment")
+    refused(
+        project.feature_sync("push", "--as-of", "yesterday", "--redis-url", redis_url), "'yesterday' is not a moment"
+    )
     done = project.feature_sync("sql", SERVICE, "--spine", "departures", "--dialect", "postgresql")
     refused(done, "no dialect is called 'postgresql'", "did you mean 'postgres'?")
 

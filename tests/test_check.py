@@ -249,14 +249,14 @@ def test_all_mistakes_in_all_files_are_told_at_once_each_with_its_line(wrong):
     assert placed(wrong, problems) == PROBLEMS
     warnings = [each for each in problems if each["severity"] == "warning"]
     assert [(each["key"], each["message"]) for each in warnings] == [
-        (BLOCK, "is no mapping but 'yes', so there is no feature view"),
+        (BLOCK, "is not a mapping but 'yes', so it defines no feature view"),
         ("config.meta.feature_veiw", "means nothing to feature-sync; did you mean 'feature_view'?"),
         ("config.meta.feature_service", "means nothing at a node of the kind model; it belongs to an exposure"),
         ("config.feature_view_defaults", "means nothing here; it belongs under config.meta"),
         ("columns.spent.config.meta.label", "is neither true nor false but 'yes', so it marks no label"),
         (
             "config.meta.feature_service.features.customers",
-            "not checked, because the feature view customers is wrong itself",
+            "not checked, because the feature view customers has errors",
         ),
     ]
     assert exit_code == 1
@@ -267,7 +267,7 @@ def test_a_line_can_be_clicked_and_the_sum_stands_on_stderr(wrong):
     assert done.returncode == 1
     assert done.stderr == "11 feature views, 1 feature service: 24 errors, 6 warnings\n"
     expected = (
-        "models/customers.yml:12: error: model.shop.customers: config.meta.feature_view.lag: '1 hour' is no duration"
+        "models/customers.yml:12: error: model.shop.customers: config.meta.feature_view.lag: '1 hour' is not a duration"
     )
     assert any(line.startswith(expected) for line in done.stdout.splitlines())
     assert len(done.stdout.splitlines()) == len(PROBLEMS)
@@ -458,7 +458,7 @@ def test_a_list_at_a_model_and_at_its_version_is_an_error_for_dbt_adds_them_up(t
         (
             "entities: {shelf: [shop, item], customer: [customer_id]}",
             f"{BLOCK}.entities.shelf",
-            f"names something twice: shop, item, shop, item; {added}",
+            f"lists a name twice: shop, item, shop, item; {added}",
         ),
     ]
 

@@ -189,7 +189,7 @@ def test_a_label_is_never_a_feature_of_a_view_or_a_service(read):
     label = {"data_type": "text", "config": {"meta": {"label": True}}}
     view = read(model(columns={"email": label}, feature_view=CUSTOMER)).feature_view("orders")
     assert "email" not in [each.name for each in view.features]
-    with pytest.raises(DefinitionError, match=r"orders\.yml: .*features\.email: .*whose column says label: true"):
+    with pytest.raises(DefinitionError, match=r"orders\.yml: .*features\.email: .*whose column has label: true"):
         read(model(columns={"email": label}, feature_view={**CUSTOMER, "features": ["email"]}))
     left_out = {"data_type": "text", "config": {"meta": {"feature": False}}}
     for column, mark in ((label, "label: true"), (left_out, "feature: false")):
@@ -201,7 +201,7 @@ def test_a_label_is_never_a_feature_of_a_view_or_a_service(read):
         with pytest.raises(RequestError, match=rf"orders\.yml: model\.shop\.orders: 'email' .*{mark}"):
             parse_features(["orders:email"], read(node))
     both = {"data_type": "text", "config": {"meta": {"label": True, "feature": {"default": ""}}}}
-    with pytest.raises(DefinitionError, match=r"columns\.email\.config\.meta: says label: true and feature, too"):
+    with pytest.raises(DefinitionError, match=r"columns\.email\.config\.meta: has both label: true and feature"):
         read(model(columns={"email": both}, feature_view=CUSTOMER))
 
 
@@ -224,7 +224,7 @@ def test_only_config_meta_counts_at_a_column(read):
         ),
         ({"feature_view": {"entities": {}}}, "entities: is missing"),
         ({"feature_view": {"entities": {"a": "customer_id", "b": "customer_id"}}}, "two entities share the column"),
-        ({"feature_view": {"entities": {"a": ["customer_id", "customer_id"]}}}, "names something twice"),
+        ({"feature_view": {"entities": {"a": ["customer_id", "customer_id"]}}}, "lists a name twice"),
         ({"feature_view": {**CUSTOMER, "timeless": True, "latest_only": True}}, "either timeless or latest only"),
         ({"feature_view": {**CUSTOMER, "lag": "2h", "ttl": "1h"}}, "1h is shorter than the lag of 2h"),
         ({"feature_view": {**CUSTOMER, "features": []}}, "must be a name or a list of names"),
@@ -295,7 +295,7 @@ def test_no_two_entries_of_a_service_carry_one_name(read):
     ]
     features = {"orders.v1": ["spent"], "orders.v2": ["email"], "orders_v1": {"view": "refunds", "features": ["spent"]}}
     depends_on = ["model.shop.orders.v1", "model.shop.orders.v2", "model.shop.refunds"]
-    with pytest.raises(DefinitionError, match="two entries are called 'orders_v1'; call one of them otherwise"):
+    with pytest.raises(DefinitionError, match="two entries are called 'orders_v1'; give one of them another alias"):
         read(*views, exposure(features, depends_on=depends_on, full_names=True))
 
 
@@ -499,8 +499,8 @@ NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
     ("asked", "refusal"),
     [
         pytest.param({"sample": 1}, None, id="a sample of all rows"),
-        pytest.param({"sample": 0}, "a sample of 0 is no share", id="a sample of none"),
-        pytest.param({"sample": 1.5}, "a sample of 1.5 is no share", id="a sample of more than all"),
+        pytest.param({"sample": 0}, "a sample of 0 is not a share", id="a sample of none"),
+        pytest.param({"sample": 1.5}, "a sample of 1.5 is not a share", id="a sample of more than all"),
         pytest.param({"limit": 0}, None, id="no row"),
         pytest.param({"limit": -1}, "a limit of -1 rows", id="fewer rows than none"),
         pytest.param({"period": Period(NOON, NOON)}, None, id="one moment"),
@@ -553,15 +553,15 @@ def test_a_column_may_be_named_in_other_letters_than_the_table_s(read):
     assert typed.relation.columns["CUSTOMER_ID"].stored_as == "customer_id"
     assert (typed.relation.columns["Spent"].stored_as, "spent" in typed.relation.columns) == ("spent", False)
     plain = read(model(feature_view=CUSTOMER)).feature_view("orders").relation
-    both = plain.with_types({"customer_id": "int", "Customer_id": "int"}).called(["CUSTOMER_ID"])
+    both = plain.with_types({"customer_id": "int", "Customer_id": "int"}).with_spelling(["CUSTOMER_ID"])
     assert list(both.columns) == ["customer_id", "Customer_id"], "which of two is meant is not guessed"
 
 
 def test_a_label_is_no_feature_in_other_letters_either(read):
     columns = {"spent": {"config": {"meta": {"label": True}}}}
-    with pytest.raises(DefinitionError, match="lists 'SPENT', whose column says label: true"):
+    with pytest.raises(DefinitionError, match="lists 'SPENT', whose column has label: true"):
         read(model(contract=False, columns=columns, feature_view={**CUSTOMER, "features": ["SPENT"]}))
-    with pytest.raises(DefinitionError, match="lists 'Customer_ID', which is a key or a time of the view"):
+    with pytest.raises(DefinitionError, match="lists 'Customer_ID', which is a join key or a time of the view"):
         read(model(contract=False, feature_view={**CUSTOMER, "features": ["Customer_ID"]}))
 
 

@@ -418,7 +418,7 @@ def test_a_spine_that_does_not_fit_is_refused(store, changed, words):
         pytest.param(("--spine", "departures", "--spine-sql", "select 1"), ["not both"], id="two spines"),
         pytest.param(("--spine", "none.parquet"), ["none.parquet cannot be read"], id="a file that is not there"),
         pytest.param(("--spine", "departure"), ["did you mean 'departures'?"], id="a misspelt model"),
-        pytest.param(("--spine", "departures", "--sample", "20"), ["20 is no share", "0.1"], id="a sample above 1"),
+        pytest.param(("--spine", "departures", "--sample", "20"), ["20 is not a share", "0.1"], id="a sample above 1"),
         pytest.param(("--spine", "departures", "--limit", "-1"), ["limit of -1"], id="a limit below 0"),
         pytest.param(("--spine", "departures", "--since", "noon"), ["--since: 'noon'", "such as"], id="no moment"),
         pytest.param(

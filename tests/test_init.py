@@ -777,7 +777,7 @@ def test_a_file_that_has_no_room_for_lines_is_refused_and_left_alone(text):
 
 def test_a_layout_in_which_lines_would_not_be_understood_is_called_that():
     text = "models:\n  - name: orders\n    config:\n      ? tags\n      : [a]\n"
-    with pytest.raises(OutputError, match=r"laid out in a way in which more lines would not be understood"):
+    with pytest.raises(OutputError, match=r"its layout is such that inserted lines are not valid YAML"):
         put_settings(text, SourcePosition(section="models", name="orders"), SETTINGS, file="models.yml")
 
 

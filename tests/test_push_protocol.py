@@ -707,7 +707,7 @@ def test_artifacts_that_change_all_the_time_end_a_push_that_has_sent_nothing(met
     with ThreadPoolExecutor(1) as pool:
         pool.submit(touch)
         try:
-            with pytest.raises(ArtifactsChanged, match="was written anew by dbt during the push"):
+            with pytest.raises(ArtifactsChanged, match="was rewritten by dbt during the push"):
                 list(meters.store.push(["latest_readings"]))
         finally:
             ended.set()

@@ -202,7 +202,7 @@ def test_no_entity_is_removed_because_its_table_was_swapped(store, postgres, scr
 def test_what_dbt_is_still_testing_is_held_back(built, postgres, push):
     with building(built, postgres):
         code, reason = push()
-        assert (code, "it is building or testing still" in reason, "dbt build -s amounts" in reason) == (3, True, True)
+        assert (code, "it is still building or testing" in reason, "dbt build -s amounts" in reason) == (3, True, True)
         assert push("--select", "amounts")[0] == 3  # dbt is asked for the selection, and leaves another trace of a plan
         assert push("--no-gate") == (0, None)
     assert push() == (0, None)

@@ -142,7 +142,7 @@ def all_that_is_said(failed: BaseException) -> str:
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("redis://h?foo=1", "the Redis URL has no option 'foo'; there is client_name, db, "),
+        ("redis://h?foo=1", "the Redis URL has no option 'foo'; choose from client_name, db, "),
         ("redis://h?usrname=1", "the Redis URL has no option 'usrname'; did you mean 'username'?"),
         ("redis://h?decode_responses=true", "has no option 'decode_responses'"),
         ("redis://h?protocol=3", "has no option 'protocol'"),

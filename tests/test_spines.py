@@ -186,14 +186,18 @@ def test_rows_and_names_may_come_from_a_generator_and_a_lone_name_is_one(tmp_pat
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        pytest.param({"since": 20240101}, "--since: 20240101 is no moment", id="a number as a moment"),
-        pytest.param({"since": pandas.NaT}, "--since: NaT is no moment", id="no moment at all"),
-        pytest.param({"since": ""}, "--since: '' is no moment", id="an empty text as a moment"),
-        pytest.param({"sample": "x"}, "a sample of x is no share", id="a text as a share"),
-        pytest.param({"sample": float("nan")}, "a sample of nan is no share", id="NaN as a share"),
-        pytest.param({"limit": "1; drop"}, "a limit of 1; drop rows makes no sense", id="a text as a limit"),
-        pytest.param({"limit": 1.5}, "a limit of 1.5 rows makes no sense", id="half a row"),
-        pytest.param({"limit": 10**22}, "makes no sense", id="more rows than there can be"),
+        pytest.param({"since": 20240101}, "--since: 20240101 is not a moment", id="a number as a moment"),
+        pytest.param({"since": pandas.NaT}, "--since: NaT is not a moment", id="no moment at all"),
+        pytest.param({"since": ""}, "--since: '' is not a moment", id="an empty text as a moment"),
+        pytest.param({"sample": "x"}, "a sample of x is not a share", id="a text as a share"),
+        pytest.param({"sample": float("nan")}, "a sample of nan is not a share", id="NaN as a share"),
+        pytest.param(
+            {"limit": "1; drop"},
+            "a limit of 1; drop rows is not possible; write a whole",
+            id="a text as a limit",
+        ),
+        pytest.param({"limit": 1.5}, "a limit of 1.5 rows is not possible; write a whole number", id="half a row"),
+        pytest.param({"limit": 10**22}, "is not possible; write a whole number", id="more rows than there can be"),
     ],
 )
 def test_what_is_no_moment_no_share_and_no_number_of_rows_is_an_error_of_ours(store, options, words):

@@ -51,7 +51,7 @@ def print_description(description: Description, *, as_json: bool) -> None:
     page.print(Text(printable(f"{description.kind.replace('_', ' ')} {description.name}"), style="bold"))
     if description.description:
         page.print(cell_text(tuple(description.description.strip().splitlines())))
-    print_table(("", ""), list(description.facts.items()), headed=False)
+    print_table(("", ""), list(description.settings.items()), headed=False)
     role = "role" if description.kind == "feature_view" else "from"
     rows = [
         (

@@ -106,7 +106,7 @@ def _described_view(description: Description, view: FeatureView) -> Document:
         "known_at_column": view.known_at,
         "created_timestamp_column": view.created_timestamp,
         "timezone": view.timezone,
-        "deprecation": description.facts.get("deprecation"),
+        "deprecation": description.settings.get("deprecation"),
         "relation": view.relation.name,
         "file": view.relation.location.file,
         "columns": [asdict(each) for each in description.columns],

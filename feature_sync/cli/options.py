@@ -130,7 +130,7 @@ def pass_feature_store(
             try:
                 command(store, *args, **arguments)
             except DefinitionError as wrong:
-                raise store.project.lines.told(wrong) from wrong
+                raise store.project.lines.located_error(wrong) from wrong
 
     decorated = update_wrapper(with_store, command)
     for name, variable, metavar, text in reversed(_OPTIONS):

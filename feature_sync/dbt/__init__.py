@@ -1,1 +1,1 @@
-"""What dbt wrote: the project, its profile, its manifest and the results of its runs."""
+"""Readers of dbt's files: the project, its profile, its manifest and the results of its runs."""

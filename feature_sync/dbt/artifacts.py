@@ -1,4 +1,4 @@
-"""Reads the JSON files that dbt writes, whole or not at all: dbt writes them in place, and may be at it."""
+"""Reads dbt's JSON artifacts, complete or not at all: dbt writes them in place, and may be writing now."""
 
 from __future__ import annotations
 
@@ -27,28 +27,33 @@ def _read(path: Path) -> bytes:
 
 
 class _CutOff(ProjectError):
-    """The file ends too early, or holds what is no JSON: dbt may be writing it."""
+    """The file is truncated or not JSON: dbt may be writing it."""
 
 
 def decode_artifact(path: Path, kind: type[Decoded], *, cure: str = _BUILD_AGAIN) -> Decoded:
-    """Read one of dbt's JSON files as a struct; the cure says how to get a good one.
+    """Read one of dbt's artifacts as a struct.
 
-    dbt writes them in place: one that is cut off and young is read again for a second.
+    dbt writes them in place: one that is truncated and was just modified is read again, for up to a second.
+
+    Args:
+        path: The file.
+        kind: The msgspec struct.
+        cure: How to get a valid file, for the error.
 
     Raises:
-        ProjectError: The file is missing, cut off, or of another shape.
+        ProjectError: The file is missing, truncated, or of another shape.
     """
     deadline = time.monotonic() + _SECONDS_TO_WRITE
     while True:
         try:
             return decode(_read(path), kind, path, cure=cure)
         except _CutOff:
-            if not _is_young(path) or time.monotonic() > deadline:
+            if not _was_just_modified(path) or time.monotonic() > deadline:
                 raise
             time.sleep(_SECONDS_BETWEEN_TRIES)
 
 
-def _is_young(path: Path) -> bool:
+def _was_just_modified(path: Path) -> bool:
     try:
         return time.time() - path.stat().st_mtime < _SECONDS_TO_WRITE
     except OSError:
@@ -56,10 +61,17 @@ def _is_young(path: Path) -> bool:
 
 
 def decode(content: bytes, kind: type[Decoded], path: Path, *, node: str = "", cure: str = _BUILD_AGAIN) -> Decoded:
-    """Read JSON as a struct; an error names the file and, where there is one, the node.
+    """Decode JSON as a struct.
+
+    Args:
+        content: The JSON, in UTF-8.
+        kind: The msgspec struct.
+        path: The file that holds it, for the error.
+        node: The unique id of the node that it describes, for the error; empty for a whole file.
+        cure: How to get a valid file, for the error.
 
     Raises:
-        ProjectError: It is cut off, of another shape, or nests too deep.
+        ProjectError: It is truncated, of another shape, or nests too deep.
     """
     where = f"{path}: {node}" if node else str(path)
     try:
@@ -67,6 +79,6 @@ def decode(content: bytes, kind: type[Decoded], path: Path, *, node: str = "", c
     except msgspec.ValidationError as unexpected:
         raise ProjectError(f"{where} is not what dbt writes: {unexpected}; {cure}") from unexpected
     except (msgspec.DecodeError, UnicodeDecodeError) as broken:
-        raise _CutOff(f"{where} is cut off or no JSON ({broken}); {cure}") from broken
+        raise _CutOff(f"{where} is truncated or not JSON ({broken}); {cure}") from broken
     except RecursionError as deep:
-        raise ProjectError(f"{where} nests deeper than can be read; look for such a meta, and {cure}") from deep
+        raise ProjectError(f"{where} nests too deep to be read; find the deeply nested meta, and {cure}") from deep

@@ -18,17 +18,17 @@ class CatalogNode(msgspec.Struct):
 
 
 class CatalogFile(msgspec.Struct):
-    """What `dbt docs generate` learnt from the warehouse."""
+    """The content of `catalog.json`, which `dbt docs generate` writes."""
 
     metadata: Metadata | None = None
     nodes: dict[str, CatalogNode] | None = None
 
 
 def read_catalog(path: Path, manifest: Manifest) -> dict[str, dict[str, str]]:
-    """Read the columns' types by unique id; empty where there is no catalog as young as the manifest.
+    """Return the types of columns by unique id and name; empty if the catalog is missing or older than the manifest.
 
     Raises:
-        ProjectError: The file is cut off.
+        ProjectError: The file is truncated, or of another shape.
     """
     if not path.exists():
         return {}

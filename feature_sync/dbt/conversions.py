@@ -1,4 +1,4 @@
-"""dbt's filters that make values of what Jinja rendered; their errors never quote one, which may be a secret."""
+"""dbt's filters that convert rendered text to other types; their errors never quote a value, which may be a secret."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LONGEST_LITERAL = 10_000
 
 
 class Unfit(Exception):
-    """A value cannot be rendered; says why, but not what it is."""
+    """A value cannot be rendered; the message is the reason, without the value."""
 
 
 def _as_number(text: str) -> int | float:
@@ -23,7 +23,7 @@ def _as_number(text: str) -> int | float:
 
 
 def _as_native(text: str) -> Any:
-    """Read a literal of Python's; anything else stays a text, and so does what nests too deep."""
+    """Parse a literal of Python; anything else stays text, and so does a literal that nests too deep."""
     if len(text) > _LONGEST_LITERAL:
         return text
     try:

@@ -14,14 +14,14 @@ _REFERENCES = ("relationships", "is_key_of")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredKey:
-    """Columns that are declared unique together, and where."""
+    """Columns that are declared unique together, and the test, constraint or setting that declares it."""
 
     columns: frozenset[str]
     reason: str
 
 
 def declared_keys(node: Node, manifest: Manifest) -> list[DeclaredKey]:
-    """List the unique keys of a node, best evidence first: dbt itself relies on a snapshot's `unique_key`."""
+    """Return the unique keys of a node, best evidence first: for a snapshot its `unique_key`, on which dbt relies."""
     others = [*_of_constraints(node), *_of_tests(node, manifest)]
     configured = list(_of_configuration(node))
     return [*configured, *others] if node.resource_type == "snapshot" else [*others, *configured]
@@ -51,7 +51,7 @@ def _of_constraints(node: Node) -> Iterator[DeclaredKey]:
 
 
 def _of_tests(node: Node, manifest: Manifest) -> list[DeclaredKey]:
-    """Sort the tests as their columns are listed in YAML: of several unique columns the first is usually the key."""
+    """Return keys in the order of their columns in YAML: of several unique columns the first is usually the key."""
     positions = {name: position for position, name in enumerate(node.columns or {})}
     tests = filter(None, map(manifest.node, manifest.tests_of(node.unique_id or "")))
     found = [

@@ -1,4 +1,4 @@
-"""Describes one feature view or feature service from what dbt knows: columns, tests, consumers, lineage."""
+"""Describes one feature view or feature service: settings, columns, tests, consumers and lineage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from feature_sync.definitions import FeatureService, FeatureView, History, Regis
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnDescription:
-    """One column: `role` is key, time or feature; `data_type` is the warehouse's, None where nothing declares it."""
+    """One column.
+
+    `role` is key, time or feature for a view, and the view for a service; `data_type` is the warehouse's, None if it is
+    unknown.
+    """
 
     name: str
     role: str
@@ -23,16 +27,17 @@ class ColumnDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """All that is known of one feature view or feature service.
+    """The description of one feature view or feature service.
 
-    `kind` is `feature_view` or `feature_service`, `facts` are its settings in words.
+    `kind` is `feature_view` or `feature_service`, `settings` maps names to text. `tests` and `used_by` hold the names
+    of tests and of feature services, `upstream` the unique ids of ancestors.
     """
 
     name: str
     kind: str
     definition: FeatureView | FeatureService
     description: str
-    facts: dict[str, str]
+    settings: dict[str, str]
     columns: tuple[ColumnDescription, ...]
     tests: tuple[str, ...] = ()
     used_by: tuple[str, ...] = ()
@@ -42,7 +47,7 @@ class Description:
 def describe_view(view: FeatureView, manifest: Manifest, registry: Registry) -> Description:
     """Describe a feature view."""
     unique_id = view.relation.unique_id
-    facts = {
+    settings = {
         "entities": ", ".join(f"{entity.name} ({', '.join(entity.join_keys)})" for entity in view.entities),
         "history": str(view.history),
         "event timestamp": view.event_timestamp,
@@ -63,7 +68,7 @@ def describe_view(view: FeatureView, manifest: Manifest, registry: Registry) -> 
         kind="feature_view",
         definition=view,
         description=view.relation.description,
-        facts={name: fact for name, fact in facts.items() if fact is not None},
+        settings={name: text for name, text in settings.items() if text is not None},
         columns=_columns(view),
         tests=tuple(sorted(_test_name(each) for each in children if each.startswith(("test.", "unit_test.")))),
         used_by=tuple(service.name for service in registry.consumers(view)),
@@ -72,7 +77,7 @@ def describe_view(view: FeatureView, manifest: Manifest, registry: Registry) -> 
 
 
 def describe_service(service: FeatureService, manifest: Manifest) -> Description:
-    """Describe a feature service: its features under the names that a model sees."""
+    """Describe a feature service: its features under their output names."""
     columns: list[ColumnDescription] = []
     for each in service.selections:
         described = {column.name: column for column in _columns(each.view)}
@@ -90,14 +95,14 @@ def describe_service(service: FeatureService, manifest: Manifest) -> Description
                 )
             )
     location = service.location
-    facts = {"join keys": ", ".join(service.join_keys), "owner": service.owner or "nobody"}
-    facts["file"] = location.file if location else ""
+    settings = {"join keys": ", ".join(service.join_keys), "owner": service.owner or "none"}
+    settings["file"] = location.file if location else ""
     return Description(
         name=service.name,
         kind="feature_service",
         definition=service,
         description=service.description,
-        facts=facts,
+        settings=settings,
         columns=tuple(columns),
         upstream=_upstream(location.node, manifest) if location else (),
     )
@@ -135,7 +140,7 @@ def _test_name(unique_id: str) -> str:
 
 
 def _upstream(unique_id: str, manifest: Manifest) -> tuple[str, ...]:
-    """All ancestors, the nearest first."""
+    """Return the unique ids of all ancestors, the nearest first."""
     found: dict[str, None] = {}
     waiting = list(manifest.parents.get(unique_id, []))
     while waiting:

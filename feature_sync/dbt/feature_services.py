@@ -18,14 +18,14 @@ SELECTION = ("view", "keys", "features")
 def read_feature_service(
     node: Node, views: Mapping[str, FeatureView], findings: Findings, *, wrong_views: Collection[str] = ()
 ) -> FeatureService | None:
-    """Read one exposure, and note all mistakes that do not follow from each other; None if there is one.
+    """Read one exposure, and note all mistakes that are independent of each other; None if it has a mistake.
 
     Args:
         node: The exposure.
         views: The feature views, by reference.
         findings: Receives the mistakes, and warnings of versions that are deprecated or not pinned.
-        wrong_views: The references of views that could not be read. What a service takes from them is not checked, and
-            a warning says so.
+        wrong_views: The references of views that could not be read. What a service selects from them is not checked,
+            which is a warning.
     """
     reader = _ServiceReader(node, views, wrong_views)
     service = reader.read()
@@ -76,7 +76,7 @@ class _ServiceReader:
         return findings.attempt(None, service.checked)
 
     def _note_unlisted(self, at: Location) -> None:
-        """Note views of `depends_on` that the service takes nothing from."""
+        """Note views of `depends_on` from which the service selects no feature."""
         for view in self._used.values():
             if view.reference not in self._listed:
                 self.findings.note(at.mistake(f"{view.reference} is in depends_on, but no feature of it is listed"))
@@ -84,7 +84,7 @@ class _ServiceReader:
     def _selection(self, name: str, value: Any, at: Location) -> Selection | None:
         """Read one entry: a list of features, or a mapping that names the view behind an alias.
 
-        None where it is wrong, which is noted, or where its view is.
+        None if the entry is wrong, which is noted, or its view is.
         """
         findings = self.findings
         is_alias = isinstance(value, Mapping)
@@ -107,12 +107,12 @@ class _ServiceReader:
         return Selection(view=view, alias=alias, features=features, spine_keys=spine_keys)
 
     def _view(self, block: Block, name: str) -> FeatureView | None:
-        """Find a view; without a version it is the one that `depends_on` resolved to. None where that one is wrong."""
+        """Return a view; without a version, the one to which `depends_on` resolved. None if that view is wrong."""
         reference, at = block.text("view") or name, block.location
         named = [view for view in self._views.values() if reference in (view.reference, view.name)]
         found = [view for view in named if view.relation.unique_id in self._used]
         if not found and any(reference in (each, each.rpartition(".v")[0]) for each in self._wrong_views):
-            self.findings.note(at.warning(f"not checked, because the feature view {reference} is wrong itself"))
+            self.findings.note(at.warning(f"not checked, because the feature view {reference} has errors"))
             return None
         if not named:
             raise at.error(f"no feature view is called {reference!r}{did_you_mean(reference, self._views)}")
@@ -124,18 +124,18 @@ class _ServiceReader:
             raise at.error(f"depends_on names several versions of {reference}; write {_listed(found)}")
         view = found[0]
         if view.version is not None and reference == view.name:
-            meaning = f"{reference} is not pinned; it means {view.reference}, as depends_on resolved it"
-            self.findings.note(at.warning(meaning))
+            resolved = f"{reference} is not pinned; it means {view.reference}, as depends_on resolved it"
+            self.findings.note(at.warning(resolved))
         self._warn_of_deprecation(view, at)
         return view
 
     def _warn_of_deprecation(self, view: FeatureView, at: Location) -> None:
-        if said := deprecation(view, self._views.values(), today=datetime.now(UTC)):
-            self.findings.note(at.warning(said))
+        if notice := deprecation(view, self._views.values(), today=datetime.now(UTC)):
+            self.findings.note(at.warning(notice))
 
 
 def _chosen(block: Block) -> Mapping[Any, Any]:
-    """Read what a service takes from each view."""
+    """Return the block's mapping from views to their features."""
     chosen, at = block.values.get("features"), block.at("features")
     if not chosen:
         raise at.error("is missing: map each feature view to a list of its features")
@@ -149,7 +149,7 @@ def _listed(views: Iterable[FeatureView]) -> str:
 
 
 def _spine_keys(view: FeatureView, keys: Mapping[str, tuple[str, ...]], at: Location) -> tuple[str, ...]:
-    """Name the spine's columns for the view's join keys, in their order."""
+    """Return the spine's columns for the view's join keys, in their order."""
     entities = {entity.name: entity for entity in view.entities}
     renamed: dict[str, str] = {}
     for name, columns in keys.items():

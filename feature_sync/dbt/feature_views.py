@@ -19,7 +19,7 @@ SETTINGS = (
 DEFAULTS = ("created_timestamp", "known_at", "lag", "ttl", "timezone", "online")
 FEATURE = ("default",)
 _TIMES = ("created_timestamp", "known_at", "valid_from", "valid_to")
-_UNDATED = {"ttl": "its facts have no age", "lag": "its facts have no age", "known_at": "it keeps no history"}
+_UNDATED = {"ttl": "its rows have no age", "lag": "its rows have no age", "known_at": "it keeps no history"}
 _WITHOUT_AGE = (History.TIMELESS, History.LATEST_ONLY)
 _ENFORCING = ("duckdb", "postgres")
 DOUBLED = "dbt adds a version's list to the model's: write it at the versions only"
@@ -29,22 +29,26 @@ _SNAPSHOT_COLUMNS = ("dbt_valid_from", "dbt_valid_to", "dbt_is_deleted")
 def read_feature_view(
     node: Node, types: dict[str, str], findings: Findings, *, adapter: str | None = None
 ) -> FeatureView | None:
-    """Read one node, and note all mistakes that do not follow from each other; None where keys or times are unknown.
+    """Read one node, and note all mistakes that are independent of each other; None if join keys or times are unknown.
 
-    `types` are its columns' types in the catalog, empty if unknown.
+    Args:
+        node: The model, snapshot or seed.
+        types: The types of its columns in the catalog, empty if unknown.
+        findings: Receives the mistakes.
+        adapter: The name of dbt's adapter, which decides whether the warehouse enforces keys.
     """
     block = _block(node, findings)
     view = _without_features(block, node, types, findings)
     features = _features(view, block, node, findings)
     if view is None:
         return None
-    view = replace(view, features=features).calling_columns()
+    view = replace(view, features=features).with_own_spelling()
     findings.note(*view.mistakes())
     return replace(view, is_unique=_is_unique(view, node, adapter), is_indexed=_is_indexed(view, node))
 
 
 def _without_features(block: Block, node: Node, types: dict[str, str], findings: Findings) -> FeatureView | None:
-    """Read all but the features."""
+    """Read all settings except the features."""
     history = findings.attempt(None, _history, block, node)
     named = {key: findings.attempt(None, block.text, key) for key in _TIMES}
     times = None if history is None else findings.attempt(None, _times, named, node, history)
@@ -76,15 +80,22 @@ def _without_features(block: Block, node: Node, types: dict[str, str], findings:
 
 
 def _block(node: Node, findings: Findings) -> Block:
-    """Put the view's own settings over `feature_view_defaults`; dbt merges `meta` only one level deep."""
+    """Merge the view's own settings over `feature_view_defaults`; dbt merges `meta` only one level deep."""
     at, meta = node.location.at("config.meta"), node.meta
     none: dict[str, Any] = {}
     values = none if meta.get("feature_view_defaults") is None else meta["feature_view_defaults"]
     defaults = findings.attempt(
         None, Block, values, at.at("feature_view_defaults"), allowed=DEFAULTS, findings=findings
     )
-    own, if_twice = meta["feature_view"], "" if node.version is None else f"; {DOUBLED}"
-    return Block(own, at.at("feature_view"), allowed=SETTINGS, findings=findings, defaults=defaults, if_twice=if_twice)
+    hint = "" if node.version is None else f"; {DOUBLED}"
+    return Block(
+        meta["feature_view"],
+        at.at("feature_view"),
+        allowed=SETTINGS,
+        findings=findings,
+        defaults=defaults,
+        duplicate_hint=hint,
+    )
 
 
 def _history(block: Block, node: Node) -> History:
@@ -100,7 +111,7 @@ def _history(block: Block, node: Node) -> History:
 
 
 def _times(named: Mapping[str, str | None], node: Node, history: History) -> dict[str, Any]:
-    """Name the columns of time. A snapshot's follow dbt's own settings, renamed columns included."""
+    """Return the columns of time by field of `FeatureView`; a snapshot's follow dbt's settings, renamed ones too."""
     if history is History.TIMELESS:
         return {}
     config = node.config or {}
@@ -110,7 +121,7 @@ def _times(named: Mapping[str, str | None], node: Node, history: History) -> dic
     if history is History.EVENTS:
         if not event_time:
             raise node.location.at("config.event_time").error(
-                "is missing: name the column that tells when a row was complete, or say timeless: true"
+                "is missing: name the column with the moment at which a row was complete, or set timeless: true"
             )
         return {"event_timestamp": str(event_time), "known_at": named["known_at"], **created}
     renamed = {name: (config.get("snapshot_meta_column_names") or {}).get(name) or name for name in _SNAPSHOT_COLUMNS}
@@ -126,7 +137,7 @@ def _times(named: Mapping[str, str | None], node: Node, history: History) -> dic
 
 
 def _note_contradictions(view: FeatureView, block: Block, findings: Findings) -> None:
-    """Note durations that fit neither the view's history nor each other; views without an age ignore a default one."""
+    """Note durations that contradict the view's history or each other; views without an age ignore a default one."""
     if view.history in _WITHOUT_AGE:
         for key, reason in _UNDATED.items():
             if block.own.get(key) not in (None, "none"):
@@ -157,7 +168,7 @@ def _entities(block: Block) -> tuple[Entity, ...]:
 
 
 def _features(view: FeatureView | None, block: Block, node: Node, findings: Findings) -> tuple[Feature, ...]:
-    """Read the features; without the view it is unknown which columns are keys and times."""
+    """Read the features; without the view it is unknown which columns are join keys and times."""
     metas = {name: column.meta.get("feature") for name, column in (node.columns or {}).items()}
     defaults = {
         name: findings.attempt(None, _default, name, meta, node.location, findings) for name, meta in metas.items()
@@ -168,17 +179,19 @@ def _features(view: FeatureView | None, block: Block, node: Node, findings: Find
     for name, mark in left_out.items():
         if mark == "label: true" and metas[name] not in (None, False):
             at = node.location.at(f"columns.{name}.config.meta")
-            findings.note(at.mistake("says label: true and feature, too: what a model predicts, it must not see"))
+            findings.note(at.mistake("has both label: true and feature: a model must not see what it predicts"))
     names = findings.attempt((), _feature_names, view, block, node, left_out)
     marks = {name.casefold(): mark for name, mark in left_out.items()}
     taken = set() if view is None else {name.casefold() for name in (*view.join_keys, *view.times)}
     for name in names:
         forbidden = left_out.get(name) if name in metas else marks.get(name.casefold())
         if forbidden is not None:
-            said = f"lists {name!r}, whose column says {forbidden}"
-            findings.note(block.at(f"features.{name}").mistake(said))
+            message = f"lists {name!r}, whose column has {forbidden}"
+            findings.note(block.at(f"features.{name}").mistake(message))
         if name.casefold() in taken:
-            findings.note(block.at(f"features.{name}").mistake(f"lists {name!r}, which is a key or a time of the view"))
+            findings.note(
+                block.at(f"features.{name}").mistake(f"lists {name!r}, which is a join key or a time of the view")
+            )
     by_fold = {name.casefold(): default for name, default in defaults.items()}
     return tuple(
         Feature(name=name, default=defaults[name] if name in defaults else by_fold.get(name.casefold()))
@@ -187,7 +200,7 @@ def _features(view: FeatureView | None, block: Block, node: Node, findings: Find
 
 
 def _feature_names(view: FeatureView | None, block: Block, node: Node, left_out: Collection[str]) -> tuple[str, ...]:
-    """Name the features as listed, or else all columns of a contract that are not taken."""
+    """Return the features as listed, or else all columns of a contract except join keys, times and those left out."""
     names = block.names("features")
     if names is not None:
         return names
@@ -201,14 +214,14 @@ def _feature_names(view: FeatureView | None, block: Block, node: Node, left_out:
             f"features: [{', '.join(free) or '...'}]"
         )
     if view is not None and not free:
-        raise block.at("features").error("is empty: the view has no column but keys and times")
+        raise block.at("features").error("is empty: the view has no columns except join keys and times")
     return tuple(free)
 
 
 def _is_unique(view: FeatureView, node: Node, adapter: str | None) -> bool:
-    """Tell whether the warehouse enforces a key within join keys and event timestamp, as BigQuery does not.
+    """True if the warehouse enforces a unique key within join keys and event timestamp; BigQuery enforces none.
 
-    Wall clocks of a zone that changes its clocks may differ and still mean the same moment.
+    Only in UTC: in a zone with summer time, two different local times may mean the same moment.
     """
     columns = {*view.join_keys, view.event_timestamp}
     enforced = adapter in _ENFORCING and any(columns.issuperset(key) for key in node.enforced_keys)
@@ -216,7 +229,7 @@ def _is_unique(view: FeatureView, node: Node, adapter: str | None) -> bool:
 
 
 def _is_indexed(view: FeatureView, node: Node) -> bool:
-    """Tell whether an index begins with the join keys, in any order, and goes on with the event timestamp."""
+    """True if an index starts with the join keys, in any order, followed by the event timestamp."""
     keys = len(view.join_keys)
     return any(
         set(index[:keys]) == set(view.join_keys) and index[keys : keys + 1] == [view.event_timestamp]
@@ -232,5 +245,5 @@ def _default(column: str, meta: object, location: Location, findings: Findings) 
 
 
 def is_feature_view(node: Node) -> bool:
-    """Tell whether a node is a feature view: its `config.meta.feature_view` is a mapping."""
+    """True if a node is a feature view: its `config.meta.feature_view` is a mapping."""
     return node.resource_type in ("model", "snapshot", "seed") and isinstance(node.meta.get("feature_view"), Mapping)

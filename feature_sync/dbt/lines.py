@@ -1,4 +1,4 @@
-"""Finds the lines of a project at which definitions stand; dbt's artifacts name files and keys, but no lines."""
+"""Finds the source lines of definitions; dbt's artifacts name files and YAML keys, but no lines."""
 
 from __future__ import annotations
 
@@ -23,48 +23,48 @@ _CONFIG, _META, _VIEW, _DEFAULTS = "config.", "config.meta.", "feature_view.", "
 _BLOCK_DEPTH = 3  # config, meta, and one of our blocks
 
 
-_Place: TypeAlias = tuple[str, int | None]
-"""A file as a person would open it, and the line in it, from 1; None where it is unknown."""
+_FileLine: TypeAlias = tuple[str, int | None]
+"""A file relative to the working directory, and the line in it, from 1; None if it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """How many keys of a path could be followed, and the line of the last of them."""
+    """The number of keys of a path that a file has, and the line of the last of them."""
 
     depth: int = 0
     line: int | None = None
 
 
 class SourceLines:
-    """Where definitions stand: in the YAML of a project or its packages, in `dbt_project.yml`, or in a model's SQL."""
+    """Source lines of definitions, in the YAML of a project or its packages, `dbt_project.yml`, or a model's SQL."""
 
     def __init__(self, project: Project, manifest: Manifest) -> None:
         self._project = project
         self._manifest = manifest
         self._documents: dict[Path, yaml.Node | None] = {}
 
-    def placed(self, finding: Finding) -> Finding:
-        """Return a finding with its line, and its file as a person would open it; never fails.
+    def located(self, finding: Finding) -> Finding:
+        """Return a finding with its line, and its file relative to the working directory; never fails.
 
-        The line is that of the deepest key on the way to the finding's key that a file holds.
+        The line is that of the deepest key on the path to the finding's key that a file has.
         """
-        file, line = self._place(Location(finding.file, finding.node, finding.key))
+        file, line = self._file_line(Location(finding.file, finding.node, finding.key))
         return replace(finding, file=file, line=line)
 
-    def told(self, error: DefinitionError) -> DefinitionError:
-        """Return an error with its line that says how many more mistakes `check` shows."""
-        (first, *_), *others = group_by_cause(map(self.placed, (error.finding, *error.others)))
+    def located_error(self, error: DefinitionError) -> DefinitionError:
+        """Return an error with the line of its first mistake, and the number of further mistakes that `check` lists."""
+        (first, *_), *others = group_by_cause(map(self.located, (error.finding, *error.others)))
         more = f"; and {len(others)} more: feature-sync check" if others else ""
         return DefinitionError(replace(first, message=f"{first.message}{more}"))
 
     def doubled_lists(self, location: Location) -> list[Location]:
-        """Find the lists below a location that stand at a version and at its model: dbt adds the one to the other."""
+        """Return the lists below a location that are written at a version and at its model: dbt concatenates them."""
         file, path = self._file(location.file, location.node), location.key.split(".")
         model, version = self._node(None if file is None else self._document(file), location.node)
         return list(_doubled(reduce(_value, path, model), reduce(_value, path, version), location))
 
-    def _place(self, location: Location) -> _Place:
-        """Find the deepest key on the way to a location."""
+    def _file_line(self, location: Location) -> _FileLine:
+        """Find the deepest key on the path to a location."""
         file = self._file(location.file, location.node)
         if file is None:
             return location.file, None
@@ -72,8 +72,8 @@ class SourceLines:
             return in_sql
         at_node, in_project = self._in_node(self._document(file), location), self._in_project(location)
         if in_project.depth > at_node.depth:
-            return _shown(self._project_file), in_project.line
-        return _shown(file), at_node.line
+            return _relative(self._project_file), in_project.line
+        return _relative(file), at_node.line
 
     @property
     def _project_file(self) -> Path:
@@ -86,11 +86,11 @@ class SourceLines:
         folder = self._project.directory if is_own else self._project.packages_path / package
         try:
             return folder / name if (folder / name).is_file() else None
-        except (OSError, ValueError):  # a folder that is closed to us, a name that no file can have
+        except (OSError, ValueError):  # a folder without read permission, a name that no file can have
             return None
 
-    def _in_sql(self, location: Location, yaml_file: Path) -> _Place | None:
-        """Find the `config(` of a model's SQL if it says what neither the YAML nor `dbt_project.yml` does."""
+    def _in_sql(self, location: Location, yaml_file: Path) -> _FileLine | None:
+        """Find the `config(` of a model's SQL if it sets what neither the YAML nor `dbt_project.yml` does."""
         node = self._manifest.node(location.node) or Node()
         file = self._file(node.original_file_path or "", location.node)
         if file is None or file.suffix != ".sql" or not location.key.startswith(_CONFIG):
@@ -104,10 +104,10 @@ class SourceLines:
         except OSError:
             return None
         call = re.search(rf"\{{\{{-?\s*config\s*\((?=.*\b{re.escape(block[-1])}\b['\"]?\s*[=:])", text, re.DOTALL)
-        return None if call is None else (_shown(file), text.count("\n", 0, call.end()) + 1)
+        return None if call is None else (_relative(file), text.count("\n", 0, call.end()) + 1)
 
     def _node(self, document: yaml.Node | None, unique_id: str) -> tuple[yaml.Node | None, yaml.Node | None]:
-        """Find a node, and its version where it has one."""
+        """Find the entry of a node, and that of its version if it has one."""
         kind, _, name = [*unique_id.split(".", 2), "", ""][:3]
         section = _value(document, _SECTIONS.get(kind, ""))
         model, _, version = name.rpartition(".v")
@@ -115,7 +115,7 @@ class SourceLines:
         return node, _item(_value(node, "versions"), "v", version)
 
     def _in_node(self, document: yaml.Node | None, location: Location) -> _Found:
-        """Follow a location's keys below its node; those of a version win over those of all versions."""
+        """Follow a location's YAML keys below its node; those of a version override those of all versions."""
         node, version = self._node(document, location.node)
         if node is None:
             return _Found()
@@ -124,7 +124,7 @@ class SourceLines:
         return own if own.depth and own.depth >= everywhere.depth else everywhere
 
     def _in_project(self, location: Location) -> _Found:
-        """Follow a key of `meta` down the folders of `dbt_project.yml`; the deepest folder wins, as it does for dbt."""
+        """Follow a key of `meta` down the folders of `dbt_project.yml`; the deepest folder wins, as in dbt."""
         node, found = self._manifest.node(location.node) or Node(), _Found()
         folder = _value(self._document(self._project_file), _SECTIONS.get(node.resource_type or "", ""))
         key = location.key.removeprefix("config.")
@@ -136,7 +136,7 @@ class SourceLines:
         return found
 
     def _document(self, file: Path) -> yaml.Node | None:
-        """Read a file as nodes that know their lines; None if it is no YAML."""
+        """Read a file as YAML nodes, which have lines; None if it is not YAML."""
         if file not in self._documents:
             try:
                 content = read_bounded(file) if file.suffix in (".yml", ".yaml") else b""
@@ -147,15 +147,15 @@ class SourceLines:
 
 
 def _follow(node: yaml.Node | None, path: str, so_far: _Found) -> _Found:
-    """Follow a path of keys, joined by dots which keys may hold themselves, as deep as a file goes."""
+    """Follow a path of YAML keys as deep as a file has them; keys are joined by dots, and may contain dots."""
     ways = [so_far]
     for key, value, line in _entries(node):
         if path == key or path.startswith(f"{key}."):
             ways.append(_follow(value, path[len(key) + 1 :], _Found(so_far.depth + 1, line)))
     others = []
-    if path.startswith(_VIEW):  # what a view does not say itself, its defaults may
+    if path.startswith(_VIEW):  # a setting that the view itself lacks may be one of its defaults
         others.append(_follow(node, _DEFAULTS + path.removeprefix(_VIEW), so_far))
-    if path.startswith(_CONFIG):  # dbt takes `meta` without it as well
+    if path.startswith(_CONFIG):  # dbt also accepts `meta` outside `config`
         others.append(_follow(node, path.removeprefix(_CONFIG), _Found(so_far.depth + 1, so_far.line)))
     ways += [each for each in others if each.depth > so_far.depth + 1]
     return max(ways, key=lambda each: each.depth)
@@ -170,7 +170,7 @@ def _doubled(everywhere: yaml.Node | None, own: yaml.Node | None, location: Loca
 
 
 def _entries(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node, int]]:
-    """The keys of a mapping, or the texts and names in a list; each with its value and its line."""
+    """Yield the keys of a mapping, or the texts and names in a list, each with its value and its line."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value == "<<":
@@ -186,14 +186,14 @@ def _entries(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node, int]]:
 
 
 def _value(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    """Find the value of a key in a mapping."""
+    """Return the value of a key in a mapping; None if it has none, or the node is not a mapping."""
     if not isinstance(node, yaml.MappingNode):
         return None
     return next((value for name, value, _ in _entries(node) if name == key), None)
 
 
 def _item(node: yaml.Node | None, key: str, name: str) -> yaml.Node | None:
-    """Find the mapping in a list that has a name under a key."""
+    """Return the first mapping in a list that has a name as the value of a key."""
     items: list[yaml.Node] = node.value if isinstance(node, yaml.SequenceNode) else []
     for item in items:
         value = _value(item, key)
@@ -206,7 +206,7 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _shown(file: Path) -> str:
-    """Write a path as it is typed here."""
+def _relative(file: Path) -> str:
+    """Return a path relative to the working directory; a path outside of it as it is."""
     here = Path.cwd()
     return str(file.relative_to(here) if file.is_relative_to(here) else file)

@@ -1,4 +1,4 @@
-"""Reads dbt's `manifest.json`: every field is optional here, and unknown ones are ignored."""
+"""Reads dbt's `manifest.json`: all fields are optional, and unknown ones are ignored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SCHEMAS = ("manifest/v12.json",)
 
 
 class Metadata(msgspec.Struct):
-    """What an artifact says of itself."""
+    """The metadata of an artifact: its schema, the dbt invocation that wrote it, and when."""
 
     dbt_schema_version: str | None = None
     dbt_version: str | None = None
@@ -26,7 +26,7 @@ class Metadata(msgspec.Struct):
 
 
 class ManifestFile(msgspec.Struct):
-    """The manifest as it stands in the file; nodes stay undecoded until somebody asks for one."""
+    """The content of the manifest's file; nodes are decoded on demand."""
 
     metadata: Metadata | None = None
     nodes: dict[str, msgspec.Raw] | None = None
@@ -41,7 +41,7 @@ class ManifestFile(msgspec.Struct):
 
 
 class Manifest:
-    """The nodes of one `manifest.json`, decoded when they are asked for."""
+    """The nodes of one `manifest.json`, decoded on demand."""
 
     def __init__(self, path: Path, content: ManifestFile) -> None:
         self.path = path
@@ -55,21 +55,25 @@ class Manifest:
         self._nodes = {**(content.nodes or {}), **(content.sources or {})}
 
     def node(self, unique_id: str) -> Node | None:
-        """Decode one node, source, exposure, docs block, group or unit test; None where there is none of that id."""
+        """Decode one node, source, exposure, docs block, group or unit test; None if the manifest has no such id.
+
+        Raises:
+            ProjectError: The node is not of the shape that dbt writes.
+        """
         raw = self._nodes.get(unique_id) or self._exposures.get(unique_id) or self._others.get(unique_id)
         return None if raw is None else decode(bytes(raw), Node, self.path, node=unique_id)
 
     @property
     def docs_blocks(self) -> list[str]:
-        """The unique ids of all docs blocks, those of installed packages and of dbt itself too."""
+        """The unique ids of all docs blocks, including those of installed packages and of dbt itself."""
         return list(self._docs)
 
     def tests_of(self, unique_id: str) -> list[str]:
-        """The unique ids of a node's data tests and unit tests."""
+        """Return the unique ids of a node's data tests and unit tests."""
         return [each for each in self.children.get(unique_id, []) if each.startswith(("test.", "unit_test."))]
 
     def ancestors(self, unique_id: str) -> set[str]:
-        """The unique ids of all nodes that a node is made from, directly or not."""
+        """Return the unique ids of all nodes on which a node depends, directly or not."""
         found: set[str] = set()
         todo = [unique_id]
         while todo:
@@ -79,7 +83,7 @@ class Manifest:
         return found
 
     def reference(self, unique_id: str) -> str:
-        """Write how a dbt model refers to a node or a source, in Jinja."""
+        """Return the Jinja with which a dbt model refers to a node (`ref`) or a source (`source`)."""
         node = self.node(unique_id) or Node()
         if node.resource_type == "source":
             return f"{{{{ source('{node.source_name}', '{node.name}') }}}}"
@@ -88,7 +92,7 @@ class Manifest:
         return f"{{{{ ref({', '.join([*package, repr(node.name), *version])}) }}}}"
 
     def nodes_that_mention(self, word: str) -> Iterator[Node]:
-        """Decode only the nodes whose JSON holds a word, between quotation marks."""
+        """Decode only the nodes whose JSON contains a word in double quotes: decoding all of them takes long."""
         wanted = f'"{word}"'.encode()
         for unique_id, raw in self._nodes.items():
             if wanted in memoryview(raw).tobytes():
@@ -105,7 +109,7 @@ class Manifest:
             yield decode(bytes(raw), Node, self.path, node=unique_id)
 
     def relations(self) -> dict[str, str]:
-        """The unique ids of everything with rows, by the names that a person types; the root project's come first."""
+        """Return the unique ids of models, seeds, snapshots and sources by name; the root project's names win."""
         ids: dict[str, str] = {}
         root = self.metadata.project_name
         for unique_id in sorted(self._nodes, key=lambda each: parts_of(each)[1] != root):
@@ -119,7 +123,7 @@ def read_manifest(path: Path) -> Manifest:
     """Read a manifest.
 
     Raises:
-        ProjectError: The file is missing, cut off, or of a version that this package does not know.
+        ProjectError: The file is missing, truncated, or of an unsupported version.
     """
     content = decode_artifact(path, ManifestFile)
     schema = (content.metadata and content.metadata.dbt_schema_version) or "of no known version"

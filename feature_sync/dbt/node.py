@@ -1,4 +1,4 @@
-"""A node of dbt's manifest: every field is optional here, and unknown ones are ignored."""
+"""A node of dbt's manifest: all fields are optional, and unknown ones are ignored."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ColumnNode(msgspec.Struct):
 
     @property
     def meta(self) -> dict[str, Any]:
-        """`config.meta`, the only place where every dbt version allows it."""
+        """`config.meta`, the only `meta` that every dbt version accepts; empty if it is missing."""
         meta = (self.config or {}).get("meta")
         return meta if isinstance(meta, dict) else {}
 
@@ -71,7 +71,7 @@ class Node(msgspec.Struct):
 
     @property
     def meta(self) -> dict[str, Any]:
-        """`config.meta`, empty where there is none."""
+        """`config.meta`, empty if it is missing."""
         meta = (self.config or {}).get("meta")
         return meta if isinstance(meta, dict) else {}
 
@@ -88,7 +88,7 @@ class Node(msgspec.Struct):
 
     @property
     def deprecated_from(self) -> datetime | None:
-        """The moment of dbt's `deprecation_date`, if it is one."""
+        """The `deprecation_date` of dbt in UTC; None if it is missing or not a date."""
         try:
             return as_utc(datetime.fromisoformat(self.deprecation_date)) if self.deprecation_date else None
         except ValueError:
@@ -101,49 +101,52 @@ class Node(msgspec.Struct):
 
     @property
     def has_contract(self) -> bool:
-        """Whether dbt enforces the declared columns and types."""
+        """True if dbt enforces the declared columns and types."""
         contract = (self.config or {}).get("contract")
         return isinstance(contract, dict) and contract.get("enforced") is True
 
     @property
     def is_table(self) -> bool:
-        """Whether the warehouse stores the rows, as it does not those of a view."""
+        """True if the warehouse stores the rows: the relation is not a view."""
         return (self.config or {}).get("materialized") in ("table", "incremental", "snapshot", "seed")
 
     @property
     def enforced_keys(self) -> list[list[str]]:
-        """The column lists that the warehouse keeps unique, each of which it also indexes."""
+        """The column lists of keys that the warehouse keeps unique and indexes."""
         if not self.has_contract or (self.config or {}).get("materialized") not in ("table", "incremental"):
             return []
         return [*self.constrained("primary_key"), *self.constrained("unique")]
 
     def constrained(self, kind: str) -> list[list[str]]:
-        """The column lists of the constraints of one type; what is no list of names counts as none."""
+        """Return the column lists of the constraints of one type; malformed ones are left out."""
         found = [each for each in self.constraints or [] if each.get("type") == kind]
         return [names for each in found if (names := _names(each.get("columns")))]
 
     @property
     def test_name(self) -> str:
-        """The name of the generic test that a test is one of; empty where it is none."""
+        """The name of the generic test behind a test; empty for other nodes."""
         name = (self.test_metadata or {}).get("name")
         return name if isinstance(name, str) else ""
 
     @property
     def test_arguments(self) -> dict[str, Any]:
-        """What a generic test is called with."""
+        """The arguments of a generic test; empty for other nodes."""
         arguments = (self.test_metadata or {}).get("kwargs")
         return arguments if isinstance(arguments, dict) else {}
 
     @property
     def indexes(self) -> list[list[str]]:
-        """The column lists of the ordered indexes that the model's configuration asks for."""
+        """The column lists of the B-tree indexes in the model's configuration."""
         indexes = (self.config or {}).get("indexes")
         found = [each for each in indexes if isinstance(each, dict)] if isinstance(indexes, list) else []
         ordered = [each for each in found if str(each.get("type") or "btree").lower() == "btree"]
         return [names for each in ordered if (names := _names(each.get("columns")))]
 
     def relation(self, types: dict[str, str]) -> Relation:
-        """Describe the table that dbt builds; declared types count only where a contract enforces them."""
+        """Return the relation that dbt builds, with declared types only if a contract enforces them.
+
+        Otherwise `types`, those of the catalog by column, fill them in; empty if they are unknown.
+        """
         declared = {
             name: Column(
                 name=column.name or name,
@@ -170,11 +173,11 @@ class Node(msgspec.Struct):
 
 
 def parts_of(unique_id: str) -> tuple[str, str, str]:
-    """Split a unique id into kind, package and name; what it lacks is empty."""
+    """Split a unique id into kind, package and name; missing parts are empty."""
     kind, package, name, *_ = (*unique_id.split(".", 2), "", "")
     return kind, package, name
 
 
 def _names(value: object) -> list[str]:
-    """Read a list of columns; none where anything else stands in it."""
+    """Return a list of columns; empty unless it holds only texts."""
     return value if isinstance(value, list) and all(isinstance(each, str) for each in value) else []

@@ -1,4 +1,4 @@
-"""Reads `profiles.yml` as dbt does, without importing dbt: Jinja in a sandbox, then the target that is asked for."""
+"""Reads `profiles.yml` as dbt does, without importing dbt: it picks a target, and renders its Jinja in a sandbox."""
 
 from __future__ import annotations
 
@@ -17,14 +17,21 @@ from feature_sync.errors import ProfileError, did_you_mean
 def read_target(
     project: Project, *, profiles_dir: str | None = None, profile: str | None = None, target: str | None = None
 ) -> Target:
-    """Read the target of a project's profile. The arguments fall back on dbt's environment variables.
+    """Read the target of a project's profile.
+
+    Args:
+        project: The dbt project.
+        profiles_dir: The folder of `profiles.yml`; by default `DBT_PROFILES_DIR`, the working directory if it has that
+            file, or else `~/.dbt`.
+        profile: The profile; by default `DBT_PROFILE`, or else that of `dbt_project.yml`.
+        target: The target; by default `DBT_TARGET`, or else that of the profile.
 
     Raises:
         ProfileError: The profile or target does not exist, or needs an environment variable that is not set.
-        ProjectError: `profiles.yml` is missing or is no YAML.
+        ProjectError: `profiles.yml` is missing or not YAML.
     """
     file = _profiles_dir(profiles_dir) / "profiles.yml"
-    content = read_yaml(file, "say where it is with --profiles-dir or DBT_PROFILES_DIR")
+    content = read_yaml(file, "name its folder with --profiles-dir or DBT_PROFILES_DIR")
     render = _Renderer(project.variables, file)
     own = _Renderer(project.variables, project.directory / "dbt_project.yml").text(project.profile, "profile")
     name = profile or os.environ.get("DBT_PROFILE") or own
@@ -37,12 +44,12 @@ def read_target(
     outputs = _by_name(chosen_profile.get("outputs"))
     if outputs is None:
         raise ProfileError(f"{file}: {name}: outputs is missing")
-    usual = render.text(chosen_profile.get("target"), name, "target")
-    chosen = target or os.environ.get("DBT_TARGET") or usual or "default"
-    said = _by_name(outputs.get(chosen))
-    if said is None:
+    default = render.text(chosen_profile.get("target"), name, "target")
+    chosen = target or os.environ.get("DBT_TARGET") or default or "default"
+    output = _by_name(outputs.get(chosen))
+    if output is None:
         raise ProfileError(f"{file}: {name}: no target is called {chosen!r}{did_you_mean(chosen, outputs)}")
-    settings = render.all(said, name, "outputs", chosen)
+    settings = render.all(output, name, "outputs", chosen)
     return Target(
         profile=name,
         name=chosen,
@@ -59,25 +66,25 @@ def _profiles_dir(given: str | None) -> Path:
 
 
 def _by_name(values: object) -> dict[str, Any] | None:
-    """Read a mapping whose keys are names; YAML may read some of them as numbers."""
+    """Return a mapping with its YAML keys as text, since YAML reads some names as numbers; None for other values."""
     return {str(name): value for name, value in values.items()} if isinstance(values, dict) else None
 
 
 class _Renderer:
-    """Renders the values of a file; an error names the file and the key, never the value, which may be a secret."""
+    """Renders the values of a file; errors name the file and the YAML key, never the value, which may be a secret."""
 
     def __init__(self, variables: Mapping[str, Any], file: Path) -> None:
         self._file = file
         self._jinja = BoundedJinja(variables)
 
     def text(self, value: object, *keys: str) -> str | None:
-        """Render a text, or a number in its place; None stays None."""
+        """Render a text or a number as text; None stays None. `keys` is the path to it, for the error."""
         if isinstance(value, (dict, list)):
             raise ProfileError(f"{self._file}: {'.'.join(keys)}: must be a text")
         return None if value is None else str(self.all(value, *keys))
 
     def all(self, value: Any, *keys: str) -> Any:
-        """Render every text of a value."""
+        """Render every text within a value; `keys` is the path to it, for the error."""
         if isinstance(value, dict):
             return {key: self.all(each, *keys, str(key)) for key, each in value.items()}
         if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Finds a dbt project and reads the few lines of `dbt_project.yml` that its artifacts do not carry."""
+"""Finds a dbt project and reads the settings of `dbt_project.yml` that dbt's artifacts lack."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _SOURCES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A dbt project on disk. `variables` holds the project's own vars, those of the command line on top.
+    """A dbt project on disk. `variables` holds the project's own vars, overridden by those of the command line.
 
-    `docs_paths` is None where only dbt knows it, because the project writes it in Jinja.
+    `docs_paths` is None if the project writes it in Jinja, which only dbt can render.
     """
 
     directory: Path
@@ -44,36 +44,36 @@ class Project:
 
     @property
     def as_of(self) -> datetime | None:
-        """The fixed clock that the project's vars set, in UTC.
+        """The fixed clock in the project's vars, in UTC; None if they set none.
 
         Raises:
-            RequestError: It is not written in ISO 8601, or lies beyond the years 1 to 9999.
+            RequestError: It is not in ISO 8601, or outside the years 1 to 9999.
         """
         value = self.variables.get(AS_OF)
         return None if value in (None, "") else read_moment(str(value), f"the var {AS_OF}")
 
     @property
     def catalog(self) -> Path:
-        """What `dbt docs generate` learnt from the warehouse."""
+        """The path of `catalog.json`, which `dbt docs generate` writes."""
         return self.target_path / "catalog.json"
 
     @property
     def run_results(self) -> Path:
-        """What became of dbt's last command."""
+        """The path of `run_results.json`, the results of dbt's last command."""
         return self.target_path / "run_results.json"
 
     def warning_of_newer_sources(self, manifest: Path) -> Finding | None:
-        """Name a file that changed after the manifest was written; None if there is none."""
+        """Return a warning that names a file changed after the manifest was written; None if none changed."""
         newer = self.newer_sources(manifest)
         if not newer:
             return None
         first, *others = newer
         more = f", as did {len(others)} more" if others else ""
-        said = f"changed after {manifest.name} was written{more}; run dbt parse or dbt build"
-        return Location(first, "").warning(said)
+        message = f"changed after {manifest.name} was written{more}; run dbt parse or dbt build"
+        return Location(first, "").warning(message)
 
     def newer_sources(self, than: Path) -> list[str]:
-        """List the project's YAML and SQL files that changed after a file was written."""
+        """Return the project's YAML and SQL files that changed after a file was written, relative to the project."""
         written = _changed_at(than)
         paths = [path for folder in self.source_paths for path in source_files(folder, (".yml", ".yaml", ".sql"))]
         return sorted(os.path.relpath(path, self.directory) for path in paths if _changed_at(path) > written)
@@ -82,45 +82,51 @@ class Project:
 def read_project(
     project_dir: str | None = None, target_path: str | None = None, variables: Mapping[str, Any] | None = None
 ) -> Project:
-    """Read a project. The arguments fall back on dbt's environment variables, then on dbt's own defaults.
+    """Read a project.
+
+    Args:
+        project_dir: The folder of `dbt_project.yml`; by default `DBT_PROJECT_DIR`, or else the working directory.
+        target_path: The folder of dbt's artifacts, relative to the project; by default `DBT_TARGET_PATH`, or else that
+            of the project.
+        variables: The vars of the command line, which override the project's own.
 
     Raises:
-        ProjectError: There is no `dbt_project.yml`, or it is no YAML mapping with a name.
+        ProjectError: `dbt_project.yml` is missing, or not a YAML mapping with a name.
     """
     directory = Path(project_dir or os.environ.get("DBT_PROJECT_DIR") or ".").absolute()
     file = directory / "dbt_project.yml"
-    said = _Said(file, read_yaml(file, "run feature-sync in a dbt project, or name one with --project-dir"))
-    name = said.text("name")
+    settings = _ProjectFile(file, read_yaml(file, "run feature-sync in a dbt project, or name one with --project-dir"))
+    name = settings.text("name")
     if not name:
         raise ProjectError(f"{file}: name is missing")
-    target = target_path or os.environ.get("DBT_TARGET_PATH") or said.text("target-path") or "target"
+    target = target_path or os.environ.get("DBT_TARGET_PATH") or settings.text("target-path") or "target"
     kinds = ("model-paths", "snapshot-paths", "seed-paths")
-    folders = [folder for kind in kinds for folder in said.texts(kind) or [_SOURCES[kind]]]
+    folders = [folder for kind in kinds for folder in settings.texts(kind) or [_SOURCES[kind]]]
     return Project(
         directory=directory,
         target_path=directory / target,
         name=name,
-        profile=said.text("profile"),
+        profile=settings.text("profile"),
         source_paths=tuple(directory / folder for folder in folders),
-        packages_path=directory / (said.text("packages-install-path") or "dbt_packages"),
-        docs_paths=_docs_paths(said, directory),
-        variables=_project_variables(said, name) | dict(variables or {}),
+        packages_path=directory / (settings.text("packages-install-path") or "dbt_packages"),
+        docs_paths=_docs_paths(settings, directory),
+        variables=_project_variables(settings, name) | dict(variables or {}),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """What `dbt_project.yml` says; a number stands for its text.
+class _ProjectFile:
+    """The content of `dbt_project.yml`; numbers are read as text.
 
     Raises:
-        ProjectError: From both methods: a key holds something else.
+        ProjectError: From both methods, if the value is of another type.
     """
 
     file: Path
     content: Mapping[str, Any]
 
     def text(self, key: str) -> str | None:
-        """Read a text; None where the key is absent."""
+        """Read a text; None if the YAML key is absent."""
         value = self.content.get(key)
         if value is None:
             return None
@@ -129,7 +135,7 @@ class _Said:
         return str(value)
 
     def texts(self, key: str) -> list[str]:
-        """Read a list of texts; empty where the key is absent."""
+        """Read a list of texts; empty if the YAML key is absent."""
         values = self.content.get(key)
         if values is None:
             return []
@@ -139,13 +145,16 @@ class _Said:
 
 
 def source_files(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
-    """Find the files below a folder by how their names end; a folder that is closed to us has none, as for dbt."""
+    """Yield the files below a folder with one of the suffixes; a folder without read permission has none, as in dbt."""
     for at, _, names in os.walk(folder):
         yield from (Path(at, name) for name in names if name.endswith(suffixes) and Path(name).suffix)
 
 
 def _changed_at(path: Path) -> float:
-    """The time at which a file changed last; never, where there is none, as behind the links by which Emacs locks."""
+    """Return a file's modification time in seconds; minus infinity if it is missing.
+
+    A listed file may be missing: Emacs locks files with symbolic links that lead nowhere.
+    """
     try:
         return path.stat().st_mtime
     except OSError:
@@ -153,13 +162,13 @@ def _changed_at(path: Path) -> float:
 
 
 def read_bounded(file: Path) -> bytes:
-    """Read a file no further than the bounds of YAML: what is longer is refused, whatever follows."""
+    """Read at most one byte more than YAML may have: `load` refuses longer files, so the rest is not needed."""
     with file.open("rb") as opened:
         return opened.read(MOST_BYTES + 1)
 
 
 def read_yaml(file: Path, cure: str) -> dict[str, Any]:
-    """Read a file that must hold a YAML mapping.
+    """Read a file that must hold a YAML mapping; the error of a missing or another one ends with `cure`.
 
     Raises:
         ProjectError: The file is missing, unreadable, or holds something else.
@@ -171,27 +180,27 @@ def read_yaml(file: Path, cure: str) -> dict[str, Any]:
     except OSError as unreadable:
         raise ProjectError(f"{file} cannot be read: {unreadable.strerror}") from unreadable
     except UnfitYaml as unfit:
-        raise ProjectError(f"{file} is no valid YAML: {unfit}") from unfit
+        raise ProjectError(f"{file} is not valid YAML: {unfit}") from unfit
     if not isinstance(content, dict):
-        raise ProjectError(f"{file} holds no YAML mapping; {cure}")
+        raise ProjectError(f"{file} does not hold a YAML mapping; {cure}")
     return content
 
 
-def _docs_paths(said: _Said, directory: Path) -> tuple[Path, ...] | None:
-    """The folders in which dbt looks for docs blocks: unless the project names them, all that hold sources."""
-    usual = [folder for kind, usual in _SOURCES.items() for folder in said.texts(kind) or [usual]]
-    folders = said.texts("docs-paths") or usual
+def _docs_paths(settings: _ProjectFile, directory: Path) -> tuple[Path, ...] | None:
+    """Return the folders in which dbt looks for docs blocks: by default all folders with sources."""
+    sources = [folder for kind, default in _SOURCES.items() for folder in settings.texts(kind) or [default]]
+    folders = settings.texts("docs-paths") or sources
     return None if any("{{" in folder for folder in folders) else tuple(directory / folder for folder in folders)
 
 
-def _project_variables(said: _Said, project: str) -> dict[str, Any]:
-    """Read the vars of the project, its own ones on top.
+def _project_variables(settings: _ProjectFile, project: str) -> dict[str, Any]:
+    """Read the vars of the project; those below its own name override the global ones.
 
     Raises:
-        ProjectError: They are no mapping.
+        ProjectError: They are not a mapping.
     """
-    variables = said.content.get("vars") or {}
+    variables = settings.content.get("vars") or {}
     if not isinstance(variables, dict):
-        raise ProjectError(f"{said.file}: vars: must be a mapping of names to values")
+        raise ProjectError(f"{settings.file}: vars: must be a mapping of names to values")
     own = variables.get(project)
     return {**variables, **(own if isinstance(own, dict) else {})}

@@ -1,4 +1,4 @@
-"""Reads the whole registry from a manifest: the manifest is the registry, there is no second one."""
+"""Reads the registry from a manifest: the manifest is the only registry."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from feature_sync.findings import Finding
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """Result of reading a manifest: valid definitions, errors and warnings, and how many definitions there are.
+    """Result of reading a manifest: valid definitions, errors and warnings, and the number of all definitions.
 
-    Where there are errors, services lack what they take from views that are wrong. `wrong_views` are those, as far as
-    they could be read.
+    Services lack the features that they select from views with errors. `wrong_views` are those views, as far as they
+    could be read.
     """
 
     registry: Registry
@@ -33,9 +33,14 @@ class Reading:
 def read_registry(manifest: Manifest, *, project: str, catalog: Path) -> Registry:
     """Read all feature views and feature services.
 
+    Args:
+        manifest: The manifest.
+        project: The name of the project.
+        catalog: The path of `catalog.json`, which may be missing.
+
     Raises:
-        DefinitionError: Definitions are wrong: the first, which names its file, node and YAML key; the rest are its
-            `others`.
+        DefinitionError: The first mistake, with its file, node and YAML key, and the rest as its `others`.
+        ProjectError: The catalog cannot be read.
     """
     reading = read_definitions(manifest, project=project, catalog=catalog)
     Findings(reading.findings).raise_errors()
@@ -43,7 +48,16 @@ def read_registry(manifest: Manifest, *, project: str, catalog: Path) -> Registr
 
 
 def read_definitions(manifest: Manifest, *, project: str, catalog: Path) -> Reading:
-    """Read all feature views and feature services that make sense, and find all mistakes in the others."""
+    """Read all valid feature views and feature services, and find all mistakes in the others.
+
+    Args:
+        manifest: The manifest.
+        project: The name of the project.
+        catalog: The path of `catalog.json`, which may be missing.
+
+    Raises:
+        ProjectError: The catalog cannot be read.
+    """
     reader = _Reader(manifest)
     views = reader.views(catalog)
     services = reader.services(views)
@@ -61,7 +75,7 @@ def read_definitions(manifest: Manifest, *, project: str, catalog: Path) -> Read
 
 
 class _Reader:
-    """Goes through a manifest and notes what is wrong on the way."""
+    """Reads the nodes of a manifest, and collects mistakes and warnings."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
@@ -87,8 +101,8 @@ class _Reader:
                 self._wrong_references.append(node.reference)
                 self.wrong_views += [] if view is None else [view]
             elif other := views.get(view.reference):
-                text = f"{other.relation.location.node} is also a feature view called {view.reference}"
-                self.findings.note(node.location.mistake(text))
+                message = f"{other.relation.location.node} is also a feature view called {view.reference}"
+                self.findings.note(node.location.mistake(message))
             else:
                 views[view.reference] = view
         return views

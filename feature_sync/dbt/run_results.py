@@ -1,4 +1,4 @@
-"""Reads `run_results.json` and tells of each feature view whether dbt's last build vouches for it."""
+"""Reads `run_results.json`, and decides whether dbt's last build vouches for a feature view."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GOOD = ("success", "pass", "warn", "no-op", "reused")
 
 
 class Result(msgspec.Struct):
-    """What became of one node."""
+    """The result of one node."""
 
     unique_id: str | None = None
     status: str | None = None
@@ -39,7 +39,7 @@ class Result(msgspec.Struct):
 
 
 class RunResults(msgspec.Struct):
-    """What became of all nodes of one dbt command."""
+    """The content of `run_results.json`: the results of all nodes of one dbt command."""
 
     metadata: Metadata | None = None
     args: dict[str, Any] | None = None
@@ -47,9 +47,9 @@ class RunResults(msgspec.Struct):
 
 
 class UniquenessTests:
-    """The tests of dbt's last build which found columns unique, in whole tables.
+    """The passed uniqueness tests of dbt's last build, over whole tables.
 
-    Only results of the very command that wrote the manifest count: others may be of another target.
+    Only results of the same command that wrote the manifest count: others may be of another target.
     """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
@@ -57,10 +57,10 @@ class UniquenessTests:
         self._manifest = manifest
 
     def prove(self, view: FeatureView) -> bool:
-        """Tell whether no two rows of a view share join keys and event timestamp.
+        """True if a test proves that no two rows of a view share join keys and event timestamp.
 
         Raises:
-            ProjectError: The results are cut off or of another shape; missing ones prove nothing.
+            ProjectError: The results are truncated or of another shape; missing ones prove nothing.
         """
         if view.event_timestamp is None or view.timezone.upper() != "UTC":
             return False
@@ -80,7 +80,7 @@ class UniquenessTests:
 
 
 def unique_columns(test: Node) -> set[str]:
-    """The columns that a test over the whole table proves unique together; none for other tests."""
+    """Return the columns that a test over the whole table proves unique together; empty for other tests."""
     config = test.config or {}
     if config.get("where") or config.get("limit"):
         return set()
@@ -90,13 +90,13 @@ def unique_columns(test: Node) -> set[str]:
 
 
 class Gate:
-    """Holds a view back unless dbt built and tested it well, from fresh sources, in the relation to be pushed."""
+    """Holds back a view unless dbt built and tested it successfully, from fresh sources, in the relation to push."""
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         """Read the results, and those of `dbt source freshness` beside them.
 
         Raises:
-            ProjectError: A file is cut off or of another shape; missing results hold everything back.
+            ProjectError: A file is truncated or of another shape; missing results hold back every view.
         """
         self._path = path
         self._manifest = manifest
@@ -112,24 +112,24 @@ class Gate:
         self._stale = {each.unique_id or "" for each in freshness.results or [] if each.status in _STALE}
 
     def check_unchanged(self) -> None:
-        """Check that what was read is still what dbt wrote last.
+        """Raise if dbt has rewritten its artifacts, or begun a command, since they were read.
 
         Raises:
-            ArtifactsChanged: It is not.
+            ArtifactsChanged: It has.
         """
-        if self._signature() != self._read or (not self._ran_on and self._has_run_on()):
-            raise ArtifactsChanged(f"{self._path.parent} was written anew by dbt during the push; push again")
+        if self._signature() != self._read or (not self._is_outdated and self._has_newer_command()):
+            raise ArtifactsChanged(f"{self._path.parent} was rewritten by dbt during the push; push again")
 
     @cached_property
-    def _ran_on(self) -> bool:
-        return self._has_run_on()
+    def _is_outdated(self) -> bool:
+        return self._has_newer_command()
 
-    def _has_run_on(self) -> bool:
-        """True if dbt began a command after the results that may build tables: it runs still, or ended without results.
+    def _has_newer_command(self) -> bool:
+        """True if, after these results, dbt began a command that may build tables: it runs, or ended without results.
 
         dbt writes the manifest when it begins, and the results when it ends. `dbt parse` and `dbt source freshness`
         write a manifest, too, and build nothing: the latter leaves its id in its own results, the former plans no graph
-        and runs no node. Where there is no trace of graphs, every younger manifest counts.
+        and runs no node. Without a file that records planned graphs, every newer manifest counts.
         """
         manifest = self._manifest.metadata
         if manifest.invocation_id and manifest.invocation_id in (
@@ -137,13 +137,13 @@ class Gate:
             self._freshness.invocation_id,
         ):
             return False
-        if not is_younger(manifest, self._metadata):
+        if not is_newer(manifest, self._metadata):
             return False
-        planned = last_planned(self._path.with_name("graph_summary.json"))
+        planned = last_planned_id(self._path.with_name("graph_summary.json"))
         return planned is None or planned == manifest.invocation_id or self._has_run_nodes()
 
     def _has_run_nodes(self) -> bool:
-        """True if dbt has run a node since it wrote the results; before it does, it writes the node's SQL."""
+        """True if dbt has run a node since it wrote the results: before running a node, it writes the node's SQL."""
         written = self._path.stat().st_mtime
         return any(file.stat().st_mtime > written for file in self._path.with_name("run").rglob("*.sql"))
 
@@ -152,7 +152,7 @@ class Gate:
         return [(at.st_ino, at.st_size, at.st_mtime_ns) for at in (path.stat() for path in paths)]
 
     def reason_to_hold(self, view: FeatureView) -> str | None:
-        """Say why a view must not be pushed; None lets it pass."""
+        """Return why a view must not be pushed; None if it may be."""
         build = f"dbt build -s {view.name}"
         which = self._args.get("which")
         if not self._results and which is None:
@@ -161,11 +161,11 @@ class Gate:
             return f"the last results are of dbt {which}, which builds nothing; run {build}"
         for flag in ("empty", "sample"):
             if self._args.get(flag):
-                return f"dbt {which} ran with --{flag}: its tables are not whole; run {build}"
-        if self._ran_on:
+                return f"dbt {which} ran with --{flag}: its tables are incomplete; run {build}"
+        if self._is_outdated:
             began = self._manifest.metadata.generated_at
             return (
-                f"dbt began a command at {began}, after these results: it is building or testing still, or ended "
+                f"dbt began a command at {began}, after these results: it is still building or testing, or ended "
                 f"without results; wait for it, or run {build}"
             )
         stale = sorted(self._stale & self._manifest.ancestors(view.relation.unique_id))
@@ -192,16 +192,16 @@ class Gate:
         return None
 
 
-def is_younger(one: Metadata, other: Metadata) -> bool:
-    """True if one artifact was written after another; False where either does not say when."""
+def is_newer(one: Metadata, other: Metadata) -> bool:
+    """True if one artifact was written after another; False if either lacks its time."""
     try:
         return datetime.fromisoformat(one.generated_at or "") > datetime.fromisoformat(other.generated_at or "")
     except (TypeError, ValueError):
         return False
 
 
-def last_planned(path: Path) -> str | None:
-    """Read the id of the last command for which dbt planned a graph; None where no file tells."""
+def last_planned_id(path: Path) -> str | None:
+    """Read the invocation id of the last command for which dbt planned a graph; None if no file records it."""
     try:
         with path.open("rb") as summary:
             found = _PLANNED.match(summary.read(_BYTES_OF_ID))

@@ -1,7 +1,7 @@
 """Edits dbt YAML files in place: inserts settings and keeps every other character.
 
 A YAML writer would change quotes, indentation and spaces. Here the parser only finds positions, at which lines are
-inserted. The result is read back and must hold the old content and the new settings, no more and no less.
+inserted. The result is parsed again, and must equal the old content merged with the new settings.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from feature_sync.errors import OutputError, ProjectError
 from feature_sync.yaml_lines import Layout, Line, write_lines, write_name
 
 _FIRST_KEYS = ("name", "description", "relation", "latest_version", "docs", "group", "access", "v", "defined_in")
-"""Keys that people write before a node's configuration."""
+"""YAML keys that usually precede a node's configuration."""
 _PUNCTUATION = re.compile(r"[\s,:{}\[\]]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourcePosition:
-    """The entry that takes settings: `name` below `models`, `seeds` or `snapshots`, or one version of it."""
+    """The entry of a model in YAML: `name` below `models`, `seeds` or `snapshots`, or one version of it."""
 
     section: str
     name: str
@@ -35,7 +35,7 @@ class SourcePosition:
 
 @dataclass(frozen=True, slots=True)
 class _Edit:
-    """A text that replaces what stands from `start` to `end`."""
+    """A text that replaces the characters from `start` to `end`, the latter exclusive."""
 
     start: int
     end: int
@@ -43,48 +43,48 @@ class _Edit:
 
 
 class _NoRoom(Exception):
-    """The text cannot take the lines; the message is the reason."""
+    """The lines cannot be inserted into the text; the message is the reason."""
 
 
-def read_entry(text: str, place: SourcePosition, *, file: str) -> dict[str, Any]:
+def read_entry(text: str, position: SourcePosition, *, file: str) -> dict[str, Any]:
     """Return an entry of a file; empty if there is none.
 
     Args:
         text: The file's text.
-        place: The entry.
+        position: The entry.
         file: The file's name, for the error.
 
     Raises:
-        ProjectError: The text is not YAML that dbt could read.
+        ProjectError: The text is not YAML that dbt can read.
     """
     try:
-        return _target(load(text), place) or {}
+        return _target(load(text), position) or {}
     except (UnfitYaml, AttributeError, TypeError) as broken:
-        raise ProjectError(f"{file} is no YAML that dbt could read: {' '.join(str(broken).split())}") from broken
+        raise ProjectError(f"{file} is not YAML that dbt can read: {' '.join(str(broken).split())}") from broken
 
 
-def put_settings(text: str, place: SourcePosition, lines: Sequence[Line], *, file: str) -> str:
-    """Return the text with lines put into an entry, which is added if it is missing.
+def put_settings(text: str, position: SourcePosition, lines: Sequence[Line], *, file: str) -> str:
+    """Return the text with lines inserted into an entry, which is added if it is missing.
 
     Args:
         text: The file's text.
-        place: The entry.
+        position: The entry.
         lines: The settings.
         file: The file's name, for the error.
 
     Raises:
-        OutputError: The text is not YAML, or its layout cannot take the lines.
+        OutputError: The text is not YAML, or lines cannot be inserted into its layout.
     """
     try:
         load(text)  # checks bounds first: the functions below recurse, and read numbers of any length
         whole = text if text.endswith("\n") or not text else text + _newline(text)
-        wanted = _expected(text, place, lines)
-        changed = _put(_unfolded(whole, place, lines), place, lines)
+        wanted = _expected(text, position, lines)
+        changed = _put(_in_block_style(whole, position, lines), position, lines)
         found = _read_again(changed)
     except (UnfitYaml, yaml.YAMLError, AttributeError, TypeError, _NoRoom) as unfit:
-        raise OutputError(_refusal(file, place, " ".join(str(unfit).split()))) from unfit
+        raise OutputError(_refusal(file, position, " ".join(str(unfit).split()))) from unfit
     if wanted != found:
-        raise OutputError(_refusal(file, place, "something else in it would change"))
+        raise OutputError(_refusal(file, position, "something else in it would change"))
     return changed
 
 
@@ -92,28 +92,28 @@ def _read_again(changed: str) -> Any:
     try:
         return yaml.safe_load(changed)
     except yaml.YAMLError as broken:
-        raise _NoRoom("it is laid out in a way in which more lines would not be understood") from broken
+        raise _NoRoom("its layout is such that inserted lines are not valid YAML") from broken
 
 
-def _refusal(file: str, place: SourcePosition, reason: str) -> str:
-    return f"{file}: {place.name} cannot be edited in place ({reason}); paste what is printed"
+def _refusal(file: str, position: SourcePosition, reason: str) -> str:
+    return f"{file}: {position.name} cannot be edited in place ({reason}); paste what is printed"
 
 
-def _put(text: str, place: SourcePosition, lines: Sequence[Line]) -> str:
-    """Put lines into an entry; nothing on the path to it is in braces or brackets any more."""
-    path = list(_path(text, place))
+def _put(text: str, position: SourcePosition, lines: Sequence[Line]) -> str:
+    """Insert lines into an entry; the path to it must be in block style, without braces and brackets."""
+    path = list(_path(text, position))
     if any(found.is_alias for found in path):
-        raise _NoRoom("an alias stands where the lines would go")
+        raise _NoRoom("an alias stands where the lines belong")
     layout = layout_of(yaml.compose(text))
-    entry = path[-1] if len(path) == _depth(place) else None
-    edits = list(_edits(text, entry, lines, layout) if entry else _new_entry(text, place, lines, layout))
+    entry = path[-1] if len(path) == _depth(position) else None
+    edits = list(_edits(text, entry, lines, layout) if entry else _new_entry(text, position, lines, layout))
     for edit in sorted(edits, key=lambda each: -each.start):
         text = text[: edit.start] + edit.text + text[edit.end :]
     return text
 
 
 def _edits(text: str, target: Found, lines: Sequence[Line], layout: Layout) -> Iterator[_Edit]:
-    """Insert lines at the end of a mapping, or behind the first keys of an entry; existing keys take the lines below.
+    """Insert lines at the end of a mapping, or after an entry's first keys; lines below existing keys go into those.
 
     Of several edits at one position the last ends up first in the text.
     """
@@ -127,7 +127,7 @@ def _edits(text: str, target: Found, lines: Sequence[Line], layout: Layout) -> I
         if inner is None or inner.key is None:
             continue
         if inner.is_alias:
-            raise _NoRoom("an alias stands where the lines would go")
+            raise _NoRoom("an alias stands where the lines belong")
         if inner.is_empty:
             indent = column_of(inner.key) + layout.step
             yield from _filled(text, inner, write_lines(line.below, indent=indent, layout=layout))
@@ -135,34 +135,34 @@ def _edits(text: str, target: Found, lines: Sequence[Line], layout: Layout) -> I
             yield from _edits(text, inner, line.below, layout)
 
 
-def _new_entry(text: str, place: SourcePosition, lines: Sequence[Line], layout: Layout) -> Iterator[_Edit]:
+def _new_entry(text: str, position: SourcePosition, lines: Sequence[Line], layout: Layout) -> Iterator[_Edit]:
     """Insert an entry at the end of its section, or a section at the end of the file."""
-    if place.version is not None:
-        raise _NoRoom(f"it has no entry for version {place.version}")
+    if position.version is not None:
+        raise _NoRoom(f"it has no entry for version {position.version}")
     root = yaml.compose(text)
-    section = value_of(root, place.section) if root is not None else None
+    section = value_of(root, position.section) if root is not None else None
     dash = column_of(section.node) if section is not None and not section.is_empty else layout.dash
-    name = f"{' ' * dash}- name: {write_name(place.name)}"
+    name = f"{' ' * dash}- name: {write_name(position.name)}"
     written = [name, *write_lines(lines, indent=dash + 2, layout=layout)]
     if section is None:
         at = len(text) if root is None else end_of(text, Found(root))
-        yield _insertion(text, at, [f"{place.section}:", *written])
+        yield _insertion(text, at, [f"{position.section}:", *written])
     elif section.is_empty:
         yield from _filled(text, section, written)
     else:
         yield _insertion(text, end_of(text, section), written)
 
 
-def _unfolded(text: str, place: SourcePosition, lines: Sequence[Line]) -> str:
-    """Rewrite braces and brackets on the path to the settings as lines."""
-    while folded := next((found for found in _nodes_to_edit(text, place, lines) if found.is_folded), None):
-        if folded.is_alias:
-            raise _NoRoom("an alias stands where the lines would go")
-        text = _unfold(text, folded)
+def _in_block_style(text: str, position: SourcePosition, lines: Sequence[Line]) -> str:
+    """Rewrite braces and brackets (YAML's flow style) on the path to the settings as lines (block style)."""
+    while flow := next((found for found in _nodes_to_edit(text, position, lines) if found.is_flow), None):
+        if flow.is_alias:
+            raise _NoRoom("an alias stands where the lines belong")
+        text = _rewrite_as_block(text, flow)
     return text
 
 
-def _unfold(text: str, found: Found) -> str:
+def _rewrite_as_block(text: str, found: Found) -> str:
     """Rewrite one mapping or list in braces or brackets as lines, each part as it was written."""
     node = found.node
     between, at = "", node.start_mark.index
@@ -189,18 +189,18 @@ def _unfold(text: str, found: Found) -> str:
 
 
 def _filled(text: str, found: Found, written: Iterator[str] | Sequence[str]) -> Iterator[_Edit]:
-    """Replace a value beside its key by lines below; a comment beside it stays."""
+    """Replace a value beside its key by lines below it; a comment beside it stays."""
     start, end = found.node.start_mark.index, found.node.end_mark.index
     if start < end:
         yield _Edit(len(text[:start].rstrip(" ")), end, "")
     yield _insertion(text, line_end(text, end), written)
 
 
-def _nodes_to_edit(text: str, place: SourcePosition, lines: Sequence[Line]) -> Iterator[Found]:
-    """Yield the nodes on the path to an entry, and those in it that take lines, as far as they exist."""
-    path = list(_path(text, place))
+def _nodes_to_edit(text: str, position: SourcePosition, lines: Sequence[Line]) -> Iterator[Found]:
+    """Yield the nodes on the path to an entry, and those in it into which lines go, as far as they exist."""
+    path = list(_path(text, position))
     yield from path
-    if len(path) == _depth(place):
+    if len(path) == _depth(position):
         yield from _within(path[-1], lines)
 
 
@@ -212,15 +212,15 @@ def _within(found: Found, lines: Sequence[Line]) -> Iterator[Found]:
             yield from _within(inner, line.below)
 
 
-def _depth(place: SourcePosition) -> int:
-    return 3 if place.version is None else 5
+def _depth(position: SourcePosition) -> int:
+    return 3 if position.version is None else 5
 
 
-def _path(text: str, place: SourcePosition) -> Iterator[Found]:
+def _path(text: str, position: SourcePosition) -> Iterator[Found]:
     """Yield the nodes from the top of a file to an entry, or to a version of it, as far as they exist."""
     found = Found(root) if (root := yaml.compose(text)) is not None else None
-    steps = [(place.section, ""), ("name", place.name)]
-    steps += [("versions", ""), ("v", place.version)] if place.version is not None else []
+    steps = [(position.section, ""), ("name", position.name)]
+    steps += [("versions", ""), ("v", position.version)] if position.version is not None else []
     for key, value in steps:
         if found is None:
             return
@@ -244,28 +244,28 @@ def _newline(text: str) -> str:
 
 
 def _insertion(text: str, at: int, lines: Iterator[str] | Sequence[str]) -> _Edit:
-    """Insert whole lines, with the line ends of the file."""
+    """Return an edit that inserts whole lines, with the line ends of the file."""
     return _Edit(at, at, "".join(f"{line}{_newline(text)}" for line in lines))
 
 
-def _expected(text: str, place: SourcePosition, lines: Sequence[Line]) -> dict[str, Any]:
-    """Return what the file must hold once it has the lines."""
+def _expected(text: str, position: SourcePosition, lines: Sequence[Line]) -> dict[str, Any]:
+    """Return the content that the file must have after the edit."""
     content = deepcopy(yaml.safe_load(text)) or {}
-    target = _target(content, place)
+    target = _target(content, position)
     if target is None:
-        target = {"name": place.name}
-        content[place.section] = [*(content.get(place.section) or []), target]
+        target = {"name": position.name}
+        content[position.section] = [*(content.get(position.section) or []), target]
     target.update(_merged(target, yaml.safe_load("\n".join(write_lines(lines)))))
     return dict(content)
 
 
-def _target(content: Any, place: SourcePosition) -> dict[str, Any] | None:
+def _target(content: Any, position: SourcePosition) -> dict[str, Any] | None:
     """Find an entry, or a version of it, in the content of a file."""
-    entries = (content or {}).get(place.section) or []
-    found = next((each for each in entries if each.get("name") == place.name), None)
-    if found is None or place.version is None:
+    entries = (content or {}).get(position.section) or []
+    found = next((each for each in entries if each.get("name") == position.name), None)
+    if found is None or position.version is None:
         return found
-    return next((each for each in found.get("versions") or [] if str(each.get("v")) == place.version), None)
+    return next((each for each in found.get("versions") or [] if str(each.get("v")) == position.version), None)
 
 
 def _merged(one: Any, other: Any) -> Any:

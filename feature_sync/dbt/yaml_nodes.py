@@ -1,4 +1,4 @@
-"""Finds positions in YAML text: the value of a key, where it ends, and how the text is indented."""
+"""Finds positions in YAML text: the value of a YAML key, its end, and the indentation of the text."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Found:
 
     @property
     def is_alias(self) -> bool:
-        """True if the node is an alias: its text stands earlier in the file."""
+        """True if the node is an alias: its text is earlier in the file."""
         return self.key is not None and self.node.start_mark.index < self.key.end_mark.index
 
     @property
-    def is_folded(self) -> bool:
-        """True if the node is written in braces or brackets and is not empty."""
+    def is_flow(self) -> bool:
+        """True if the node is in flow style (in braces or brackets) and not empty."""
         return isinstance(self.node, yaml.CollectionNode) and bool(self.node.flow_style and self.node.value)
 
     @property
@@ -38,14 +38,14 @@ class Found:
 
 
 def value_of(mapping: Node, key: str) -> Found | None:
-    """Find the value of a key; of duplicate keys the last counts, as where YAML is loaded."""
+    """Return the value of a YAML key; of duplicate keys the last counts, as when YAML is loaded."""
     pairs = mapping.value if isinstance(mapping, yaml.MappingNode) else []
     found = [Found(value, each) for each, value in pairs if each.value == key]
     return found[-1] if found else None
 
 
 def item_of(items: Node, key: str, value: str) -> Found | None:
-    """Find the first mapping of a list in which a key has a value."""
+    """Return the first mapping of a list in which a YAML key has a value."""
     for each in items.value if isinstance(items, yaml.SequenceNode) else []:
         found = value_of(each, key)
         if found is not None and found.node.value == value:
@@ -75,7 +75,8 @@ def column_of(node: Node) -> int:
 def end_of(text: str, found: Found) -> int:
     """Return the index at which the line after a node begins.
 
-    PyYAML's end marks of block nodes lie behind the blank lines and comments that follow, so the last value decides.
+    PyYAML's end marks of block nodes are after the blank lines and comments that follow, so the end mark of the last
+    value counts.
     """
     node = found.node
     if found.is_alias and found.key is not None:
@@ -97,7 +98,7 @@ def line_end(text: str, at: int) -> int:
 
 
 def layout_of(root: Node | None) -> Layout:
-    """Return how a text indents; if it does so in several ways, the narrowest."""
+    """Return the indentation of a text; of several ones the narrowest."""
     mappings: list[int] = []
     lists: list[int] = []
     for each in _blocks(root):
@@ -107,7 +108,7 @@ def layout_of(root: Node | None) -> Layout:
 
 
 def _blocks(root: Node | None) -> Iterator[Found]:
-    """Yield all mappings and lists that are values of keys and stand on lines of their own."""
+    """Yield all mappings and lists that are values of YAML keys, in block style."""
     todo: list[Any] = [root] if root is not None else []
     while todo:
         node = todo.pop()

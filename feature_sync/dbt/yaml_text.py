@@ -1,4 +1,4 @@
-"""Reads YAML within bounds of size, depth and number; what is wrong is named by line and key, and never quoted."""
+"""Reads YAML within bounds of size, depth and number of values; errors name the line and YAML key, never a value."""
 
 from __future__ import annotations
 
@@ -12,30 +12,36 @@ import yaml
 MOST_BYTES = 4 * 2**20
 MOST_VALUES = 200_000
 MOST_LEVELS = 100
-_LETTERS = MOST_BYTES // MOST_VALUES  # of a text count as one more value: aliases repeat long texts, too
-_MOST_DIGITS = 400  # Python refuses to read some thousand, and takes long for fewer in base 60
+_CHARACTERS_PER_VALUE = MOST_BYTES // MOST_VALUES  # a long text counts as several values: aliases repeat it, too
+_MOST_DIGITS = 400  # Python refuses several thousand digits, and is slow for fewer in base 60
 _LONGEST_NAME = 60
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG, _TEXT, _MERGE = "tag:yaml.org,2002:", "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 _COLLECTIONS = ("map", "seq", "set", "omap", "pairs")
 _QUOTES = "needs quotation marks"
 _UNFIT = (ValueError, ArithmeticError, LookupError, AttributeError, TypeError, yaml.YAMLError)
-"""What the constructors of PyYAML raise for a scalar that is not of its type."""
+"""The exceptions of PyYAML's constructors for a scalar that is not of its type."""
 
 
 class UnfitYaml(Exception):
-    """A text is no YAML, or goes beyond the bounds; says at which line and below which key."""
+    """A text is not YAML, or exceeds the bounds; the message has the line and the path of YAML keys."""
 
     def __init__(self, reason: str, line: int, keys: tuple[str, ...] = ()) -> None:
-        place = f"line {line + 1}"
-        super().__init__(": ".join(part for part in (place, ".".join(keys), reason) if part))
+        """Compose the message.
+
+        Args:
+            reason: What is wrong.
+            line: The line, from 0 as in PyYAML; the message counts from 1.
+            keys: The path of YAML keys.
+        """
+        super().__init__(": ".join(part for part in (f"line {line + 1}", ".".join(keys), reason) if part))
 
 
 def load(content: bytes | str) -> Any:
     """Read a text as Python values.
 
     Raises:
-        UnfitYaml: It is no YAML, holds a value that is not of its type, or goes beyond the bounds.
+        UnfitYaml: It is not YAML, holds a value that is not of its type, or exceeds the bounds.
     """
     root = compose(content)
     if root is None:
@@ -52,10 +58,10 @@ def load(content: bytes | str) -> Any:
 
 
 def compose(content: bytes | str) -> yaml.Node | None:
-    """Read a text as nodes that know their lines; None for an empty one.
+    """Read a text as PyYAML's nodes, which have lines; None for an empty text.
 
     Raises:
-        UnfitYaml: It is no YAML, or goes beyond the bounds.
+        UnfitYaml: It is not YAML, or exceeds the bounds.
     """
     text = _decoded(content)
     _check_bounds(text)
@@ -68,7 +74,7 @@ def compose(content: bytes | str) -> yaml.Node | None:
 
 @dataclass(slots=True)
 class _Open:
-    """A mapping or list that is being read: its anchor, how many values it holds so far, and the key read last."""
+    """A mapping or list that is being read: its anchor, its number of values so far, and the YAML key read last."""
 
     is_mapping: bool
     anchor: str | None
@@ -79,15 +85,15 @@ class _Open:
 
 @dataclass(slots=True)
 class _Bounds:
-    """Counts what a text holds from the parser's events, which neither recurse nor follow aliases."""
+    """Counts the values of a text by the parser's events, which neither recurse nor follow aliases."""
 
     opened: list[_Open] = field(default_factory=list)
     values: dict[str, int] = field(default_factory=dict)
-    """How many values each anchor stands for."""
+    """The number of values that each anchor stands for."""
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys that lead to where the parser is."""
+        """The path of YAML keys to the parser's current event."""
         return tuple(each.key for each in self.opened if each.key)
 
     def count(self, event: yaml.Event) -> None:
@@ -102,13 +108,13 @@ class _Bounds:
         elif isinstance(event, yaml.AliasEvent):
             self._add(event, self._aliased(event))
         elif isinstance(event, yaml.ScalarEvent):
-            self._add(event, 1 + len(event.value) // _LETTERS, event.anchor)
+            self._add(event, 1 + len(event.value) // _CHARACTERS_PER_VALUE, event.anchor)
 
     def _aliased(self, event: yaml.AliasEvent) -> int:
         if event.anchor in {each.anchor for each in self.opened}:
-            raise self._unfit(event, "an alias stands inside of what it names")
+            raise self._unfit(event, "an alias stands inside the value that it names")
         if event.anchor not in self.values:
-            raise self._unfit(event, f"an alias names no anchor; a text that begins with * {_QUOTES}")
+            raise self._unfit(event, f"an alias names an unknown anchor; a text that begins with * {_QUOTES}")
         return self.values[event.anchor]
 
     def _add(self, event: yaml.Event, values: int, anchor: str | None = None) -> None:
@@ -136,13 +142,13 @@ def _check_bounds(text: str) -> None:
             bounds.count(event)
     except yaml.MarkedYAMLError as broken:
         raise _translated(broken, bounds.keys) from broken
-    except yaml.YAMLError as broken:  # the reader's, of a character that YAML forbids
+    except yaml.YAMLError as broken:  # raised by PyYAML's reader for a character that YAML forbids
         line = text.count("\n", 0, getattr(broken, "position", 0))
-        raise UnfitYaml("a control character stands in it", line) from broken
+        raise UnfitYaml("holds a control character", line) from broken
 
 
 def _decoded(content: bytes | str) -> str:
-    """Read bytes as UTF-8, with or without a mark at the start."""
+    """Decode UTF-8, with or without a byte order mark."""
     if len(content) > MOST_BYTES:
         raise UnfitYaml(f"is larger than {MOST_BYTES // 2**20} MB", 0)
     if isinstance(content, str):
@@ -150,11 +156,11 @@ def _decoded(content: bytes | str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as foreign:
-        raise UnfitYaml("is not UTF-8, as dbt wants it", content.count(b"\n", 0, foreign.start)) from foreign
+        raise UnfitYaml("is not UTF-8, which dbt requires", content.count(b"\n", 0, foreign.start)) from foreign
 
 
 def _walk(root: yaml.Node) -> Iterator[tuple[yaml.Node, tuple[str, ...]]]:
-    """Go through all nodes once, each with the keys that lead to it."""
+    """Yield every node once, with the path of YAML keys to it."""
     todo: list[tuple[yaml.Node, tuple[str, ...]]] = [(root, ())]
     seen: set[int] = set()
     while todo:
@@ -172,31 +178,31 @@ def _walk(root: yaml.Node) -> Iterator[tuple[yaml.Node, tuple[str, ...]]]:
 
 
 def _check(loader: yaml.SafeLoader, node: yaml.Node, keys: tuple[str, ...]) -> None:
-    """Check that a node's value is of the type that it is written as."""
+    """Raise if a node's value is not of the type of its tag."""
     kind = node.tag.removeprefix(_TAG)
     is_known = node.tag in loader.yaml_constructors or node.tag == _MERGE
     if not is_known or (kind in _COLLECTIONS) == isinstance(node, yaml.ScalarNode):
-        raise UnfitYaml(f"an unknown tag; a text that begins with ! or = {_QUOTES}", node.start_mark.line, keys)
+        raise UnfitYaml(f"has an unknown tag; a text that begins with ! or = {_QUOTES}", node.start_mark.line, keys)
     if not isinstance(node, yaml.ScalarNode) or node.tag in (_TEXT, _MERGE):
         return
     if kind in ("int", "float") and len(node.value) > _MOST_DIGITS:
-        raise UnfitYaml(f"a number of more than {_MOST_DIGITS} digits", node.start_mark.line, keys)
+        raise UnfitYaml(f"holds a number of more than {_MOST_DIGITS} digits", node.start_mark.line, keys)
     try:
         loader.construct_object(node)
     except _UNFIT as unfit:
-        reason = f"written as a value of type {kind}, and is none; a text {_QUOTES}"
+        reason = f"is written as a value of type {kind} but is not one; a text {_QUOTES}"
         raise UnfitYaml(reason, node.start_mark.line, keys) from unfit
 
 
 def _translated(broken: yaml.MarkedYAMLError, keys: tuple[str, ...] = ()) -> UnfitYaml:
-    """Say what the parser found without what it quotes, which may be a secret."""
-    said = [part for part in (broken.context, broken.problem) if part]
-    reason = re.sub(r"\s*'.*'", "", ", ".join(said)) or "no YAML"
+    """Return the parser's error without the text that it quotes, which may be a secret."""
+    messages = [part for part in (broken.context, broken.problem) if part]
+    reason = re.sub(r"\s*'.*'", "", ", ".join(messages)) or "not YAML"
     mark = broken.problem_mark or broken.context_mark
     return UnfitYaml(reason, 0 if mark is None else mark.line, keys)
 
 
 def _name(value: object) -> str:
-    """Write a key so that a message stays a line."""
+    """Return a YAML key shortened so that a message stays on one line."""
     text = value if isinstance(value, str) else "?"
     return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."

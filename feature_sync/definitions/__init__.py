@@ -1,4 +1,4 @@
-"""What the project defines: entities, feature views, feature services, spines, and the registry that holds them."""
+"""The definitions of a project: entities, feature views, feature services, spines, and the registry of them all."""
 
 from feature_sync.definitions.deprecation import deprecation
 from feature_sync.definitions.durations import format_duration, parse_duration

@@ -1,4 +1,4 @@
-"""Durations as the project's YAML writes them."""
+"""Durations in the notation of the project's YAML, such as `30d`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ _DURATION = re.compile(r"([0-9]+)\s*([smhdw])")
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read a duration such as `90m`: a whole number and one of the units s, m, h, d, w.
+    """Parse a duration such as `90m`: a whole number and one of the units s, m, h, d, w.
 
     Raises:
-        ValueError: The text is anything else.
+        ValueError: The text has another form, or is too long for a timedelta.
 
     >>> parse_duration("90m")
     datetime.timedelta(seconds=5400)
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no duration; write a whole number and a unit (s, m, h, d or w), such as 30d")
+        raise ValueError(f"{text!r} is not a duration; write a whole number and a unit (s, m, h, d or w), such as 30d")
     try:
         return timedelta(**{_UNITS[match[2]]: int(match[1])})
     except OverflowError as overflow:
@@ -28,7 +28,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """Write a duration in the largest unit that divides it.
+    """Return a duration in the largest unit of d, h, m and s that divides it; fractions of a second are cut off.
 
     >>> format_duration(timedelta(hours=48))
     '2d'

@@ -13,9 +13,9 @@ from feature_sync.findings import Finding
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The features that a service takes from one view, and the spine's columns that identify the entity.
+    """The features that a service selects from one view, and the spine's columns that identify the entity.
 
-    `spine_keys` stands in the order of `view.join_keys`.
+    `spine_keys` has the order of `view.join_keys`.
     """
 
     view: FeatureView
@@ -28,7 +28,7 @@ class Selection:
 class FeatureService:
     """The named set of features that one ML model consumes: a dbt exposure of `type: ml`.
 
-    `warnings` tell what its users should know: a version that is not pinned, or deprecated.
+    `warnings` are what its users should know: a version is not pinned, or is deprecated.
     """
 
     name: str
@@ -40,7 +40,7 @@ class FeatureService:
     warnings: tuple[Finding, ...] = ()
 
     def output_name(self, selection: Selection, feature: str) -> str:
-        """Name a feature as training sets and feature vectors show it."""
+        """Return the name of a feature in training sets and feature vectors."""
         return f"{selection.alias}__{feature}" if self.full_names else feature
 
     @property
@@ -50,28 +50,28 @@ class FeatureService:
 
     @property
     def join_keys(self) -> tuple[str, ...]:
-        """The keys that a request for one feature vector must name."""
+        """The spine columns of all join keys: what a request for one feature vector must name."""
         return tuple(dict.fromkeys(key for each in self.selections for key in each.spine_keys))
 
     def with_views(self, change: Callable[[FeatureView], FeatureView]) -> FeatureService:
-        """Know more of each view; a view that stands here in several roles is changed once."""
+        """Return a copy with each view changed; a view with several aliases is changed once."""
         views = {each.view.reference: each.view for each in self.selections}
         changed = {reference: change(view) for reference, view in views.items()}
         selections = tuple(replace(each, view=changed[each.view.reference]) for each in self.selections)
         return replace(self, selections=selections)
 
     def checked(self) -> FeatureService:
-        """Check that no two views and no two features carry the same name.
+        """Return the service itself if all aliases and all output names are unique; case is ignored for the latter.
 
         Raises:
-            DefinitionError: Two do, in a service that the project defines.
-            RequestError: Two do, in a selection that was typed.
+            DefinitionError: Two are the same, in a service that the project defines.
+            RequestError: Two are the same, in a selection from the command line.
         """
         aliases = [each.alias for each in self.selections]
         for alias in aliases:
             if aliases.count(alias) > 1:
                 raise self._error(
-                    f"two entries are called {alias!r}; call one of them otherwise: another_name: {{view: {alias}, "
+                    f"two entries are called {alias!r}; give one of them another alias: another_name: {{view: {alias}, "
                     "features: [...]}"
                 )
         owners: dict[str, str] = {}
@@ -94,7 +94,7 @@ class FeatureService:
 
 
 def with_unique_aliases(selections: Iterable[Selection]) -> tuple[Selection, ...]:
-    """Name versions of one view that stand side by side as dbt names their tables: with the version."""
+    """Append the version to aliases that several versions of a view share, as dbt does to the names of their tables."""
     listed = tuple(selections)
     named = Counter(each.alias for each in listed)
     return tuple(
@@ -106,7 +106,12 @@ def with_unique_aliases(selections: Iterable[Selection]) -> tuple[Selection, ...
 
 
 def selection_of(view: FeatureView, features: Iterable[str] | None = None) -> Selection:
-    """Select features of a view (all, unless named) under its own name and join keys."""
+    """Select features of a view (all by default) under its own name and join keys.
+
+    Raises:
+        RequestError: A name is a label, or a column that the view leaves out.
+        UnknownName: The view has no such feature.
+    """
     names = tuple(features) if features is not None else tuple(each.name for each in view.features)
     for name in names:
         view.feature(name)
@@ -114,5 +119,9 @@ def selection_of(view: FeatureView, features: Iterable[str] | None = None) -> Se
 
 
 def service_of(selections: Iterable[Selection], *, name: str) -> FeatureService:
-    """Make a service that the project does not define, to explore with."""
+    """Return an ad-hoc service, which the project does not define.
+
+    Raises:
+        RequestError: Two features have the same output name, or two selections the same alias.
+    """
     return FeatureService(name=name, selections=with_unique_aliases(selections)).checked()

@@ -25,7 +25,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """A column that models may consume; its default answers where no row does."""
+    """A column that models may consume; its default is the value if no row answers."""
 
     name: str
     default: Any = None
@@ -39,7 +39,7 @@ class History(StrEnum):
     SNAPSHOT = "snapshot"
     """A dbt snapshot: each row is valid from one moment until another."""
     TIMELESS = "timeless"
-    """Facts that never change: one row for each entity, which answers any moment."""
+    """Rows that never change: one for each entity, which answers any moment."""
     LATEST_ONLY = "latest only"
     """One row for each entity, overwritten: fit for serving, not for training."""
 
@@ -50,7 +50,7 @@ class FeatureView:
 
     Names of columns are those of `relation.columns`. `ttl` and `lag` are as in the project's YAML; a `ttl`
     of None lets a row of any age answer. `deprecation_date` is dbt's own. `is_unique`: the warehouse enforces that no
-    two rows share join keys and event timestamp. `is_indexed`: an index leads from join keys to event timestamps.
+    two rows share join keys and event timestamp. `is_indexed`: an index covers the join keys, then the event timestamp.
     """
 
     name: str
@@ -86,12 +86,12 @@ class FeatureView:
 
     @property
     def times(self) -> tuple[str, ...]:
-        """The columns that carry a time or a mark of this view's history."""
+        """The columns with times, and snapshots' `dbt_is_deleted`: they are never features."""
         columns = (getattr(self, name) for name in _TIMES)
         return tuple(dict.fromkeys(column for column in columns if column is not None))
 
     def feature(self, name: str) -> Feature:
-        """Find a feature by its name.
+        """Return a feature by its name.
 
         Raises:
             RequestError: It is a label, or a column that the view leaves out.
@@ -101,7 +101,9 @@ class FeatureView:
             if feature.name == name:
                 return feature
         if mark := self.relation.mark_of(name):
-            raise RequestError(f"{self.relation.location}: {name!r} of {self.reference} is no feature: it says {mark}")
+            raise RequestError(
+                f"{self.relation.location}: {name!r} of {self.reference} is not a feature: it says {mark}"
+            )
         raise UnknownName(f"feature of {self.reference}", name, (each.name for each in self.features))
 
     def with_types(self, types: Mapping[str, str]) -> FeatureView:
@@ -113,17 +115,16 @@ class FeatureView:
         return self.with_column_types(types).checked()
 
     def with_column_types(self, types: Mapping[str, str]) -> FeatureView:
-        """Fill in the types that the warehouse reports, unchecked; its columns are called as this definition does."""
-        return replace(self, relation=self.relation.with_types(types)).calling_columns()
+        """Fill in the types that the warehouse reports, unchecked; columns take this definition's spelling."""
+        return replace(self, relation=self.relation.with_types(types)).with_own_spelling()
 
-    def calling_columns(self) -> FeatureView:
-        """Call the table's columns as this definition does, whatever their case: the warehouse ignores it."""
-        return replace(
-            self, relation=self.relation.called(name for _, name in self._columns_in_use(self.relation.location))
-        )
+    def with_own_spelling(self) -> FeatureView:
+        """Rename the relation's columns to this definition's spelling if only case differs: warehouses ignore case."""
+        names = (name for _, name in self._columns_in_use(self.relation.location))
+        return replace(self, relation=self.relation.with_spelling(names))
 
-    def known_part(self) -> FeatureView:
-        """Leave out what the table lacks, so that the rest can be looked at."""
+    def without_missing_columns(self) -> FeatureView:
+        """Leave out entities, features and times whose columns the table lacks, so that the rest can be checked."""
         known = self.relation.columns
         unknown: dict[str, Any] = dict.fromkeys(name for name in _TIMES if getattr(self, name) not in known)
         return replace(
@@ -134,10 +135,10 @@ class FeatureView:
         )
 
     def checked(self) -> FeatureView:
-        """Check everything that needs the columns and their types; what is not known yet is not held against it.
+        """Return the view itself if its known columns and types fit; unknown ones are not checked.
 
         Raises:
-            DefinitionError: A column is missing, or a day's rows do not say when they are complete.
+            DefinitionError: A column is missing, or the event timestamp is a date and no lag is set.
         """
         findings = Findings()
         findings.note(*self.mistakes())
@@ -145,7 +146,7 @@ class FeatureView:
         return self
 
     def mistakes(self) -> Iterator[Finding]:
-        """Find all that `checked` would refuse."""
+        """Yield every mistake for which `checked` raises."""
         settings = self.relation.location.at("config.meta.feature_view")
         if self.relation.columns_are_complete:
             known = ", ".join(self.relation.columns)
@@ -157,11 +158,11 @@ class FeatureView:
             if column is not None and (column.data_type or "").strip().lower() == "date":
                 yield settings.mistake(
                     f"lag is missing: {self.event_timestamp!r} is a date, which means its midnight; a row that sums "
-                    "the day is complete a day later (lag: 1d), one that describes its start says lag: 0d"
+                    "the day is complete a day later (lag: 1d), one that describes its start takes lag: 0d"
                 )
 
     def _columns_in_use(self, settings: Location) -> Iterator[tuple[Location, str]]:
-        """Name the columns that the definition needs, each with the YAML key that says so."""
+        """Yield the columns that the definition uses, each with the location of the YAML key that names it."""
         for entity in self.entities:
             for name in entity.join_keys:
                 yield settings.at(f"entities.{entity.name}"), name

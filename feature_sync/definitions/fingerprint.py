@@ -1,4 +1,4 @@
-"""A fingerprint of definitions: it changes when an answer might, and not when only words about it do."""
+"""Fingerprints of definitions: they change if answers might, but not with descriptions and other metadata."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ COUNTED: Mapping[type, tuple[str, ...]] = {
     Relation: ("name", "unique_id", "columns", "columns_are_complete", "event_time"),
     Column: ("name", "data_type", "stored_as"),
 }  # fmt: skip
-"""The fields that decide about answers. A field that a definition gains counts only once it stands here, so that a new
-version of this package leaves fingerprints alone: another one means a full push."""
+"""The fields that affect answers. A new field of a definition counts only once it is listed here, so that a new version
+of this package keeps fingerprints: a changed one causes a full push."""
 
 
 def fingerprint(service: FeatureService) -> str:
-    """Hash a service with its views, keys, features, types and times: 64 hexadecimal digits.
+    """Hash a service with its views, join keys, features, types and times: 64 hexadecimal digits.
 
-    Tables count by their names in the warehouse; what they hold does not. Types count as they are written, so let
-    `with_normal_types` write them first.
+    Tables count by their names in the warehouse, not by their rows. Types count as they are written, so normalise them
+    with `with_normal_types` first.
     """
     return _hash(service)
 
 
 def view_fingerprint(view: FeatureView) -> str:
-    """Hash all that decides which rows of a view answer, and how they are served: 64 hexadecimal digits.
+    """Hash everything that affects which rows of a view answer, and how they are served: 64 hexadecimal digits.
 
-    Types count as they are written, so let `with_normal_types` write them first.
+    Types count as they are written, so normalise them with `with_normal_types` first.
     """
     used = {*view.join_keys, *view.times, *(each.name for each in view.features)}
     columns = {name: column for name, column in view.relation.columns.items() if name in used}

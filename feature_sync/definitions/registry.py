@@ -1,4 +1,4 @@
-"""The registry: all that one dbt project defines, by name."""
+"""The registry: all definitions of one dbt project, by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FEATURE = re.compile(r"(?P<view>[^\[\]:]+)(\[(?P<keys>[^\[\]]*)\])?:(?P<feature
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """All that one dbt project defines, by name."""
+    """All definitions of one dbt project: feature views by reference, feature services by name."""
 
     project: str
     feature_views: Mapping[str, FeatureView]
@@ -24,7 +24,7 @@ class Registry:
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """What the users of the feature services should know, each service's."""
+        """The warnings of all feature services."""
         return tuple(warning for service in self.feature_services.values() for warning in service.warnings)
 
     @property
@@ -37,7 +37,7 @@ class Registry:
         return dict(sorted(views.items()))
 
     def feature_view(self, name: str) -> FeatureView:
-        """Find a feature view by its reference; a name without a version means the latest.
+        """Return a feature view by its reference; a name without a version means the latest.
 
         Raises:
             UnknownName: The project defines no such view.
@@ -50,7 +50,7 @@ class Registry:
         raise UnknownName("feature view", name, self.feature_views)
 
     def consumers(self, view: FeatureView) -> list[FeatureService]:
-        """The services that use a view."""
+        """Return the services that use a view."""
         return [
             service
             for service in self.feature_services.values()
@@ -58,7 +58,7 @@ class Registry:
         ]
 
     def service_or_view(self, name: str) -> FeatureService:
-        """Find a feature service, or read a feature view as the service of all its features.
+        """Return a feature service by name, or an ad-hoc service of all features of a view.
 
         Raises:
             UnknownName: The project defines neither.
@@ -72,18 +72,18 @@ class Registry:
 
 
 def split_features(text: str) -> list[str]:
-    """Split a list of features at its commas; those between brackets belong to one view's keys."""
+    """Split a list of features at its commas, except those in brackets, which separate one view's keys."""
     return [each.strip() for each in re.split(r",(?![^\[\]]*\])", text) if each.strip()]
 
 
 def parse_features(names: Iterable[str], registry: Registry) -> list[Selection]:
-    """Read `view:feature` names into one selection for each view and its keys, in the order in which they come.
+    """Parse `view:feature` names into one selection for each view and its spine keys, in order of appearance.
 
-    `view[entity=column]:feature` says which of the spine's columns names the entity, as `keys` does in a feature
+    `view[entity=column]:feature` sets the spine's column that identifies the entity, as `keys` does in a feature
     service; for an entity of several join keys, name each: `view[join_key=column,other_key=column]`.
 
     Raises:
-        RequestError: A name is not written like that.
+        RequestError: A name has another form.
         UnknownName: The project defines no such view, feature, entity or join key.
     """
     chosen: dict[tuple[str, tuple[str, ...]], list[str]] = {}
@@ -91,8 +91,8 @@ def parse_features(names: Iterable[str], registry: Registry) -> list[Selection]:
         written = _FEATURE.fullmatch(name.strip())
         if written is None:
             raise RequestError(
-                f"{name!r} is not a feature; write view:feature, or view[entity=column]:feature where the spine calls "
-                "its key otherwise"
+                f"{name!r} is not a feature; write view:feature, or view[entity=column]:feature if the spine has "
+                "another name for its join key"
             )
         view = registry.feature_view(written["view"])
         keys = _spine_keys(view, written["keys"])
@@ -104,7 +104,7 @@ def parse_features(names: Iterable[str], registry: Registry) -> list[Selection]:
 
 
 def _spine_keys(view: FeatureView, written: str | None) -> tuple[str, ...]:
-    """Read `entity=column,...` into the spine's columns for the view's join keys, in their order."""
+    """Parse `entity=column,...` into the spine's columns for the view's join keys, in their order."""
     columns = {each.name: each.join_keys[0] for each in view.entities if len(each.join_keys) == 1}
     columns |= {key: key for key in view.join_keys}
     renamed: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Spines: the rows to be answered, each with a moment that asks."""
+"""Spines: the rows to be answered, each with the moment asked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_ROWS = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Moments between two, both included; None means no bound."""
+    """A period of aware datetimes in UTC, both ends inclusive; None means no bound."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -32,8 +32,8 @@ class Ordering:
 class Spine:
     """The rows to be answered: join keys, a moment asked (`relation.event_time`), and anything else (labels).
 
-    `query` defines the rows where no table does. `sample` is the share of pairs of keys and moment to keep; `limit`
-    takes the first rows in the order of `order_by`, else of the moment and the keys.
+    `query` defines the rows if no table does. `sample` is the share, above 0 and up to 1, of pairs of join keys and
+    moment to keep; `limit` keeps the first rows in the order of `order_by`, or else of the moment and the join keys.
     """
 
     relation: Relation
@@ -48,7 +48,7 @@ class Spine:
         """The column with the moment asked.
 
         Raises:
-            RequestError: The spine does not name one that it has.
+            RequestError: The spine names none, or has no such column.
         """
         relation = self.relation
         if relation.event_time is None:
@@ -64,18 +64,18 @@ class Spine:
         return relation.event_time
 
     def checked(self) -> Spine:
-        """Check the numbers and names that were typed.
+        """Return the spine itself if sample, limit, period and ordering are valid.
 
         Raises:
-            RequestError: A share or a number makes no sense, or the period ends before it begins.
-            UnknownName: A column to order by is not the spine's.
+            RequestError: The sample or limit is out of range, or the period ends before it begins.
+            UnknownName: The spine lacks a column to order by.
         """
         sample, limit = self.sample, self.limit
         if sample is not None and not (isinstance(sample, Real) and 0 < sample <= 1):
-            shown = str(sample).removesuffix(".0")
-            raise RequestError(f"a sample of {shown} is no share; write a number above 0 and up to 1, such as 0.1")
+            number = str(sample).removesuffix(".0")
+            raise RequestError(f"a sample of {number} is not a share; write a number above 0 and up to 1, such as 0.1")
         if limit is not None and not (isinstance(limit, Integral) and 0 <= limit <= _MOST_ROWS):
-            raise RequestError(f"a limit of {limit} rows makes no sense")
+            raise RequestError(f"a limit of {limit} rows is not possible; write a whole number, 0 or more")
         since, until = self.period.since, self.period.until
         if since is not None and until is not None and until < since:
             raise RequestError(f"the period ends ({until.isoformat()}) before it begins ({since.isoformat()})")
@@ -85,15 +85,15 @@ class Spine:
         return self
 
     def with_relation(self, relation: Relation) -> Spine:
-        """Find the same rows in another table, or know more of their columns."""
+        """Return the same spine over another table, or with more known about its columns."""
         return replace(self, relation=relation)
 
 
 def parse_ordering(text: str) -> tuple[Ordering, ...]:
-    """Read `column, other desc`.
+    """Parse an ordering such as `column, other desc`.
 
     Raises:
-        RequestError: A term has another form.
+        RequestError: A term is empty.
 
     >>> parse_ordering("asked_at desc, flight_id")
     (Ordering(column='asked_at', descending=True), Ordering(column='flight_id', descending=False))
@@ -106,5 +106,5 @@ def parse_ordering(text: str) -> tuple[Ordering, ...]:
         elif term.strip():
             found.append(Ordering(term.strip()))
         else:
-            raise RequestError(f"{text!r} names no column in one place; write column, other desc")
+            raise RequestError(f"{text!r} has an empty term; write column, other desc")
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Targets: how a warehouse is reached."""
+"""Targets: how to connect to a warehouse."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """How to reach a warehouse: the adapter's name and its fields in `profiles.yml`, rendered.
+    """How to connect to a warehouse: the adapter's name and its fields in `profiles.yml`, rendered.
 
-    The fields hold passwords, so they are no part of the `repr`.
+    The fields hold passwords, so the `repr` omits them.
     """
 
     profile: str
@@ -22,11 +22,11 @@ class Target:
 
     @property
     def schema(self) -> str:
-        """The schema in which dbt builds, unless a model says otherwise; BigQuery calls it a dataset."""
+        """The schema of the warehouse in which dbt builds unless a model sets another; BigQuery calls it a dataset."""
         return str(self.settings.get("schema") or self.settings.get("dataset") or "main")
 
     @property
     def threads(self) -> int:
-        """How many things dbt does at once."""
+        """The number of queries that dbt runs at once, at least 1."""
         threads = self.settings.get("threads")
         return threads if isinstance(threads, int) and threads > 0 else 1

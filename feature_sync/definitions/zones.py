@@ -1,4 +1,4 @@
-"""Time zones: the names that every warehouse reads as IANA does."""
+"""Time zones: the names that every warehouse reads as IANA defines them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from zoneinfo import ZoneInfo
 
 _AS_IANA_WRITES = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 _OF_ONE_MACHINE = ("Factory", "localtime", "posix", "posixrules", "right")
-"""Files and folders beside the zones, which not every machine has, or has alike."""
+"""Files and folders beside the zones in the database, which vary from machine to machine."""
 _ABBREVIATIONS = {
     "CET": "Europe/Brussels",
     "EET": "Europe/Athens",
     "MET": "Europe/Brussels",
     "WET": "Europe/Lisbon",
 }
-"""Zones with a summer time, whose names PostgreSQL takes for abbreviations of their winter time first."""
+"""Zones with a summer time whose names PostgreSQL reads as abbreviations of their winter time first."""
 
 
 def check_zone(name: str) -> None:
     """Check the name of a time zone.
 
     Raises:
-        ValueError: There is no such zone, or a warehouse reads its name otherwise; the error says what to write.
+        ValueError: The zone does not exist, or a warehouse reads its name differently; the error says what to write.
     """
     if name in _ABBREVIATIONS:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The JSON Schema by which editors complete and check our blocks in dbt's YAML, as `dbt/` reads them."""
+"""The JSON Schema with which editors complete and check our blocks in dbt's YAML, as `dbt/` reads them."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ FILE = "dbt_yaml.json"
 
 
 def read_schema() -> str:
-    """Read the schema, as JSON."""
+    """Return the JSON Schema, as text."""
     return files(__name__).joinpath(FILE).read_text(encoding="utf-8")

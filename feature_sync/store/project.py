@@ -117,7 +117,7 @@ class FeatureProject:
             ProjectError: There is no manifest yet, or it cannot be read.
         """
         if stale := self.dbt.warning_of_newer_sources(self.manifest.path):
-            self.warn(str(self.lines.placed(stale)))
+            self.warn(str(self.lines.located(stale)))
         return read_registry(self.manifest, project=self.dbt.name, catalog=self.dbt.catalog)
 
     @property
@@ -132,7 +132,7 @@ class FeatureProject:
         Raises:
             DefinitionError: A definition is wrong.
         """
-        return tuple(map(self.lines.placed, self.registry.warnings))
+        return tuple(map(self.lines.located, self.registry.warnings))
 
     @cached_property
     def target(self) -> Target:
@@ -217,7 +217,7 @@ class FeatureProject:
         """Return the service; pass each of its warnings to `warn` once."""
         new = [each for each in service.warnings if each not in self._warned]
         self._warned.update(new)
-        for warning in map(self.lines.placed, new):
+        for warning in map(self.lines.located, new):
             self.warn(str(warning))
         return service
 
@@ -236,7 +236,7 @@ class FeatureProject:
             UnknownName: The project does not define a view.
         """
         from feature_sync.dbt.selection import select as select_by_dbt
-        from feature_sync.dbt.selection import spoken_selection
+        from feature_sync.dbt.selection import selection_text
 
         named = [self.registry.feature_view(name) for name in names]
         for view in named:
@@ -251,7 +251,7 @@ class FeatureProject:
             ids = select_by_dbt(select, exclude, project_dir=self.dbt.directory, options=options)
             views = [view for view in views if view.relation.unique_id in ids]
             if not views:
-                raise RequestError(f"{spoken_selection(select, exclude)} selects no feature view that is online")
+                raise RequestError(f"{selection_text(select, exclude)} selects no feature view that is online")
         return views
 
     def with_proven_uniqueness(self, views: Iterable[FeatureView]) -> list[FeatureView]:

@@ -280,7 +280,7 @@ class Fuzz:
             try:
                 names = [*store.registry.feature_views, *store.registry.feature_services]
             except DefinitionError as wrong:
-                raise store.project.lines.told(wrong) from None
+                raise store.project.lines.located_error(wrong) from None
             for name in names:
                 with self._told():
                     store.describe(name)
