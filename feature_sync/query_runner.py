@@ -7,12 +7,11 @@ from typing import Any
 
 from feature_sync.definitions import FeatureView, Period, Relation
 from feature_sync.errors import Location
-from feature_sync.sql.collation import spine_collations, view_collations
+from feature_sync.sql.collation import view_collations
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.render import Query, Statement, render
-from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.warehouses.base import Warehouse
 
@@ -66,19 +65,21 @@ def check_view_collations(warehouse: Warehouse, query: ViewQuery) -> None:
     Raises:
         DefinitionError: The collation of a key calls different texts equal.
     """
-    _check_collations(warehouse, view_collations(query), query.dialect, query.view.relation.location)
+    check_collations(warehouse, view_collations(query), query.dialect, query.view.relation.location)
 
 
-def check_spine_collations(warehouse: Warehouse, join: PointInTimeJoin) -> None:
-    """Check the keys of a spine in the same way; its collation would have a say, too.
+def check_collations(warehouse: Warehouse, asked: Query | None, dialect: Dialect, location: Location) -> None:
+    """Check what `sql.collation` asks: that no column of text is compared in another way than Redis compares it.
+
+    Args:
+        warehouse: Where to ask.
+        asked: One row, with two texts of each column that are called equal, or null; None if there is nothing to ask.
+        dialect: The warehouse's.
+        location: The table, for the error.
 
     Raises:
-        DefinitionError: The collation of a key calls different texts equal.
+        DefinitionError: The collation of a column calls different texts equal.
     """
-    _check_collations(warehouse, spine_collations(join), join.dialect, join.spine.relation.location)
-
-
-def _check_collations(warehouse: Warehouse, asked: Query | None, dialect: Dialect, location: Location) -> None:
     if asked is None:
         return
     text = render(asked, dialect=dialect, database=warehouse.database)

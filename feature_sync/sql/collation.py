@@ -9,8 +9,6 @@ from sqlglot import exp
 from feature_sync.definitions import Relation
 from feature_sync.sql.columns import column, named, table
 from feature_sync.sql.dialects.base import Dialect
-from feature_sync.sql.training.join import PointInTimeJoin
-from feature_sync.sql.training.spine import source
 from feature_sync.sql.types import value_type
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import EPOCH, ValueType
@@ -23,33 +21,37 @@ _ALIKE = (
 
 
 def view_collations(query: ViewQuery) -> exp.Select | None:
-    """Select how a view's join keys are compared; None where none is text. See `_collations`."""
-    relation = query.view.relation
-    asked = _collations(table(relation, dialect=query.dialect), relation, query.key_types)
-    return _pruned(asked, relation, query.view.event_timestamp, query.dialect)
+    """Select how a view's join keys are compared; None where none is text."""
+    relation, time = query.view.relation, query.view.event_timestamp
+    rows = table(relation, dialect=query.dialect)
+    return collations(rows, relation, query.key_types, time=time, dialect=query.dialect)
 
 
-def spine_collations(join: PointInTimeJoin) -> exp.Select | None:
-    """Select how a spine's keys are compared; None where none is text."""
-    spine, dialect = join.spine, join.dialect
-    asked = _collations(source(spine, dialect=dialect), spine.relation, join.key_types)
-    return _pruned(asked, spine.relation, spine.asked_at, dialect)
-
-
-def _collations(rows: exp.Expr, relation: Relation, kinds: Mapping[str, ValueType]) -> exp.Select | None:
-    """Select, for each column of text, two texts that its collation calls equal, or null; one row.
+def collations(
+    rows: exp.Expr, relation: Relation, types: Mapping[str, ValueType], *, time: str | None, dialect: Dialect
+) -> exp.Select | None:
+    """Select, for each column of text, two texts that its collation calls equal, or null: one row; None without text.
 
     No row is read: the texts take the collation of the column, be it its own or a default of the table or the session.
     DuckDB lists no collation in its catalog, so texts are compared on every warehouse.
+
+    Args:
+        rows: What to select from.
+        relation: Its columns.
+        types: The columns to ask for, by their types.
+        time: A column by which the table may be partitioned.
+        dialect: The warehouse's.
     """
-    names = [name for name, kind in kinds.items() if kind.kind == "string"]
-    shown = [named(_first_alike(column(relation, name)), name) for name in names]
-    return exp.select(*shown).from_(rows).where(exp.false()) if shown else None
+    names = [name for name, kind in types.items() if kind.kind == "string"]
+    if not names:
+        return None
+    selected = exp.select(*(named(_first_alike(column(relation, name)), name) for name in names))
+    return _pruned(selected.from_(rows).where(exp.false()), relation, time, dialect)
 
 
-def _pruned(asked: exp.Select | None, relation: Relation, time: str | None, dialect: Dialect) -> exp.Select | None:
+def _pruned(asked: exp.Select, relation: Relation, time: str | None, dialect: Dialect) -> exp.Select:
     """Name one moment: a table that BigQuery has to be asked by partition is refused without, and charged whole."""
-    if asked is None or time is None:
+    if time is None:
         return asked
     kind = value_type(relation.columns[time], relation, dialect=dialect)
     return asked.where(column(relation, time).eq(dialect.literal(EPOCH, kind)))

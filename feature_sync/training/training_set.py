@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from feature_sync.definitions import FeatureService, FeatureView, Relation, Spine
 from feature_sync.errors import RequestError, UnfitValue
 from feature_sync.files import whole_file, writing
-from feature_sync.query_runner import check_spine_collations, check_view_collations
+from feature_sync.query_runner import check_collations, check_view_collations
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.render import render
 from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.training.point_in_time import training_query
-from feature_sync.sql.training.spine import every_row, spine_keys
+from feature_sync.sql.training.spine import every_row, spine_collations, spine_keys
 from feature_sync.sql.training.time_bounds import moments_asked
 from feature_sync.table_files import check_suffix, table_writer
 from feature_sync.training.answering import Answering, period_of
@@ -201,7 +201,8 @@ class TrainingSet:
             join = self._join(warehouse, service)
             for query in join.views.values():
                 check_view_collations(warehouse, query)
-            check_spine_collations(warehouse, join)
+            collations = spine_collations(join.spine, join.key_types, join.dialect)
+            check_collations(warehouse, collations, join.dialect, join.spine.relation.location)
             names = [*(each.view.relation.name for each in service.selections), join.spine.relation.name]
             with warehouse.snapshot(names):
                 asked = period_of(warehouse, render(moments_asked(join), dialect=self.dialect))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlglot import exp
 
 from feature_sync.definitions import FeatureService, Ordering, Spine
 from feature_sync.errors import RequestError
+from feature_sync.sql.collation import collations
 from feature_sync.sql.columns import column, named, quoted, table, typed_rows
 from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.training.typed_query import one_select
@@ -157,3 +160,9 @@ def spine_keys(service: FeatureService, *, dialect: Dialect) -> dict[str, tuple[
         for selection in service.selections
         for spine_key, key in zip(selection.spine_keys, selection.view.join_keys, strict=True)
     }
+
+
+def spine_collations(spine: Spine, types: Mapping[str, ValueType], dialect: Dialect) -> exp.Select | None:
+    """Select how a spine's keys of these types are compared, since its collation takes part in the join."""
+    rows = source(spine, dialect=dialect)
+    return collations(rows, spine.relation, types, time=spine.asked_at, dialect=dialect)
