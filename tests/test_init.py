@@ -798,7 +798,7 @@ def test_an_unknown_model_gets_a_suggestion(shop):
 
 
 def test_options_about_one_model_are_refused_for_several(shop):
-    refused(shop, "customers", "orders", "--event-time", "x", words=("name that model alone",), exit_code=2)
+    refused(shop, "customers", "orders", "--event-time", "x", words=("name only that model",), exit_code=2)
     refused(shop, "customers", "--entity", "customer", words=("KEY=VALUE",), exit_code=2)
     refused(shop, "customers", "--entity", "customer=", words=("a column is missing",), exit_code=2)
 
