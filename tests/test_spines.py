@@ -196,9 +196,7 @@ def test_rows_and_names_may_come_from_a_generator_and_a_lone_name_is_one(tmp_pat
             "a limit of 1; drop rows is not possible; write a whole",
             id="a text as a limit",
         ),
-        pytest.param(
-            {"limit": 1.5}, "a limit of 1.5 rows is not possible; write a whole number", id="half a row"
-        ),
+        pytest.param({"limit": 1.5}, "a limit of 1.5 rows is not possible; write a whole number", id="half a row"),
         pytest.param({"limit": 10**22}, "is not possible; write a whole number", id="more rows than there can be"),
     ],
 )
