@@ -114,7 +114,7 @@ class UnknownName(FeatureSyncError):
     """A request names something that the dbt project does not define."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        """Compose the message.
+        """Suggest the known name that is closest to the unknown one, or else list all known names.
 
         Args:
             kind: What the name should be, such as "feature view".

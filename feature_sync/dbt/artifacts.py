@@ -81,4 +81,4 @@ def decode(content: bytes, kind: type[Decoded], path: Path, *, node: str = "", c
     except (msgspec.DecodeError, UnicodeDecodeError) as broken:
         raise _CutOff(f"{where} is truncated or not JSON ({broken}); {cure}") from broken
     except RecursionError as deep:
-        raise ProjectError(f"{where} nests too deep to be read; find the deeply nested meta, and {cure}") from deep
+        raise ProjectError(f"{where} nests deeper than can be read; find the deeply nested meta, and {cure}") from deep
