@@ -248,7 +248,7 @@ def test_another_key_prefix_is_an_error_that_names_those_which_exist(orders):
     orders.client.set("text:views", "x")
     with pytest.raises(
         OnlineStoreError,
-        match=r"no schema of orders under the key prefix 'shop', .* there is 'a:b', 'flights': .*--key-pre",
+        match=r"no schema of orders under the key prefix 'shop', .* others are 'a:b', 'flights': .*--key-pre",
     ):
         orders.read({"k0": 1})
 

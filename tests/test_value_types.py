@@ -165,7 +165,7 @@ def test_a_value_comes_back_through_redis_as_the_python_type_that_its_record_nam
     assert (value, type(value)) == (example.value, SCALARS[name].python)
     others = {type(each.wire): each.wire for each in EXAMPLES.values()}
     for other in others.keys() - {SCALARS[name].wire}:
-        with pytest.raises(ValueError, match=f"in place of {name}"):
+        with pytest.raises(ValueError, match=f"instead of {name}"):
             read_value(others[other], ValueType(name))
 
 
