@@ -146,7 +146,7 @@ class Reader:
         """Return a row with the schema that it was written by."""
         schema = self._schemas[view.reference].get(row.schema_id)
         if schema is None:
-            raise _unreadable(view, key, f"Redis has no readable schema {row.schema_id.hex()}")
+            raise _unreadable(view, key, f"Redis has no schema {row.schema_id.hex()} that can be read")
         try:
             values, end = split_end(row.values, schema)
             _ = None if end is None else from_microseconds(end)  # raises for an end beyond the year 9999
