@@ -1,4 +1,4 @@
-"""Asks how a warehouse compares text: keys that it calls equal must be written alike, for Redis compares bytes."""
+"""Queries for how a warehouse compares text: Redis compares bytes, so keys that are equal need equal bytes."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ _ALIKE = (
     ("A", "a"), ("\u00e9", "e"), ("\u00e9", "e\u0301"), ("\u00df", "ss"), ("\uff41", "a"), ("a-", "a"), ("a ", "a"),
     ("01", "1"),
 )  # fmt: skip
-"""Texts that differ in case, accent, form, spelling, width, punctuation, padding or as numbers only."""
+"""Pairs that differ only in case, accent, Unicode form, spelling, width, punctuation, padding or leading zeros."""
 
 
 def view_collations(query: ViewQuery) -> exp.Select | None:
-    """Select how a view's join keys are compared; None where none is text. See `_collations`."""
+    """Select how a view's join keys are compared; None if no key is text. See `_collations` for the columns."""
     relation = query.view.relation
     asked = _collations(table(relation, dialect=query.dialect), relation, query.key_types)
     return _pruned(asked, relation, query.view.event_timestamp, query.dialect)
 
 
 def spine_collations(join: PointInTimeJoin) -> exp.Select | None:
-    """Select how a spine's keys are compared; None where none is text."""
+    """Select how a spine's keys are compared; None if no key is text. See `_collations` for the columns."""
     spine, dialect = join.spine, join.dialect
     asked = _collations(source(spine, dialect=dialect), spine.relation, join.key_types)
     return _pruned(asked, spine.relation, spine.asked_at, dialect)
 
 
 def _collations(rows: exp.Expr, relation: Relation, kinds: Mapping[str, ValueType]) -> exp.Select | None:
-    """Select, for each column of text, two texts that its collation calls equal, or null; one row.
+    """Select one row: for each column of text, the first pair that its collation treats as equal, or null.
 
-    No row is read: the texts take the collation of the column, be it its own or a default of the table or the session.
-    DuckDB lists no collation in its catalog, so texts are compared on every warehouse.
+    No row of the table is read: the pair takes the collation of the column, whether that is the column's own or a
+    default of the table or the session. Asking the catalog instead does not work: DuckDB's lists no collations.
     """
     names = [name for name, kind in kinds.items() if kind.kind == "string"]
-    shown = [named(_first_alike(column(relation, name)), name) for name in names]
-    return exp.select(*shown).from_(rows).where(exp.false()) if shown else None
+    pairs = [named(_first_alike(column(relation, name)), name) for name in names]
+    return exp.select(*pairs).from_(rows).where(exp.false()) if pairs else None
 
 
 def _pruned(asked: exp.Select | None, relation: Relation, time: str | None, dialect: Dialect) -> exp.Select | None:
-    """Name one moment: a table that BigQuery has to be asked by partition is refused without, and charged whole."""
+    """Filter on one moment: otherwise BigQuery bills the whole table, or refuses one that needs a partition filter."""
     if asked is None or time is None:
         return asked
     kind = value_type(relation.columns[time], relation, dialect=dialect)
@@ -56,6 +56,8 @@ def _pruned(asked: exp.Select | None, relation: Relation, time: str | None, dial
 
 
 def _first_alike(stored: exp.Expr) -> exp.Expr:
+    """Write the first pair of `_ALIKE` that is equal under the collation of a column; null if all pairs differ."""
+
     def is_alike(one: str, other: str) -> exp.Expr:
         collated = exp.Coalesce(this=exp.Max(this=stored.copy()), expressions=[exp.Literal.string(one)])
         return exp.EQ(this=collated, expression=exp.Literal.string(other))
