@@ -1,4 +1,4 @@
-"""Runs expressions in a warehouse."""
+"""Renders expressions and runs them in a warehouse."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from feature_sync.warehouses.base import Warehouse
 
 
 class QueryRunner:
-    """One warehouse, asked in expressions."""
+    """A warehouse with the dialect that renders expressions for it."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self.warehouse = warehouse
         self.dialect = dialect_named(warehouse.adapter)
 
     def query_of(self, view: FeatureView, *, asked: Period | None = None) -> ViewQuery:
-        """Make the expressions of a view, and ask for the types that the project does not declare.
+        """Return the query of a view; types that the project does not declare are read from the warehouse.
 
-        Rows that cannot answer any moment `asked` need not be read.
+        Rows that cannot answer any moment in `asked` are left out.
 
         Raises:
             DefinitionError: The view does not fit its table.
@@ -36,49 +36,49 @@ class QueryRunner:
         return ViewQuery(view, dialect=self.dialect, asked=asked)
 
     def types_of(self, relation: Relation) -> Mapping[str, str]:
-        """Ask for the columns of a table as it stands, and their types in the warehouse's own words."""
+        """Return the types of a table's current columns by name, in the warehouse's own spelling."""
         return self.warehouse.describe(self.text(every_column(relation, dialect=self.dialect)))
 
     def text(self, expression: Statement) -> str:
-        """Write an expression in the warehouse's dialect."""
+        """Render an expression in the warehouse's dialect."""
         return render(expression, dialect=self.dialect, database=self.warehouse.database)
 
     def run(self, *statements: Statement) -> int:
-        """Run statements one after the other; returns how many rows the last one touched."""
-        touched = 0
+        """Run statements in order. Returns the number of rows that the last one affected."""
+        affected = 0
         for statement in statements:
-            touched = self.warehouse.execute(self.text(statement))
-        return touched
+            affected = self.warehouse.execute(self.text(statement))
+        return affected
 
     def run_if_free(self, statement: Statement) -> None:
-        """Run a statement outside a transaction, unless somebody else holds what it needs."""
+        """Run a statement outside a transaction, unless another session holds a lock that it needs."""
         self.warehouse.execute_if_free(self.text(statement))
 
     def fetch(self, query: Query) -> list[tuple[Any, ...]]:
-        """Read a short result."""
+        """Return all rows of a query; for short results."""
         return self.warehouse.fetch(self.text(query))
 
 
 def check_view_collations(warehouse: Warehouse, query: ViewQuery) -> None:
-    """Check that the text of a view's join keys is compared as Redis compares it: one short query, which reads no row.
+    """Check that the warehouse compares a view's join keys as Redis does, by bytes: one query, which reads no row.
 
     Raises:
-        DefinitionError: The collation of a key calls different texts equal.
+        DefinitionError: The collation of a key treats different texts as equal.
     """
     check_collations(warehouse, view_collations(query), query.dialect, query.view.relation.location)
 
 
 def check_collations(warehouse: Warehouse, asked: Query | None, dialect: Dialect, location: Location) -> None:
-    """Check what `sql.collation` asks: that no column of text is compared in another way than Redis compares it.
+    """Check that the warehouse compares columns of text as Redis does, by bytes.
 
     Args:
-        warehouse: Where to ask.
-        asked: One row, with two texts of each column that are called equal, or null; None if there is nothing to ask.
-        dialect: The warehouse's.
-        location: The table, for the error.
+        warehouse: Runs the query.
+        asked: A query of `sql.collation`; None if no column is text.
+        dialect: Dialect of the warehouse.
+        location: Location of the table, for the error.
 
     Raises:
-        DefinitionError: The collation of a column calls different texts equal.
+        DefinitionError: The collation of a column treats different texts as equal.
     """
     if asked is None:
         return
@@ -86,6 +86,6 @@ def check_collations(warehouse: Warehouse, asked: Query | None, dialect: Dialect
     for name, alike in zip(asked.named_selects, warehouse.fetch(text)[0], strict=True):
         if alike is not None:
             raise location.at(f"columns.{name}").error(
-                f"the warehouse's collation calls {alike} equal, which Redis tells apart, so it cannot be a join key; "
-                "give the column one that does, or write the key in one spelling (as by lower) in the model"
+                f"the warehouse's collation treats {alike} as equal, but Redis does not, so it cannot be a join key; "
+                "give the column one that does not, or write the key in one spelling (as by lower) in the model"
             )

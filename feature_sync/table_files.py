@@ -1,4 +1,4 @@
-"""Tables in files that people give and get: Parquet and CSV, in a stream."""
+"""Reads and writes tables as Parquet and CSV files, in a stream."""
 
 from __future__ import annotations
 
@@ -22,33 +22,38 @@ SUFFIXES = (".parquet", ".csv")
 _BYTES_PER_BLOCK = 16 * 2**20
 _ROWS_PER_BATCH = 100_000
 _LONGEST_REASON = 300
-"""In letters: Arrow quotes a value whole, and it may be the rest of a file."""
+"""In characters: Arrow quotes a value in full, and it may be the rest of a file."""
 
 WriteBatch = Callable[["pyarrow.RecordBatch"], None]
 
 
 def check_suffix(path: Path) -> None:
-    """Check that a file's name says what it holds.
+    """Check that a file's suffix names a supported format.
 
     Raises:
-        RequestError: It ends in neither `.parquet` nor `.csv`, or no file can have such a name.
+        RequestError: The suffix is neither `.parquet` nor `.csv`, or the file system cannot have such a name.
     """
     try:
         is_path = b"\0" not in os.fsencode(path)
-    except UnicodeEncodeError:  # half of a surrogate pair
+    except UnicodeEncodeError:  # a lone surrogate
         is_path = False
     if not is_path:
-        raise RequestError(f"{str(path)!r} is no path")
+        raise RequestError(f"{str(path)!r} is not a path")
     if path.suffix.lower() not in SUFFIXES:
         raise RequestError(f"{path} ends in neither {' nor '.join(SUFFIXES)}; its name says how it is written")
 
 
 @contextmanager
 def table_writer(path: Path, schema: pyarrow.Schema, *, named: Path) -> Iterator[WriteBatch]:
-    """Write batches to a file as they come, in the format that the name `named` asks for.
+    """Write batches to a file as they come, in the format of the suffix of `named`.
 
     Each batch is one row group of a Parquet file, compressed with zstd. In a CSV file an empty field is null and `""`
     is empty text.
+
+    Args:
+        path: The file to write, a temporary one.
+        schema: The Arrow schema of the batches.
+        named: The path under which the file will appear, for the format and for errors.
 
     Raises:
         OutputError: The format cannot hold one of the types.
@@ -65,7 +70,7 @@ def table_writer(path: Path, schema: pyarrow.Schema, *, named: Path) -> Iterator
 
 @contextmanager
 def _parquet_writer(path: Path, schema: pyarrow.Schema) -> Iterator[WriteBatch]:
-    """Write Parquet; numbers without dictionaries, which take more memory, more time and more room than zstd alone."""
+    """Write Parquet; numbers without dictionaries, which need more memory, time and space than zstd alone."""
     import pyarrow.parquet
 
     texts = [field.name for field in schema if pyarrow.types.is_string(field.type)]
@@ -81,7 +86,7 @@ def _csv_writer(path: Path, schema: pyarrow.Schema) -> Iterator[WriteBatch]:
     for field in schema:
         if types.is_nested(field.type) or types.is_binary(field.type) or types.is_duration(field.type):
             raise pyarrow.ArrowNotImplementedError(f"a CSV file cannot hold {field.name!r}, which is {field.type}")
-    # A float of 32 bits would be written as the shortest text that only 32 bits read back as the same number.
+    # Arrow writes a 32-bit float as the shortest text that reads back as the same 32-bit float, not the same double.
     wide = pyarrow.schema([(each.name, _wide(each.type)) for each in schema])
     with pyarrow.csv.CSVWriter(path, wide) as writer:
         yield lambda batch: writer.write_batch(batch.cast(wide))
@@ -96,9 +101,14 @@ def _wide(kind: pyarrow.DataType) -> pyarrow.DataType:
 def read_table(path: Path, types: Mapping[str, ValueType], *, moment: str) -> pyarrow.RecordBatchReader:
     """Read a Parquet or CSV file in a stream.
 
-    A CSV file does not say what its columns are: `types` does for some (the keys), the others are guessed from the
-    first 16 MiB; `moment` names a column of times, should it be empty. Keys and moment are found whatever their case,
-    and come as they are spelled here. Timestamps come as microseconds, as the warehouses keep them.
+    Timestamps are converted to microseconds, as the warehouses store them. Keys and `moment` are found in any case, and
+    returned in the spelling given here.
+
+    Args:
+        path: The file; its suffix names its format.
+        types: Types of columns (the keys) by name, for CSV, which has no types; others are guessed from the first
+            16 MiB.
+        moment: Column with the moment asked; it is a timestamp even if it is empty.
 
     Raises:
         RequestError: The file is missing or broken, or a value does not have its column's type; also while reading.
@@ -117,12 +127,12 @@ def read_table(path: Path, types: Mapping[str, ValueType], *, moment: str) -> py
 
 
 def read_frame(frame: pandas.DataFrame | pyarrow.Table, spellings: Iterable[str] = ()) -> pyarrow.RecordBatchReader:
-    """Read a table that stands in memory; a pandas frame's index is left out.
+    """Read a table in memory; a pandas frame's index is left out.
 
-    Columns of these `spellings` are found whatever their case, and come as they are spelled here.
+    Columns named in `spellings` are found in any case, and returned in the spelling given there.
 
     Raises:
-        RequestError: It is no table, or a column holds values of several types.
+        RequestError: The frame is not a table, or a column holds values of several types.
     """
     import pyarrow
 
@@ -143,7 +153,7 @@ def _parquet_reader(path: Path) -> pyarrow.RecordBatchReader:
 
 
 def _csv_reader(path: Path, types: Mapping[str, ValueType], moment: str) -> pyarrow.RecordBatchReader:
-    """Guess the types once, then read with those: a column of seconds may hold microseconds further down."""
+    """Guess the types from the first block, then widen timestamps: seconds may be followed by microseconds."""
     import pyarrow.csv
 
     read = pyarrow.csv.ReadOptions(block_size=_BYTES_PER_BLOCK)
@@ -155,16 +165,15 @@ def _csv_reader(path: Path, types: Mapping[str, ValueType], moment: str) -> pyar
     with pyarrow.csv.open_csv(path, read, parse, convert) as guessed:
         convert.column_types = {field.name: _plain_type(field.type) for field in guessed.schema}
         asked_at = spelled.get(moment)
-        kinds = dict(
-            zip(guessed.schema.names, guessed.schema.types, strict=True)
-        )  # two may have one name, until `_plain`
+        # A dictionary, as `schema.field` fails where two columns have one name; `_plain` refuses those later.
+        kinds = dict(zip(guessed.schema.names, guessed.schema.types, strict=True))
         if asked_at is not None and pyarrow.types.is_null(kinds[asked_at]):
             convert.column_types = {**convert.column_types, asked_at: pyarrow.timestamp("us")}
     return pyarrow.csv.open_csv(path, read, parse, convert)
 
 
 def _plain_type(kind: pyarrow.DataType) -> pyarrow.DataType:
-    """The type that warehouses have for it: microseconds, plain text, and no dictionaries."""
+    """Return the equivalent that warehouses have: microseconds, plain text, no dictionaries."""
     import pyarrow
 
     types = pyarrow.types
@@ -180,7 +189,7 @@ def _plain_type(kind: pyarrow.DataType) -> pyarrow.DataType:
 
 
 def _spelled(names: Iterable[str], spellings: Iterable[str]) -> list[str]:
-    """Name columns as they are asked for: exactly, or else whatever their case."""
+    """Rename columns to the spellings asked for: exact matches first, then matches in any case."""
     given = list(names)
     folded = {each.casefold(): each for each in spellings if each not in given}
     return [folded.get(name.casefold(), name) for name in given]
@@ -189,7 +198,14 @@ def _spelled(names: Iterable[str], spellings: Iterable[str]) -> list[str]:
 def _plain(
     reader: pyarrow.RecordBatchReader, source: str, spellings: Iterable[str], *, rows: int | None = None
 ) -> pyarrow.RecordBatchReader:
-    """Cast to the warehouses' types; where it is known how many `rows` a file has, that many must come."""
+    """Rename and cast columns for the warehouses.
+
+    Args:
+        reader: The table.
+        source: Where it comes from, for errors.
+        spellings: Names of columns to find in any case.
+        rows: The number of rows that must be read, if known.
+    """
     import pyarrow
 
     names = [name.casefold() for name in reader.schema.names]
@@ -199,15 +215,16 @@ def _plain(
     schema = pyarrow.schema([(name, _plain_type(kind)) for name, kind in spelled])
 
     def batches() -> Iterator[pyarrow.RecordBatch]:
-        came = 0
+        read_rows = 0
         try:
             for batch in reader:
-                came += batch.num_rows
+                read_rows += batch.num_rows
                 yield batch.rename_columns(schema.names).cast(schema)
         except (OSError, pyarrow.ArrowException) as broken:
             raise _unreadable(source, broken) from broken
-        if rows is not None and came != rows:
-            raise RequestError(f"{source} has {rows} rows, of which {came} can be read; save it as CSV once more")
+        # Another number than `check_csv` counts means that Arrow skipped or split rows without an error.
+        if rows is not None and read_rows != rows:
+            raise RequestError(f"{source} has {rows} rows, but only {read_rows} can be read; save it as CSV again")
 
     return pyarrow.RecordBatchReader.from_batches(schema, batches())
 

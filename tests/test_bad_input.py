@@ -400,7 +400,7 @@ def test_a_missing_unknown_or_malformed_key_is_named(project, plain, redis_url):
     assert "'carrier' is not written as KEY=VALUE" in done.stderr
     assert plain.feature_sync("push", "--redis-url", redis_url).returncode == 0
     wrong = plain.feature_sync("get", "customer_orders", "customer_id=seven", "--redis-url", redis_url)
-    refused(wrong, "customer_id: 'seven' is no whole number")
+    refused(wrong, "customer_id: 'seven' is not a whole number")
 
 
 def test_a_spine_that_does_not_fit_is_refused(project, plain, tmp_path):

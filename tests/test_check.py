@@ -720,8 +720,8 @@ def test_types_that_are_known_are_checked_across_views(tmp_path):
             "'double' cannot be a join key: equal values may be written differently",
         ),
         ("odd", "data_type: map(text, text)", "'map(text, text)' cannot be a feature, a key or a time"),
-        ("timed", "- {name: at, data_type: text}", "'text' is no time"),
-        ("worded", "config: {meta: {feature: {default: none}}}", "'none' is no int64: write int"),
+        ("timed", "- {name: at, data_type: text}", "'text' is not a time"),
+        ("worded", "config: {meta: {feature: {default: none}}}", "'none' is not of type int64: write int"),
     ]
 
 

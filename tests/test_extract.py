@@ -395,7 +395,7 @@ ASKED = {"carrier": ["B6"], "tailnum": ["N1"], "origin": ["JFK"], "event_timesta
     [
         pytest.param({"event_timestamp": None}, ["no column 'event_timestamp'", "--event-timestamp"], id="no time"),
         pytest.param(
-            {"event_timestamp": ["2013-01-09"]}, ["'event_timestamp' is string, no time"], id="text for a time"
+            {"event_timestamp": ["2013-01-09"]}, ["'event_timestamp' is string, not a time"], id="text for a time"
         ),
         pytest.param({"origin": None}, ["no column 'origin'", "it has carrier, tailnum"], id="no key"),
         pytest.param({"carrier": [7]}, ["'carrier' is int64", "is string"], id="a number for text"),
@@ -433,7 +433,7 @@ def test_a_spine_that_does_not_fit_is_refused(store, changed, words):
         pytest.param(("--spine-sql", "select 1 as"), ["syntax error"], id="a query that is none"),
         pytest.param(("--spine-sql", "select 1; select 2"), [""], id="two queries"),
         pytest.param(
-            ("--spine", "departures", "--event-timestamp", "dest"), ["'dest' is string, no time"], id="no time"
+            ("--spine", "departures", "--event-timestamp", "dest"), ["'dest' is string, not a time"], id="no time"
         ),
     ],
 )

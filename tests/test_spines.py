@@ -213,10 +213,10 @@ def test_a_moment_may_be_a_date_or_pandas_own(store, since):
 
 @pytest.mark.parametrize("name", ["a\0.csv", "a\ud800.parquet"])
 def test_a_name_that_no_file_can_have_is_an_error_of_ours(store, name):
-    with pytest.raises(RequestError, match="is no path"):
+    with pytest.raises(RequestError, match="is not a path"):
         store.get_training_set("amounts", name)
     asked = store.get_training_set("amounts", spine_sql="select 1 as id, date '2024-01-02' as event_timestamp")
-    with pytest.raises(RequestError, match="is no path"):
+    with pytest.raises(RequestError, match="is not a path"):
         asked.write(name)
 
 

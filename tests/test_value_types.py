@@ -255,7 +255,7 @@ def test_every_dialect_converts_orders_and_compares_a_type(name, dialect):
         wire(value.copy(), kind, dialect=dialect),
         within_limits(value.copy(), kind, "v", dialect=dialect),
         *orderable(value.copy(), kind, dialect),
-        *dialect.tell_equals_apart(value.copy(), kind),
+        *dialect.distinguish_equals(value.copy(), kind),
         dialect.canonical_key(value.copy(), kind),
         dialect.differ(value.copy(), exp.column("other", quoted=True), kind),
     ]

@@ -187,5 +187,5 @@ def test_a_name_that_a_warehouse_would_cut_off_is_refused():
     (selection,) = case.service.selections
     long = replace(case.service, selections=(replace(selection, alias="v" * 51),), full_names=True)
     PointInTimeJoin(long, case.spine, dialect=DIALECTS["duckdb"])
-    with pytest.raises(RequestError, match="bytes long, of which postgres keeps 63; give its view a shorter alias"):
+    with pytest.raises(RequestError, match="bytes long, but postgres keeps only 63; give its view a shorter alias"):
         PointInTimeJoin(long, case.spine, dialect=DIALECTS["postgres"])

@@ -16,7 +16,7 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any
 
-from feature_sync.value_types import ValueType, shown_key
+from feature_sync.value_types import ValueType, printable_key
 
 _EMPTY = "%"
 _NULLS = ("NAType", "NaTType")
@@ -132,7 +132,7 @@ def wire_key(value: Any, kind: ValueType) -> Any:
     try:
         return form.read(value)
     except (ArithmeticError, UnicodeError) as wrong:
-        raise ValueError(f"{shown_key(value)} is not a {kind} that can be a key") from wrong
+        raise ValueError(f"{printable_key(value)} is not a {kind} that can be a key") from wrong
 
 
 def _is_of_numpy(value: Any, name: str) -> bool:

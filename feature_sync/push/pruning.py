@@ -39,9 +39,9 @@ def prune(context: PushContext, references: Collection[str]) -> Iterator[Pushed]
                 _check_ours(reference, mark, warehouse.address, warehouse_id(runner, tables), states)
             # Rows first: as long as the reference is listed, an interrupted removal can be repeated.
             deleted = sum(writer.delete(keys) for keys in view.row_keys())
-            writer.forget()
             with warehouse.transaction():
                 states.forget()
+            writer.forget()  # last, since the next prune finds the view by what this removes
         yield Pushed(feature_view=reference, deleted=deleted, is_pruned=True)
 
 

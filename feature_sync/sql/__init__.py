@@ -1,1 +1,1 @@
-"""Queries as functions from definitions to sqlglot expressions, and the one place that makes text of them."""
+"""Queries as functions from definitions to sqlglot expressions, and the one module that renders them as text."""

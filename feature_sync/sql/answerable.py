@@ -1,4 +1,4 @@
-"""Which rows of a feature view can answer at all: by their keys and times, and by the moments that are asked."""
+"""Conditions by which a row of a feature view can answer at all: its keys, its times and the moments asked."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from sqlglot import exp
 from feature_sync.definitions import Period
 from feature_sync.sql.columns import is_not_null
 from feature_sync.sql.view_columns import ViewColumns
-from feature_sync.value_types import ValueType, moved, seen_in
+from feature_sync.value_types import ValueType, in_zone, moved
 
 _DAY = timedelta(days=1)
 
 
 def can_answer(columns: ViewColumns, asked: Period) -> list[exp.Expr]:
-    """Leave out rows that never answer: a key or a time that bounds them is null, or they ended as they began.
+    """Return the conditions that leave out rows that never answer.
 
-    Those that answer no moment `asked` are left out by bounds on the event timestamp as it is stored, so that the
-    warehouse need not read them.
+    Such a row has a null key, event timestamp or `known_at`, or ends at the moment it begins. Rows that cannot answer
+    a moment in `asked` are left out by bounds on the stored event timestamp, so that the warehouse can skip reading
+    them.
     """
     view, dialect = columns.view, columns.dialect
     needed = [*view.join_keys, *(name for name in (view.event_timestamp, view.known_at) if name is not None)]
@@ -31,13 +32,16 @@ def can_answer(columns: ViewColumns, asked: Period) -> list[exp.Expr]:
         lasting.append(exp.LT(this=columns.time(view.event_timestamp), expression=columns.time(view.valid_to)))
         conditions.append(exp.or_(*lasting))
     if dialect.is_null_beyond_time and view.lag:
-        # A row that becomes available after the end of time never does; as a null it would come first in line.
+        # A row that becomes available after the last moment of the warehouse never does; its null would sort first.
         conditions.append(is_not_null(dialect.later(columns.time(str(view.event_timestamp)), view.lag)))
-    return conditions + _within_reach(columns, asked)
+    return conditions + _time_bounds(columns, asked)
 
 
-def _within_reach(columns: ViewColumns, asked: Period) -> list[exp.Expr]:
-    """Bound the event timestamp by literals of its own type: no later row is available, no earlier one is alive."""
+def _time_bounds(columns: ViewColumns, asked: Period) -> list[exp.Expr]:
+    """Bound the event timestamp by literals of its own type.
+
+    Later rows are not available at any moment asked; earlier ones are older than the TTL at all of them.
+    """
     view = columns.view
     if view.event_timestamp is None:
         return []
@@ -55,9 +59,9 @@ def _within_reach(columns: ViewColumns, asked: Period) -> list[exp.Expr]:
 def _bound(
     columns: ViewColumns, asked: datetime | None, distance: timedelta, kind: ValueType, margin: timedelta
 ) -> exp.Expr | None:
-    """Write a bound; with a day's margin for dates, and for clocks which are turned back and so run twice.
+    """Write a bound; with a day's margin for dates, and for clocks that are turned back and so repeat an hour.
 
-    None beyond the years 1 to 9999: what is left out by no bound is judged by the join all the same.
+    None beyond the years 1 to 9999: bounds only save reading, the join checks every row anyway.
     """
     if asked is None:
         return None
@@ -65,5 +69,5 @@ def _bound(
     is_clock = kind.kind != "timestamptz" and (kind.kind == "date" or timezone.upper() != "UTC")
     moment = moved(asked, distance, margin if is_clock else timedelta(0))
     if moment is not None and is_clock:
-        moment = seen_in(moment, ZoneInfo(timezone))
+        moment = in_zone(moment, ZoneInfo(timezone))
     return None if moment is None else columns.dialect.literal(moment, kind)

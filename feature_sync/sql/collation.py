@@ -1,4 +1,4 @@
-"""Asks how a warehouse compares text: keys that it calls equal must be written alike, for Redis compares bytes."""
+"""Queries for how a warehouse compares text: Redis compares bytes, so keys that are equal need equal bytes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _ALIKE = (
     ("A", "a"), ("\u00e9", "e"), ("\u00e9", "e\u0301"), ("\u00df", "ss"), ("\uff41", "a"), ("a-", "a"), ("a ", "a"),
     ("01", "1"),
 )  # fmt: skip
-"""Texts that differ in case, accent, form, spelling, width, punctuation, padding or as numbers only."""
+"""Pairs that differ only in case, accent, Unicode form, spelling, width, punctuation, padding or leading zeros."""
 
 
 def view_collations(query: ViewQuery) -> exp.Select | None:
-    """Select how a view's join keys are compared; None where none is text."""
+    """Select how a view's join keys are compared; None if no key is text. See `collations` for the columns."""
     relation, time = query.view.relation, query.view.event_timestamp
     rows = table(relation, dialect=query.dialect)
     return collations(rows, relation, query.key_types, time=time, dialect=query.dialect)
@@ -30,17 +30,20 @@ def view_collations(query: ViewQuery) -> exp.Select | None:
 def collations(
     rows: exp.Expr, relation: Relation, types: Mapping[str, ValueType], *, time: str | None, dialect: Dialect
 ) -> exp.Select | None:
-    """Select, for each column of text, two texts that its collation calls equal, or null: one row; None without text.
+    """Select one row: for each column of text, the first pair that its collation treats as equal, or null.
 
-    No row is read: the texts take the collation of the column, be it its own or a default of the table or the session.
-    DuckDB lists no collation in its catalog, so texts are compared on every warehouse.
+    No row of the table is read: the pair takes the collation of the column, whether that is the column's own or a
+    default of the table or the session. Asking the catalog instead does not work: DuckDB's lists no collations.
 
     Args:
         rows: What to select from.
         relation: Its columns.
-        types: The columns to ask for, by their types.
+        types: Types of the columns to ask for, by name.
         time: A column by which the table may be partitioned.
-        dialect: The warehouse's.
+        dialect: Dialect of the warehouse.
+
+    Returns:
+        None if no column is text.
     """
     names = [name for name, kind in types.items() if kind.kind == "string"]
     if not names:
@@ -50,7 +53,7 @@ def collations(
 
 
 def _pruned(asked: exp.Select, relation: Relation, time: str | None, dialect: Dialect) -> exp.Select:
-    """Name one moment: a table that BigQuery has to be asked by partition is refused without, and charged whole."""
+    """Filter on one moment: otherwise BigQuery bills the whole table, or refuses one that needs a partition filter."""
     if time is None:
         return asked
     kind = value_type(relation.columns[time], relation, dialect=dialect)
@@ -58,6 +61,8 @@ def _pruned(asked: exp.Select, relation: Relation, time: str | None, dialect: Di
 
 
 def _first_alike(stored: exp.Expr) -> exp.Expr:
+    """Write the first pair of `_ALIKE` that is equal under the collation of a column; null if all pairs differ."""
+
     def is_alike(one: str, other: str) -> exp.Expr:
         collated = exp.Coalesce(this=exp.Max(this=stored.copy()), expressions=[exp.Literal.string(one)])
         return exp.EQ(this=collated, expression=exp.Literal.string(other))

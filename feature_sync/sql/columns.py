@@ -1,4 +1,4 @@
-"""Names in expressions: columns as the warehouse stores them, tables as dbt quoted them, names nobody else has."""
+"""Names in expressions: columns as the warehouse stores them, tables as dbt quotes them, unused names."""
 
 from __future__ import annotations
 
@@ -17,32 +17,41 @@ VERBATIM = "verbatim_"
 
 
 def table(relation: Relation, *, dialect: Dialect) -> exp.Table:
-    """Refer to a table by the name that dbt already quoted, or as a dbt model refers to it."""
+    """Refer to a table by the name that dbt already quoted, or by the Jinja (`{{ ref(...) }}`) of a dbt model."""
     if relation.name.startswith("{{"):
         return exp.Table(this=verbatim(relation.name))
     return exp.to_table(relation.name, dialect=dialect.name)
 
 
 def every_column(relation: Relation, *, dialect: Dialect) -> exp.Select:
-    """Select a table as it is: for the warehouse to describe, not to run."""
+    """Select all columns of a table; for the warehouse to describe, not to run."""
     return exp.select("*").from_(table(relation, dialect=dialect))
 
 
 def typed_rows(query: str) -> exp.Table:
-    """Read from a query in the warehouse's own words, which `typed_query` has checked."""
+    """Read from a query in the warehouse's own SQL, which `typed_query` has checked."""
     alias = exp.TableAlias(this=exp.to_identifier("rows", quoted=True))
     return exp.Table(this=verbatim(f"(\n{query.strip()}\n)"), alias=alias)
 
 
 def verbatim(text: str) -> exp.Var:
-    """Stand for text that `render` puts in place unchanged: the variable's own name only marks the place."""
-    place = exp.Var(this=f"{VERBATIM}{sha256(text.encode()).hexdigest()}")
-    place.meta[VERBATIM] = text
-    return place
+    """Return a marker that `render` replaces with the text, unchanged.
+
+    A digest in the name of the marker makes it unlike any other name in the query.
+    """
+    marker = exp.Var(this=f"{VERBATIM}{sha256(text.encode()).hexdigest()}")
+    marker.meta[VERBATIM] = text
+    return marker
 
 
 def column(relation: Relation, name: str, *, of: str | None = None) -> exp.Column:
-    """Refer to a column of a relation; a name of unknown spelling stays unquoted here, for `render` to fold."""
+    """Refer to a column of a relation; a name of unknown spelling stays unquoted, for `render` to fold.
+
+    Args:
+        relation: The relation that declares the column.
+        name: The name of the column in its definition.
+        of: The table, alias or step that qualifies the column.
+    """
     declared = relation.columns.get(name)
     if declared is not None and declared.stored_as is not None:
         return quoted(declared.stored_as, of=of)
@@ -50,34 +59,34 @@ def column(relation: Relation, name: str, *, of: str | None = None) -> exp.Colum
 
 
 def quoted(name: str, *, of: str | None = None) -> exp.Column:
-    """Refer to a column by its exact name."""
+    """Refer to a column by its exact name, qualified by the table, alias or step `of`."""
     return exp.column(exp.to_identifier(name, quoted=True), table=of and exp.to_identifier(of, quoted=True))
 
 
 def named(expression: exp.Expr, name: str) -> exp.Expr:
-    """Give an expression an exact name; a column that has it already stays as it is."""
+    """Give an expression an exact name; a column that already has it is returned unchanged."""
     if isinstance(expression, exp.Column) and expression.this.quoted and expression.name == name:
         return expression
     return exp.alias_(expression, exp.to_identifier(name, quoted=True))
 
 
 def ascending(term: exp.Expr, *, nulls_first: bool = False) -> exp.Ordered:
-    """Order from the least to the greatest, with nothing left to a session's default."""
+    """Order from the least to the greatest, with the position of nulls explicit rather than the session's default."""
     return exp.Ordered(this=term, desc=False, nulls_first=nulls_first)
 
 
 def descending(term: exp.Expr, *, nulls_first: bool = False) -> exp.Ordered:
-    """Order from the greatest to the least, with nothing left to a session's default."""
+    """Order from the greatest to the least, with the position of nulls explicit rather than the session's default."""
     return exp.Ordered(this=term, desc=True, nulls_first=nulls_first)
 
 
 def is_not_null(expression: exp.Expr) -> exp.Expr:
-    """Test for a value, in the usual spelling."""
+    """Test for a value, spelled `IS NOT NULL` rather than `NOT ... IS NULL`."""
     return exp.Is(this=expression, expression=exp.Not(this=exp.null()))
 
 
 def unused(name: str, taken: Iterable[str]) -> str:
-    """Find a name near the wanted one that nobody has taken, whatever its case; the same every time."""
+    """Append underscores to a name until it is not taken, ignoring case; deterministic."""
     folded = {each.casefold() for each in taken}
     while name.casefold() in folded:
         name = f"{name}_"

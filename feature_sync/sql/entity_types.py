@@ -1,4 +1,4 @@
-"""One entity has one type everywhere: its join keys are compared across all feature views that it identifies."""
+"""Checks that the join keys of an entity have the same types in all feature views that it identifies."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from feature_sync.value_types import ValueType
 
 
 def check_entity_types(queries: Iterable[ViewQuery]) -> None:
-    """Check that one entity's join keys have the same types in all views: otherwise no key would find them all.
+    """Check that each entity's join keys have the same types in all views, so that one key finds all of them.
 
     Raises:
-        DefinitionError: They do not; the error names both views.
+        DefinitionError: The types differ; the error names both views.
     """
     findings = Findings()
     first: dict[tuple[str, int], tuple[FeatureView, str, ValueType]] = {}
     for query in queries:
         for entity in query.view.entities:
-            for place, key in enumerate(entity.join_keys):
+            for position, key in enumerate(entity.join_keys):
                 if (kind := query.key_types[key]) is UNKNOWN:
                     continue
-                other, other_key, other_kind = first.setdefault((entity.name, place), (query.view, key, kind))
+                other, other_key, other_kind = first.setdefault((entity.name, position), (query.view, key, kind))
                 if kind.kind != other_kind.kind:
                     at = query.view.relation.location.at(f"config.meta.feature_view.entities.{entity.name}")
                     findings.note(

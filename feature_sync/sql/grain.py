@@ -15,7 +15,7 @@ _GROUPS = exp.to_identifier("entities", quoted=True)
 
 
 def distinct_values(relation: Relation, names: Sequence[str], *, dialect: Dialect) -> exp.Select:
-    """Select the number of rows; then, for each column, how many values it has and how many of them are distinct."""
+    """Select the number of rows and, for each column, the number of non-null and of distinct values; one row."""
     counts: list[exp.Expr] = [named(exp.Count(this=exp.Star()), "rows")]
     for number, name in enumerate(names):
         counts.append(named(exp.Count(this=column(relation, name)), f"filled_{number}"))
@@ -26,15 +26,15 @@ def distinct_values(relation: Relation, names: Sequence[str], *, dialect: Dialec
 def rows_of_keys(
     relation: Relation, keys: Sequence[str], times: Mapping[str, ValueType], *, dialect: Dialect
 ) -> exp.Select:
-    """Select how many entities the keys identify, and how many rows these have.
+    """Select the number of entities that the keys identify and the number of their rows; one row.
 
-    Four columns follow for each time: how many of those rows have it, its distinct values within each entity, summed,
+    Four columns follow for each time: the number of rows that have it, the sum over entities of its distinct values,
     and its first and last value, in microseconds UTC.
 
     Args:
         relation: The table.
-        keys: Its join keys; rows that lack one are left out.
-        times: Its columns of time, with their types.
+        keys: Its join keys; rows with a null key are left out.
+        times: The types of its time columns, by name.
         dialect: The warehouse's dialect.
     """
     grouped = [named(column(relation, key), f"key_{number}") for number, key in enumerate(keys)]

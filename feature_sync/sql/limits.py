@@ -1,4 +1,4 @@
-"""Values that some way out could not hold exactly: refused in SQL, before anything of a push is sent."""
+"""Values that Redis or a file could not hold exactly: refused in SQL, before a push sends anything."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ _LAST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
 
 def within_limits(value: exp.Expr, kind: ValueType, name: str, *, dialect: Dialect, finite: bool = False) -> exp.Expr:
-    """Let a value through, or end the query naming its column.
+    """Return the value, or fail the query with an error that names its column.
 
-    Refused are times outside the years 1 to 9999, numeric NaN, infinity and numerics of too many digits, and arrays of
-    several dimensions, which their type does not tell from others. Infinity as a time is null in Redis, unless it must
-    be `finite` or stands inside an array or a struct.
+    Refused values are times outside the years 1 to 9999, NaN, infinity and too many digits in a numeric, and arrays of
+    several dimensions, whose type is the same as of one dimension. An infinite time passes, as Redis holds it as null.
+
+    Args:
+        value: The value.
+        kind: Its type.
+        name: The column to name in the error.
+        dialect: The dialect of the query.
+        finite: Whether to refuse infinite times, too; inside arrays and structs they are always refused.
     """
     checks = _checks(value, kind, dialect, finite=finite)
     if not checks:
@@ -31,8 +37,8 @@ def within_limits(value: exp.Expr, kind: ValueType, name: str, *, dialect: Diale
 
 
 def _checks(value: exp.Expr, kind: ValueType, dialect: Dialect, *, finite: bool) -> list[tuple[str, exp.Expr]]:
-    """List what may be wrong with a value: the reason, and the condition that tells."""
-    if kind.is_time and dialect.has_endless_times:
+    """List what may be wrong with a value, as pairs of a reason and the condition under which it applies."""
+    if kind.is_time and dialect.has_infinite_times:
         return [("a time outside the years 1 to 9999", _is_out_of_years(value, kind, dialect, finite=finite))]
     if kind.kind == "decimal" and dialect.has_numeric_nan:
         odd = [exp.cast(exp.Literal.string(each), "decimal") for each in ("NaN", "Infinity", "-Infinity")]
@@ -54,7 +60,7 @@ def _checks(value: exp.Expr, kind: ValueType, dialect: Dialect, *, finite: bool)
 
 
 def _has_more_digits(value: exp.Expr) -> exp.Expr:
-    """True if a numeric without a precision has more digits than Arrow's widest decimal: see `_arrow_type`."""
+    """True if a numeric without a precision has more digits than Arrow's decimal128 holds."""
     digits = exp.Literal.number(_MOST_DIGITS)
     first_beyond = exp.cast(exp.Literal.string(f"1e{_MOST_DIGITS}"), "decimal")
     return exp.or_(

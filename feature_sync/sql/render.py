@@ -1,4 +1,4 @@
-"""Makes text of an expression: every name folded and quoted for its warehouse, formatted for reading."""
+"""Renders expressions as text: every name folded and quoted for its warehouse, formatted for reading."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ _JINJA = re.compile(r"\{(?=[{%#])")
 
 
 def render(query: Statement, *, dialect: Dialect, is_template: bool = False, database: str | None = None) -> str:
-    """Write a query or a statement as text that ends in a newline; the same one always gives the same bytes.
+    """Write a query or a statement as text that ends in a newline; equal expressions give equal bytes.
 
-    A table that names its schema alone stands in the `database`. A template is a dbt model: whatever its literals hold,
-    dbt's Jinja must leave it alone.
+    Args:
+        query: The query or statement; it is not changed.
+        dialect: The dialect to write.
+        is_template: Whether the text is a dbt model, so that braces in its literals are escaped from dbt's Jinja.
+        database: The database of tables that are qualified by a schema only.
     """
     copy = query.copy()
     for table in copy.find_all(exp.Table) if database else ():
@@ -41,9 +44,10 @@ def render(query: Statement, *, dialect: Dialect, is_template: bool = False, dat
     text = write(copy, dialect=dialect, unsupported_level=ErrorLevel.RAISE) + "\n"
     if is_template:
         text = _JINJA.sub("{{ '{' }}", text)
-    for place in copy.find_all(exp.Var):
-        if VERBATIM in place.meta:
-            text = text.replace(place.name, place.meta[VERBATIM])
+    # After Jinja is escaped: verbatim text may be a `ref()` of the template.
+    for marker in copy.find_all(exp.Var):
+        if VERBATIM in marker.meta:
+            text = text.replace(marker.name, marker.meta[VERBATIM])
     return text
 
 
@@ -54,10 +58,10 @@ def _make_types_explicit(query: Statement, dialect: Dialect) -> None:
 
 
 def write(expression: Statement, *, dialect: Dialect, **options: Any) -> str:
-    """Write an expression as it is; each term of an ORDER BY says its direction and where its nulls stand.
+    """Write an expression without changing it; each term of an ORDER BY must have a direction and a position of nulls.
 
     Raises:
-        ValueError: A term of an ORDER BY leaves one of them to the session's default.
+        ValueError: A term of an ORDER BY leaves one of them to the session's default: a bug in the query.
     """
     for order in expression.find_all(exp.Order):
         if bare := [each for each in order.expressions if not isinstance(each, exp.Ordered)]:
@@ -69,10 +73,10 @@ def write(expression: Statement, *, dialect: Dialect, **options: Any) -> str:
 
 @cache
 def _generator(name: str) -> type[Generator]:
-    """Derive a generator that writes orders in full: sqlglot leaves out what is the warehouse's usual default.
+    """Derive a generator that writes orders in full: sqlglot omits what is the warehouse's usual default.
 
-    DuckDB's `default_order` and `default_null_order` and Snowflake's `DEFAULT_NULL_ORDERING` are settings, so nothing
-    is usual.
+    That default may differ in a session: it is a setting in DuckDB (`default_order`, `default_null_order`) and
+    Snowflake (`DEFAULT_NULL_ORDERING`).
     """
     usual = SqlglotDialect.get_or_raise(name).generator_class
     return type(usual.__name__, (usual,), {"TRANSFORMS": {**usual.TRANSFORMS, exp.Ordered: _ordered}})

@@ -1,4 +1,4 @@
-"""Which of a feature view's rows is the newest: by times, then by all its values, never by their physical order."""
+"""The order that decides which row of a feature view is the newest: times, then all values."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from feature_sync.sql.view_columns import ViewColumns
 def row_order(columns: ViewColumns, *, newest_first: bool) -> list[exp.Ordered]:
     """Order by event timestamp, known at, created timestamp, then all features; null is the oldest.
 
-    Of a snapshot's rows that still tie, the one that ends last is the newest; last comes what tells equal values
-    apart. Values alone decide, so the answer never depends on the physical order of rows.
+    Of a snapshot's rows that still tie, the one that ends last is the newest; the last terms are `tie_breakers`. Only
+    values decide, so that the answer never depends on the physical order of rows.
     """
     view = columns.view
     times = dict.fromkeys((view.event_timestamp, view.known_at, view.created_timestamp))
@@ -30,15 +30,15 @@ def row_order(columns: ViewColumns, *, newest_first: bool) -> list[exp.Ordered]:
         return order
     if (valid_until := columns.valid_until()) is not None:
         order.append(exp.Ordered(this=valid_until, desc=newest_first, nulls_first=newest_first))
-    apart = tie_breakers(columns, {name: columns.column(name) for name in columns.feature_types})
-    return [*order, *(exp.Ordered(this=term, desc=newest_first, nulls_first=not newest_first) for term in apart)]
+    breakers = tie_breakers(columns, {name: columns.column(name) for name in columns.feature_types})
+    return [*order, *(exp.Ordered(this=term, desc=newest_first, nulls_first=not newest_first) for term in breakers)]
 
 
 def tie_breakers(columns: ViewColumns, features: Mapping[str, exp.Expr]) -> list[exp.Expr]:
-    """Tell features apart that are equal to the warehouse alone: see `Dialect.tell_equals_apart`."""
-    declared, apart = columns.view.relation.columns, []
+    """Return terms that order features which the warehouse treats as equal: see `Dialect.distinguish_equals`."""
+    declared, breakers = columns.view.relation.columns, []
     for name, stored in features.items():
-        apart += columns.dialect.tell_equals_apart(stored.copy(), columns.feature_types[name])
+        breakers += columns.dialect.distinguish_equals(stored.copy(), columns.feature_types[name])
         if is_padded(declared[name], dialect=columns.native):
-            apart += columns.dialect.tell_blanks_apart(stored.copy())
-    return apart
+            breakers += columns.dialect.distinguish_blanks(stored.copy())
+    return breakers

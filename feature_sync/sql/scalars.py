@@ -1,6 +1,6 @@
-"""One row for each scalar type in SQL: the warehouses' types that are read as it, and how its values are written.
+"""One record for each scalar type in SQL: the warehouses' types that are read as it, and how its values are written.
 
-How a dialect spells a type is sqlglot's to know, but for the few in `Dialect.explicit_types`.
+sqlglot spells the types of each dialect, except for the few in `Dialect.explicit_types`.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _BIGINT_ENDS = 2**63
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqlScalar:
-    """A scalar type in SQL; what stands in Redis and in files is told by `feature_sync.value_types.Scalar`."""
+    """A scalar type in SQL; `feature_sync.value_types.Scalar` is its form in Redis and in files."""
 
     types: tuple[exp.DType, ...]
     """The warehouses' types that are read as it, the usual one first."""
     to_wire: Converting
     """Converts a value to what Redis holds."""
     order: Ordering
-    """Returns what orders values alike in all warehouses; those that are equal by it `Dialect` tells apart."""
+    """Returns terms that order values alike in all warehouses; equal ones are left to `Dialect.distinguish_equals`."""
     default: Writing | None
     """Writes a default that `read_default` has read; None where the type can have none."""
 
 
 def as_it_is(value: exp.Expr, kind: ValueType, dialect: Dialect) -> exp.Expr:
-    """Leave a value alone: Redis holds what the warehouse gives."""
+    """Return a value unchanged: Redis holds what the warehouse returns."""
     del kind, dialect
     return value
 
@@ -69,7 +69,7 @@ def _code_points(value: exp.Expr, _kind: ValueType, dialect: Dialect) -> list[ex
 
 
 def by_json_text(value: exp.Expr, kind: ValueType, dialect: Dialect) -> list[exp.Expr]:
-    """Order what has no order by its JSON text."""
+    """Order values of a type without an order by their JSON text."""
     return [dialect.by_code_point(dialect.ordered_text(value, kind))]
 
 
@@ -86,7 +86,7 @@ def _text(default: Any, _kind: ValueType, _dialect: Dialect) -> exp.Expr:
 
 
 def _integer(default: int, _kind: ValueType, _dialect: Dialect) -> exp.Expr:
-    """Write a number as text where a warehouse may read its literal as a double, or does not know it."""
+    """Write a number beyond 64 bits as text: a warehouse may read its literal as a double, or refuse it."""
     return exp.convert(default) if abs(default) < _BIGINT_ENDS else exp.Literal.string(str(default))
 
 
@@ -165,7 +165,10 @@ KIND_OF = {each: kind for kind, scalar in SQL_SCALARS.items() for each in scalar
 
 
 def orderable(value: exp.Expr, kind: ValueType, dialect: Dialect) -> list[exp.Expr]:
-    """Return what orders values alike in all warehouses: text by code point, NaN highest, JSON text if need be."""
+    """Return terms that order values alike in all warehouses.
+
+    Text is ordered by code point, NaN is the highest, and types without an order are ordered by their JSON text.
+    """
     scalar = SQL_SCALARS.get(kind.kind)
     return by_json_text(value, kind, dialect) if scalar is None else scalar.order(value, kind, dialect)
 
@@ -173,13 +176,16 @@ def orderable(value: exp.Expr, kind: ValueType, dialect: Dialect) -> list[exp.Ex
 def default_value(default: Any, kind: ValueType, *, stored: exp.DataType, dialect: Dialect) -> exp.Expr:
     """Write a default that `read_default` has read, as a value of the type in which its feature is stored.
 
-    It stands in where no row answers, exact and free of sessions' settings.
+    The value is exact, whatever the session's settings.
 
     Args:
         default: The default.
         kind: Its type.
-        stored: The type in which its feature is stored.
-        dialect: The dialect to write for.
+        stored: The warehouse's type of its feature.
+        dialect: The dialect of the query.
+
+    Raises:
+        ValueError: Defaults of this type cannot be written; `read_default` refuses them first.
     """
     write = SQL_SCALARS[kind.kind].default
     if write is None:

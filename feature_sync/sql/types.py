@@ -1,4 +1,4 @@
-"""Reads a warehouse's own names of types into the closed list, by sqlglot."""
+"""Maps a warehouse's own names of types to the closed list of value types, with sqlglot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PADDED = {_Type.CHAR, _Type.NCHAR, _Type.BPCHAR}
 _OTHER_TIMESTAMPS = {_Type.TIMESTAMP_S, _Type.TIMESTAMP_MS, _Type.TIMESTAMP_NS}
 _AS_TEXT = {_Type.INTERVAL, _Type.UINT128, _Type.UINT256, *_PADDED}
 _BY_DRIVERS = {_Type.TIME, _Type.NULL}
-"""No features, but columns of spines may have them."""
+"""Types that a feature cannot have, but a column of a spine can."""
 _NESTED = {_Type.ARRAY, _Type.LIST, _Type.STRUCT, _Type.MAP}
 _SYNONYMS = {
     ("", _Type.BPCHAR): _Type.CHAR,
@@ -25,11 +25,16 @@ _SYNONYMS = {
     ("bigquery", _Type.SMALLINT): _Type.BIGINT,
     ("bigquery", _Type.TINYINT): _Type.BIGINT,
 }
-"""What sqlglot takes for two types, by dialect where it is one there alone."""
+"""Types that sqlglot distinguishes and a warehouse does not, by dialect; "" is every dialect."""
 
 
 def value_type(column: Column, relation: Relation, *, dialect: Dialect) -> ValueType:
-    """Read the type of a column.
+    """Return the type of a column.
+
+    Args:
+        column: The column.
+        relation: Its relation, which the error names.
+        dialect: The dialect of the warehouse that holds it.
 
     Raises:
         DefinitionError: The type is not in the closed list.
@@ -45,7 +50,12 @@ def value_type(column: Column, relation: Relation, *, dialect: Dialect) -> Value
 
 
 def key_type(column: Column, relation: Relation, *, dialect: Dialect) -> ValueType:
-    """Read the type of a join key; only types whose equal values are written alike may identify an entity.
+    """Return the type of a join key; only types whose equal values have one spelling can identify an entity.
+
+    Args:
+        column: The column of the key.
+        relation: Its relation, which the error names.
+        dialect: The dialect of the warehouse that holds it.
 
     Raises:
         DefinitionError: The type is a float, bytes, padded or case-insensitive text, or another without one spelling.
@@ -64,11 +74,11 @@ def key_type(column: Column, relation: Relation, *, dialect: Dialect) -> ValueTy
     return found
 
 
-def shown_type(data_type: str | None, *, dialect: Dialect) -> exp.DataType | None:
-    """The type as which a training set shows a column, where that is another than its own.
+def output_type(data_type: str | None, *, dialect: Dialect) -> exp.DataType | None:
+    """Return the type to which a training set casts a column; None if the column keeps its own type.
 
-    Text stands for what Arrow and the drivers do not hold exactly (intervals, unsigned integers of 128 bits, padding),
-    and for what is in no list of theirs; microseconds stand for the other timestamps, as in Redis.
+    Types that Arrow or the drivers do not hold exactly (intervals, unsigned integers of 128 bits or more, padded text)
+    or do not know become text. Timestamps of other units become microseconds, as in Redis.
     """
     try:
         parsed = _parsed(data_type or "", dialect)
@@ -78,12 +88,12 @@ def shown_type(data_type: str | None, *, dialect: Dialect) -> exp.DataType | Non
         return None
     if _normalised(parsed) is None and parsed.this not in _NESTED:
         return exp.DataType.build("text")
-    shown: exp.DataType = parsed.transform(_as_shown)  # type: ignore[assignment]
-    return None if shown == parsed else shown
+    output: exp.DataType = parsed.transform(_as_output)  # type: ignore[assignment]
+    return None if output == parsed else output
 
 
 def plain_time(value: exp.Expr, column: Column | None, *, dialect: Dialect) -> exp.Expr:
-    """Cast timestamps of seconds, milliseconds or nanoseconds to the warehouse's usual ones, of microseconds."""
+    """Cast timestamps in seconds, milliseconds or nanoseconds to microseconds; return other values unchanged."""
     try:
         parsed = _parsed((column and column.data_type) or "", dialect)
     except SqlglotError:
@@ -92,7 +102,7 @@ def plain_time(value: exp.Expr, column: Column | None, *, dialect: Dialect) -> e
     return value if plain == parsed else exp.cast(value, plain)
 
 
-def _as_shown(node: exp.Expr) -> exp.Expr:
+def _as_output(node: exp.Expr) -> exp.Expr:
     if not isinstance(node, exp.DataType):
         return node
     if node.this in _AS_TEXT or isinstance(node.this, exp.Interval):
@@ -106,14 +116,14 @@ def _in_microseconds(node: exp.Expr) -> exp.Expr:
 
 
 def is_padded(column: Column, *, dialect: Dialect) -> bool:
-    """True if a column holds blank-padded text, whose last blanks comparisons ignore."""
+    """True if a column holds blank-padded text, whose trailing blanks are ignored in comparisons."""
     return _parsed(column.data_type or "", dialect).this in _PADDED
 
 
 def normal_type(data_type: str, *, dialect: Dialect) -> str:
-    """Write a type in the one spelling that stands for all: a catalog, a contract and the warehouse choose others.
+    """Write a type in one normal spelling: a catalog, a contract and the warehouse may spell it differently.
 
-    Other widths stay other types: rows that are kept in columns of one may not fit those of another.
+    Types of different widths stay different: rows kept in a column of one may not fit a column of another.
     """
     try:
         parsed = _parsed(data_type, dialect)
@@ -136,7 +146,11 @@ def with_normal_types(view: FeatureView, *, dialect: Dialect) -> FeatureView:
 
 
 def _parsed(data_type: str, dialect: Dialect) -> exp.DataType:
-    """Parse a type; DuckDB and sqlglot differ in how they write structs and enums, so those meet here."""
+    """Parse a type; parsed, the different spellings of structs and enums by DuckDB and sqlglot are equal.
+
+    Raises:
+        SqlglotError: sqlglot does not know the type.
+    """
     return exp.DataType.build(data_type, dialect=dialect.name, udt=False)
 
 

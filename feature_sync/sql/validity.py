@@ -1,4 +1,4 @@
-"""When a row stops answering, in SQL: `online/validity.py` says the same in Python.
+"""When a row stops answering, in SQL; `online/validity.py` is the same rule in Python.
 
 A row answers while its age is at most the TTL, and before its end, both moved by the view's lag where it has one.
 """
@@ -12,12 +12,12 @@ from feature_sync.sql.view_query import ViewQuery
 
 
 def still_answers(query: ViewQuery, moment: exp.Expr, *, of: str | None = None) -> list[exp.Expr]:
-    """Return the conditions by which the newest row available answers at a moment.
+    """Return the conditions under which the newest available row answers at a moment.
 
     Args:
         query: The view.
-        moment: An expression of the warehouse's own type of moments.
-        of: The table or step of the row.
+        moment: An expression of the dialect's `moment_type`.
+        of: The table, alias or step that holds the row.
     """
     conditions = young_enough(query, moment, of=of)
     if query.has_end:
@@ -28,7 +28,7 @@ def still_answers(query: ViewQuery, moment: exp.Expr, *, of: str | None = None) 
 
 
 def young_enough(query: ViewQuery, moment: exp.Expr, *, of: str | None = None) -> list[exp.Expr]:
-    """Return the condition by which a row is at most as old as the TTL; none without a TTL."""
+    """Return the condition that a row is at most as old as the TTL, inclusive; an empty list without a TTL."""
     if query.view.ttl is None:
         return []
     oldest = query.dialect.earlier(moment.copy(), query.view.ttl)
@@ -36,6 +36,6 @@ def young_enough(query: ViewQuery, moment: exp.Expr, *, of: str | None = None) -
 
 
 def has_ended(query: ViewQuery, moment: exp.Expr) -> exp.Expr:
-    """Return the condition by which a row has ended at a moment; null where it does not end."""
+    """Return the condition that a row has ended at a moment; null for a row without an end."""
     begun = query.dialect.earlier(moment.copy(), query.view.lag)
     return exp.paren(exp.LTE(this=quoted(query.valid_until_name), expression=begun))

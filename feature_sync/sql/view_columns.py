@@ -12,7 +12,7 @@ from feature_sync.sql.types import key_type, plain_time, value_type
 from feature_sync.value_types import ValueType, read_default
 
 UNKNOWN = ValueType("json")
-"""Stands for a type that could not be read, until that is told."""
+"""Placeholder for a type that could not be read, until the finding is reported."""
 
 
 class ViewColumns:
@@ -24,8 +24,8 @@ class ViewColumns:
         Args:
             view: The view.
             dialect: The dialect of the query.
-            native: The dialect of the warehouse, in whose words the view declares its types.
-            findings: Where to note wrong types, instead of raising; of what they touch no query can be made.
+            native: The dialect of the warehouse, in which the view declares its types.
+            findings: Collects wrong types instead of raising; queries over such columns must not be used.
 
         Raises:
             DefinitionError: A type cannot be a key, a time or a feature, or a default does not have its feature's type.
@@ -44,14 +44,14 @@ class ViewColumns:
         if findings is None:
             found.raise_errors()
         self.is_unique = view.is_unique and not any(map(self._is_coarsened, (*view.join_keys, view.event_timestamp)))
-        """True if no two rows share keys and event timestamp as a query reads them."""
+        """True if no two rows have the same keys and event timestamp as a query reads them."""
 
     def column(self, name: str) -> exp.Expr:
-        """Refer to a column."""
+        """Refer to a column; timestamps are cast to microseconds."""
         return plain_time(column(self.view.relation, name), self.view.relation.columns.get(name), dialect=self.native)
 
     def kind(self, name: str) -> ValueType:
-        """Read the type of a column.
+        """Return the type of a column.
 
         Raises:
             DefinitionError: The type is not in the closed list.
@@ -59,31 +59,34 @@ class ViewColumns:
         return value_type(self.view.relation.columns[name], self.view.relation, dialect=self.native)
 
     def time(self, name: str) -> exp.Expr:
-        """Read a column as a moment in UTC.
+        """Convert a column to a moment in UTC.
 
         Raises:
-            DefinitionError: The column holds no times.
+            DefinitionError: The column does not hold times.
         """
         declared, kind = self.view.relation.columns[name], self.kind(name)
         if not kind.is_time:
             at = self.view.relation.location.at(f"columns.{name}.data_type")
-            raise at.error(f"{declared.data_type!r} is no time; cast the column in the model")
+            raise at.error(f"{declared.data_type!r} is not a time; cast the column in the model")
         return self.dialect.utc(self.column(name), kind, timezone=self.view.timezone)
 
     def stored_time(self, name: str) -> exp.Expr:
-        """Read a time as it is stored, where that is in order already and an index may hold it."""
+        """Refer to a time as stored if an index on the column orders it (timestamptz); otherwise as a moment in UTC."""
         return self.column(name) if self.kind(name).kind == "timestamptz" else self.time(name)
 
     def not_after(self, name: str, moment: exp.Expr) -> exp.Expr:
-        """Compare a time as it is stored with a moment."""
+        """Compare a time as stored with a moment, inclusive, so that an index on the column applies."""
         return exp.LTE(this=self.stored_time(name), expression=self.dialect.stored(moment, self.kind(name)))
 
     def event_timestamp(self) -> exp.Expr | None:
-        """When a row was complete; None where the view keeps no times."""
+        """Return when a row was complete; None if the view has no event timestamp."""
         return None if self.view.event_timestamp is None else self.time(self.view.event_timestamp)
 
     def available_at(self) -> exp.Expr | None:
-        """When a row could first answer: its event timestamp and the lag or, where it is later, when it was known."""
+        """Return when a row can first answer: the later of event timestamp plus lag, and `known_at`.
+
+        None if the view has no event timestamp.
+        """
         event_timestamp = self.event_timestamp()
         if event_timestamp is None:
             return None
@@ -93,7 +96,10 @@ class ViewColumns:
         return exp.Greatest(this=available, expressions=[self.time(self.view.known_at)], ignore_nulls=True)
 
     def valid_until(self) -> exp.Expr | None:
-        """When a snapshot's row ended, without the lag: null while current, at once where its entity was deleted."""
+        """Return when a snapshot's row ended, without the lag; None if the view has no `valid_to`.
+
+        The value is null while the row is current, and the row's beginning if it marks its entity as deleted.
+        """
         view = self.view
         if view.valid_to is None:
             return None
@@ -107,7 +113,7 @@ class ViewColumns:
         return exp.Case(ifs=ends, default=ended) if ends else ended
 
     def is_current(self, valid_to: str, current: str) -> exp.Expr:
-        """True if a snapshot's end is what dbt writes (an expression) for a row that has not ended."""
+        """True if a snapshot's end equals what dbt writes for a current row; `current` is that SQL expression."""
         written: exp.Expr = exp.maybe_parse(current, dialect=self.native.name)
         return exp.EQ(this=self.column(valid_to), expression=exp.paren(written))
 
@@ -118,11 +124,11 @@ class ViewColumns:
             read_default(kind, feature.default)
         except ValueError as wrong:
             at = relation.location.at(f"columns.{feature.name}.config.meta.feature.default")
-            raise at.error(f"{feature.default!r} is no {kind}: {wrong}") from wrong
+            raise at.error(f"{feature.default!r} is not of type {kind}: {wrong}") from wrong
         return kind
 
     def _is_coarsened(self, name: str | None) -> bool:
-        """True if values that differ in the table may be equal here: nanoseconds are read as microseconds."""
+        """True if values that differ in the table may be equal in a query, such as nanoseconds read as microseconds."""
         if name is None:
             return False
         stored = quoted(name)

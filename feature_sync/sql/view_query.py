@@ -1,4 +1,4 @@
-"""The expressions that every query over a feature view is made of: which rows can answer, and which is the newest."""
+"""The expressions that queries over a feature view share: which rows can answer, and which is the newest."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class ViewQuery:
         Args:
             view: The view.
             dialect: The dialect of the query.
-            native: The dialect of the warehouse, in whose words the view declares its types, if another.
-            asked: The moments that are asked; rows that can answer none of them are left out.
-            findings: Where to note wrong types, instead of raising; of what they touch no query can be made.
+            native: The dialect of the warehouse, in which the view declares its types; `dialect` if None.
+            asked: The moments asked; rows that cannot answer any of them are left out.
+            findings: Collects wrong types instead of raising; queries over such columns must not be used.
 
         Raises:
             DefinitionError: A type cannot be a key, a time or a feature, or a default does not have its feature's type.
@@ -50,7 +50,7 @@ class ViewQuery:
         self.key_types = self._columns.key_types
         self.feature_types = self._columns.feature_types
         self.is_unique = self._columns.is_unique
-        """True if no two rows share keys and event timestamp as this query reads them."""
+        """True if no two rows have the same keys and event timestamp as this query reads them."""
         self._taken = {*view.relation.columns, *view.join_keys}
         self.event_timestamp_name = self.own_name("_event_timestamp")
         self.available_at_name = self.own_name("_available_at")
@@ -61,13 +61,13 @@ class ViewQuery:
         self.row_hash_name = self.own_name("_row_hash")
 
     def bounded(self, asked: Period) -> Self:
-        """Leave out rows that can answer no moment that is asked; the types are not read again."""
+        """Return a copy that leaves out rows which cannot answer any moment asked; types are not read again."""
         bounded = copy(self)
         bounded._asked = asked  # noqa: SLF001 - a copy's own
         return bounded
 
     def own_name(self, name: str) -> str:
-        """Find a name near the wanted one that no column of the view has."""
+        """Return the name, with underscores appended if a column of the view has it."""
         return unused(name, self._taken)
 
     def plain_rows(
@@ -75,9 +75,12 @@ class ViewQuery:
     ) -> exp.Select:
         """Select the rows that can answer: join keys and features under their declared names, and the row's times.
 
-        The features are all that the view has, unless named: who sets ties apart by `tie_order` needs them all. The
-        times are event timestamp, availability, end of validity and creation, those that the view has; `decisive`
-        adds `known_at`, so that all by which rows are ordered is there. With `until`, only rows available then.
+        The times are event timestamp, availability, end of validity and creation, as far as the view has them.
+
+        Args:
+            features: Names of the features; all if None, which `tie_order` needs.
+            until: A moment; rows that are not available by then are left out.
+            decisive: Whether to add `known_at`, so that everything that orders rows is selected.
         """
         view = self.view
         chosen = tuple(self.feature_types) if features is None else tuple(features)
@@ -98,7 +101,7 @@ class ViewQuery:
 
     @property
     def times(self) -> dict[str, exp.Expr]:
-        """The times of a row by the names that `plain_rows` gives them, those that the view has."""
+        """The times that the view has, by the names that `plain_rows` gives them."""
         view = self.view
         times = {
             self.event_timestamp_name: self._columns.event_timestamp(),
@@ -117,10 +120,13 @@ class ViewQuery:
         until: exp.Expr | None = None,
         across_entities: bool = False,
     ) -> exp.Select:
-        """Select the rows that can answer, numbered by `row_number_name` within each entity.
+        """Select the rows that can answer, with their number in `row_number_name`, from 1 for each entity.
 
-        With `across_entities` the numbers go on from one entity to the next, so that a number alone finds its row.
-        With `until`, only rows that are available then.
+        Args:
+            newest_first: Whether the newest row or the oldest has the number 1.
+            features: Names of the features; all if None.
+            until: A moment; rows that are not available by then are left out.
+            across_entities: Whether numbers continue from one entity to the next, so that a number alone finds its row.
         """
         keys = [self._columns.column(key) for key in self.view.join_keys]
         order = row_order(self._columns, newest_first=newest_first)
@@ -130,25 +136,32 @@ class ViewQuery:
         return self.plain_rows(features, until=until).select(named(numbered, self.row_number_name))
 
     def newest_rows(self, *, until: exp.Expr) -> exp.Select:
-        """Select the newest of the rows of each entity that are available at a moment."""
+        """Select the newest row of each entity among those available at the moment `until`."""
         keys = [self._columns.column(key) for key in self.view.join_keys]
         if self.dialect.has_distinct_on:
             in_order = [*(ascending(key.copy()) for key in keys), *row_order(self._columns, newest_first=True)]
             return self.plain_rows(until=until).distinct(*keys).order_by(*in_order)
         rows = self.rows(newest_first=True, until=until).subquery(exp.to_identifier("numbered", quoted=True))
         columns = (*self.view.join_keys, *self.feature_types, *self.times)
-        shown = [quoted(name) for name in columns if name != self.known_at_name]
-        return exp.select(*shown).from_(rows).where(quoted(self.row_number_name).eq(1))
+        selected = [quoted(name) for name in columns if name != self.known_at_name]
+        return exp.select(*selected).from_(rows).where(quoted(self.row_number_name).eq(1))
 
     def newest_row(self, keys: dict[str, exp.Expr], moment: exp.Expr, *, features: Iterable[str]) -> exp.Select:
-        """Select the one newest row of the given keys that is available at a moment, so that an index leads to it."""
+        """Select the newest row of one entity that is available at a moment, in a form that an index serves.
+
+        Args:
+            keys: An expression for each join key.
+            moment: The moment asked.
+            features: Names of the features to select.
+        """
         view = self.view
         event_timestamp, begun = str(view.event_timestamp), self.dialect.earlier(moment, view.lag)
         conditions: list[exp.Expr] = [self._columns.column(key).eq(value) for key, value in keys.items()]
         conditions.append(self._columns.not_after(event_timestamp, begun))
         if view.known_at is not None:
             conditions.append(self._columns.not_after(view.known_at, moment.copy()))
-        # Null event timestamps are left out above, so the index's own order will do: NULLS LAST would not use it.
+        # NULLS FIRST is the order of a descending index scan; with NULLS LAST PostgreSQL would not use the index. Rows
+        # with a null event timestamp are left out above.
         newest = descending(self._columns.stored_time(event_timestamp), nulls_first=True)
         return (
             self.plain_rows(features)
@@ -158,7 +171,7 @@ class ViewQuery:
         )
 
     def tie_order(self, *, of: str) -> list[exp.Ordered]:
-        """Order the `plain_rows` of a step that share keys and event timestamp, the newest first."""
+        """Order rows of `plain_rows` that have the same keys and event timestamp, the newest first."""
         created = [] if self.view.created_timestamp is None else [quoted(self.created_name, of=of)]
         features = [
             term
@@ -168,15 +181,15 @@ class ViewQuery:
         order = [descending(term) for term in (*created, *features)]
         ends = [quoted(self.valid_until_name, of=of)] if self.has_end else []
         order += [descending(term, nulls_first=True) for term in ends]
-        apart = tie_breakers(self._columns, {name: quoted(name, of=of) for name in self.feature_types})
-        return [*order, *map(descending, apart)]
+        breakers = tie_breakers(self._columns, {name: quoted(name, of=of) for name in self.feature_types})
+        return [*order, *map(descending, breakers)]
 
     @property
     def has_times(self) -> bool:
-        """Whether the view's rows carry an event timestamp."""
+        """Whether the view has an event timestamp."""
         return self.view.event_timestamp is not None
 
     @property
     def has_end(self) -> bool:
-        """Whether the view's rows end by themselves, as a snapshot's do."""
+        """Whether the view has `valid_to`, as a snapshot has."""
         return self.view.valid_to is not None

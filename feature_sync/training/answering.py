@@ -1,4 +1,4 @@
-"""A training set while its warehouse is open: its answers, and what the file says of them."""
+"""A training set while its warehouse is open: its answers, and the numbers that its sidecar reports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_ROWS_PER_BATCH = 122_880
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answering:
-    """A training set while its warehouse is open: all names and types are known, and the spine is a table."""
+    """A training set while its warehouse is open: all types are known, and the spine is a table."""
 
     warehouse: Warehouse
     join: PointInTimeJoin
@@ -34,11 +34,11 @@ class Answering:
 
     @contextmanager
     def answers(self) -> Iterator[pyarrow.RecordBatchReader]:
-        """Stream the answers; wide rows come in smaller batches.
+        """Stream the answers; the wider the rows, the fewer in a batch.
 
         Raises:
-            WarehouseConflict: The spine has other moments than those for which the query was written, because it was
-                changed meanwhile where two queries cannot share a snapshot; also while reading.
+            WarehouseConflict: The spine has moments outside the period for which the query was written, because it
+                changed in between, where two queries cannot share a snapshot; while reading.
         """
         import pyarrow
 
@@ -54,12 +54,12 @@ class Answering:
         return batch
 
     def rows_asked(self) -> int:
-        """Count the rows of the spine."""
+        """Return the number of rows of the spine."""
         ((rows,),) = self.warehouse.fetch(render(rows_asked(self.join), dialect=self.join.dialect))
         return int(rows)
 
     def location_of(self, column: str | None) -> Location:
-        """Find the column of a model that a column of the result shows."""
+        """Return the location in the project of a column of the result; for None, that of the spine."""
         service = self.join.service
         for selection in service.selections:
             for feature in selection.features:
@@ -69,7 +69,7 @@ class Answering:
         return location.at(f"columns.{column}") if column is not None else location
 
     def earliest_answerable(self) -> dict[str, int | None]:
-        """Find the first moment that each view can answer, in microseconds UTC; None where it has no row."""
+        """Return the first moment that each view can answer, in microseconds UTC; None for a view without rows."""
         query = earliest_answerable(self.join)
         if query is None:
             return {}
@@ -77,6 +77,9 @@ class Answering:
 
 
 def period_of(warehouse: Warehouse, bounds: str) -> Period:
-    """Read the first and last moment asked; an end at infinity, or beyond the years 1 to 9999, bounds nothing."""
+    """Return the period between the first and last moment that the query `bounds` selects.
+
+    An end is open if it is infinite or beyond the years 1 to 9999.
+    """
     (first, last), *_ = warehouse.fetch(bounds)
     return Period(since_epoch(first), since_epoch(last))

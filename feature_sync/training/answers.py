@@ -1,4 +1,4 @@
-"""Checks what leaves the warehouse: one row for each spine row, and values that every way out holds alike."""
+"""Checks the result of a training query: one row for each spine row, and values that all outputs can hold."""
 
 from __future__ import annotations
 
@@ -11,28 +11,34 @@ if TYPE_CHECKING:
     import pyarrow
 
 _DAYS = (-719_162, 2_932_896)
-"""0001-01-01 and 9999-12-31, in days since 1970: the years that Python, and most that read files, have."""
+"""0001-01-01 and 9999-12-31, in days since 1970: the years that Python and most readers of files support."""
 _SECONDS = (-62_135_596_800, 253_402_300_799)
+"""The first and the last second of these years, since 1970."""
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-_ENDLESS = {32: (-(2**31), -(2**31) + 1, 2**31 - 1), 64: (-(2**63), -(2**63) + 1, 2**63 - 1)}
-"""How warehouses write -infinity and infinity, by the bits of a date or a timestamp."""
+_INFINITE = {32: (-(2**31), -(2**31) + 1, 2**31 - 1), 64: (-(2**63), -(2**63) + 1, 2**63 - 1)}
+"""The integers by which warehouses represent -infinity and infinity, by the width of a date or timestamp in bits."""
 
 
 class Answers:
-    """Checks the batches of a training set. `features` are the columns in which infinity is null, as it is in Redis."""
+    """Checks the batches of a training set."""
 
     def __init__(self, features: Collection[str], *, expected: int) -> None:
-        """`expected` is how many rows the spine has."""
+        """Prepare the checks.
+
+        Args:
+            features: Names of the columns in which infinity becomes null, as in Redis.
+            expected: The number of rows of the spine.
+        """
         self._features = features
         self._expected = expected
         self._rows = 0
 
     def checked(self, reader: pyarrow.RecordBatchReader) -> pyarrow.RecordBatchReader:
-        """Pass the batches on.
+        """Stream the batches, checked.
 
         Raises:
-            UnfitValue: A date or a timestamp is at infinity or outside the years 1 to 9999; while reading.
-            WarehouseError: There are more or fewer rows than the spine has; when all are read.
+            UnfitValue: A date or a timestamp is infinite or outside the years 1 to 9999; while reading.
+            WarehouseError: The number of rows differs from that of the spine; after all rows are read.
         """
         import pyarrow
 
@@ -61,7 +67,7 @@ class Answers:
 
 
 def _bits_of_time(kind: pyarrow.DataType) -> int:
-    """The bits of a date or a timestamp; 0 for every other type."""
+    """Return the width of a date or timestamp in bits; 0 for every other type."""
     import pyarrow
 
     is_time = pyarrow.types.is_date32(kind) or pyarrow.types.is_timestamp(kind)
@@ -73,14 +79,14 @@ def _without_infinity(column: pyarrow.Array, bits: int) -> pyarrow.Array:
     import pyarrow.compute
 
     numbers = pyarrow.int32() if bits == 32 else pyarrow.int64()  # noqa: PLR2004 - a date's
-    is_endless = pyarrow.compute.is_in(column.view(numbers), pyarrow.array(_ENDLESS[bits], numbers))
-    if not is_endless.true_count:
+    is_infinite = pyarrow.compute.is_in(column.view(numbers), pyarrow.array(_INFINITE[bits], numbers))
+    if not is_infinite.true_count:
         return column
-    return pyarrow.compute.if_else(is_endless, pyarrow.scalar(None, column.type), column)
+    return pyarrow.compute.if_else(is_infinite, pyarrow.scalar(None, column.type), column)
 
 
 def _unfit(column: pyarrow.Array) -> str:
-    """Say what is wrong with the times in a column, inside arrays and structs, too; nothing where all fit."""
+    """Return what is wrong with the times in a column, also inside arrays and structs; empty if nothing is."""
     import pyarrow.compute
 
     types, kind = pyarrow.types, column.type
@@ -94,7 +100,7 @@ def _unfit(column: pyarrow.Array) -> str:
     numbers = column.view(pyarrow.int32() if bits == 32 else pyarrow.int64())  # noqa: PLR2004 - a date's
     ends = pyarrow.compute.min_max(numbers)
     lowest, highest = ends["min"].as_py(), ends["max"].as_py()
-    if lowest in _ENDLESS[bits] or highest in _ENDLESS[bits]:
+    if lowest in _INFINITE[bits] or highest in _INFINITE[bits]:
         return "infinity, which no file holds"
     first, last = _DAYS
     if types.is_timestamp(kind):

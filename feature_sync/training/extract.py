@@ -1,4 +1,4 @@
-"""What an extract wrote: counted while it streams, told to the person, and kept in a sidecar beside the file."""
+"""The report of an extract: counted while it streams, and written to a sidecar beside the file."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 _MICROSECONDS_PER_DAY = 86_400_000_000
 _LAST_DAYS = (2**63 - 1) // _MICROSECONDS_PER_DAY
-"""The last day that microseconds since 1970 can count in 64 bits; infinity lies beyond it."""
+"""The last day whose microseconds since 1970 fit into 64 bits; an infinite date is beyond it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewExtract:
     """How one view answered.
 
-    `earliest_answerable` is the first moment that it can answer at all: None for a timeless view, which answers any,
-    and for one without rows, which answers none. `rows_asking_earlier` counts the spine rows before it. `null_shares`
-    holds the share of nulls by feature, from 0 to 1.
+    `earliest_answerable` is the first moment that it can answer: None for a timeless view, which answers any moment,
+    and for a view without rows, which answers none. `rows_asking_earlier` counts the spine rows before it.
+    `null_shares` holds the share of nulls by feature, from 0 to 1.
     """
 
     alias: str
@@ -45,7 +45,7 @@ class ViewExtract:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extract:
-    """What was written: `rows` of the spine, each answered; `columns` are their Arrow types by name."""
+    """What was written: `rows` counts the answered spine rows; `columns` holds the Arrow types by name."""
 
     path: Path
     sidecar: Path
@@ -61,13 +61,13 @@ class Extract:
 
     @property
     def _normal_service(self) -> FeatureService:
-        """The service with its types in one spelling, whoever told them."""
+        """The service with its types in their normal spelling, from whichever source they were read."""
         return self.service.with_views(lambda view: with_normal_types(view, dialect=self.dialect))
 
     def to_json(self) -> str:
-        """Write the sidecar: the same inputs always give the same bytes."""
+        """Write the sidecar as JSON; equal inputs give equal bytes."""
         spine = self.spine
-        note = {
+        document = {
             "feature_service": self.service.name,
             "spine": {
                 **self.origin,
@@ -96,14 +96,21 @@ class Extract:
             "sql_sha256": sha256(self.sql.encode()).hexdigest(),
             "sql": self.sql,
         }
-        return write_document(note)
+        return write_document(document)
 
 
 class Tally:
-    """Counts what passes by: rows, nulls, and moments that a view could not yet answer."""
+    """Counts rows, nulls, and moments before the first one that a view can answer."""
 
     def __init__(self, service: FeatureService, asked_at: str, earliest: Mapping[str, int | None]) -> None:
-        """`earliest` holds the first moment that each view can answer, in microseconds UTC, by its reference."""
+        """Start at zero.
+
+        Args:
+            service: The service that answers.
+            asked_at: The column of the moment asked.
+            earliest: The first moment that each view can answer, in microseconds UTC, by the view's reference; None
+                for a view without rows.
+        """
         self.rows = 0
         self._service = service
         self._asked_at = asked_at
@@ -124,7 +131,7 @@ class Tally:
             self._asked_earlier[reference] += pyarrow.compute.sum(before).as_py() or 0
 
     def views(self) -> tuple[ViewExtract, ...]:
-        """Tell how each view answered all rows so far."""
+        """Return how each view answered the rows counted so far."""
         return tuple(
             ViewExtract(
                 alias=each.alias,
@@ -142,7 +149,7 @@ class Tally:
 
 
 def is_within(moments: pyarrow.Array, period: Period) -> bool:
-    """True if all moments lie in a period, both ends included; None bounds nothing, and nulls count as within."""
+    """True if all moments are in a period, both ends included; an end of None is open, and nulls count as within."""
     import pyarrow.compute
 
     if moments.null_count == len(moments):
@@ -155,13 +162,13 @@ def is_within(moments: pyarrow.Array, period: Period) -> bool:
 def _microseconds(moments: pyarrow.Array) -> pyarrow.Array:
     import pyarrow
 
-    if pyarrow.types.is_date32(moments.type):  # infinity is a date, and no timestamp
-        return pyarrow.compute.multiply_checked(_within(moments, _LAST_DAYS), _number(_MICROSECONDS_PER_DAY))
+    if pyarrow.types.is_date32(moments.type):  # a cast would fail: an infinite date has no timestamp
+        return pyarrow.compute.multiply_checked(_clamped(moments, _LAST_DAYS), _number(_MICROSECONDS_PER_DAY))
     return moments.cast(pyarrow.timestamp("us", tz=moments.type.tz)).cast(pyarrow.int64())
 
 
-def _within(days: pyarrow.Array, last: int) -> pyarrow.Array:
-    """Days since 1970, those that microseconds cannot count as the last of which they can."""
+def _clamped(days: pyarrow.Array, last: int) -> pyarrow.Array:
+    """Return dates as days since 1970, clamped to `-last` and `last`; nulls stay null."""
     import pyarrow.compute
 
     numbers = days.view(pyarrow.int32()).cast(pyarrow.int64())
@@ -171,7 +178,7 @@ def _within(days: pyarrow.Array, last: int) -> pyarrow.Array:
 
 
 def _number(value: int) -> pyarrow.Scalar:
-    """Give a number to Arrow as it holds numbers: looking at one of Python's, it would import pandas, 40 MB of it."""
+    """Make an Arrow scalar from a buffer: converting a Python number, Arrow would import pandas, which takes 40 MB."""
     import pyarrow
 
     return pyarrow.Array.from_buffers(pyarrow.int64(), 1, [None, pyarrow.py_buffer(array("q", [value]))])[0]

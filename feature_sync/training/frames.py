@@ -1,4 +1,4 @@
-"""Turns a training set into a pandas frame, unless pandas would change its numbers."""
+"""Converts a training set to a pandas frame, unless pandas would change its numbers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     import pyarrow
 
 _EXACT = 2**53
-"""Up to here a double holds every whole number."""
+"""Up to this number a double holds every whole number."""
 
 
 def frame_of(table: pyarrow.Table) -> pandas.DataFrame:
-    """Make a pandas frame; whole numbers beside a null become doubles, as pandas has it.
+    """Make a pandas frame; in a column with nulls, pandas makes doubles of whole numbers.
 
     Raises:
-        RequestError: A number among them is none that a double holds.
+        RequestError: Such a column holds a whole number beyond 2^53, which a double may round.
     """
     for name, column in zip(table.schema.names, table.columns, strict=True):
         if _rounds(column):
@@ -31,7 +31,7 @@ def frame_of(table: pyarrow.Table) -> pandas.DataFrame:
 
 
 def _rounds(values: pyarrow.ChunkedArray | pyarrow.Array, *, as_objects: bool = False) -> bool:
-    """True if whole numbers stand beside a null, in a column or in the arrays inside it, and one is beyond a double."""
+    """True if pandas would round: a column, or an array in it, has both a null and a whole number beyond 2^53."""
     import pyarrow
     import pyarrow.compute
 
@@ -39,7 +39,7 @@ def _rounds(values: pyarrow.ChunkedArray | pyarrow.Array, *, as_objects: bool = 
     if types.is_integer(kind):
         return not as_objects and bool(values.null_count) and _is_beyond(pyarrow.compute.min_max(values))
     chunks = values.chunks if isinstance(values, pyarrow.ChunkedArray) else [values]
-    if types.is_struct(kind):  # which becomes a dictionary of Python's own numbers
+    if types.is_struct(kind):  # pandas makes dictionaries of structs, with exact Python numbers
         return any(_rounds(field, as_objects=True) for chunk in chunks for field in chunk.flatten())
     is_array = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
     return is_array and any(_rounds(chunk.flatten()) for chunk in chunks)

@@ -1,4 +1,4 @@
-"""Where a spine comes from: a table that dbt knows, a query that somebody typed, a file, or a frame in memory."""
+"""Sources of a spine: a table of the dbt project, a query that the user typed, a file, or a frame in memory."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SpineOptions:
         since: First moment to answer.
         until: Last moment to answer.
         sample: Share of the rows to answer, above 0 and up to 1; the same rows every time.
-        limit: How many rows to answer, the first in order.
+        limit: Number of rows to answer, the first in order.
         order_by: Columns to order the rows by, written as `column, other desc`.
     """
 
@@ -63,25 +63,31 @@ class SpineOptions:
 def read_spine(
     source: SpineSource | None, query: str | None, options: SpineOptions, *, manifest: Manifest
 ) -> tuple[Spine, Rows | None]:
-    """Find a spine; with rows where they are no table yet.
+    """Return a spine and, if it is not a table of the warehouse, its rows.
+
+    Args:
+        source: Name of a model, seed, snapshot or source, path of a file, or a frame; None with a query.
+        query: Query in the warehouse's own SQL; None with a source.
+        options: Which rows to answer.
+        manifest: The manifest of the dbt project.
 
     Raises:
-        ProjectError: The model has no table of its own.
-        RequestError: Both or neither of a source and a query are given, or an option makes no sense.
-        UnknownName: The project has no such model.
+        ProjectError: The model has no table of its own, such as an ephemeral one.
+        RequestError: Both or neither of a source and a query are given, or an option is not valid.
+        UnknownName: The project does not have such a model.
     """
     if (source is None) == (query is None):
         raise RequestError("name a spine with --spine or write one with --spine-sql, and not both")
     rows = None
     if query is not None:
-        relation = _outside("--spine-sql", options)
+        relation = _undeclared("--spine-sql", options)
     elif isinstance(source, str) and Path(source).suffix.lower() not in SUFFIXES:
         relation = _model(source, options, manifest)
     elif isinstance(source, (str, os.PathLike)):
-        relation = _outside(os.fspath(source), options)
+        relation = _undeclared(os.fspath(source), options)
         rows = _file(Path(source), relation.event_time or "")
     else:
-        relation, frame = _outside("the frame", options), source
+        relation, frame = _undeclared("the frame", options), source
         rows = Rows(read=partial(_read_frame, frame, relation.event_time or ""), origin={"frame": True})
     since, until = (
         None if moment is None else read_moment(moment, name)
@@ -109,8 +115,8 @@ def _model(name: str, options: SpineOptions, manifest: Manifest) -> Relation:
     return replace(relation, event_time=options.event_timestamp or relation.event_time)
 
 
-def _outside(name: str, options: SpineOptions) -> Relation:
-    """Describe rows that dbt knows nothing of; their columns are read when they are loaded."""
+def _undeclared(name: str, options: SpineOptions) -> Relation:
+    """Return the relation of rows outside the dbt project; their columns are read when they are loaded."""
     event_time = options.event_timestamp or _EVENT_TIMESTAMP
     return Relation(name="", unique_id="", location=Location(name, ""), columns={}, event_time=event_time)
 

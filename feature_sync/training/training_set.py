@@ -41,16 +41,16 @@ Describe = Callable[[str], Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """The rows of a spine that is no table of the warehouse's: `read` is told the types of the keys.
+    """The rows of a spine that is not a table of the warehouse.
 
-    `origin` says in the sidecar where they came from.
+    `read` returns them, given the types of the keys by column; `origin` describes their source in the sidecar.
     """
 
     read: Callable[[Mapping[str, ValueType]], pyarrow.RecordBatchReader] = field(repr=False)
     origin: Mapping[str, Any]
 
 
-def _is_unproven(view: FeatureView) -> bool:  # noqa: ARG001 - in place of what the project's tests prove
+def _is_unproven(view: FeatureView) -> bool:  # noqa: ARG001 - the default of `is_proven_unique`
     return False
 
 
@@ -58,9 +58,10 @@ def _is_unproven(view: FeatureView) -> bool:  # noqa: ARG001 - in place of what 
 class TrainingSet:
     """One row for each spine row: the spine's columns, then the service's features, as known at each moment asked.
 
-    Nothing is asked of the warehouse before one of the methods below. `rows` stands for a spine from outside.
-    `is_proven_unique` tells whether a view's join keys and event timestamp were found unique: what runs now relies on
-    it, what is written for later does not. `reference_to` writes a relation as a dbt model refers to it.
+    The warehouse is not queried before one of the methods below is called. `rows` holds the rows of a spine that is a
+    file or a frame. `is_proven_unique` is true if the project's tests found a view's join keys and event timestamp
+    unique: queries that run now rely on it, queries that are written for later do not, as the data may change.
+    `reference_to` returns the Jinja by which a dbt model refers to a relation.
 
     Raises:
         DefinitionError: From every method: a view does not fit its table.
@@ -88,18 +89,20 @@ class TrainingSet:
         return self.to_sql()
 
     def to_sql(self, dialect: str | None = None) -> str:
-        """Write the query, for another warehouse if named; it stands alone.
+        """Write the query as one self-contained SELECT.
+
+        `dialect` names another warehouse than the target's.
 
         Raises:
-            RequestError: The spine is a file, which no query can read, or there is no such dialect.
+            RequestError: The spine is a file or a frame, which a query cannot read, or the dialect does not exist.
         """
         return self._written(dialect_named(dialect) if dialect else self.dialect, lambda relation: relation)
 
     def to_model(self) -> str:
-        """Write the query as a dbt model, which refers to other models, so that dbt knows the lineage.
+        """Write the query as a dbt model that refers to other models by `ref()`, so that dbt has the lineage.
 
         Raises:
-            RequestError: The spine is no model.
+            RequestError: The spine is not a model.
         """
         if self.spine.query is not None:
             raise RequestError("a dbt model refers to its spine; make the query a model and name that with --spine")
@@ -111,22 +114,22 @@ class TrainingSet:
         )
 
     def to_arrow(self) -> pyarrow.Table:
-        """Run the query and hold the result as an Arrow table."""
+        """Run the query and return the result as an Arrow table."""
         with self._answering() as answering, self._checked(answering) as reader:
             return reader.read_all()
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Run the query and hold the result as a pandas frame.
+        """Run the query and return the result as a pandas frame.
 
         Raises:
-            RequestError: A column has nulls beside whole numbers that pandas would round.
+            RequestError: A column has nulls and whole numbers that pandas would round.
         """
         return frame_of(self.to_arrow())
 
     def write(self, path: str | Path, progress: Callable[[int], None] = lambda rows: None) -> Extract:
-        """Run the query and stream the result to a Parquet or CSV file; `<path>.json` beside it says what it holds.
+        """Run the query and stream the result to a Parquet or CSV file; the sidecar `<path>.json` describes it.
 
-        Both files appear whole or not at all.
+        Each file appears complete or not at all. `progress` is called after each batch with the number of rows so far.
 
         Raises:
             OutputError: A file cannot be written, or its format cannot hold one of the types.
@@ -161,7 +164,7 @@ class TrainingSet:
 
     @contextmanager
     def _checked(self, answering: Answering) -> Iterator[pyarrow.RecordBatchReader]:
-        """Stream the answers, and name the file, the node and the column of a value that cannot be kept exactly."""
+        """Stream the checked answers; an error about a value names its file, node and column."""
         try:
             checks = Answers(answering.join.service.feature_names, expected=answering.rows_asked())
             with answering.answers() as reader:
@@ -193,7 +196,7 @@ class TrainingSet:
 
     @contextmanager
     def _answering(self) -> Iterator[Answering]:
-        """Put the spine where the query can read it, see which moments it asks for, and write the query for those."""
+        """Load the spine into the warehouse if needed, read the period it asks for, and write the query for that."""
         relations = [*(each.view.relation for each in self.service.selections), self.spine.relation]
         with self.open_warehouse() as warehouse:
             warehouse.check_rights([each.name for each in relations if each.name])
@@ -210,7 +213,7 @@ class TrainingSet:
                 yield Answering(warehouse=warehouse, join=join, sql=sql, asked=asked)
 
     def _join(self, warehouse: Warehouse, service: FeatureService) -> PointInTimeJoin:
-        """Put a spine that is no table into a temporary one; a query is checked first, and evaluated once."""
+        """Join the spine, stored in a temporary table unless it is a table; a query is checked first and runs once."""
         join: PointInTimeJoin | None = None
         if self.rows is not None:
             keys = spine_keys(service, dialect=self.dialect)
@@ -226,7 +229,7 @@ class TrainingSet:
         return PointInTimeJoin(service, spine, dialect=self.dialect) if join is None else join.over(spine)
 
     def _typed_service(self, describe: Describe) -> FeatureService:
-        """Ask for types that the project does not declare, once for each view."""
+        """Return the service with the types that the project does not declare, read once for each view."""
         return self.service.with_views(
             lambda view: (
                 view
@@ -236,7 +239,7 @@ class TrainingSet:
         )
 
     def _proven(self, service: FeatureService) -> FeatureService:
-        """Say which views are known to be unique although nothing enforces it."""
+        """Mark the views that are proven unique although nothing enforces it."""
         return service.with_views(
             lambda view: replace(view, is_unique=True) if not view.is_unique and self.is_proven_unique(view) else view
         )
@@ -246,8 +249,8 @@ class TrainingSet:
         if spine.relation.columns_are_complete:
             return spine
         types = describe(self._rows_of(spine))
-        asked_by = filter(None, (spine.relation.event_time, *self.service.join_keys))
-        return spine.with_relation(spine.relation.declaring(asked_by).with_types(types))
+        needed = filter(None, (spine.relation.event_time, *self.service.join_keys))
+        return spine.with_relation(spine.relation.declaring(needed).with_types(types))
 
     def _rows_of(self, spine: Spine) -> str:
         return render(every_row(spine, dialect=self.dialect), dialect=self.dialect)

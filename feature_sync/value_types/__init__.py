@@ -1,13 +1,13 @@
-"""The closed list of types that features and keys can have, the same in every warehouse and in Redis."""
+"""The closed list of types of features and keys, the same in every warehouse and in Redis."""
 
-from feature_sync.value_types.key_forms import KeyForm, shown_key
+from feature_sync.value_types.key_forms import KeyForm, printable_key
 from feature_sync.value_types.moments import (
     EPOCH,
     MICROSECOND,
     as_utc,
     from_microseconds,
+    in_zone,
     moved,
-    seen_in,
     since_epoch,
     to_microseconds,
 )
@@ -25,11 +25,11 @@ __all__ = [
     "ValueType",
     "as_utc",
     "from_microseconds",
+    "in_zone",
     "moved",
     "parse",
+    "printable_key",
     "read_default",
-    "seen_in",
-    "shown_key",
     "since_epoch",
     "to_microseconds",
 ]

@@ -1,6 +1,6 @@
-"""How values identify entities: read from what people and programs give, and written as keys in Redis hold them.
+"""How values identify entities: read from what callers pass, and written as in Redis keys.
 
-People and programs give text, Python's own values, or those of NumPy and pandas.
+Callers pass text, Python's own values, or those of NumPy and pandas.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from feature_sync.value_types.moments import as_utc, from_days, to_days, to_micr
 
 _LARGEST_EXACT_FLOAT = 2**53
 _MOST_DIGITS, _MOST_DECIMALS = 131_072, 16_383
-"""Those of PostgreSQL's numeric, which is the widest; a decimal of another exponent would fill the memory as a key."""
-_LONGEST_SHOWN = 60
+"""The limits of PostgreSQL's numeric, the widest; written out, a decimal with a larger exponent could fill memory."""
+_LONGEST_PRINTED = 60
 _LONGEST_INTEGER = 80
 _SPECIAL = re.compile(r"[%|{}]")
 _PARTS_OF_MICROSECONDS = re.compile(r"[.,]\d{6}\d*[1-9]", re.ASCII)
@@ -26,45 +26,45 @@ _PARTS_OF_MICROSECONDS = re.compile(r"[.,]\d{6}\d*[1-9]", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class KeyForm:
-    """A type as a key: `read` turns what is asked into wire form or raises a ValueError, `text` writes that."""
+    """A type as a key: `read` converts a caller's value to wire form or raises ValueError, `text` writes wire form."""
 
     read: Callable[[Any], Any]
     text: Callable[[Any], str]
 
 
-def shown_key(value: Any) -> str:
-    """Show a value in a message, however large it is or whatever it is."""
+def printable_key(value: Any) -> str:
+    """Return a short text for any value, for messages; large values are abbreviated or described."""
     if isinstance(value, str | bytes):
-        return repr(value[:_LONGEST_SHOWN]) + ("..." if len(value) > _LONGEST_SHOWN else "")
-    if isinstance(value, int) and value.bit_length() > _LONGEST_SHOWN * 3:
+        return repr(value[:_LONGEST_PRINTED]) + ("..." if len(value) > _LONGEST_PRINTED else "")
+    if isinstance(value, int) and value.bit_length() > _LONGEST_PRINTED * 3:
         return f"an integer of {value.bit_length()} bits"
     if isinstance(value, Decimal):
-        return shown_key(str(value)).strip("'")
+        return printable_key(str(value)).strip("'")
     if isinstance(value, bool | int | float | date | UUID):
         return str(value)
     return f"a {type(value).__name__}"
 
 
 def read_text(value: Any) -> str:
-    """Read text, which must be whole characters."""
+    """Read text; a lone surrogate is refused, as UTF-8 cannot encode it."""
     if not isinstance(value, str):
-        raise ValueError(f"{shown_key(value)} is not text")  # noqa: TRY004 - one kind of error for what cannot be a key
-    value.encode()  # half of a surrogate pair is not text
+        raise ValueError(f"{printable_key(value)} is not text")  # noqa: TRY004 - one kind of error for what cannot be a key
+    value.encode()  # a lone surrogate raises UnicodeEncodeError, which is a ValueError
     return str(value)
 
 
 def read_boolean(value: Any) -> bool:
-    """Read a boolean, or its name in any case."""
+    """Read a boolean, or "true" or "false" in any case."""
     text = str(value).lower() if isinstance(value, bool | str) else ""
     if text not in ("true", "false"):
-        raise ValueError(f"{shown_key(value)} is neither true nor false")
+        raise ValueError(f"{printable_key(value)} is neither true nor false")
     return text == "true"
 
 
 def read_wide_integer(value: Any) -> int:
-    """Read a whole number of any size that a warehouse has, also from a float, a decimal or text that is one."""
+    """Read a whole number up to the size of a warehouse's widest integer; also from a float, a decimal or text."""
     if isinstance(value, bool):
-        raise ValueError(f"{value} is no whole number")  # noqa: TRY004 - see read_text
+        raise ValueError(f"{value} is not a whole number")  # noqa: TRY004 - see read_text
     if isinstance(value, int):
         number = value
     elif isinstance(value, float):
@@ -72,55 +72,58 @@ def read_wide_integer(value: Any) -> int:
     elif _is_whole(value):
         number = int(value)
     else:
-        raise ValueError(f"{shown_key(value)} is no whole number")
-    if number.bit_length() > _LONGEST_SHOWN * 4:
-        raise ValueError(f"{shown_key(number)} is beyond all integers of a warehouse")
+        raise ValueError(f"{printable_key(value)} is not a whole number")
+    if number.bit_length() > _LONGEST_PRINTED * 4:
+        raise ValueError(f"{printable_key(number)} is beyond all integers of a warehouse")
     return number
 
 
 def _is_whole(value: Any) -> bool:
-    """True if a decimal or a text is a whole number of a size that a key can have."""
+    """True if a decimal or a text is a whole number of at most 80 digits; the size is checked before any conversion."""
     if isinstance(value, Decimal):
         return value.is_finite() and value.adjusted() < _LONGEST_INTEGER and value == int(value)
     return isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d{1,80}\s*", value, re.ASCII) is not None
 
 
 def _of_float(value: float) -> int:
-    """Whole floats come of integers that stood beside nulls; beyond 2**53 some have lost their last digits."""
+    """Read a whole float, such as pandas makes of integers in a column with nulls.
+
+    Beyond 2**53 it is refused, as a double may have lost its last digits.
+    """
     if not value.is_integer():
-        raise ValueError(f"{value} is no whole number")
+        raise ValueError(f"{value} is not a whole number")
     if abs(value) > _LARGEST_EXACT_FLOAT:
         raise ValueError(f"{value} is a float too large to be exact; pass an integer")
     return int(value)
 
 
 def read_integer(value: Any) -> int:
-    """Read a whole number of 64 bits."""
+    """Read a whole number that fits into 64 bits, signed."""
     number = read_wide_integer(value)
     if not -(2**63) <= number < 2**63:
-        raise ValueError(f"{shown_key(number)} does not fit into 64 bits")
+        raise ValueError(f"{printable_key(number)} does not fit into 64 bits")
     return number
 
 
 def read_decimal(value: Any) -> str:
-    """Read a finite number; a float stands for the decimal that Python writes."""
+    """Read a finite number; a float is read as the decimal that Python prints."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
-        raise ValueError(f"{shown_key(value)} is not a number")  # noqa: TRY004 - see read_text
+        raise ValueError(f"{printable_key(value)} is not a number")  # noqa: TRY004 - see read_text
     if isinstance(value, int) and value.bit_length() > _MOST_DIGITS * 3:
-        raise ValueError(f"{shown_key(value)} has more digits than a decimal of a warehouse")
+        raise ValueError(f"{printable_key(value)} has more digits than a decimal of a warehouse")
     if isinstance(value, str) and not (value.isascii() and "_" not in value):
-        raise ValueError(f"{shown_key(value)} is not a number")
+        raise ValueError(f"{printable_key(value)} is not a number")
     try:
         number = Decimal(value if isinstance(value, int | Decimal) else str(value))
     except InvalidOperation as wrong:
-        raise ValueError(f"{shown_key(value)} is not a number") from wrong
+        raise ValueError(f"{printable_key(value)} is not a number") from wrong
     if not number.is_finite():
-        raise ValueError(f"{shown_key(value)} is not a finite number")
+        raise ValueError(f"{printable_key(value)} is not a finite number")
     if number == 0:
         return "0"
     exponent = number.as_tuple().exponent
     if number.adjusted() > _MOST_DIGITS or (isinstance(exponent, int) and exponent < -_MOST_DECIMALS):
-        raise ValueError(f"{shown_key(value)} has more digits than a decimal of a warehouse")
+        raise ValueError(f"{printable_key(value)} has more digits than a decimal of a warehouse")
     return str(number)
 
 
@@ -136,24 +139,24 @@ def read_days(value: Any) -> int:
             raise ValueError(f"{value.isoformat()} is not a date: it is not midnight")
         value = value.date()
     if not isinstance(value, date):
-        raise ValueError(f"{shown_key(value)} is not a date")  # noqa: TRY004 - see read_text
+        raise ValueError(f"{printable_key(value)} is not a date")  # noqa: TRY004 - see read_text
     return to_days(value)
 
 
 def read_microseconds(value: Any) -> int:
-    """Read a moment, or a date as its midnight, as microseconds since 1970; a naive one is taken to be in UTC."""
+    """Read a moment, or a date as its midnight, as microseconds since 1970; a naive one is read as UTC."""
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time(0))
     moment = _moment(value) if isinstance(value, str) else value
     if not isinstance(moment, datetime):
-        raise ValueError(f"{shown_key(value)} is not a moment")  # noqa: TRY004 - see read_text
+        raise ValueError(f"{printable_key(value)} is not a moment")  # noqa: TRY004 - see read_text
     if _nanoseconds(moment):
         raise ValueError(f"{moment.isoformat()} is finer than a microsecond")
     return to_microseconds(as_utc(moment))
 
 
 def _nanoseconds(moment: datetime) -> int:
-    """What the timestamps of pandas have beyond microseconds."""
+    """Return the nanoseconds of a pandas timestamp beyond its microseconds; 0 for a datetime."""
     return int(getattr(moment, "nanosecond", False))
 
 
@@ -161,9 +164,9 @@ def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as wrong:
-        raise ValueError(f"{shown_key(text)} is not a moment such as 2024-01-31T17:00:00Z") from wrong
-    if _PARTS_OF_MICROSECONDS.search(text):  # which fromisoformat drops
-        raise ValueError(f"{shown_key(text)} is finer than a microsecond")
+        raise ValueError(f"{printable_key(text)} is not a moment such as 2024-01-31T17:00:00Z") from wrong
+    if _PARTS_OF_MICROSECONDS.search(text):  # fromisoformat drops these digits
+        raise ValueError(f"{printable_key(text)} is finer than a microsecond")
     return moment
 
 
@@ -174,26 +177,26 @@ def read_uuid(value: Any) -> str:
     try:
         return str(UUID(read_text(value)))
     except ValueError as wrong:
-        raise ValueError(f"{shown_key(value)} is not a UUID") from wrong
+        raise ValueError(f"{printable_key(value)} is not a UUID") from wrong
 
 
 def boolean_text(value: object) -> str:
-    """Write a boolean."""
+    """Write a boolean as true or false."""
     return "true" if value else "false"
 
 
 def date_text(days: int) -> str:
-    """Write a date, a count of days since 1970, as ISO has it."""
+    """Write a date, as days since 1970, in ISO 8601."""
     return from_days(days).isoformat()
 
 
 def decimal_text(number: str) -> str:
-    """Write a decimal in plain digits without trailing zeros, so that equal ones are alike."""
+    """Write a decimal in plain digits without trailing zeros, so that equal decimals have equal text."""
     plain = format(Decimal(number), "f")  # normalize() would round to the context's precision
     plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
     return "0" if plain == "-0" else plain
 
 
 def escaped(text: str) -> str:
-    """Percent-encode what stands between and around the values of a key."""
+    """Percent-encode the characters that separate and enclose values in a Redis key: `|`, `{`, `}` and `%` itself."""
     return _SPECIAL.sub(lambda match: f"%{ord(match[0]):02X}", text) if _SPECIAL.search(text) else text

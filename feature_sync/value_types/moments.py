@@ -1,4 +1,4 @@
-"""Moments and days as Python and Redis count them: microseconds and days since 1970, in UTC."""
+"""Conversions between datetimes and what Redis holds: microseconds and days since 1970, in UTC."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 def as_utc(moment: datetime) -> datetime:
-    """Read a moment in UTC; a naive one is taken to be in UTC already."""
+    """Convert a moment to UTC; a naive one is read as UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def moved(moment: datetime, *durations: timedelta) -> datetime | None:
-    """Move a moment on by durations, or back by negative ones; None beyond the years 1 to 9999."""
+    """Move a moment forward by durations, or back by negative ones; None beyond the years 1 to 9999."""
     try:
         return sum(durations, timedelta(0)) + moment
     except OverflowError:
         return None
 
 
-def seen_in(moment: datetime, zone: tzinfo) -> datetime | None:
-    """Read a moment on a zone's clocks; None where these show a time beyond the years 1 to 9999."""
+def in_zone(moment: datetime, zone: tzinfo) -> datetime | None:
+    """Convert a moment to a zone; None if its wall clock there is beyond the years 1 to 9999."""
     try:
         return moment.astimezone(zone)
     except OverflowError:
@@ -30,7 +30,7 @@ def seen_in(moment: datetime, zone: tzinfo) -> datetime | None:
 
 
 def since_epoch(microseconds: int | None) -> datetime | None:
-    """Read a count of microseconds since 1970 as a moment in UTC; None for none, and beyond the years 1 to 9999."""
+    """Convert microseconds since 1970 to a moment in UTC; None for None and beyond the years 1 to 9999."""
     try:
         return None if microseconds is None else from_microseconds(microseconds)
     except OverflowError:
@@ -38,29 +38,37 @@ def since_epoch(microseconds: int | None) -> datetime | None:
 
 
 def to_microseconds(moment: datetime) -> int:
-    """Count the microseconds since 1970 of an aware moment."""
+    """Convert an aware moment to microseconds since 1970."""
     return (moment - EPOCH) // MICROSECOND
 
 
 def from_microseconds(count: int) -> datetime:
-    """Return the aware moment, in UTC, of a count of microseconds since 1970.
+    """Convert microseconds since 1970 to an aware moment in UTC.
 
     Raises:
-        OverflowError: It is beyond the years 1 to 9999.
+        OverflowError: The moment is beyond the years 1 to 9999.
     """
     return EPOCH + timedelta(microseconds=count)
 
 
 def clock_from_microseconds(count: int) -> datetime:
-    """Return what a clock without a zone shows that many microseconds after it showed the beginning of 1970."""
+    """Convert microseconds since the beginning of 1970 on a wall clock to a naive datetime.
+
+    Raises:
+        OverflowError: The time is beyond the years 1 to 9999.
+    """
     return from_microseconds(count).replace(tzinfo=None)
 
 
 def from_days(count: int) -> date:
-    """Return the date of a count of days since 1970."""
+    """Convert days since 1970 to a date.
+
+    Raises:
+        OverflowError: The date is beyond the years 1 to 9999.
+    """
     return (EPOCH + timedelta(days=count)).date()
 
 
 def to_days(day: date) -> int:
-    """Count the days since 1970 of a date."""
+    """Convert a date to days since 1970."""
     return (day - EPOCH.date()).days

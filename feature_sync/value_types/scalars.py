@@ -1,7 +1,7 @@
-"""One record for each scalar type: what stands in Redis, in keys, in YAML and in files.
+"""One record for each scalar type: its form in Redis, in keys, in YAML and in files.
 
-A new type is a record here and a row in `feature_sync/sql/scalars.py`; tests/test_value_types.py names what else it
-lacks.
+A new type needs a record here and one in `feature_sync/sql/scalars.py`; tests/test_value_types.py fails on what else is
+missing.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 class Equality(Enum):
-    """How the values that a warehouse calls equal stand in Redis."""
+    """Whether values that a warehouse treats as equal are the same bytes in Redis."""
 
     EXACT = auto()
-    """As the same bytes, on every warehouse."""
+    """Always, on every warehouse."""
     LOOSE = auto()
-    """As different bytes in places, on every warehouse: -0.0 and 0.0, 1 day and 24 hours."""
+    """Not always, on every warehouse: -0.0 and 0.0, 1 day and 24 hours."""
     VARIES = auto()
-    """That depends on the warehouse."""
+    """Depends on the warehouse."""
 
 
 @dataclass(frozen=True, slots=True)
 class DefaultForm:
-    """How YAML writes a default: `read` makes a value of one of the types in `written`."""
+    """How YAML writes a default: `read` converts a value of one of the YAML types in `written`."""
 
     read: Callable[[Any], Any]
     written: tuple[type, ...]
@@ -43,23 +43,23 @@ class DefaultForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scalar:
-    """A scalar type; what SQL makes of it stands in `feature_sync.sql.scalars`."""
+    """A scalar type; `feature_sync.sql.scalars` holds its form in SQL."""
 
     name: str
     python: type
-    """The type of its values in Python, as `get` returns them."""
+    """The type of its values in Python, as callers get them."""
     wire: type
     """The type of its values in Redis, as MessagePack reads them."""
     from_wire: Callable[[Any], Any] | None = None
-    """Reads a value in wire form; None where that is the Python value already."""
+    """Converts a value in wire form to Python; None if both are the same."""
     arrow: Callable[[int | None, int | None], pyarrow.DataType]
-    """Returns the type in which a file's column is read, by precision and scale; text where CSV has no other form."""
+    """Returns the Arrow type of a file's column, by precision and scale; text for types that CSV cannot express."""
     key: KeyForm | None
-    """How its values identify entities; None where equal values may be written differently."""
+    """How its values identify entities; None if equal values may have different text."""
     default: DefaultForm | None
-    """How YAML writes its defaults; None where it can have none."""
+    """How YAML writes its defaults; None if it cannot have defaults."""
     is_time: bool = False
-    """Whether its values are moments, clocks or days."""
+    """Whether its values are instants, wall clocks or dates."""
     equality: Equality = Equality.VARIES
 
 
@@ -70,7 +70,7 @@ def _int64(value: int) -> int:
 
 
 def _arrow(name: str, *arguments: str) -> Callable[[int | None, int | None], pyarrow.DataType]:
-    """Make a type by the name of pyarrow's function, which is imported when a file is read."""
+    """Return a function that calls a type factory of pyarrow by name; pyarrow is only imported when it is called."""
 
     def make(precision: int | None, scale: int | None) -> pyarrow.DataType:
         import pyarrow
@@ -216,4 +216,4 @@ _RECORDS = (
 )
 
 SCALARS = {each.name: each for each in _RECORDS}
-"""All scalar types by their names."""
+"""All scalar types by name."""

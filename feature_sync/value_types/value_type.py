@@ -1,4 +1,4 @@
-"""Value types: scalars by their records, and the arrays and structs that hold them."""
+"""Value types: scalars, and the arrays and structs of them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ValueType:
-    """A type by its kind: a name in `SCALARS`, or `array` or `struct`, which hold other types.
+    """A type; its kind is a name in `SCALARS`, or `array` or `struct`, which hold other types.
 
-    `wideint` is an integer that may leave 64 bits, `timestamp` a wall clock without a zone, `timestamptz` an instant.
+    `wideint` is an integer that may exceed 64 bits, `timestamp` a wall clock without a zone, `timestamptz` an instant.
     """
 
     kind: str
@@ -26,30 +26,30 @@ class ValueType:
 
     @property
     def scalar(self) -> Scalar | None:
-        """The record of its kind; None for arrays and structs."""
+        """The scalar of its kind; None for arrays and structs."""
         return SCALARS.get(self.kind)
 
     @property
     def is_time(self) -> bool:
-        """True for moments, clocks without a zone, and days."""
+        """True for instants, wall clocks and dates."""
         return self.scalar is not None and self.scalar.is_time
 
     @property
     def can_be_key(self) -> bool:
-        """True if its values may identify an entity."""
+        """True if its values can identify an entity."""
         return self.scalar is not None and self.scalar.key is not None
 
     @property
     def equality(self) -> Equality:
-        """How the values that a warehouse calls equal stand in Redis."""
+        """Whether values that a warehouse treats as equal are the same bytes in Redis."""
         return Equality.VARIES if self.scalar is None else self.scalar.equality
 
     def arrow_type(self) -> pyarrow.DataType:
-        """Return the type in which a column of a file is read; text for what CSV has no other form of."""
+        """Return the Arrow type in which a column of a file is read; text for types that CSV cannot express."""
         return SCALARS["string" if self.scalar is None else self.kind].arrow(self.precision, self.scale)
 
     def holds(self, kind: str) -> bool:
-        """True if this is a kind, or holds it at any depth."""
+        """True if this type is of a kind, or holds one of that kind at any depth."""
         inner = [each for _, each in self.fields] + ([] if self.element is None else [self.element])
         return self.kind == kind or any(each.holds(kind) for each in inner)
 
@@ -64,17 +64,17 @@ class ValueType:
 
 
 def parse(text: str) -> ValueType:
-    """Read a type as `str` writes it.
+    """Parse a type from the text that `str` writes.
 
     Raises:
-        ValueError: The text is no type of the closed list.
+        ValueError: The text is not a type of the closed list.
 
     >>> str(parse("array<decimal(10,2)>"))
     'array<decimal(10,2)>'
     """
     value_type, rest = _parse(text)
     if rest:
-        raise ValueError(f"{text!r} is not a type: {rest!r} is too much")
+        raise ValueError(f"{text!r} is not a type: unexpected {rest!r} at its end")
     return value_type
 
 
@@ -122,7 +122,7 @@ def _unquote(text: str) -> tuple[str, str]:
 
 
 def read_default(kind: ValueType, default: Any) -> Any:
-    """Turn a feature's default in YAML into the value that a row of that type would give; None stays None.
+    """Convert a feature's default in YAML to a Python value of the feature's type; None stays None.
 
     Raises:
         ValueError: The default is of another type.

@@ -19,10 +19,10 @@ DIALECTS: dict[str, Dialect] = {
 
 
 def dialect_named(name: str) -> Dialect:
-    """Find a dialect by the name of its dbt adapter.
+    """Return the dialect of a dbt adapter, by the adapter's name.
 
     Raises:
-        RequestError: There is no such dialect here.
+        RequestError: There is no dialect of that name.
     """
     if name not in DIALECTS:
         raise RequestError(f"no dialect is called {name!r}{did_you_mean(name, DIALECTS)}")

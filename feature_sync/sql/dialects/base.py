@@ -1,4 +1,4 @@
-"""What differs from one SQL to the next, and what most of them share."""
+"""The interface of a dialect: what differs between warehouses, and the implementation that most of them share."""
 
 from __future__ import annotations
 
@@ -17,61 +17,67 @@ _UNITS = (("DAY", timedelta(days=1)), ("HOUR", timedelta(hours=1)), ("MINUTE", t
 
 
 class Dialect(ABC):
-    """One warehouse's SQL. sqlglot spells it; what stands here is what sqlglot cannot know.
+    """The SQL of one warehouse. sqlglot spells expressions; a dialect adds what sqlglot cannot know.
 
-    Moments are compared as UTC: as wall clocks without a zone (type `moment_type`), so that no session's time zone
-    changes an answer, or as instants where the warehouse's own are free of sessions.
+    Moments are compared in UTC, in the type `moment_type`: wall clocks without a zone, so that the session's time zone
+    cannot change an answer, or instants where the warehouse compares those independently of the session.
     """
 
     name: ClassVar[str]
-    """As sqlglot and dbt's adapters call it."""
+    """The name of the dialect in sqlglot and of dbt's adapter."""
     caveat: ClassVar[str | None] = None
-    """What a person should know of its queries; None where this package's tests run them on the engine itself."""
+    """What to warn users about its queries; None if this package's tests run them on the engine itself."""
     strategies: ClassVar[tuple[str, ...]] = ("carry",)
-    """The ways in which it can join, its usual one first."""
+    """The names of its join strategies, the default first."""
     looks_up_by_index: ClassVar[bool] = False
-    """Whether an index on keys and time makes looking rows up one by one its fastest way."""
+    """Whether looking rows up one by one is its fastest strategy if an index on keys and time exists."""
     moment_type: ClassVar[str] = "timestamp"
+    """The type in which moments in UTC are compared."""
     naive_type: ClassVar[str] = "timestamp"
-    """A wall clock without a zone, to the microsecond."""
+    """The type of a wall clock without a zone, with microseconds."""
     longest_name: ClassVar[int | None] = None
-    """How many bytes of a name it keeps, where it cuts longer ones off in silence."""
+    """The number of bytes to which it silently truncates longer names; None if it does not."""
     number_type: ClassVar[str] = "bigint"
     """The type of a row's number."""
     numbers_across_entities: ClassVar[bool] = False
     """Whether the carry strategy should find a row by its number alone, because the planner misjudges the keys."""
     puts_nan_highest: ClassVar[bool] = True
-    """Whether it orders NaN above all numbers; else the order must say so."""
+    """Whether it orders NaN above all numbers; if not, the query adds a term for it."""
     infinity: ClassVar[str] = "Infinity"
-    """The text that becomes an infinite double."""
+    """The text that a cast turns into an infinite double."""
     has_distinct_on: ClassVar[bool] = False
-    """Whether DISTINCT ON picks the first row of each key, cheaper than numbering all rows does."""
+    """Whether it has DISTINCT ON, which picks the first row of each key more cheaply than numbering all rows."""
     hashes_rows: ClassVar[bool] = True
-    """Whether the hash of a pushed row is kept to tell later that it has changed; else all its values are compared."""
+    """Whether pushed rows are compared by a stored hash; if not, by all their values."""
     has_transactions: ClassVar[bool] = True
-    """Whether several statements can take effect together, and keys can be kept unique."""
+    """Whether several statements, also those that create tables, can take effect together and keys are enforced."""
     names_by_table: ClassVar[bool] = False
-    """Whether a column taken from one of several tables is called by both names unless it is given one."""
+    """Whether a column of one of several tables is named `table.column` in the result unless it has an alias."""
     explicit_types: ClassVar[Mapping[exp.DType, str]] = {}
-    """What to write for types whose meaning would otherwise be the session's, or whose precision too little."""
+    """Spellings of types that would otherwise depend on the session, or have too little precision."""
     is_null_beyond_time: ClassVar[bool] = False
-    """Whether `later` gives null after the last moment that the warehouse knows."""
+    """Whether `later` returns null beyond the last moment of the warehouse, instead of an error."""
     materializes: ClassVar[bool] = False
-    """Whether a step can be marked as one to evaluate once."""
-
-    has_endless_times: ClassVar[bool] = False
-    """Whether dates and timestamps may be infinite, or lie outside the years 1 to 9999."""
+    """Whether a step can be marked as MATERIALIZED, to be evaluated once."""
+    has_infinite_times: ClassVar[bool] = False
+    """Whether dates and timestamps may be infinite or outside the years 1 to 9999."""
     has_numeric_nan: ClassVar[bool] = False
     """Whether a decimal may be NaN or infinite."""
     hides_dimensions: ClassVar[bool] = False
-    """Whether an array's type does not tell how many dimensions it has."""
+    """Whether the type of an array omits its number of dimensions."""
 
     def fold(self, name: str) -> str:
         """Spell an unquoted name as the warehouse stores it."""
         return name
 
     def utc(self, moment: exp.Expr, kind: ValueType, *, timezone: str) -> exp.Expr:
-        """Turn a date, a naive timestamp of a zone or an aware timestamp into a moment in UTC."""
+        """Convert a time to a moment in UTC.
+
+        Args:
+            moment: A date, a naive timestamp or an aware timestamp.
+            kind: Its type.
+            timezone: The IANA zone of a date or a naive timestamp; without effect on an aware one.
+        """
         if kind.kind == "timestamptz":
             return self._without_zone(moment)
         if kind.kind == "date":
@@ -79,7 +85,7 @@ class Dialect(ABC):
         return moment if timezone.upper() == "UTC" else self._from_zone(moment, timezone)
 
     def stored(self, moment: exp.Expr, kind: ValueType) -> exp.Expr:
-        """Turn a moment in UTC into an aware timestamp where a column of that type is to be compared with it."""
+        """Convert a moment in UTC to the type of a column to compare it with, if that is an aware timestamp."""
         if kind.kind != "timestamptz":
             return moment
         return exp.AtTimeZone(this=exp.paren(moment), zone=exp.Literal.string("UTC"))
@@ -89,7 +95,10 @@ class Dialect(ABC):
         return self._cast(exp.Literal.string(wall_clock(moment)))
 
     def literal(self, moment: datetime, kind: ValueType) -> exp.Expr:
-        """Write a moment as a literal of a column's own type: an instant, a wall clock or a date."""
+        """Write a moment as a literal of a column's own type: an instant, a wall clock or a date.
+
+        Only an instant is converted to UTC; a wall clock and a date are the ones that `moment` has.
+        """
         if kind.kind == "date":
             return exp.cast(exp.Literal.string(moment.date().isoformat()), "date")
         if kind.kind == "timestamptz":
@@ -98,19 +107,19 @@ class Dialect(ABC):
         return exp.cast(exp.Literal.string(text), self.naive_type)
 
     def later(self, moment: exp.Expr, duration: timedelta | None) -> exp.Expr:
-        """Move a moment on by a duration."""
+        """Move a moment forward by a duration; None is no duration."""
         return exp.Add(this=moment, expression=self._interval(duration)) if duration else moment
 
     def earlier(self, moment: exp.Expr, duration: timedelta | None) -> exp.Expr:
-        """Move a moment back by a duration."""
+        """Move a moment back by a duration; None is no duration."""
         return exp.Sub(this=moment, expression=self._interval(duration)) if duration else moment
 
     @abstractmethod
     def microseconds(self, moment: exp.Expr) -> exp.Expr:
-        """Count the microseconds of a moment since 1970; null at infinity, where the warehouse knows such times."""
+        """Convert a moment to microseconds since 1970 in UTC; infinity becomes null."""
 
     def days(self, date: exp.Expr) -> exp.Expr:
-        """Count the days of a date since 1970; null at infinity, where the warehouse knows such dates."""
+        """Convert a date to days since 1970; infinity becomes null."""
         epoch = exp.cast(exp.Literal.string("1970-01-01"), "date")
         return exp.cast(exp.Sub(this=date, expression=epoch), "bigint")
 
@@ -119,100 +128,112 @@ class Dialect(ABC):
         return exp.cast(exp.Anonymous(this="TO_JSON", expressions=[value]), "text")
 
     def ordered_text(self, value: exp.Expr, kind: ValueType) -> exp.Expr:
-        """Write a value of a type without an order as the JSON text that orders it; null stays null."""
+        """Write a value of a type without an order as the JSON text by which it is ordered; null stays null."""
         del kind
         return self.json_text(value)
 
     def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
-        """Hash a row to a number of 64 bits; rows that Redis would hold differently have different hashes.
+        """Hash a row to at most 64 bits; barring collisions, rows that Redis would hold differently have other hashes.
 
-        Sums of such hashes tell tables apart as well: they are not sums of what the columns contribute.
+        The sum of these hashes identifies a table as well, because a row's hash is not a sum over its columns.
 
         Raises:
-            RequestError: Nothing can be pushed from this warehouse.
+            RequestError: This warehouse does not support pushes.
         """
         del values
         raise RequestError(f"nothing can be pushed from {self.name}")
 
     def differ(self, one: exp.Expr, other: exp.Expr, kind: ValueType) -> exp.Expr:
-        """Tell two values apart that Redis would hold differently; null is like null. For rows without a hash."""
+        """True if two values differ as stored in Redis (NULL equals NULL); for dialects that do not hash rows."""
         if kind.equality is not Equality.EXACT:
             one, other = (self.by_code_point(exp.cast(value, "text")) for value in (one, other))
         return exp.NullSafeNEQ(this=one, expression=other)
 
     @property
     def hash_version(self) -> str:
-        """What the hashes depend on beside the row: those of another version cannot be compared."""
+        """The version of the hash function; hashes of different versions cannot be compared."""
         return self.name
 
     def stored_json(self, value: exp.Expr) -> exp.Expr:
-        """Write a JSON value as the text that the warehouse keeps."""
+        """Write a JSON value as the text that the warehouse stores."""
         return exp.cast(value, "text")
 
     def md5(self, text: exp.Expr) -> exp.Expr:
-        """Hash text to 32 hexadecimal digits, in lower case."""
+        """Hash text to 32 lower-case hexadecimal digits."""
         return exp.MD5(this=text)
 
     def by_code_point(self, text: exp.Expr) -> exp.Expr:
         """Order text by code point, whatever the locale."""
         return text
 
-    def tell_equals_apart(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
-        """Return what orders values that the warehouse calls equal and Redis holds differently, such as 0.0 and -0.0.
+    def distinguish_equals(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
+        """Return terms that order values which the warehouse treats as equal and Redis does not, such as 0.0 and -0.0.
 
-        Nothing for types without such values, and for those that are ordered by their text already.
+        Empty for types without such values, and for those that are already ordered by their text.
         """
         return [self.by_code_point(exp.cast(value, "text"))] if kind.equality is Equality.LOOSE else []
 
     def canonical_key(self, key: exp.Expr, kind: ValueType) -> exp.Expr:
-        """Write equal keys alike."""
+        """Normalise a key, so that equal keys have equal text."""
         del kind
         return key
 
-    def tell_blanks_apart(self, padded: exp.Expr) -> list[exp.Expr]:
-        """Return what orders blank-padded text that differs in its last blanks alone, where these are ignored."""
+    def distinguish_blanks(self, padded: exp.Expr) -> list[exp.Expr]:
+        """Return terms that order blank-padded text by its trailing blanks, where comparisons ignore those."""
         del padded
         return []
 
     def convert_array(self, value: exp.Expr, item: exp.Identifier, converted: exp.Expr) -> exp.Expr:
-        """Convert each item of an array; `converted` is what becomes of `item`."""
-        place = exp.to_identifier("place", quoted=True)
+        """Convert each item of an array, in order; a null array stays null.
+
+        Args:
+            value: The array.
+            item: The name of one item in `converted`.
+            converted: The expression that converts an item.
+        """
+        offset = exp.to_identifier("place", quoted=True)
         items = exp.Unnest(
             expressions=[value],
-            offset=place,
+            offset=offset,
             alias=exp.TableAlias(this=exp.to_identifier("items", quoted=True), columns=[item]),
         )
-        array = exp.Array(expressions=[exp.select(converted).from_(items).order_by(ascending(exp.column(place)))])
+        array = exp.Array(expressions=[exp.select(converted).from_(items).order_by(ascending(exp.column(offset)))])
         return exp.Case(ifs=[exp.If(this=value.copy().is_(exp.null()).not_(), true=array)])
 
     def any_item(self, value: exp.Expr, item: exp.Identifier, condition: exp.Expr) -> exp.Expr:
-        """Test whether a condition holds for any item of an array."""
+        """Test whether a condition holds for any item of an array; `item` is the name of an item in the condition."""
         items = exp.Unnest(
             expressions=[value], alias=exp.TableAlias(this=exp.to_identifier("items", quoted=True), columns=[item])
         )
         return exp.Exists(this=exp.select(exp.Literal.number(1)).from_(items).where(condition))
 
     def refuse(self, name: str, reason: str, value: exp.Expr) -> exp.Expr:
-        """End the query where this is evaluated, and say why; it stands in place of a condition on the value."""
+        """Return a boolean expression whose evaluation fails the query.
+
+        Args:
+            name: The name of the column, for the error.
+            reason: What is wrong with the value, for the error.
+            value: The value on which the expression may depend, so that it is not evaluated early.
+        """
         del value
         return call("ERROR", UnfitValue.written(name, reason))
 
     def layout(self, keys: Sequence[str]) -> exp.Properties | None:
-        """Say how a table of a push is stored: found by its join keys, and gone some day should nobody drop it."""
+        """Return the storage properties of a push table: clustered by join keys, expiring if it is never dropped."""
         del keys
         return None
 
     def kept(self, table: exp.Table) -> exp.Expr | None:
-        """Write the statement that lets a table stay until it is dropped, where its layout lets it go by itself."""
+        """Return the statement that cancels the expiry in a table's layout; None if its layout has no expiry."""
         del table
         return None
 
     def finished(self, query: exp.Select) -> exp.Select:
-        """Add what a whole query needs for its joins to mean what they mean elsewhere."""
+        """Add what a whole query needs for the standard meaning, such as settings; may change `query` in place."""
         return query
 
     def _exact(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
-        """Write a value so that it is told from all others: as text where the warehouse calls different ones equal."""
+        """Write a value so that only identical ones are equal: as text where the warehouse's equality is looser."""
         return [value] if kind.equality is Equality.EXACT else [exp.cast(value, "text")]
 
     def _without_zone(self, instant: exp.Expr) -> exp.Expr:
@@ -233,28 +254,29 @@ class Dialect(ABC):
 def last_reading(
     clock: exp.Expr,
     read: Callable[[exp.Expr], exp.Expr],
-    shown: Callable[[exp.Expr], exp.Expr],
-    moved: Callable[[exp.Expr, int], exp.Expr],
+    show: Callable[[exp.Expr], exp.Expr],
+    move: Callable[[exp.Expr, int], exp.Expr],
 ) -> exp.Expr:
-    """Read a clock of a zone; of a time that comes twice or never, the later reading, whichever one `read` takes.
+    """Convert a zone's wall clock to UTC; a time that occurs twice or never gets its later reading.
 
-    A day later and a day earlier, what a clock shows has one reading. That of the day after holds if the clock shows
-    just this time then: always, when it has been turned since. Else that of the day before.
+    `read` may take either reading of such a time, so it is asked for the same time a day later and a day earlier,
+    which have one reading each. The offset of the day after applies if it maps back to this wall clock, which it
+    always does for the later of two readings; otherwise the offset of the day before applies.
 
     Args:
-        clock: What the clock shows, as a moment in UTC.
-        read: Turns what a clock of the zone shows into a moment.
-        shown: Turns a moment into what a clock of the zone shows.
-        moved: Moves a moment on by a number of days of 24 hours.
+        clock: The wall clock, as a moment in UTC.
+        read: Converts the zone's wall clock to a moment.
+        show: Converts a moment to the zone's wall clock.
+        move: Moves a moment forward by a number of days of 24 hours.
     """
-    by_day_after = moved(read(moved(clock.copy(), 1)), -1)
-    by_day_before = moved(read(moved(clock.copy(), -1)), 1)
-    holds = exp.EQ(this=shown(by_day_after), expression=clock.copy())
+    by_day_after = move(read(move(clock.copy(), 1)), -1)
+    by_day_before = move(read(move(clock.copy(), -1)), 1)
+    holds = exp.EQ(this=show(by_day_after), expression=clock.copy())
     return exp.Case(ifs=[exp.If(this=holds, true=by_day_after.copy())], default=by_day_before)
 
 
 def in_units(duration: timedelta) -> tuple[int, str]:
-    """Write a duration as a whole number of the largest unit that divides it."""
+    """Split a duration into a whole number and the largest unit from DAY to SECOND that divides it."""
     for unit, size in _UNITS:
         if duration % size == timedelta(0):
             return duration // size, unit
@@ -262,16 +284,16 @@ def in_units(duration: timedelta) -> tuple[int, str]:
 
 
 def call(name: str, *arguments: exp.Expr | str) -> exp.Anonymous:
-    """Call a function by the warehouse's own name; text becomes a literal."""
+    """Call a function by the warehouse's own name; arguments of type `str` become literals."""
     given = [exp.Literal.string(each) if isinstance(each, str) else each for each in arguments]
     return exp.Anonymous(this=name, expressions=given)
 
 
 def if_finite(time: exp.Expr, count: exp.Expr) -> exp.Expr:
-    """Count where a time is finite; else null."""
+    """Return `count` if `time` is finite, otherwise null."""
     return exp.Case(ifs=[exp.If(this=call("ISFINITE", time.copy()), true=count)])
 
 
 def wall_clock(moment: datetime) -> str:
-    """Write an aware moment as a clock in UTC shows it."""
+    """Write an aware moment as UTC without an offset, in microseconds."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")

@@ -13,23 +13,23 @@ from feature_sync.value_types import ValueType
 
 _MOST_CLUSTERED = 4
 _DAYS_TO_KEEP = 7
-"""How long tables that a killed push left behind cost anything: the next push is to come before."""
+"""After how many days tables of a killed push expire; the next push has to run before."""
 _FIRST_MOMENT = datetime(1, 1, 1, tzinfo=UTC)
 _HASH_VERSION = 2
-"""Raise it when the same rows get other hashes."""
+"""To be raised by every change that gives a row another hash."""
 _HASH_DIGITS = 15
-"""How many hexadecimal digits BigQuery reads as a positive INT64."""
+"""The most hexadecimal digits that BigQuery always casts to a positive INT64."""
 
 
 class BigQuery(Dialect):
-    """Moments are TIMESTAMPs; a DATETIME becomes one on purpose, and never meets one otherwise."""
+    """Moments are TIMESTAMPs; a DATETIME is converted explicitly before it is compared with one."""
 
     name = "bigquery"
     caveat = "are tested with Google's own analyzer and reference engine, but not executed by us on BigQuery"
     moment_type = "timestamptz"
     is_null_beyond_time = True
     puts_nan_highest = False
-    # It has transactions, but none in which a table is made; and its keys are promises that nobody keeps.
+    # It has transactions, but they cannot create tables; and it does not enforce keys.
     has_transactions = False
 
     def utc(self, moment: exp.Expr, kind: ValueType, *, timezone: str) -> exp.Expr:
@@ -43,7 +43,7 @@ class BigQuery(Dialect):
         return _moved("SAFE.TIMESTAMP_ADD", moment, duration) if duration else moment
 
     def earlier(self, moment: exp.Expr, duration: timedelta | None) -> exp.Expr:
-        """Move back; before the first moment that BigQuery knows, that one stands, which no row precedes."""
+        """Move back, at most to the first moment of BigQuery, which no row precedes."""
         if not duration:
             return moment
         first = exp.If(this=is_not_null(moment.copy()), true=self.moment(_FIRST_MOMENT))
@@ -56,13 +56,13 @@ class BigQuery(Dialect):
         return call("UNIX_DATE", date)
 
     def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
-        """Hash the row's JSON text to 60 bits, as a number whose sum does not overflow.
+        """Hash the row's JSON text to 60 bits, as a NUMERIC whose sum does not overflow.
 
-        Each value is named by its position: of two without a name, or with the same, the text may hold one.
+        Each value is named by its position: of values without a name or with equal names, the text may hold only one.
         """
         parts: list[exp.Expr] = []
         for value, kind in values:
-            parts += [value, *(self.tell_equals_apart(value.copy(), kind) if kind.kind == "float64" else [])]
+            parts += [value, *(self.distinguish_equals(value.copy(), kind) if kind.kind == "float64" else [])]
         row = call("TO_JSON_STRING", call("STRUCT", *(named(each, f"_{at}") for at, each in enumerate(parts))))
         digits = exp.Substring(
             this=exp.MD5(this=row), start=exp.Literal.number(1), length=exp.Literal.number(_HASH_DIGITS)
@@ -74,17 +74,17 @@ class BigQuery(Dialect):
         return f"{self.name} {_HASH_VERSION}"
 
     def json_text(self, value: exp.Expr) -> exp.Expr:
-        # Of no value it makes the text "null", which would win ties.
+        # TO_JSON_STRING writes NULL as the text "null", which would win ties.
         text = exp.If(this=is_not_null(value), true=call("TO_JSON_STRING", value.copy()))
         return exp.Case(ifs=[text])
 
-    def tell_equals_apart(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
-        """Write zeros by what they divide 1 to, arrays and structs as literals: as text and as JSON, -0.0 is 0."""
+    def distinguish_equals(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
+        """Divide 1 by a double, and write arrays and structs as literals: text and JSON lose the sign of -0.0."""
         if kind.kind == "float64":
             return [exp.cast(call("IEEE_DIVIDE", exp.Literal.number(1), value), "double")]
         if kind.kind in ("array", "struct"):
             return [call("FORMAT", "%T", value)] if kind.holds("float64") else []
-        return super().tell_equals_apart(value, kind)
+        return super().distinguish_equals(value, kind)
 
     def stored_json(self, value: exp.Expr) -> exp.Expr:
         return self.json_text(value)
@@ -106,9 +106,10 @@ def _expiring(moment: exp.Expr) -> exp.Property:
 
 
 def _last_reading(wall_clock: exp.Expr, timezone: str) -> exp.Expr:
-    """Read a wall clock; BigQuery takes the first of two readings, so see whether the next day's offset gives another.
+    """Convert a wall clock to UTC; of two readings the later one.
 
-    The last day that BigQuery knows has no next one: there SAFE gives null, and the first reading stays.
+    BigQuery takes the first of two readings; the later one is that with the offset of the next day, if it maps back to
+    this wall clock. On the last day of BigQuery, SAFE returns null for the next day and the first reading stays.
     """
     a_day = exp.Interval(this=exp.Literal.number(1), unit=exp.var("DAY"))
     next_day = call("SAFE.TIMESTAMP", call("SAFE.DATETIME_ADD", wall_clock, a_day), timezone)
@@ -120,6 +121,6 @@ def _last_reading(wall_clock: exp.Expr, timezone: str) -> exp.Expr:
 
 
 def _moved(how: str, moment: exp.Expr, duration: timedelta) -> exp.Expr:
-    """Move a moment; beyond the years 1 to 9999, SAFE gives null instead of an error that ends the whole query."""
+    """Move a moment; beyond the years 1 to 9999, SAFE returns null instead of an error that fails the whole query."""
     size, unit = in_units(duration)
     return call(how, moment, exp.Interval(this=exp.Literal.number(size), unit=exp.var(unit)))

@@ -1,4 +1,4 @@
-"""ClickHouse, whose DateTime is an instant whatever zone it shows."""
+"""ClickHouse, whose DateTime is an instant, whichever zone it is displayed in."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _INSTANT = "Nullable(DateTime64(6, 'UTC'))"
 _SETTINGS = {
     "join_use_nulls": 1,
     "join_default_strictness": "ALL",
-    # Elsewhere a name in a query means a column first, and what the query calls so second.
+    # Other warehouses resolve a name to a column first, and to an alias of the query second.
     "prefer_column_name_to_alias": 1,
-    # Ties are decided by JSON text, in which numbers have no quotes.
+    # Ties are decided by JSON text, which quotes no numbers in other warehouses.
     "output_format_json_quote_64bit_integers": 0,
 }
-"""What a session may have set otherwise, and a query needs to mean what it means elsewhere."""
+"""Settings that a query needs for the meaning it has in other warehouses, whatever the session sets."""
 
 
 class ClickHouse(Dialect):
-    """Moments are DateTime64(6, 'UTC'); a naive timestamp is what its column shows in UTC.
+    """Moments are DateTime64(6, 'UTC'); a naive timestamp is what its column displays in UTC.
 
-    A row that a join did not find is null, which ClickHouse must be told.
+    Columns of an unmatched row in a left join are null only with the setting `join_use_nulls`.
     """
 
     name = "clickhouse"
@@ -37,7 +37,7 @@ class ClickHouse(Dialect):
     puts_nan_highest = False
     names_by_table = True
     explicit_types: ClassVar[Mapping[exp.DType, str]] = {
-        # A plain DateTime has no fractions of a second and ends in 2106, a plain Date begins in 1970.
+        # A plain DateTime has no fractions of a second and ends in 2106; a plain Date begins in 1970.
         _Type.DATE: "Nullable(Date32)",
         **dict.fromkeys((_Type.DATETIME, _Type.TIMESTAMP, _Type.TIMESTAMPNTZ), _INSTANT),
         **dict.fromkeys((_Type.TIMESTAMPTZ, _Type.TIMESTAMPLTZ), _INSTANT),
@@ -61,11 +61,11 @@ class ClickHouse(Dialect):
         return call("toUnixTimestamp64Micro", moment)
 
     def json_text(self, value: exp.Expr) -> exp.Expr:
-        # Of no value it makes the text "null", which would win ties.
+        # toJSONString writes NULL as the text "null", which would win ties.
         return exp.Case(ifs=[exp.If(this=is_not_null(value), true=call("toJSONString", value.copy()))])
 
     def ordered_text(self, value: exp.Expr, kind: ValueType) -> exp.Expr:
-        """Take JSON as it is: it may be kept as text, of which JSON text would have quotes around it."""
+        """Use JSON unchanged: it may be stored as text, which toJSONString would quote once more."""
         return call("toString", value) if kind.kind == "json" else self.json_text(value)
 
     def finished(self, query: exp.Select) -> exp.Select:
@@ -88,12 +88,15 @@ def _precise(moment: exp.Expr) -> exp.Expr:
 
 
 def _offset(moment: exp.Expr, timezone: str) -> exp.Expr:
-    """Count by how many seconds a zone is ahead of UTC."""
+    """Return by how many seconds a zone is ahead of UTC at a moment."""
     return call("timeZoneOffset", call("toTimeZone", moment, timezone))
 
 
 def _reading(timezone: str) -> Callable[[exp.Expr], exp.Expr]:
-    """Read a clock by its zone's offset then: within hours of right, which a day's distance makes up for."""
+    """Return the conversion of a wall clock by the zone's offset at that time in UTC.
+
+    It is hours off near a change of the clock; `last_reading` asks a day away from it.
+    """
     return lambda clock: call("subtractSeconds", clock, _offset(clock.copy(), timezone))
 
 

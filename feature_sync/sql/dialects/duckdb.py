@@ -11,13 +11,13 @@ from feature_sync.value_types import ValueType
 
 
 class DuckDB(Dialect):
-    """The embedded warehouse: it has an ASOF join of its own."""
+    """DuckDB, the embedded warehouse, which has a native ASOF join."""
 
     name = "duckdb"
     caveat = None
     strategies = ("asof", "carry", "lateral")
     materializes = True
-    has_endless_times = True
+    has_infinite_times = True
 
     def microseconds(self, moment: exp.Expr) -> exp.Expr:
         return call("EPOCH_US", moment)
@@ -26,7 +26,7 @@ class DuckDB(Dialect):
         return if_finite(date, super().days(date))
 
     def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
-        """Hash all values, and a constant: DuckDB mixes what it has when the next value comes, so not the last."""
+        """Hash all values and a constant: DuckDB mixes the hash before each further argument, not after the last."""
         parts = [part for value, kind in values for part in self._exact(value, kind)]
         return call("HASH", *parts, exp.Literal.number(0))
 
@@ -37,22 +37,22 @@ class DuckDB(Dialect):
         return f"duckdb {version('duckdb')}"
 
     def _exact(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
-        """HASH calls 0.0 and -0.0 equal; of a null, the sign is null too."""
+        """Add the sign of a double: HASH treats 0.0 and -0.0 as equal."""
         if kind.kind == "float64":
             return [value, call("SIGNBIT", value.copy())]
         return super()._exact(value, kind)
 
     def by_code_point(self, text: exp.Expr) -> exp.Expr:
-        """Order as text, bytewise: a column may have its own collation, an ENUM the order of its declaration."""
+        """Order as text, by bytes: a column may have its own collation, and an ENUM is ordered as declared."""
         return exp.Collate(this=exp.cast(text, "text"), expression=exp.to_identifier("C", quoted=True))
 
-    def tell_equals_apart(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
-        """A sign is cheaper than text; TO_JSON drops the spacing of JSON, wherever it stands, and the text keeps it."""
+    def distinguish_equals(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
+        """Use the sign of a double, cheaper than text, and the text of JSON, whose spacing TO_JSON drops anywhere."""
         if kind.kind == "float64":
             return [exp.not_(call("SIGNBIT", value))]
         if kind.kind in ("json", "array", "struct"):
             return [self.by_code_point(value)] if kind.holds("json") else []
-        return super().tell_equals_apart(value, kind)
+        return super().distinguish_equals(value, kind)
 
     def convert_array(self, value: exp.Expr, item: exp.Identifier, converted: exp.Expr) -> exp.Expr:
         return call("LIST_TRANSFORM", value, exp.Lambda(this=converted, expressions=[item]))

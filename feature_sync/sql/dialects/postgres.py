@@ -1,4 +1,4 @@
-"""PostgreSQL, and Redshift, which was one once."""
+"""PostgreSQL, and Redshift, which derives from it."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _SENT = {
 }
 
 _SIGN_BIT = exp.Literal.number(7)
-"""Of the first byte, the highest: PostgreSQL counts a byte's bits from its lowest."""
+"""The highest bit of the first byte: PostgreSQL counts the bits of a byte from the lowest."""
 
 
 class Postgres(Dialect):
-    """PostgreSQL: an index lets it look rows up one by one; without it, it counts where they belong among moments."""
+    """PostgreSQL: with an index it looks rows up one by one, without one it puts them into buckets of moments."""
 
     name = "postgres"
     caveat = None
     strategies = ("bucket", "carry", "lateral")
     longest_name = 63
     looks_up_by_index = True
-    # PostgreSQL misjudges how many rows the steps leave, and then merges on the keys alone: every moment asked would
-    # meet every row of its entity.
+    # PostgreSQL misjudges how many rows the steps return, and then merges on the keys alone: every moment asked would
+    # be compared with every row of its entity.
     numbers_across_entities = True
     has_distinct_on = True
-    hashes_rows = False  # to hash a row takes it three times as long as to compare two of them
+    hashes_rows = False  # hashing a row takes three times as long as comparing two rows
     materializes = True
-    has_endless_times = True
+    has_infinite_times = True
     has_numeric_nan = True
     hides_dimensions = True
 
@@ -43,7 +43,7 @@ class Postgres(Dialect):
         return name.lower()
 
     def microseconds(self, moment: exp.Expr) -> exp.Expr:
-        """Count days and the seconds of the day apart: these are exact as a double, and much faster than a numeric."""
+        """Count days and seconds of the day separately: these are exact as doubles, and much faster than numerics."""
         days = exp.Mul(
             this=exp.paren(super().days(exp.cast(moment, "date"))), expression=exp.Literal.number(86_400_000_000)
         )
@@ -55,10 +55,10 @@ class Postgres(Dialect):
         return if_finite(date, super().days(date))
 
     def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
-        """Hash the row's hash once more.
+        """Hash the row's hash a second time.
 
-        PostgreSQL only adds the hashes of the columns up, each times a power of 31. The sum of such hashes over many
-        rows would stay the same when two rows exchange values.
+        PostgreSQL's hash of a record is a sum over its columns, each times a power of 31. The sum of such hashes over
+        many rows would stay the same when two rows exchange values.
         """
         parts = [part for value, kind in values for part in self._exact(value, kind)]
         return _hash_record([call("INT8SEND", _hash_record(parts))])
@@ -66,8 +66,8 @@ class Postgres(Dialect):
     def _exact(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
         """Write numbers and times as the bytes that PostgreSQL sends.
 
-        As numbers, 0.0 and -0.0 are equal. Of 64 bits PostgreSQL hashes 32: the halves of an integer or a time, folded,
-        so that 0 and 4294967297 would have the same hash.
+        As numbers, 0.0 and -0.0 are equal. And PostgreSQL folds the two halves of a 64-bit integer or time before it
+        hashes them, so that 0 and 4294967297 would have the same hash.
         """
         if kind.kind in _SENT:
             sends, data_type = _SENT[kind.kind]
@@ -75,7 +75,7 @@ class Postgres(Dialect):
         return super()._exact(value, kind)
 
     def differ(self, one: exp.Expr, other: exp.Expr, kind: ValueType) -> exp.Expr:
-        """Compare doubles as numbers, which is faster than as text, but for zeros: 0.0 and -0.0 are equal."""
+        """Compare doubles as numbers, which is faster than as text, and zeros by their bytes, as 0.0 equals -0.0."""
         if kind.kind != "float64":
             return super().differ(one, other, kind)
         signs = exp.NEQ(this=call("FLOAT8SEND", one.copy()), expression=call("FLOAT8SEND", other.copy()))
@@ -83,15 +83,21 @@ class Postgres(Dialect):
         return exp.or_(exp.NullSafeNEQ(this=one, expression=other), zeros)
 
     def refuse(self, name: str, reason: str, value: exp.Expr) -> exp.Expr:
-        """Read the message as a boolean, which fails; it depends on the value, lest the planner tries it beforehand."""
+        """Cast the message to a boolean, which fails.
+
+        The message depends on the value: the planner would evaluate a constant, and fail every query.
+        """
         nothing = call("LEFT", exp.cast(value.copy(), "text"), exp.Literal.number(0))
         return exp.cast(call("CONCAT", UnfitValue.written(name, reason), nothing), "boolean")
 
     def by_code_point(self, text: exp.Expr) -> exp.Expr:
         return exp.Collate(this=text, expression=exp.to_identifier("C", quoted=True))
 
-    def tell_equals_apart(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
-        """Bytes are cheaper than text, which for an interval is the session's; a fixed scale has one spelling."""
+    def distinguish_equals(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
+        """Use bytes, which are cheaper than text; the text of an interval depends on the session.
+
+        Equal decimals of a fixed scale are identical.
+        """
         if kind.kind == "float64":
             sign = call("GET_BIT", call("FLOAT8SEND", exp.cast(value, "double")), _SIGN_BIT.copy())
             return [exp.paren(exp.EQ(this=sign, expression=exp.Literal.number(0)))]
@@ -99,13 +105,13 @@ class Postgres(Dialect):
             return [call("INTERVAL_SEND", value)]
         if kind.kind == "decimal" and kind.precision is None:
             return [self.by_code_point(exp.cast(value, "text"))]
-        return super().tell_equals_apart(value, kind)
+        return super().distinguish_equals(value, kind)
 
     def canonical_key(self, key: exp.Expr, kind: ValueType) -> exp.Expr:
-        # 1.0 and 1.00 are one key; without a fixed scale, each row would have the text of its own.
+        # 1.0 and 1.00 are one key; without a fixed scale, each row keeps its own number of zeros.
         return call("TRIM_SCALE", key) if kind.kind == "decimal" and kind.precision is None else key
 
-    def tell_blanks_apart(self, padded: exp.Expr) -> list[exp.Expr]:
+    def distinguish_blanks(self, padded: exp.Expr) -> list[exp.Expr]:
         return [call("OCTET_LENGTH", padded)]
 
 
@@ -114,7 +120,7 @@ def _hash_record(parts: list[exp.Expr]) -> exp.Expr:
 
 
 class Redshift(Dialect):
-    """Redshift orders text by code point already, and keeps JSON and arrays in SUPER."""
+    """Redshift orders text by code point already, and stores JSON and arrays as SUPER."""
 
     name = "redshift"
     caveat = "are tested on PostgreSQL, but not executed by us on Redshift"

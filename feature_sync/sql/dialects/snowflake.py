@@ -14,7 +14,7 @@ _Type = exp.DType
 
 
 class Snowflake(Dialect):
-    """Moments are TIMESTAMP_NTZ in UTC: what a plain TIMESTAMP is depends on the account, and on the session."""
+    """Moments are TIMESTAMP_NTZ in UTC: the meaning of a plain TIMESTAMP depends on the account and the session."""
 
     name = "snowflake"
     caveat = "are tested on an emulator, which proves names and shapes, but not executed by us on Snowflake"
@@ -38,10 +38,10 @@ class Snowflake(Dialect):
         return self._cast(call("CONVERT_TIMEZONE", "UTC", instant))
 
     def _from_zone(self, wall_clock: exp.Expr, timezone: str) -> exp.Expr:
-        """Read a clock so that the answer is known: which of two readings CONVERT_TIMEZONE takes is not documented."""
+        """Convert by `last_reading`: which of two readings CONVERT_TIMEZONE takes is not documented."""
         return last_reading(
             wall_clock,
             read=lambda clock: call("CONVERT_TIMEZONE", timezone, "UTC", clock),
-            shown=lambda moment: call("CONVERT_TIMEZONE", "UTC", timezone, moment),
-            moved=lambda moment, days: self.later(moment, timedelta(days=days)),
+            show=lambda moment: call("CONVERT_TIMEZONE", "UTC", timezone, moment),
+            move=lambda moment, days: self.later(moment, timedelta(days=days)),
         )

@@ -15,12 +15,12 @@ _Type = exp.DType
 
 
 class Spark(Dialect):
-    """Moments are TIMESTAMP_LTZs; a wall clock becomes one by its text with a zone: the session's plays no part."""
+    """Moments are TIMESTAMP_LTZ; a wall clock is cast from text that names a zone, independent of the session's."""
 
     name = "spark"
     moment_type = "timestampltz"
     naive_type = "timestampntz"
-    # What TIMESTAMP means is a setting of the session.
+    # The meaning of TIMESTAMP is a setting of the session.
     explicit_types: ClassVar[Mapping[exp.DType, str]] = {
         _Type.TIMESTAMP: "timestamp_ntz",
         _Type.DATETIME: "timestamp_ntz",
@@ -40,8 +40,8 @@ class Spark(Dialect):
         return last_reading(
             clock,
             read=lambda moment: call("TO_UTC_TIMESTAMP", moment, timezone),
-            shown=lambda moment: call("FROM_UTC_TIMESTAMP", moment, timezone),
-            moved=lambda moment, days: self.later(moment, timedelta(days=days)),
+            show=lambda moment: call("FROM_UTC_TIMESTAMP", moment, timezone),
+            move=lambda moment, days: self.later(moment, timedelta(days=days)),
         )
 
     def later(self, moment: exp.Expr, duration: timedelta | None) -> exp.Expr:
@@ -57,17 +57,17 @@ class Spark(Dialect):
         return call("TO_JSON", value)
 
     def ordered_text(self, value: exp.Expr, kind: ValueType) -> exp.Expr:
-        """Take JSON as it is: Spark keeps it as text, of which it makes no JSON."""
+        """Use JSON unchanged: Spark stores it as text, for which TO_JSON is not defined."""
         return exp.cast(value, "text") if kind.kind == "json" else self.json_text(value)
 
     def _moved(self, how: type[exp.Binary], moment: exp.Expr, duration: timedelta) -> exp.Expr:
-        """Count in microseconds: an interval of a day is as long as the day is in the session's zone."""
+        """Move by microseconds: an interval of a day would be as long as that day in the session's zone."""
         distance = exp.Literal.number(duration // timedelta(microseconds=1))
         return call("TIMESTAMP_MICROS", how(this=self.microseconds(moment), expression=distance))
 
 
 class Databricks(Spark):
-    """Databricks SQL is Spark's here."""
+    """Databricks, whose SQL is written as Spark's."""
 
     name = "databricks"
     caveat = "are tested on Spark, but not executed by us on Databricks"

@@ -8,7 +8,7 @@ from feature_sync.sql.dialects.base import Dialect, call
 
 
 class Trino(Dialect):
-    """Moments are TIMESTAMP(6): a plain TIMESTAMP would be cut to milliseconds."""
+    """Moments are TIMESTAMP(6): a plain TIMESTAMP truncates to milliseconds."""
 
     name = "trino"
     caveat = "are not executed by us"

@@ -1,1 +1,1 @@
-"""The SQL of pushes: the newest rows, the tables that remember them, and what Redis is to hold."""
+"""The SQL of pushes: the newest rows, the tables that store them, and the values for Redis."""

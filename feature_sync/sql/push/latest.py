@@ -1,4 +1,4 @@
-"""Queries at one moment: the newest row of every entity, and a digest of all rows that could be one."""
+"""Queries at one moment: the newest row of every entity, and a digest of all rows that are candidates for it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import ValueType
 
 MOMENT = ValueType("timestamp")
-"""The type of a row's times."""
+"""The type of a row's own times: moments in UTC."""
 _ROWS = exp.to_identifier("rows", quoted=True)
 
 
 def stored_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
-    """Select what a point-in-time join at `now` would answer, for every entity whose keys are finite.
+    """Select the answer of a point-in-time join at `now` for every entity; rows with an infinite key are left out.
 
-    The columns are the join keys in the form that Redis holds, then, as the warehouse stores them, the event timestamp
-    and the end of validity, if the view has them, and the features.
+    The columns are the join keys in wire form (as Redis holds them) and, as the warehouse stores them, the event
+    timestamp, the end of validity (if the view has them) and the features.
     """
     dialect = query.dialect
     keys = {
@@ -43,7 +43,7 @@ def stored_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
 
 
 def _validity_column(query: ViewQuery, name: str) -> exp.Expr:
-    """Select a time of a row; a row may be true since ever, and may never end."""
+    """Select a time of a row; `within_limits` checks an event timestamp, which may be -infinity, but not an end."""
     if name != query.event_timestamp_name:
         return quoted(name)
     declared = query.view.event_timestamp or name
@@ -51,9 +51,12 @@ def _validity_column(query: ViewQuery, name: str) -> exp.Expr:
 
 
 def latest_rows(query: ViewQuery, *, now: datetime, sample: int | None = None) -> exp.Select:
-    """Select the `stored_rows` as they are sent: see `values_to_hold`.
+    """Select the `stored_rows` in the form in which they are sent: see `values_to_hold`.
 
-    A sample holds that many of them, chosen by a hash of their keys: the same ones every time.
+    Args:
+        query: The view.
+        now: The moment at which the rows answer.
+        sample: How many rows to select, chosen reproducibly by a hash of their keys; all if None.
     """
     selected = [*map(quoted, query.key_types), *values_to_hold(query)]
     rows = exp.select(*selected).from_(stored_rows(query, now=now).subquery(_ROWS.copy()))
@@ -66,14 +69,14 @@ def latest_rows(query: ViewQuery, *, now: datetime, sample: int | None = None) -
 
 
 def validity_columns(query: ViewQuery) -> list[str]:
-    """The columns of `stored_rows` that tell which of them still answer later, those that the view has."""
+    """Return the columns of `stored_rows` that decide until when a row answers, as far as the view has them."""
     return [name for name in (query.event_timestamp_name, query.valid_until_name) if name in query.times]
 
 
 def values_to_hold(query: ViewQuery, *, of: str | None = None) -> list[exp.Expr]:
-    """Convert times and features of `stored_rows` to the form that Redis holds.
+    """Convert times and features of `stored_rows` to wire form, as Redis holds them.
 
-    Event timestamp and end of validity become microseconds UTC, and are null in views that lack them.
+    Event timestamp and end of validity become microseconds UTC; they are null in views without them.
     """
     dialect = query.dialect
     times = [
@@ -86,9 +89,9 @@ def values_to_hold(query: ViewQuery, *, of: str | None = None) -> list[exp.Expr]
 
 
 def candidates(query: ViewQuery, *, now: datetime) -> exp.Select:
-    """Select how many rows could answer at `now`, and the sum of their hashes, as text: one row.
+    """Select the number of rows that could answer at `now`, and the sum of their hashes as text: one row.
 
-    While both stay the same, so does the answer of `latest_rows`: it depends on these rows alone, and of a snapshot's
+    While both stay the same, `latest_rows` returns the same rows: it depends only on these rows and, for a snapshot,
     on which of them have ended.
     """
     dialect = query.dialect
@@ -105,13 +108,13 @@ def candidates(query: ViewQuery, *, now: datetime) -> exp.Select:
 
 
 def newest_event(query: ViewQuery) -> exp.Select:
-    """Select the newest event timestamp of a whole view, in microseconds UTC: what to name when no row answers."""
+    """Select the newest event timestamp of a whole view, in microseconds UTC; for the message if no row answers."""
     rows = query.plain_rows().subquery(_ROWS.copy())
     newest = query.dialect.microseconds(exp.Max(this=quoted(query.event_timestamp_name)))
     return exp.select(named(newest, "newest")).from_(rows)
 
 
 def row_values(query: ViewQuery, *, of: str | None = None) -> list[tuple[exp.Expr, ValueType]]:
-    """All values and times of one of the `stored_rows`, its keys apart: what Redis would hold of it."""
+    """Return the features and times of one of the `stored_rows`, without its keys, each with its type."""
     features = [(quoted(name, of=of), kind) for name, kind in query.feature_types.items()]
     return [*features, *((quoted(name, of=of), MOMENT) for name in validity_columns(query))]

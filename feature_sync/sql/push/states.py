@@ -1,7 +1,7 @@
-"""The statements about states: the table in which each view and online store has one row, which names their tables.
+"""The statements about push states: one row for each pair of view and online store, which names their tables.
 
-A row holds a revision that grows with every change, and its content as text. Where the warehouse keeps no key unique,
-one MERGE changes it: it sees one snapshot and takes effect whole, and of two that would change the same row, one fails.
+A row holds a revision, which increases with every change, and its content as text. Where the warehouse does not enforce
+keys, a single MERGE changes it: it reads one snapshot and is atomic, and of two that change the same row, one fails.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ class StateTable:
         self._dialect = dialect
 
     def create(self, *, has_schema: bool) -> list[exp.Expr]:
-        """Create the schema, unless it is there, and the table; with a key, where the warehouse keeps one unique."""
+        """Create the state schema and the table if they do not exist; with a primary key if the warehouse enforces it.
+
+        `has_schema` is True if the schema is known to exist, so that no right to create schemas is needed.
+        """
         columns = [
             exp.ColumnDef(
                 this=_name(column),
@@ -48,7 +51,14 @@ class StateTable:
         return exp.select(*map(quoted, _VALUES)).from_(self._table.copy()).where(*_is(view, store))
 
     def write(self, view: str, store: str, before: int, content: str) -> exp.Expr:
-        """Write the revision that follows `before`, which is 0 for none; no row is touched where another has."""
+        """Write the revision after `before`; no row changes, or the insert fails, if the state has another revision.
+
+        Args:
+            view: The feature view's name in the state.
+            store: The online store's name in the state.
+            before: The current revision, 0 if the state does not exist.
+            content: The content of the new revision.
+        """
         new = _row(view, store).select(named(_number(before + 1), "revision"), named(_text(content), "content"))
         if not self._dialect.has_transactions:
             return self._merged(new)
@@ -62,13 +72,13 @@ class StateTable:
         )
 
     def forget(self, view: str, store: str) -> exp.Expr:
-        """Forget a state, should it be there."""
+        """Delete a state if it exists."""
         if not self._dialect.has_transactions:
             return self._merge(_row(view, store), exp.When(matched=True, then=exp.var("DELETE")))
         return exp.Delete(this=self._table.copy(), where=exp.Where(this=exp.and_(*_is(view, store))))
 
     def _merged(self, new: exp.Select) -> exp.Merge:
-        """Write a revision if it follows the one that is there; the first, if none is there."""
+        """Write a revision if it follows the current one, or if it is the first and the state does not exist."""
         follows = quoted("revision", of=_OLD).eq(exp.Sub(this=quoted("revision", of=_NEW), expression=_number(1)))
         changed = [exp.EQ(this=quoted(name), expression=quoted(name, of=_NEW)) for name in _VALUES]
         columns = (*_KEYS, *_VALUES)
@@ -92,7 +102,7 @@ class StateTable:
 
 
 def _is(view: str, store: str) -> list[exp.Expr]:
-    """The condition that finds one state."""
+    """Return the conditions that select one state."""
     return [quoted(name).eq(_text(value)) for name, value in zip(_KEYS, (view, store), strict=True)]
 
 

@@ -1,7 +1,7 @@
-"""The statements of a push: its tables in the warehouse, and how two answers differ.
+"""The statements of a push: its tables in the warehouse, and how two sets of rows differ.
 
-All tables stand in one schema, beside that of states. A table of rows holds what `stored_rows` selected once, a table
-of changes what differed from that later; values are converted to what Redis holds only when they are sent.
+All tables are in one schema, that of the table of states. A table of rows holds the result of `stored_rows`, a table of
+changes how a later result differed from it. Values are converted to wire form only when they are sent.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ _FRESH, _KNOWN, _UNCERTAIN = "fresh", "known", "uncertain"
 
 
 class PushTables:
-    """The tables of one schema."""
+    """The push tables of one state schema."""
 
     def __init__(self, schema: str) -> None:
         self.schema = schema
 
     def table(self, name: str) -> exp.Table:
-        """Refer to a table."""
+        """Refer to a table, qualified by the schema."""
         return exp.Table(this=_name(name), db=_name(self.schema))
 
     def create(self, name: str, rows: exp.Query, layout: exp.Properties | None = None) -> exp.Expr:
-        """Create a table from a query."""
+        """Create a table from a query, with the storage properties of `Dialect.layout`."""
         return exp.Create(this=self.table(name), kind="TABLE", expression=rows, properties=layout)
 
     def drop(self, name: str) -> exp.Expr:
-        """Drop a table, should it be there."""
+        """Drop a table if it exists."""
         return exp.Drop(tables=[self.table(name)], kind="TABLE", exists=True)
 
 
@@ -52,16 +52,16 @@ class ViewTables:
 
     @property
     def changes_in_place(self) -> bool:
-        """True if a table of rows can be changed in the transaction of a commit; else the commit names another."""
+        """True if the transaction of a commit can update the table of rows; if not, the commit names a new table."""
         return self._query.dialect.has_transactions
 
     @property
     def liveness_columns(self) -> tuple[str, ...]:
-        """The columns by which `alive` tells rows that still answer, and the type of those that are times."""
+        """The columns that `alive` reads, and the type of its times."""
         return self._keys[0], *validity_columns(self._query), self._query.dialect.moment_type
 
     def fresh(self, *, now: datetime) -> exp.Select:
-        """Select the `stored_rows`, each with its hash where that is kept."""
+        """Select the `stored_rows` at `now`, with their hashes if the dialect hashes rows."""
         rows = stored_rows(self._query, now=now)
         if not self._hash:
             return rows
@@ -71,7 +71,7 @@ class ViewTables:
         return exp.select(*columns, named(row_hash, self._query.row_hash_name)).from_(rows.subquery(_name("rows")))
 
     def create_rows(self, name: str, *, now: datetime) -> list[exp.Expr]:
-        """Create a table of rows; indexed by key where that spares a sort whenever it is compared and changed."""
+        """Create a table of rows; with an index on the keys if that saves sorting when it is compared and changed."""
         fresh = self.fresh(now=now)
         statements: list[exp.Expr] = [self._tables.create(name, fresh, self._query.dialect.layout(self._keys))]
         if self._query.dialect.looks_up_by_index:
@@ -81,7 +81,7 @@ class ViewTables:
         return statements
 
     def create_changes(self, name: str, changes: exp.Select) -> exp.Expr:
-        """Create a table of changes."""
+        """Create a table of `changes`."""
         return self._tables.create(name, changes, self._query.dialect.layout(self._keys))
 
     def rows(self, name: str) -> exp.Select:
@@ -89,16 +89,20 @@ class ViewTables:
         return exp.select(*map(quoted, (*self._keys, *self._values))).from_(self._tables.table(name))
 
     def keep(self, name: str) -> list[exp.Expr]:
-        """Let a table of rows stay until it is dropped."""
+        """Return the statement that cancels the expiry of a table of rows, if its layout has one."""
         kept = self._query.dialect.kept(self._tables.table(name))
         return [] if kept is None else [kept]
 
     def changes(self, fresh: exp.Select, known: str, uncertain: str | None, *, now: datetime) -> exp.Select:
         """Select the keys whose fresh row differs from the known one, with the fresh row.
 
-        `fresh` selects the rows that answer now, or a table of them; `known` is a table of rows, `uncertain` one of
-        changes of which nobody knows whether they arrived: their keys are always selected. A key without a fresh row is
-        marked as removed.
+        A key without a fresh row is marked as removed.
+
+        Args:
+            fresh: Selects the rows that answer at `now`, from the view or a table of rows.
+            known: Table of rows that Redis holds.
+            uncertain: Change table of an unfinished push; its keys are always selected.
+            now: The moment at which rows answer.
         """
         known_row, fresh_row = quoted(self._keys[0], of=_KNOWN), quoted(self._keys[0], of=_FRESH)
         differs = [fresh_row.is_(exp.null()), known_row.is_(exp.null()), *self._differences()]
@@ -118,6 +122,7 @@ class ViewTables:
             ),
         ]
         changes = exp.select(*selected).from_(fresh.subquery(_name(_FRESH)))
+        # Full joins: a key may be missing on any side, so each side is joined on the first key that is not null.
         for at, (side, rows) in enumerate(joins.items(), 1):
             same = [_first_of(key, sides[:at]).eq(quoted(key, of=side)) for key in self._keys]
             aliased = (
@@ -127,53 +132,53 @@ class ViewTables:
         return changes.where(exp.or_(*differs))
 
     def _differences(self) -> list[exp.Expr]:
-        """What tells that a fresh row is not as the known one."""
+        """Return the conditions under which a fresh row differs from the known one: any of them."""
         if self._hash:
-            mine, theirs = (quoted(self._query.row_hash_name, of=side) for side in (_FRESH, _KNOWN))
-            return [exp.NEQ(this=mine, expression=theirs)]
+            fresh, known = (quoted(self._query.row_hash_name, of=side) for side in (_FRESH, _KNOWN))
+            return [exp.NEQ(this=fresh, expression=known)]
         sides = zip(row_values(self._query, of=_FRESH), row_values(self._query, of=_KNOWN), strict=True)
-        return [self._query.dialect.differ(mine, theirs, kind) for (mine, kind), (theirs, _) in sides]
+        return [self._query.dialect.differ(fresh, known, kind) for (fresh, kind), (known, _) in sides]
 
     def count_rows(self, name: str, *, now: datetime) -> exp.Select:
-        """Select how many rows a table of rows has, and how many of them still answer."""
+        """Select the number of rows in a table of rows, and how many of them still answer at `now`."""
         alive = _count(exp.and_(*self.alive(of=name, now=now)))
         return exp.select(exp.Count(this=exp.Star()), alive).from_(self._tables.table(name))
 
     def summary(self, name: str, *, now: datetime) -> exp.Select:
-        """Select how many rows of a table of rows still answer, and the oldest and newest event timestamp of all.
+        """Select how many rows of a table of rows still answer at `now`, and the oldest and newest event timestamp.
 
-        These are in microseconds UTC, and null in a view without.
+        The timestamps are those of all rows, in microseconds UTC; null if the view has no event timestamp.
         """
         query, alive = self._query, _count(exp.and_(*self.alive(of=name, now=now)))
         moment = quoted(query.event_timestamp_name)
         ends = [query.dialect.microseconds(end(this=moment.copy())) for end in (exp.Min, exp.Max)]
-        shown = ends if query.has_times else [exp.null(), exp.null()]
-        return exp.select(alive, *shown).from_(self._tables.table(name))
+        bounds = ends if query.has_times else [exp.null(), exp.null()]
+        return exp.select(alive, *bounds).from_(self._tables.table(name))
 
     def some_keys(self, name: str, *, now: datetime, size: int) -> exp.Select:
-        """Select the keys of some rows that still answer."""
+        """Select the keys of up to `size` rows that still answer at `now`, in no particular order."""
         rows = exp.select(*map(quoted, self._keys)).from_(self._tables.table(name))
         return rows.where(*self.alive(of=name, now=now)).limit(size)
 
     def count_changes(self, changes: str | exp.Select) -> exp.Select:
-        """Select how many changes there are; of them removals, those of known and of living rows, and new rows."""
+        """Select five numbers: changes, removals, those of known rows, those of rows that still answer, new rows."""
         removed, known, alive = (quoted(name) for name in (self.is_removed, self.was_known, self.was_alive))
         new = exp.and_(exp.not_(removed.copy()), exp.not_(known.copy()))
         counts = (removed.copy(), exp.and_(removed.copy(), known), exp.and_(removed.copy(), alive), new)
         return exp.select(exp.Count(this=exp.Star()), *map(_count, counts)).from_(self._source(changes))
 
     def rows_to_write(self, source: str | exp.Select, *, of_changes: bool) -> exp.Select:
-        """Select the rows of a table or a query, as they are to be sent."""
+        """Select the rows of a table or a query in the form in which they are sent; of changes without the removals."""
         columns = [*map(quoted, self._keys), *values_to_hold(self._query)]
         rows = exp.select(*columns).from_(self._source(source))
         return rows.where(exp.not_(quoted(self.is_removed))) if of_changes else rows
 
     def keys_to_delete(self, name: str) -> exp.Select:
-        """Select the keys of a table of changes that have no row any more."""
+        """Select the keys in a table of changes that are marked as removed."""
         return exp.select(*map(quoted, self._keys)).from_(self._tables.table(name)).where(quoted(self.is_removed))
 
     def apply(self, changes: str, rows: str) -> list[exp.Expr]:
-        """Bring a table of rows up to date with changes."""
+        """Apply a table of changes to a table of rows: delete all changed keys, then insert the rows not removed."""
         same = [quoted(key, of=changes).eq(quoted(key, of=rows)) for key in self._keys]
         changed = exp.select(exp.Literal.number(1)).from_(self._tables.table(changes)).where(*same)
         columns = [_name(name) for name in (*self._keys, *self._values)]
@@ -187,7 +192,7 @@ class ViewTables:
         return self._tables.table(source) if isinstance(source, str) else source.subquery(_name("source"))
 
     def alive(self, *, of: str, now: datetime) -> list[exp.Expr]:
-        """The conditions by which a row is there and still answers at a moment."""
+        """Return the conditions under which a row exists and still answers at `now`."""
         return [
             is_not_null(quoted(self._keys[0], of=of)),
             *still_answers(self._query, self._query.dialect.moment(now), of=of),
@@ -199,7 +204,7 @@ def _name(name: str) -> exp.Identifier:
 
 
 def _first_of(key: str, sides: list[str]) -> exp.Expr:
-    """A join key of whichever side has it."""
+    """Return a join key of the first side that has it."""
     first, *others = [quoted(key, of=side) for side in sides]
     return exp.Coalesce(this=first, expressions=others) if others else first
 

@@ -1,4 +1,4 @@
-"""Turns values into what Redis holds, inside the warehouse: integers, doubles, booleans, text and bytes only."""
+"""Converts values to wire form in the warehouse: only integers, doubles, booleans, text and bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from feature_sync.value_types import ValueType
 
 
 def wire(value: exp.Expr, kind: ValueType, *, dialect: Dialect) -> exp.Expr:
-    """Convert a value: a date to days and a timestamp to microseconds since 1970, what has no such form to text."""
+    """Convert a value to wire form: a date to days and a timestamp to microseconds since 1970, other types to text.
+
+    Integers, doubles, booleans, text and bytes keep their kind; arrays and structs are converted item by item.
+    """
     if kind.element is not None:
         return _array(value, kind.element, dialect)
     if kind.kind == "struct":

@@ -1,4 +1,4 @@
-"""A spine put before a feature service: what could only be answered by guessing is refused before anything is run."""
+"""A spine joined to a feature service; what has no unambiguous answer is refused before any query runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INTEGERS = ("int64", "wideint")
 class PointInTimeJoin:
     """A spine and a feature service that fit each other, for any number of queries.
 
-    The query of each view is built once, also of one that stands in the service in several roles.
+    The query of each view is built once, even if the service selects the view in several roles.
     """
 
     def __init__(
@@ -30,10 +30,10 @@ class PointInTimeJoin:
         """Read the types of all columns in use, and check that they fit.
 
         Args:
-            service: The features that are wanted.
-            spine: The rows to be answered.
+            service: The features to join.
+            spine: The rows to answer.
             dialect: The dialect of the queries.
-            native: The dialect of the warehouse, in whose words the definitions are, if another.
+            native: The dialect of the warehouse, in which the definitions declare types; `dialect` if None.
 
         Raises:
             DefinitionError: A column's type cannot be a key, a time or a feature.
@@ -52,13 +52,13 @@ class PointInTimeJoin:
         self._check()
 
     @property
-    def asking(self) -> SpineQuery:
+    def spine_query(self) -> SpineQuery:
         """The spine as expressions."""
         return SpineQuery(self.spine, dialect=self.dialect, native=self.native, keys=self.service.join_keys)
 
     @property
     def key_types(self) -> dict[str, ValueType]:
-        """The type of each column by which the service asks its spine."""
+        """The type of each column of the spine that holds a key, by name."""
         return {
             spine_key: self.views[selection.view.reference].key_types[key]
             for selection in self.service.selections
@@ -66,7 +66,7 @@ class PointInTimeJoin:
         }
 
     def over(self, spine: Spine) -> Self:
-        """Ask the same of another form of the spine; it is checked if its columns are others.
+        """Return a copy for another form of the spine, which is checked if its columns differ.
 
         Raises:
             RequestError: The spine lacks a key or its time, types do not fit, or names clash.
@@ -78,12 +78,12 @@ class PointInTimeJoin:
         return other
 
     def bounded(self, asked: Period) -> Mapping[str, ViewQuery]:
-        """The query of each view, by its reference, without rows that can answer no moment that is asked."""
+        """Return the query of each view, by the view's reference, without rows that cannot answer any moment asked."""
         return {reference: query.bounded(asked) for reference, query in self.views.items()}
 
     def _check(self) -> None:
         self.spine.checked()
-        self.asking.check_time()
+        self.spine_query.check_time()
         for selection in self.service.selections:
             if selection.view.history is History.LATEST_ONLY:
                 raise RequestError(_refuse_latest_only(selection))
@@ -100,15 +100,15 @@ class PointInTimeJoin:
                     f"{spine.location}: the spine has no column {spine_key!r}, the key {key} of {selection.alias}; "
                     f"it has {', '.join(spine.columns)}; name another under keys in the feature service"
                 )
-            mine, theirs = self.asking.key_type(spine_key), self.views[view.reference].key_types[key]
-            if not _comparable(mine, theirs):
+            spine_type, view_type = self.spine_query.key_type(spine_key), self.views[view.reference].key_types[key]
+            if not _comparable(spine_type, view_type):
                 raise RequestError(
-                    f"{spine.location}: {spine_key!r} is {mine}, but the key {key} of {view.reference} is {theirs}; "
-                    "cast one of them in its model"
+                    f"{spine.location}: {spine_key!r} is {spine_type}, but the key {key} of {view.reference} is "
+                    f"{view_type}; cast one of them in its model"
                 )
 
     def _check_names(self) -> None:
-        """Check that no feature is called as a column of the spine is."""
+        """Check that no feature has the name of a column of the spine, ignoring case."""
         spine = self.spine.relation
         folded = {name.casefold(): name for name in spine.columns}
         for name in self.service.feature_names:
@@ -124,14 +124,14 @@ def _check_lengths(service: FeatureService, dialect: Dialect) -> None:
         size = len(name.encode())
         if dialect.longest_name is not None and size > dialect.longest_name:
             raise RequestError(
-                f"{service.name}: the name {name!r} is {size} bytes long, of which {dialect.name} keeps "
+                f"{service.name}: the name {name!r} is {size} bytes long, but {dialect.name} keeps only "
                 f"{dialect.longest_name}; give its view a shorter alias in the feature service: "
                 "short_name: {view: ..., features: [...]}"
             )
 
 
-def _comparable(mine: ValueType, theirs: ValueType) -> bool:
-    return mine.kind == theirs.kind or (mine.kind in _INTEGERS and theirs.kind in _INTEGERS)
+def _comparable(one: ValueType, other: ValueType) -> bool:
+    return one.kind == other.kind or (one.kind in _INTEGERS and other.kind in _INTEGERS)
 
 
 def _refuse_latest_only(selection: Selection) -> str:
@@ -145,7 +145,7 @@ def _refuse_latest_only(selection: Selection) -> str:
         f"meta: {{feature_view: {{{settings}}}}}}}}}]"
     )
     return (
-        f"{view.relation.location}: {view.reference} is latest_only, so it knows no past to train on; keep its history "
-        f"from now on with a snapshot, and put {view.name}_history into the service; in a file below snapshots/: "
-        f"{snapshot}"
+        f"{view.relation.location}: {view.reference} is latest_only, so it has no history to train on; keep its "
+        f"history from now on with a snapshot, and put {view.name}_history into the service; in a file below "
+        f"snapshots/: {snapshot}"
     )

@@ -1,4 +1,4 @@
-"""The point-in-time join: a spine answered with a feature service, each view by the strategy that suits it."""
+"""The point-in-time join: a spine answered with a feature service, each view by a strategy of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from feature_sync.sql.training.steps import (
     step_table,
 )
 from feature_sync.sql.training.strategies import Strategy, strategy_for
-from feature_sync.sql.types import shown_type
+from feature_sync.sql.types import output_type
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import read_default
 
@@ -33,41 +33,44 @@ def training_query(join: PointInTimeJoin, *, strategy: str | None = None, asked:
 
     Args:
         join: The spine and the service.
-        strategy: How to join; without one, each view gets its best.
-        asked: The moments for which the spine is known to ask, in place of its own period; of the views only rows that
-            can answer those are read.
+        strategy: The name of a strategy; None for each view's best.
+        asked: The period of the moments asked, if known more precisely than the spine's own period; only rows of the
+            views that can answer in it are read.
 
     Raises:
-        RequestError: The strategy does not fit.
+        RequestError: The dialect or a view does not support the strategy.
     """
-    service, spine, written, asking = join.service, join.spine, join.dialect, join.asking
+    service, spine, dialect, spine_query = join.service, join.spine, join.dialect, join.spine_query
     queries = join.bounded(asked or spine.period)
     names = _names(service, spine)
-    once = True if spine.query is not None and written.materializes else None
-    steps = [Step(SPINE, asking.rows(names.asked_at), "The moments to answer.", is_kept=once)]
+    # A query may return other rows when it is evaluated again, such as one with random().
+    once = True if spine.query is not None and dialect.materializes else None
+    steps = [Step(SPINE, spine_query.rows(names.asked_at), "The moments to answer.", is_kept=once)]
     joins: list[exp.Join] = []
     answers: dict[str, Answer] = {}
-    asked_by = SPINE
-    groups = _groups(service, queries, written, strategy)
+    spine_step = SPINE
+    groups = _groups(service, queries, dialect, strategy)
     prefixes = [question.prefix for _, questions in groups for question in questions]
     for answer, questions in groups:
-        plan = answer(_group(questions, names, asked_by, prefixes))
-        asked_by = plan.spine
+        plan = answer(_group(questions, names, spine_step, prefixes))
+        spine_step = plan.spine
         steps += plan.steps
         joins += plan.joins
         answers |= {each.question.selection.alias: each for each in plan.answers}
-    shown: list[exp.Expr] = [
-        named(_shown(quoted(name, of=SPINE), column.data_type, join.native), name)
+    selected: list[exp.Expr] = [
+        named(_output(quoted(name, of=SPINE), column.data_type, join.native), name)
         for name, column in spine.relation.columns.items()
     ]
     for each in service.selections:
-        shown += _features(service, answers[each.alias])
-    last = step_table(asked_by)
-    result = exp.select(*shown).from_(last if asked_by == SPINE else exp.alias_(last, SPINE, quoted=True, table=True))
+        selected += _features(service, answers[each.alias])
+    last = step_table(spine_step)
+    result = exp.select(*selected).from_(
+        last if spine_step == SPINE else exp.alias_(last, SPINE, quoted=True, table=True)
+    )
     result.set("joins", joins)
     if spine.order_by:
-        result = result.order_by(*asking.order(of=SPINE))
-    return written.finished(_with_steps(result, steps))
+        result = result.order_by(*spine_query.order(of=SPINE))
+    return dialect.finished(_with_steps(result, steps))
 
 
 def _names(service: FeatureService, spine: Spine) -> Names:
@@ -80,7 +83,7 @@ def _names(service: FeatureService, spine: Spine) -> Names:
 def _groups(
     service: FeatureService, queries: Mapping[str, ViewQuery], dialect: Dialect, wanted: str | None
 ) -> list[tuple[Strategy, list[Question]]]:
-    """Put views together that are asked with the same columns of the spine, in the same way."""
+    """Group the views that are asked with the same columns of the spine by the same strategy."""
     prefixes: list[str] = []
     groups: dict[tuple[Strategy, tuple[str, ...]], list[Question]] = {}
     for selection in service.selections:
@@ -93,7 +96,7 @@ def _groups(
 
 
 def _group(questions: list[Question], names: Names, spine: str, taken: list[str]) -> Group:
-    """Name the steps that views share after their entity; those of a single view carry its own name."""
+    """Make a group, whose shared steps are named after the entity, or after the view if it has only one."""
     if len(questions) == 1:
         return Group(tuple(questions), names, spine, questions[0].prefix)
     entities = "_".join(each.name for each in questions[0].selection.view.entities)
@@ -103,6 +106,7 @@ def _group(questions: list[Question], names: Names, spine: str, taken: list[str]
 
 def _with_steps(result: exp.Select, steps: list[Step]) -> exp.Select:
     for step in steps:
+        # Of a union, only a comment on its first SELECT is written at the beginning of the step.
         first = step.query
         while isinstance(first, exp.Union):
             first = first.this
@@ -113,8 +117,8 @@ def _with_steps(result: exp.Select, steps: list[Step]) -> exp.Select:
 
 
 def _features(service: FeatureService, answer: Answer) -> list[exp.Expr]:
-    """Show the features; a default stands in only where no row answered, never for a null that a row holds."""
-    shown: list[exp.Expr] = []
+    """Select the features; a default applies only if no row answered, never to a null in a row that answered."""
+    selected: list[exp.Expr] = []
     selection, query = answer.question.selection, answer.question.query
     answered = answer.holds if answer.holds is not None else answer.found
     for name in selection.features:
@@ -129,10 +133,10 @@ def _features(service: FeatureService, answer: Answer) -> list[exp.Expr]:
         elif answer.holds is not None:
             value = exp.Case(ifs=[exp.If(this=answer.holds.copy(), true=value)])
         data_type = selection.view.relation.columns[name].data_type
-        shown.append(named(_shown(value, data_type, query.native), service.output_name(selection, name)))
-    return shown
+        selected.append(named(_output(value, data_type, query.native), service.output_name(selection, name)))
+    return selected
 
 
-def _shown(value: exp.Expr, data_type: str | None, native: Dialect) -> exp.Expr:
-    kind = shown_type(data_type, dialect=native)
+def _output(value: exp.Expr, data_type: str | None, native: Dialect) -> exp.Expr:
+    kind = output_type(data_type, dialect=native)
     return value if kind is None else exp.cast(value, kind)

@@ -1,4 +1,4 @@
-"""The spine in SQL: the rows to be answered, each with its moment in UTC."""
+"""The spine in SQL: the rows to answer, each with the moment asked in UTC."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ class SpineQuery:
     def __init__(
         self, spine: Spine, *, dialect: Dialect, native: Dialect | None = None, keys: tuple[str, ...] = ()
     ) -> None:
-        """Choose how to write the spine.
+        """Hold the spine and how to write it.
 
         Args:
             spine: The spine.
             dialect: The dialect of the query.
-            native: The dialect of the warehouse, in whose words the spine's types and its query are, if another.
-            keys: The columns by which the spine is asked.
+            native: The dialect of the warehouse, in which the spine's types and its query are written; `dialect` if
+                None.
+            keys: The columns of the spine that hold keys.
         """
         self.spine = spine
         self._native = native or dialect
@@ -39,24 +40,28 @@ class SpineQuery:
         self._keys = keys
 
     def key_type(self, name: str) -> ValueType:
-        """Read the type of a column."""
+        """Return the type of a column of the spine.
+
+        Raises:
+            DefinitionError: The type is not in the closed list.
+        """
         return value_type(self.spine.relation.columns[name], self.spine.relation, dialect=self._native)
 
     def check_time(self) -> None:
         """Check that the column with the moment asked holds times.
 
         Raises:
-            RequestError: It is missing, or of another type.
+            RequestError: The column has another type.
         """
         name = self.spine.asked_at
         if not (kind := self.key_type(name)).is_time:
             raise RequestError(
-                f"{self.spine.relation.location}: {name!r} is {kind}, no time; cast it, or name another column with "
+                f"{self.spine.relation.location}: {name!r} is {kind}, not a time; cast it, or name another column with "
                 "--event-timestamp"
             )
 
     def rows(self, asked_at: str) -> exp.Select:
-        """Select the rows to be answered: all columns, and the moment asked under a name of its own."""
+        """Select the rows to answer: all columns, and the moment asked under the name `asked_at`."""
         relation = self.spine.relation
         columns = [named(self._column(name), name) for name in relation.columns]
         rows = (
@@ -72,7 +77,7 @@ class SpineQuery:
         )
 
     def chosen(self) -> exp.Subquery:
-        """Select nothing of the rows to be answered but that they are there, to be counted."""
+        """Select a constant for each row to answer, so that the rows can be counted."""
         one = named(exp.Literal.number(1), "one")
         rows = exp.select(one).from_(source(self.spine, dialect=self._native)).where(*self._chosen())
         rows = rows if self.spine.limit is None else rows.limit(self.spine.limit)
@@ -81,7 +86,7 @@ class SpineQuery:
     def bounds(self) -> exp.Select:
         """Select the first and the last moment asked, in microseconds UTC.
 
-        A limit is left out: bounds may be wider than the rows.
+        The limit is ignored: the bounds may be wider than the rows.
         """
         moments = (exp.Min(this=self._asked_at()), exp.Max(this=self._asked_at()))
         bounds = [self._dialect.microseconds(moment) for moment in moments]
@@ -101,7 +106,7 @@ class SpineQuery:
         return self._dialect.utc(self._column(name), self.key_type(name), timezone="UTC")
 
     def _chosen(self) -> list[exp.Expr]:
-        """The conditions of the period, both ends included, and of the sample."""
+        """Return the conditions of the period, both ends included, and of the sample."""
         period = self.spine.period
         conditions: list[exp.Expr] = []
         if period.since is not None:
@@ -113,7 +118,7 @@ class SpineQuery:
         return conditions
 
     def _is_sampled(self, share: float) -> exp.Expr:
-        """Keep a share of the pairs of keys and moment by a hash of their text: the same ones every time."""
+        """Keep a share of the pairs of keys and moment by a hash of their text, so that the sample is reproducible."""
         asked_at = exp.cast(self._dialect.microseconds(self._asked_at()), "text")
         texts = [exp.cast(self._column(key), "text") for key in self._keys]
         parts: list[exp.Expr] = []
@@ -131,7 +136,7 @@ class SpineQuery:
 
 
 def source(spine: Spine, *, dialect: Dialect) -> exp.Expr:
-    """Read a table, or the query that a person typed, word for word but for its comments.
+    """Return the table, or the query that the user typed, verbatim except for its comments.
 
     Raises:
         RequestError: The query is not one SELECT.
@@ -142,12 +147,12 @@ def source(spine: Spine, *, dialect: Dialect) -> exp.Expr:
 
 
 def every_row(spine: Spine, *, dialect: Dialect) -> exp.Select:
-    """Select the spine as it stands: for the warehouse to describe, or to keep."""
+    """Select all columns and rows of the spine's source; for the warehouse to describe or to store."""
     return exp.select("*").from_(source(spine, dialect=dialect))
 
 
 def spine_keys(service: FeatureService, *, dialect: Dialect) -> dict[str, tuple[ValueType, str]]:
-    """Tell by which columns a service asks its spine: each with its type, and that type in the warehouse's own words.
+    """Return the columns of a spine that hold keys of a service: by name, the type and the warehouse's name of it.
 
     Raises:
         DefinitionError: The type of a join key cannot identify an entity.

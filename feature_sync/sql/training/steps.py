@@ -1,4 +1,4 @@
-"""What the strategies of a point-in-time join share: named steps, the views they answer, and the plan they return."""
+"""What the strategies of a point-in-time join share: named steps, the views to join, and the plan they return."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Names:
     is_asked: str
 
     def own(self, name: str) -> str:
-        """Find a name near the wanted one that nobody has."""
+        """Return the name, with underscores appended if it is taken."""
         return unused(name, self.taken)
 
 
 def names_for(taken: Iterable[str]) -> Names:
-    """Choose names unlike all those that are taken."""
+    """Choose names that differ from all taken ones."""
     known = frozenset(taken)
     return Names(known, *(unused(name, known) for name in ("_asked_at", "_moment", "_is_asked")))
 
@@ -40,8 +40,8 @@ def names_for(taken: Iterable[str]) -> Names:
 class Step(NamedTuple):
     """One named step of the query, and the comment that explains it.
 
-    `is_kept` says whether it is evaluated once and kept, or anew for each step that reads it; None leaves that to the
-    warehouse.
+    `is_kept` is True to evaluate it once and keep the rows, False to evaluate it for each step that reads it, and None
+    to leave that to the warehouse.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One view of a service in a query, and how its steps and columns are called there."""
+    """One view of a service in a query, and the names of its steps and columns."""
 
     selection: Selection
     query: ViewQuery
@@ -70,10 +70,10 @@ class Question:
         return f"{self.prefix}_{role}"
 
     def rows_step(self, *, are_read_twice: bool) -> Step:
-        """Select the rows that can answer, with all that sets ties apart unless there are none.
+        """Select the rows that can answer, with all features if ties have to be broken.
 
-        A table is read twice as it is, which is faster than keeping a copy of it. A view is kept: read twice, it may
-        choose among its own ties in another way.
+        A table that is read twice is not kept, as reading it again is faster than a copy. A view may be kept: when
+        evaluated again, it may choose differently among ties of its own.
         """
         view = self.selection.view
         rows = self.query.plain_rows(self.selection.features if self.query.is_unique else None)
@@ -82,35 +82,38 @@ class Question:
         return Step(self.step("rows"), rows, f"{self.reference}: rows that can answer{proven}.", is_kept)
 
     def key_pairs(self) -> list[tuple[str, str]]:
-        """The spine's column and the view's join key, for each key."""
+        """Return pairs of the spine's column and the view's join key."""
         return list(zip(self.selection.spine_keys, self.selection.view.join_keys, strict=True))
 
-    def same_keys(self, mine: str, theirs: str) -> list[exp.Expr]:
-        """Compare keys as typed columns, so that a null key matches nothing; `mine` calls them as the spine does."""
-        return [quoted(key, of=mine).eq(quoted(join_key, of=theirs)) for key, join_key in self.key_pairs()]
+    def same_keys(self, asked: str, rows: str) -> list[exp.Expr]:
+        """Compare keys as typed columns, so that a null key matches nothing.
+
+        The step `asked` has the names of the spine's columns, the step `rows` those of the view's join keys.
+        """
+        return [quoted(key, of=asked).eq(quoted(join_key, of=rows)) for key, join_key in self.key_pairs()]
 
     def alive(self, moment: exp.Expr, rows: str) -> list[exp.Expr]:
-        """Return the conditions by which the newest row available still answers: its age, and its end."""
+        """Return the conditions on age and end under which the newest available row answers."""
         return still_answers(self.query, moment, of=rows)
 
     def features(self, rows: str) -> list[exp.Expr]:
-        """Select the features from a step, under the names of the result."""
+        """Select the features from a step, under their names in the result."""
         return [named(quoted(name, of=rows), self.outputs[name]) for name in self.selection.features]
 
     @property
     def has_defaults(self) -> bool:
-        """Whether the query must tell an answer that is null from no answer."""
+        """Whether the query must distinguish a null answer from no answer."""
         return any(self.selection.view.feature(name).default is not None for name in self.selection.features)
 
     def age(self) -> str:
-        """Say in a comment which rows still answer."""
+        """Return which rows still answer, for a comment."""
         ttl = self.selection.view.ttl
         return "of any age" if ttl is None else f"no older than {format_duration(ttl)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Views that are asked with the same columns of the spine, in the same way: they can share steps.
+    """Views that are asked with the same columns of the spine by the same strategy, so that they can share steps.
 
     `spine` is the step that holds the spine's columns so far.
     """
@@ -135,11 +138,11 @@ class Group:
         return f"{self.prefix}_{role}"
 
     def found(self, question: Question) -> str:
-        """Name the column that tells whether a row of this view answered."""
+        """Name the column that is true if a row of this view answered."""
         return self.names.own(f"{question.prefix}_found")
 
     def moments_asked(self) -> exp.Select:
-        """Select each pair of keys and moment that the spine asks for once, but for those that nothing can answer."""
+        """Select each distinct pair of keys and moment in the spine; without nulls, which no row answers."""
         keys = dict.fromkeys(self.spine_keys)
         needed = (*keys, self.names.asked_at)
         return (
@@ -150,20 +153,26 @@ class Group:
         )
 
     def begin_answers(self, asked: str) -> exp.Select:
-        """Begin a step with an answer for each pair of keys and moment: the strategy joins the views' rows."""
+        """Begin a step with an answer for each pair of keys and moment; the strategy joins the views' rows to it."""
         columns = (*dict.fromkeys(self.spine_keys), self.names.moment)
         return exp.select(*(quoted(name, of=asked) for name in columns)).from_(step_table(asked))
 
     def select_answer(self, answers: exp.Select, question: Question, rows: str) -> exp.Select:
-        """Select a view's features from its joined rows, and a mark of their being there if defaults need it."""
+        """Select a view's features from its joined rows; if defaults need it, also whether a row was joined.
+
+        Args:
+            answers: The step of answers so far.
+            question: The view.
+            rows: The step or alias of the joined rows.
+        """
         answers = answers.select(*question.features(rows))
         if not question.has_defaults:
             return answers
-        is_there = is_not_null(quoted(question.query.event_timestamp_name, of=rows))
-        return answers.select(named(is_there, self.found(question)))
+        has_row = is_not_null(quoted(question.query.event_timestamp_name, of=rows))
+        return answers.select(named(has_row, self.found(question)))
 
     def join_answers(self, steps: list[Step]) -> Plan:
-        """Finish a plan whose last step holds an answer for each pair of keys and moment asked."""
+        """Return the plan of steps of which the last holds an answer for each pair of keys and moment asked."""
         answers = steps[-1].name
         keys = dict.fromkeys(self.spine_keys)
         same: list[exp.Expr] = [quoted(key, of=SPINE).eq(quoted(key, of=answers)) for key in keys]
@@ -181,9 +190,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Where a view's features stand once its plan's joins are made.
+    """Expressions for a view's features in the result, after the joins of its plan.
 
-    `found` tells whether a row was joined; `holds`, where the joins have not seen to it, whether that row answers.
+    `found` is true if a row was joined. `holds` is true if that row answers; None if the joins have checked it.
     """
 
     question: Question
@@ -194,9 +203,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How a group answers: its steps, and what to join to the spine.
+    """How to answer a group: its steps, and what to join to the spine.
 
-    `spine` is the step that holds the spine's columns from here on; `joins` call it "spine".
+    `spine` is the step that holds the spine's columns from here on; its alias in `joins` is "spine".
     """
 
     steps: list[Step]
@@ -206,9 +215,13 @@ class Plan:
 
 
 def highest_so_far(value: exp.Expr, *, keys: Iterable[exp.Expr], order: Iterable[exp.Expr]) -> exp.Window:
-    """Carry the highest value so far along the rows of the same keys.
+    """Return the highest value so far among the rows of the same keys.
 
-    What orders them is never null; nulls first, for BigQuery takes no other place of them under an aggregate.
+    Args:
+        value: The value.
+        keys: The columns that partition the rows.
+        order: The columns that order them, never null. They are written with NULLS FIRST because BigQuery accepts
+            nothing else in an aggregate's window.
     """
     return exp.Window(
         this=exp.Max(this=value),
@@ -219,13 +232,20 @@ def highest_so_far(value: exp.Expr, *, keys: Iterable[exp.Expr], order: Iterable
 
 
 def answer_of(question: Question, rows: str, found: exp.Expr, holds: exp.Expr | None = None) -> Answer:
-    """Find a view's features in a step that calls them as the view does."""
+    """Return the answer in a step whose columns have the view's own names.
+
+    Args:
+        question: The view.
+        rows: The step.
+        found: True if a row was joined.
+        holds: True if that row answers; None if the joins have checked it.
+    """
     values = {name: quoted(name, of=rows) for name in question.selection.features}
     return Answer(question=question, values=values, found=found, holds=holds)
 
 
 def left_join(name: str, conditions: list[exp.Expr], *, method: str | None = None) -> exp.Join:
-    """Join a step to the spine, which keeps all its rows."""
+    """Left-join a step to the spine; `method` is a method of joining, such as ASOF."""
     join = exp.Join(this=step_table(name), side="LEFT", on=exp.and_(*conditions))
     if method is not None:
         join.set("method", method)
@@ -238,8 +258,8 @@ def step_table(name: str) -> exp.Table:
 
 
 def prefix_for(name: str, taken: Iterable[str]) -> str:
-    """Name steps after a view or an entity: short enough for every warehouse, and unlike the prefixes before.
+    """Return the prefix of steps of a view or an entity: short enough for every warehouse, and not taken.
 
-    BigQuery takes a dot in the name of a table for the end of a data set's, quoted or not.
+    BigQuery reads a dot in the name of a table as the end of a dataset's name, even in quotes.
     """
     return unused(name.replace(".", "_").encode()[:_LONGEST_PREFIX].decode(errors="ignore"), taken)

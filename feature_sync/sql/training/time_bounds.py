@@ -1,4 +1,4 @@
-"""How far questions and answers reach in time: the moments that spines ask for, and the first that views answer."""
+"""Bounds in time: the moments that spines ask for, and the first moments that views can answer."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from feature_sync.sql.view_query import ViewQuery
 
 
 def moments_asked(join: PointInTimeJoin) -> exp.Select:
-    """Select the first and the last moment asked, in microseconds UTC: one row, of nulls where nothing is asked."""
-    return join.asking.bounds()
+    """Select the first and the last moment asked, in microseconds UTC: one row, of nulls if the spine has none."""
+    return join.spine_query.bounds()
 
 
 def rows_asked(join: PointInTimeJoin) -> exp.Select:
-    """Select how many rows a training set must have: those of the spine that are chosen."""
-    return exp.select(named(exp.Count(this=exp.Star()), "rows_asked")).from_(join.asking.chosen())
+    """Select the number of rows of a training set: those of the spine in its period, sample and limit."""
+    return exp.select(named(exp.Count(this=exp.Star()), "rows_asked")).from_(join.spine_query.chosen())
 
 
 def earliest_answerable(join: PointInTimeJoin) -> exp.Query | None:
     """Select each view's reference and when its first row became available, in microseconds UTC.
 
-    None where no view keeps times.
+    None if no view has an event timestamp.
     """
     parts = [_first_available(reference, query) for reference, query in join.views.items() if query.has_times]
     return exp.union(*parts, distinct=False) if len(parts) > 1 else next(iter(parts), None)

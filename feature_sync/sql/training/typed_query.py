@@ -1,4 +1,4 @@
-"""Reads a query that a person typed: one SELECT and nothing else, so that it cannot leave the sub-query around it."""
+"""Checks a query that the user typed: one SELECT only, so that it cannot escape the subquery around it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ _CHANGING = (exp.DML, exp.DDL, exp.Command, exp.Into, exp.Copy)
 
 
 def one_select(text: str, *, dialect: Dialect, source: str = "--spine-sql") -> str:
-    """Return the query as it was typed, without comments and without the semicolons at its end.
+    """Return the query as typed, without comments and trailing semicolons.
 
-    What is left is what was parsed: a comment may hide a bracket from this parser and not from the warehouse's.
+    The text that is parsed is the text that is returned: a comment could hide a bracket from sqlglot, but not from the
+    warehouse.
+
+    Args:
+        text: The query.
+        dialect: The dialect of the query.
+        source: Where the query was typed, for the error.
 
     Raises:
-        RequestError: It is not one SELECT, or it does not parse; `source` says where it was typed.
+        RequestError: The text is not one SELECT, or it does not parse.
     """
     try:
         tokens = SqlglotDialect.get_or_raise(dialect.name).tokenize(text)
@@ -45,7 +51,7 @@ def one_select(text: str, *, dialect: Dialect, source: str = "--spine-sql") -> s
 
 
 def _without_comments(text: str, tokens: list[Token]) -> str:
-    """Keep the tokens and the white space between them; a comment becomes a blank."""
+    """Keep the tokens and the white space between them; replace a comment by a space."""
     parts: list[str] = []
     at = tokens[0].start
     for token in tokens:
@@ -64,6 +70,6 @@ def _check_reads_only(statement: exp.Expr | None, source: str) -> None:
 
 
 def _first_line(wrong: SqlglotError) -> str:
-    """Keep the first line: below it the parser shows the text with terminal escapes, and it prints its own tokens."""
+    """Return the first line, without the parser's tokens; below it is the query, with terminal escapes."""
     line = (str(wrong).splitlines() or [type(wrong).__name__])[0]
     return _TOKEN.sub(r"'\1'", line).rstrip(".")

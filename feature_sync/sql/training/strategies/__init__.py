@@ -1,4 +1,4 @@
-"""The strategies of the point-in-time join: they differ in speed alone, never in their answers."""
+"""The strategies of the point-in-time join: they differ only in speed, never in their answers."""
 
 from __future__ import annotations
 
@@ -18,18 +18,23 @@ Strategy = Callable[[Group], Plan]
 
 STRATEGIES: dict[str, Strategy] = {"asof": asof, "bucket": bucket, "carry": carry, "lateral": lateral}
 _IN_ORDER = ("asof", "bucket")
-"""Those that take the row which came last for the newest; with `known_at` it need not be."""
+"""Strategies that take the last row to become available as the newest, which need not hold with `known_at`."""
 
 
 def strategy_for(view: FeatureView, *, dialect: Dialect, wanted: str | None) -> Strategy:
-    """Choose how a view answers: as somebody wants it, else what is known to be fastest.
+    """Choose the strategy of a view: the wanted one, or the fastest known.
 
-    DuckDB joins ASOF; PostgreSQL looks rows up one by one where an index on keys and time is known, else puts them into
-    buckets; carry serves everywhere, and where neither fits: the newest row of a view with `known_at` need not be the
-    last to come.
+    DuckDB uses its ASOF join. PostgreSQL looks rows up one by one if the view has an index on keys and time, and
+    otherwise puts them into buckets. Carry works everywhere, also for views with `known_at`, whose newest row need not
+    be the last to become available.
+
+    Args:
+        view: The view.
+        dialect: The dialect of the query.
+        wanted: The name of a strategy; None for the fastest.
 
     Raises:
-        RequestError: The dialect or the view cannot be asked in the wanted way.
+        RequestError: The strategy does not exist, or the dialect or the view does not support it.
     """
     if view.history is History.TIMELESS:
         return timeless

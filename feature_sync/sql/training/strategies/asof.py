@@ -1,7 +1,7 @@
-"""Asof: DuckDB's own join finds the last row available at each moment.
+"""Asof: DuckDB's native join finds the last row available at each moment.
 
-Which of several rows with the same timestamp it finds is arbitrary. Where rows are not proven unique, it is only asked
-for the timestamp, and the newest row of just those timestamps is then chosen by the order of the definition: ties among
+Among rows with the same timestamp it picks an arbitrary one. Where rows are not proven unique, the join therefore only
+finds the timestamp, and the newest row with that timestamp is then chosen by the order of the definition. Ties among
 the many rows that answer nothing are never sorted.
 """
 
@@ -14,7 +14,7 @@ from feature_sync.sql.training.steps import SPINE, Answer, Group, Plan, Question
 
 
 def asof(group: Group) -> Plan:
-    """Join the last row available; where timestamps may be tied, choose among the rows that share the answer's."""
+    """Join the last row available; if timestamps may be tied, choose among the rows with the timestamp found."""
     tied = [each for each in group.questions if not each.query.is_unique]
     joins, answers = [], []
     steps = [each.rows_step(are_read_twice=each in tied) for each in group.questions]
@@ -33,7 +33,7 @@ def asof(group: Group) -> Plan:
 
 
 def _joined(group: Group, question: Question) -> tuple[exp.Join, Answer]:
-    """Join the row itself; its age is judged afterwards, for an ASOF join takes no other condition."""
+    """Join the row itself; its age is checked afterwards, because an ASOF join accepts no other condition."""
     rows = question.step("rows")
     found = is_not_null(quoted(question.query.event_timestamp_name, of=rows))
     alive = question.alive(quoted(group.names.asked_at, of=SPINE), rows)
@@ -44,7 +44,7 @@ def _joined(group: Group, question: Question) -> tuple[exp.Join, Answer]:
 
 
 def _last_timestamps(group: Group, tied: list[Question]) -> exp.Select:
-    """Add to the spine the event timestamp that answers each row, view by view."""
+    """Add to the spine, for each view, the event timestamp of the last row available."""
     spine = group.spine
     asked = exp.select(exp.Column(this=exp.Star(), table=exp.to_identifier(spine, quoted=True))).from_(
         step_table(spine)
@@ -58,7 +58,7 @@ def _last_timestamps(group: Group, tied: list[Question]) -> exp.Select:
 
 
 def _newest(group: Group, question: Question, asked: str) -> exp.Select:
-    """Number the rows whose timestamp answers something, the newest first."""
+    """Number the rows whose timestamp answers any spine row, the newest first."""
     query, rows = question.query, question.step("rows")
     event_timestamp = quoted(query.event_timestamp_name, of=rows)
     own = [*(quoted(key, of=rows) for key in query.view.join_keys), event_timestamp]

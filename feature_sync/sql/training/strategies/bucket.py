@@ -1,9 +1,9 @@
-"""Bucket: PostgreSQL's own way without an index, which never sorts a view's rows.
+"""Bucket: the strategy of PostgreSQL without an index, which never sorts a view's rows.
 
-The moments asked of an entity are put into one sorted array, in which each row of the entity finds, by halving, the
-first moment at which it was available. Rows that find the same moment share a bucket, and of each bucket only the
-newest event timestamp is kept: no more values than moments asked, to be carried on to the moments whose buckets are
-empty. Where rows become available in the order of their event timestamps, the newest row is always in the last bucket.
+The moments asked of an entity form one sorted array. A binary search finds, for each row of the entity, the first of
+them at which the row was available. Rows with the same such moment share a bucket, of which only the newest event
+timestamp is kept: no more values than moments asked. These are carried on to the moments whose buckets are empty. The
+newest row is always in the last bucket, because rows become available in the order of their event timestamps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ONE = exp.Literal.number(1)
 
 
 def bucket(group: Group) -> Plan:
-    """Put each view's rows into the moments asked, carry the newest timestamps along, look up the rows behind them."""
+    """Put each view's rows into the buckets of the moments asked, carry the newest timestamps, look up their rows."""
     references, questions = group.references, group.questions
     steps = [
         Step(group.step("asked"), _asked(group), f"{references}: the moments asked, key by key, each with its place."),
@@ -35,12 +35,12 @@ def bucket(group: Group) -> Plan:
     return group.join_answers([*steps, Step(group.step("answers"), _answers(group), ages)])
 
 
-def _place(group: Group) -> str:
-    """Name the number of a moment asked: those of one entity follow each other."""
+def _number(group: Group) -> str:
+    """Name the column with the number of a moment asked; the numbers of one entity are consecutive."""
     return group.names.own("_place")
 
 
-def _last_place(group: Group, question: Question) -> str:
+def _last_number(group: Group, question: Question) -> str:
     return group.names.own(f"{question.prefix}_place")
 
 
@@ -55,9 +55,9 @@ def _keys(group: Group, *, of: str | None = None) -> list[exp.Expr]:
 def _asked(group: Group) -> exp.Select:
     columns = [*_keys(group), quoted(group.names.moment)]
     in_order = exp.Order(expressions=[ascending(each.copy()) for each in columns])
-    place = exp.Window(this=exp.RowNumber(), order=in_order)
+    number = exp.Window(this=exp.RowNumber(), order=in_order)
     asked = group.moments_asked().subquery(exp.to_identifier("asked", quoted=True))
-    return exp.select(*columns, named(place, _place(group))).from_(asked)
+    return exp.select(*columns, named(number, _number(group))).from_(asked)
 
 
 def _moments(group: Group) -> exp.Select:
@@ -66,7 +66,7 @@ def _moments(group: Group) -> exp.Select:
     return (
         exp.select(
             *_keys(group),
-            named(exp.Min(this=quoted(_place(group))), names.own("_first_place")),
+            named(exp.Min(this=quoted(_number(group))), names.own("_first_place")),
             named(exp.Max(this=moment.copy()), names.own("_last_moment")),
             named(exp.ArrayAgg(this=in_order), names.own("_moments")),
         )
@@ -76,10 +76,11 @@ def _moments(group: Group) -> exp.Select:
 
 
 def _buckets(group: Group, question: Question) -> exp.Select:
-    """Find each row's place: that of the first moment not before its availability.
+    """Find each row's bucket: the number of the first moment asked at which it is available.
 
-    `WIDTH_BUCKET` counts the moments up to a value, the value included; a microsecond earlier, it counts those before
-    it. The last place is the most, for a row available at infinity can only be asked for there.
+    `WIDTH_BUCKET` counts the moments up to a value, inclusive; for a value one microsecond earlier, it counts the
+    moments before the value. The number is at most the last one: only a moment asked at infinity finds a row that
+    becomes available there, and a microsecond before infinity is infinity.
     """
     names, rows, moments = group.names, question.step("rows"), group.step("moments")
     available_at = quoted(question.query.available_at_name, of=rows)
@@ -88,11 +89,11 @@ def _buckets(group: Group, question: Question) -> exp.Select:
     before = call("WIDTH_BUCKET", exp.Sub(this=available_at, expression=a_microsecond), array)
     at_most = exp.Sub(this=call("CARDINALITY", array.copy()), expression=_ONE.copy())
     first = quoted(names.own("_first_place"), of=moments)
-    place = exp.Add(this=first, expression=exp.Least(this=before, expressions=[at_most], ignore_nulls=True))
+    number = exp.Add(this=first, expression=exp.Least(this=before, expressions=[at_most], ignore_nulls=True))
     is_asked = exp.LTE(this=available_at.copy(), expression=quoted(names.own("_last_moment"), of=moments))
     newest = exp.Max(this=quoted(question.query.event_timestamp_name, of=rows))
     return (
-        exp.select(named(place, _place(group)), named(newest, _timestamp(group, question)))
+        exp.select(named(number, _number(group)), named(newest, _timestamp(group, question)))
         .from_(step_table(rows))
         .join(step_table(moments), on=exp.and_(*question.same_keys(moments, rows), is_asked))
         .group_by(_ONE.copy())
@@ -100,32 +101,32 @@ def _buckets(group: Group, question: Question) -> exp.Select:
 
 
 def _carried(group: Group) -> exp.Select:
-    """Carry the last place that is not empty along the moments of an entity, view by view."""
-    asked, place = group.step("asked"), quoted(_place(group), of=group.step("asked"))
-    carried = exp.select(*_keys(group, of=asked), quoted(group.names.moment, of=asked), place).from_(step_table(asked))
+    """Carry the number of the last bucket that is not empty along the moments of an entity, for each view."""
+    asked, number = group.step("asked"), quoted(_number(group), of=group.step("asked"))
+    carried = exp.select(*_keys(group, of=asked), quoted(group.names.moment, of=asked), number).from_(step_table(asked))
     for question in group.questions:
         buckets = question.step("buckets")
-        last = highest_so_far(quoted(_place(group), of=buckets), keys=_keys(group, of=asked), order=[place])
+        last = highest_so_far(quoted(_number(group), of=buckets), keys=_keys(group, of=asked), order=[number])
         carried = carried.select(
-            quoted(_timestamp(group, question), of=buckets), named(last, _last_place(group, question))
-        ).join(step_table(buckets), on=quoted(_place(group), of=buckets).eq(place.copy()), join_type="left")
+            quoted(_timestamp(group, question), of=buckets), named(last, _last_number(group, question))
+        ).join(step_table(buckets), on=quoted(_number(group), of=buckets).eq(number.copy()), join_type="left")
     return carried
 
 
 def _newest(group: Group, question: Question) -> exp.Select:
-    """Select one row for each bucket that is not empty; the definition's order decides between tied ones."""
+    """Select one row for each bucket that is not empty; the order of the definition decides between ties."""
     query, rows, carried = question.query, question.step("rows"), group.step("carried")
-    place = quoted(_place(group), of=carried)
+    number = quoted(_number(group), of=carried)
     event_timestamp = quoted(query.event_timestamp_name, of=rows)
     same = [*question.same_keys(carried, rows), event_timestamp.eq(quoted(_timestamp(group, question), of=carried))]
     ends = [quoted(query.valid_until_name, of=rows)] if query.has_end else []
     features = [quoted(name, of=rows) for name in question.selection.features]
-    newest = exp.select(place, event_timestamp.copy(), *ends, *features).from_(step_table(carried))
+    newest = exp.select(number, event_timestamp.copy(), *ends, *features).from_(step_table(carried))
     ties = [] if query.is_unique else query.tie_order(of=rows)
     return (
         newest.join(step_table(rows), on=exp.and_(*same))
-        .distinct(place.copy())
-        .order_by(ascending(place.copy()), *ties)
+        .distinct(number.copy())
+        .order_by(ascending(number.copy()), *ties)
     )
 
 
@@ -134,7 +135,7 @@ def _answers(group: Group) -> exp.Select:
     answers = group.begin_answers(carried)
     for question in group.questions:
         newest = question.step("newest")
-        same = quoted(_place(group), of=newest).eq(quoted(_last_place(group, question), of=carried))
+        same = quoted(_number(group), of=newest).eq(quoted(_last_number(group, question), of=carried))
         alive = question.alive(quoted(group.names.moment, of=carried), newest)
         answers = group.select_answer(answers, question, newest).join(
             step_table(newest), on=exp.and_(same, *alive), join_type="left"

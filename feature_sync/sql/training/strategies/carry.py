@@ -1,8 +1,8 @@
-"""Carry: linear in rows, and right in every warehouse.
+"""Carry: linear in the number of rows, and supported by every warehouse.
 
 Each view's rows are numbered from the oldest to the newest. The moments at which rows became available and the moments
-asked are put in one line per entity; the highest number so far is carried along it, so each asked moment meets the
-newest row that was available, without an inequality join. All views of an entity share the line and its one sort.
+asked form one line per entity, along which the highest number so far is carried: at each moment asked it is the newest
+row available, without an inequality join. All views of an entity share the line and its single sort.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from feature_sync.sql.training.steps import Group, Plan, Question, Step, highest
 
 
 def carry(group: Group) -> Plan:
-    """Number the rows, carry the highest numbers along, look up the rows behind them."""
+    """Number the rows, carry the highest numbers along the line, look up their rows."""
     steps = [
         Step(
             question.step("rows"),
@@ -56,13 +56,13 @@ def _line(group: Group) -> exp.Query:
 
 
 def _available(group: Group, question: Question) -> exp.Select:
-    """Select when each row of a view became available; of the numbers, only its own is there."""
+    """Select when each row of a view became available, with its number; the numbers of other views are null."""
     names, query = group.names, question.query
     keys: dict[str, str] = {}
     same = [
         quoted(keys[key]).eq(quoted(join_key))
         for key, join_key in question.key_pairs()
-        if keys.setdefault(key, join_key) != join_key  # one column of the spine stands for two keys
+        if keys.setdefault(key, join_key) != join_key  # one column of the spine holds two keys
     ]
     numbers = [quoted(query.row_number_name) if each is question else _no_number(each) for each in group.questions]
     available = exp.select(
@@ -75,7 +75,7 @@ def _available(group: Group, question: Question) -> exp.Select:
 
 
 def _carried(group: Group) -> exp.Select:
-    """Carry the highest numbers along; rows that became available at the very moment asked come before it."""
+    """Carry the highest numbers along the line; a row available exactly at the moment asked sorts before it."""
     names = group.names
     keys = [quoted(key) for key in dict.fromkeys(group.spine_keys)]
     order = [quoted(names.moment), quoted(names.is_asked)]

@@ -1,4 +1,4 @@
-"""Lateral: looks the newest row up for one moment after the other, fast where an index leads to it, else endless."""
+"""Lateral: looks up the newest row for each moment asked; fast with an index on keys and time, very slow without."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from feature_sync.sql.training.steps import Group, Plan, Step
 
 
 def lateral(group: Group) -> Plan:
-    """For each pair of keys and moment asked, walk each view's index down to the newest row available."""
+    """Look up the newest row available in each view's index, for each pair of keys and moment asked."""
     ages = "; ".join(f"{each.reference}: the newest row available, {each.age()}" for each in group.questions)
     return group.join_answers(
         [
@@ -20,7 +20,7 @@ def lateral(group: Group) -> Plan:
 
 
 def _asked(group: Group) -> exp.Select:
-    """Order the moments as an index does, so that one lookup finds the pages of the one before in memory."""
+    """Order the moments as the index does, so that a lookup finds the pages of the previous one in memory."""
     keys = dict.fromkeys(group.spine_keys)
     return group.moments_asked().order_by(*(ascending(quoted(name)) for name in (*keys, group.names.moment)))
 
@@ -35,9 +35,9 @@ def _answers(group: Group) -> exp.Select:
         newest = question.query.newest_row(keys, moment, features=question.selection.features)
         alias = exp.to_identifier(row, quoted=True)
         if alive := question.alive(moment, row):
-            # Not as the join's condition: DuckDB 1.5 takes nothing but plain comparisons there, and no OR.
-            shown = [quoted(name, of=row) for name in newest.named_selects]
-            newest = exp.select(*shown).from_(newest.subquery(alias)).where(*alive)
+            # Not as the join's condition: DuckDB 1.5 accepts only plain comparisons there, and no OR.
+            selected = [quoted(name, of=row) for name in newest.named_selects]
+            newest = exp.select(*selected).from_(newest.subquery(alias)).where(*alive)
         looked_up = exp.Lateral(this=newest.subquery(), alias=exp.TableAlias(this=alias.copy()))
         answers = group.select_answer(answers, question, row).join(looked_up, on=exp.true(), join_type="left")
     return answers

@@ -1,4 +1,4 @@
-"""Timeless: facts that never change are looked up by their keys alone."""
+"""Timeless: looks up rows without an event timestamp by their keys only."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def timeless(group: Group) -> Plan:
 
 
 def _rows(question: Question) -> exp.Select:
-    """Number the rows of each entity: should there be several, the answer is the first."""
+    """Number the rows of each entity: if an entity has several, the first one answers."""
     return question.query.rows(newest_first=True, features=question.selection.features)
