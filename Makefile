@@ -7,10 +7,13 @@ PROJECT := pyproject.toml constraints.txt
 export DBT_PROFILES_DIR := $(CURDIR)/profiles
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: demo test proof mutants bench lint format clean
+.PHONY: demo quick test proof mutants bench lint format clean
 
 demo: .venv/.demo ## Build the example on DuckDB, push it to an embedded Redis, read a vector, write a training set
 	@$(BIN)/python scripts/demo.py
+
+quick: .venv/.test ## Run the tests that start no process, within a minute; of generated cases a fifth
+	@HYPOTHESIS_TIMES=0.2 $(BIN)/python -m pytest -m "quick and not slow" --numprocesses 2 --dist loadfile
 
 test: .venv/.test .venv-bigquery/.made .venv-engines/.made ## Run all tests, against real servers that the tests start and stop
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from feature_sync.online.redis.server import EmbeddedServer
 from tests.support.emulator import BigQueryServer
 from tests.support.postgres import PostgresServer
 from tests.support.projects import EXAMPLE, BuiltProject, build_project, own_copy
+from tests.support.quick import is_quick, starting_nothing
 
 settings.register_profile(
     "databases", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -29,8 +31,25 @@ _LONGEST_FILES = ("test_point_in_time.py", "test_push_protocol.py")
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the files that take longest: of two processes, none should be left alone with them in the end."""
+    """Mark the quick tests; begin with the files that take longest, so that no process is left alone with them."""
+    for item in items:
+        if is_quick(item):
+            item.add_marker("quick")
     items.sort(key=lambda item: item.path.name not in _LONGEST_FILES)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    """Fail a quick test whose fixtures start a process."""
+    with starting_nothing() if item.get_closest_marker("quick") else nullcontext():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Fail a quick test that starts a process."""
+    with starting_nothing() if item.get_closest_marker("quick") else nullcontext():
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -32,6 +32,7 @@ from tests.support.engines import OnDuckDB, OnPostgres, ask, canonical, load, st
 VIEWS, FEATURES, ENTITIES = 50, 10, 4
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])

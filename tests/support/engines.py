@@ -132,5 +132,5 @@ def spelled(value) -> str:
 
 
 def examples(usual: int) -> settings:
-    """How many cases to generate; HYPOTHESIS_TIMES multiplies them, to search for longer."""
-    return settings(max_examples=usual * int(os.environ.get("HYPOTHESIS_TIMES", "1")))
+    """How many cases to generate; HYPOTHESIS_TIMES multiplies them, to search for longer or, as 0.1, for less long."""
+    return settings(max_examples=max(1, round(usual * float(os.environ.get("HYPOTHESIS_TIMES", "1")))))
