@@ -15,14 +15,14 @@ export DBT_TARGET_PATH=$work/target FEATURE_SYNC_DUCKDB_PATH=$work/flights.duckd
 echo "creates, and removes in the end: $GOOGLE_CLOUD_PROJECT.$FEATURE_SYNC_BIGQUERY_DATASET and ..._feature_sync"
 redis=$(python -c "
 from pathlib import Path
-from feature_sync.online.server import EmbeddedServer
+from feature_sync.online.redis.server import EmbeddedServer
 print(EmbeddedServer(Path('$work')).start())")
 
 finish() {
     python scripts/bigquery_live.py finish "$target" "$FEATURE_SYNC_BIGQUERY_DATASET" || true
     python -c "
 from pathlib import Path
-from feature_sync.online.server import EmbeddedServer
+from feature_sync.online.redis.server import EmbeddedServer
 EmbeddedServer(Path('$work')).stop()"
     rm -rf "$work"
 }

@@ -383,29 +383,43 @@ def cut_off_where_it_marks_redis(meters):
         meters.client.execute_command("ACL", "SETUSER", "default", "+@all")
 
 
-def test_a_view_that_the_project_no_longer_defines_stays_until_it_is_pruned_wherever_a_prune_ends(own):
+@pytest.mark.parametrize("refused", ["unlink", "srem"])
+def test_a_removal_that_was_cut_off_is_finished_by_the_next_and_a_view_that_comes_back_is_whole(own, refused):
     own.read(("m1", 0, 1.0))
     own.push("sourced_readings")
     own.push()
     path = own.project.folder / "models" / "models.yml"
-    before, _, after = path.read_text().partition("- name: sourced_readings")
-    path.write_text(f"{before}- name: sourced_readings{after.replace('loaded_at}}', 'loaded_at, online: false}}', 1)}")
-    own.project.dbt("--quiet", "parse")
-    own.reopen()
+    defined = path.read_text()
+    before, _, after = defined.partition("- name: sourced_readings")
+    redefine(own, f"{before}- name: sourced_readings{after.replace('loaded_at}}', 'loaded_at, online: false}}', 1)}")
     own.push()
     assert own.client.smembers("meters:views") == {b"sourced_readings", b"latest_readings"}
-    own.client.execute_command("ACL", "SETUSER", "default", "-srem")  # the last command of a prune
-    try:
-        with pytest.raises(OnlineStoreError, match="does not allow it to this user"):
-            own.store.push(["latest_readings"], prune=True)
-    finally:
-        own.client.execute_command("ACL", "SETUSER", "default", "+@all")
+    cut_off_prune(own, refused)
+    redefine(own, defined)
+    assert own.push("sourced_readings").full == "the warehouse has no record of what Redis holds"
+    redefine(own, f"{before}- name: sourced_readings{after.replace('loaded_at}}', 'loaded_at, online: false}}', 1)}")
+    cut_off_prune(own, refused)
     (_, pruned) = own.store.push(["latest_readings"], prune=True)
     assert (pruned.feature_view, pruned.is_pruned) == ("sourced_readings", True)
     assert own.client.keys("meters:sourced_readings:*") == [b"meters:sourced_readings:fence"]
     assert not [each for each in own.sync_tables() if each.startswith("sourced")]
     assert own.client.smembers("meters:views") == {b"latest_readings"}
-    assert own.store.push(["latest_readings"], prune=True)[0].kept == 1
+
+
+def redefine(own, models: str) -> None:
+    (own.project.folder / "models" / "models.yml").write_text(models)
+    own.project.dbt("--quiet", "parse")
+    own.reopen()
+
+
+def cut_off_prune(own, refused: str) -> None:
+    """Let a prune end where Redis refuses a command: `unlink` deletes rows, `srem` comes last."""
+    own.client.execute_command("ACL", "SETUSER", "default", f"-{refused}")
+    try:
+        with pytest.raises(OnlineStoreError, match="does not allow it to this user"):
+            own.store.push(["latest_readings"], prune=True)
+    finally:
+        own.client.execute_command("ACL", "SETUSER", "default", "+@all")
 
 
 # Redis

@@ -99,7 +99,7 @@ class OnlineStore(ABC):
 
 
 class OnlineView(ABC):
-    """One feature view version in the online store. No method except `hold` needs the lease.
+    """One feature view version in the online store. No method needs the lease; `hold` takes it.
 
     Raises:
         OnlineStoreError: From every method that reads: the store failed, or holds what no push writes.
@@ -189,7 +189,8 @@ class ViewWriter(ABC):
     The store checks the fence in the same atomic step as each write: a writer that was suspended until another took
     the lease changes nothing afterwards. Every write is idempotent, since one whose reply was lost is sent again.
     Each method returns when the store has confirmed all of its writes. `publish`, `begin`, `finish` and `forget` take
-    effect as a whole or not at all; `write` and `delete` may stop after some batches.
+    effect as a whole or not at all, unless a foreign value stands at one of their keys; `write` and `delete` may stop
+    after some batches.
 
     Raises:
         LeaseLost: From every method: another push has taken over.

@@ -22,6 +22,7 @@ class Staged:
         full: Why `table` holds all rows; None if it holds changes.
         table: The staging table of this push; empty if nothing changed.
         is_unchanged: True if nothing is sent.
+        reason: Why the plan is what it is.
     """
 
     push: str
@@ -30,6 +31,7 @@ class Staged:
     full: str | None = None
     table: str = ""
     is_unchanged: bool = False
+    reason: str = ""
 
     @property
     def rows(self) -> int:

@@ -37,11 +37,14 @@ def prune(context: PushContext, references: Collection[str]) -> Iterator[Pushed]
             mark = view.mark()
             if mark is not None and not options.take_over:
                 _check_ours(reference, mark, warehouse.address, warehouse_id(runner, tables), states)
-            # Rows first: as long as the reference is listed, an interrupted removal can be repeated.
-            deleted = sum(writer.delete(keys) for keys in view.row_keys())
+            writer.check_lease()
+            # The state first: should the view come back after a removal that was cut off, a push without a state
+            # sends all rows. The reference last: by it the next prune finds what is left. (Only a mark of an older
+            # version, without the id of its warehouse, then needs --take-over.)
             with warehouse.transaction():
                 states.forget()
-            writer.forget()  # last, since the next prune finds the view by what this removes
+            deleted = sum(writer.delete(keys) for keys in view.row_keys())
+            writer.forget()
         yield Pushed(feature_view=reference, deleted=deleted, is_pruned=True)
 
 

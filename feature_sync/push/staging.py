@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import msgspec
@@ -137,6 +137,7 @@ class Staging:
         else:
             staged = self._stage_changes(state, known, committed)
         check()
+        staged = replace(staged, reason=plan.reason)
         return staged if staged.is_unchanged else self.commits.begin(staged)
 
     def _candidates(self) -> Candidates:

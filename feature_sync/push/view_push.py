@@ -99,7 +99,14 @@ class ViewPush:
                 self._log("held back", reason=str(reason))
                 return Pushed(feature_view=self.reference, held_back=str(reason), phase_seconds=self._seconds)
             is_unchanged = staged.is_unchanged
-            self._log("staged", push_id=staged.push, full=staged.full, is_unchanged=is_unchanged, rows=staged.rows)
+            self._log(
+                "staged",
+                push_id=staged.push,
+                reason=staged.reason,
+                full=staged.full,
+                is_unchanged=is_unchanged,
+                rows=staged.rows,
+            )
             with self._timing("send"):
                 sent = self._send(warehouse, staging, staged, writer, online)
             self._log("sent", push_id=staged.push, written=sent.written, deleted=sent.deleted, sent_bytes=sent.bytes)
@@ -166,7 +173,7 @@ class ViewPush:
         options, online = self._context.options, self._context.online
         if server.may_evict and not options.allow_eviction:
             raise OnlineStoreError(
-                f"Redis may evict keys (maxmemory-policy {server.eviction_policy}), which no push would notice in "
+                f"Redis may evict keys ({server.eviction_policy}), which no push would notice in "
                 "time; set noeviction, or accept it with --allow-eviction"
             )
         self._check_clock()

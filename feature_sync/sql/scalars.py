@@ -187,7 +187,7 @@ def default_value(default: Any, kind: ValueType, *, stored: exp.DataType, dialec
     Raises:
         ValueError: Defaults of this type cannot be written; `read_default` refuses them first.
     """
-    write = SQL_SCALARS[kind.kind].default
-    if write is None:
+    scalar = SQL_SCALARS.get(kind.kind)
+    if scalar is None or scalar.default is None:
         raise ValueError(f"a default cannot be given for {kind}")
-    return exp.cast(write(default, kind, dialect), stored)
+    return exp.cast(scalar.default(default, kind, dialect), stored)

@@ -1,6 +1,6 @@
 """When a row stops answering, in SQL; `online/validity.py` is the same rule in Python.
 
-A row answers while its age is at most the TTL, and before its end, both moved by the view's lag where it has one.
+A row answers while its age is at most the TTL, and before its end plus the view's lag.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ from redis.retry import Retry
 
 LOST = (redis.ConnectionError, OSError)
 """The errors of a lost connection. A timeout is not among them: the wait has already used the whole timeout."""
-ASKING = Retry(ExponentialBackoff(base=0.05, cap=0.5), retries=3, supported_errors=LOST)
+ASKING = Retry(ExponentialBackoff(base=0.05, cap=0.4), retries=3, supported_errors=LOST)
 """For single commands: again after 0.1, 0.2 and 0.4 seconds."""
-PUSHING = Retry(ExponentialBackoff(base=0.05, cap=4), retries=6, supported_errors=LOST)
-"""For a running push, which has more to lose: over 6 seconds, enough for a failover or a restart."""
+PUSHING = Retry(ExponentialBackoff(base=0.05, cap=4), retries=7, supported_errors=LOST)
+"""For a running push, which has more to lose: over 10 seconds."""
 
 Answer = TypeVar("Answer")
 

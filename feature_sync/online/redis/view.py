@@ -136,7 +136,7 @@ def read_server_state(client: Any) -> ServerState:
         run_id=reported["run_id"],
         evicted_keys=reported.get("evicted_keys", 0),
         may_evict=bool(reported.get("maxmemory")) and policy != "noeviction",
-        eviction_policy=policy,
+        eviction_policy=f"maxmemory-policy {policy}",
     )
 
 

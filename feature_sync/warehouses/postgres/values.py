@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _DAYS = 10_957
 """From 1970 to 2000, the epoch of PostgreSQL."""
 _MICROSECONDS = _DAYS * 86_400_000_000
-_ENDLESS_DAYS = {2**31 - 1: 2**31 - 1, -(2**31): -(2**31)}
-_ENDLESS_MICROSECONDS = {2**63 - 1: 2**63 - 1, -(2**63): -(2**63)}
+_INFINITE_DAYS = {2**31 - 1: 2**31 - 1, -(2**31): -(2**31)}
+_INFINITE_MICROSECONDS = {2**63 - 1: 2**63 - 1, -(2**63): -(2**63)}
 _LAST_MICROSECOND = 2**63 - 2
 _DECIMAL128_DIGITS = 38
 _COLUMN_TYPES = {
@@ -39,7 +39,7 @@ class _Days(Loader):
 
     def load(self, data: Buffer) -> int:
         days: int = _DAY.unpack(data)[0]
-        return _ENDLESS_DAYS.get(days, days + _DAYS)
+        return _INFINITE_DAYS.get(days, days + _DAYS)
 
 
 class _Microseconds(Loader):
@@ -49,7 +49,7 @@ class _Microseconds(Loader):
 
     def load(self, data: Buffer) -> int:
         count: int = _MOMENT.unpack(data)[0]
-        return _ENDLESS_MICROSECONDS.get(count, min(count + _MICROSECONDS, _LAST_MICROSECOND))
+        return _INFINITE_MICROSECONDS.get(count, min(count + _MICROSECONDS, _LAST_MICROSECOND))
 
 
 class _UuidAsText(Loader):
