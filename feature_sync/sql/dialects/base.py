@@ -107,11 +107,11 @@ class Dialect(ABC):
         return exp.cast(exp.Literal.string(text), self.naive_type)
 
     def later(self, moment: exp.Expr, duration: timedelta | None) -> exp.Expr:
-        """Move a moment forward by a duration; None is no duration."""
+        """Move a moment forward by a duration; return it unchanged if that is None or zero."""
         return exp.Add(this=moment, expression=self._interval(duration)) if duration else moment
 
     def earlier(self, moment: exp.Expr, duration: timedelta | None) -> exp.Expr:
-        """Move a moment back by a duration; None is no duration."""
+        """Move a moment back by a duration; return it unchanged if that is None or zero."""
         return exp.Sub(this=moment, expression=self._interval(duration)) if duration else moment
 
     @abstractmethod
