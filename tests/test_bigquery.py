@@ -26,8 +26,9 @@ from feature_sync.definitions import (
 from feature_sync.errors import Location
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.push.latest import candidates, latest_rows, newest_event
+from feature_sync.sql.push.state_schema import PushTables
 from feature_sync.sql.push.states import StateTable
-from feature_sync.sql.push.tables import PushTables, ViewTables
+from feature_sync.sql.push.tables import ViewTables
 from feature_sync.sql.render import render
 from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.training.point_in_time import training_query

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from feature_sync.adopting.counts import BeforeScan, Counter
+from feature_sync.adopting.counter import BeforeScan, Counter
 from feature_sync.adopting.evidence import read_table
 from feature_sync.adopting.project_files import ProjectFiles
 from feature_sync.adopting.proposal import Asked, Proposal, propose

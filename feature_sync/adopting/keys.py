@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from feature_sync.adopting import words
-from feature_sync.adopting.counts import Counter
+from feature_sync.adopting.counter import Counter
 from feature_sync.adopting.evidence import Table, TableColumn
 from feature_sync.adopting.guesses import KeyGuess
 from feature_sync.errors import RequestError

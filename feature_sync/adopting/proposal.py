@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from feature_sync.adopting.counts import Counter
+from feature_sync.adopting.counter import Counter
 from feature_sync.adopting.guesses import Guesses
 from feature_sync.adopting.keys import KeyClues, guess_keys, name_entities
 from feature_sync.adopting.rules import HINTS, RULES, event_time

@@ -10,8 +10,8 @@ import click
 from feature_sync import __version__
 from feature_sync.cli.endings import EndsInOrder
 from feature_sync.cli.init_options import init_options
+from feature_sync.cli.key_values import key_values
 from feature_sync.cli.options import (
-    key_values,
     pass_feature_store,
     push_options,
     training_options,

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec
 
 import click
 
-from feature_sync.cli.options import key_values
+from feature_sync.cli.key_values import key_values
 
 Parameters = ParamSpec("Parameters")
 

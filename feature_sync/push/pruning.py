@@ -10,7 +10,7 @@ from feature_sync.push.context import PushContext
 from feature_sync.push.report import Pushed
 from feature_sync.push.state import StateStore, warehouse_id
 from feature_sync.query_runner import QueryRunner
-from feature_sync.sql.push.tables import PushTables
+from feature_sync.sql.push.state_schema import PushTables
 
 
 def unreferenced_views(context: PushContext, defined: Collection[str]) -> list[str]:

@@ -15,7 +15,7 @@ from feature_sync.push.state import create_states, warehouse_id
 from feature_sync.push.view_push import ViewPush
 from feature_sync.query_runner import QueryRunner, check_view_collations
 from feature_sync.sql.entity_types import check_entity_types
-from feature_sync.sql.push.tables import PushTables
+from feature_sync.sql.push.state_schema import PushTables
 from feature_sync.sql.view_query import ViewQuery
 
 _SECONDS_BETWEEN_CANCELS = 0.2

@@ -19,7 +19,8 @@ from feature_sync.push.report import PushOptions
 from feature_sync.push.state import Committed, State, StateStore
 from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.push.latest import candidates, newest_event
-from feature_sync.sql.push.tables import PushTables, ViewTables
+from feature_sync.sql.push.state_schema import PushTables
+from feature_sync.sql.push.tables import ViewTables
 from feature_sync.sql.render import Select
 from feature_sync.sql.types import with_normal_types
 from feature_sync.sql.view_query import ViewQuery

@@ -10,8 +10,8 @@ import msgspec
 
 from feature_sync.errors import LeaseLost, WarehouseConflict, WarehouseError
 from feature_sync.query_runner import QueryRunner
+from feature_sync.sql.push.state_schema import PushTables
 from feature_sync.sql.push.states import STATE, StateTable
-from feature_sync.sql.push.tables import PushTables
 
 _WAREHOUSE = ("", "")
 """View and store id of the row that holds the warehouse's own id; no view or store has empty ones."""

@@ -14,7 +14,8 @@ from feature_sync.online.codec import RowSchema
 from feature_sync.online.marks import DONE, Holder, Mark
 from feature_sync.push.state import Committed, LastPush, StateStore
 from feature_sync.query_runner import QueryRunner
-from feature_sync.sql.push.tables import PushTables, ViewTables
+from feature_sync.sql.push.state_schema import PushTables
+from feature_sync.sql.push.tables import ViewTables
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import since_epoch
 from feature_sync.warehouses.base import Warehouse

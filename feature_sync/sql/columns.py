@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from feature_sync.definitions import Relation
+from feature_sync.definitions.relation import Relation
 
 if TYPE_CHECKING:
     from feature_sync.sql.dialects.base import Dialect

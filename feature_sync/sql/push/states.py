@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from feature_sync.sql.columns import named, quoted
 from feature_sync.sql.dialects.base import Dialect
-from feature_sync.sql.push.tables import PushTables
+from feature_sync.sql.push.state_schema import PushTables, quoted_name
 
 STATE = "state"
 _KEYS = ("feature_view", "online_store")
@@ -34,15 +34,15 @@ class StateTable:
         """
         columns = [
             exp.ColumnDef(
-                this=_name(column),
+                this=quoted_name(column),
                 kind=exp.DataType.build(kind),
                 constraints=[exp.ColumnConstraint(kind=exp.NotNullColumnConstraint())],
             )
             for column, kind in _TYPES.items()
         ]
-        keys = [exp.PrimaryKey(expressions=list(map(_name, _KEYS)))] if self._dialect.has_transactions else []
+        keys = [exp.PrimaryKey(expressions=list(map(quoted_name, _KEYS)))] if self._dialect.has_transactions else []
         declared = exp.Schema(this=self._table.copy(), expressions=[*columns, *keys])
-        schema = exp.Create(this=exp.Table(db=_name(self._tables.schema)), kind="SCHEMA", exists=True)
+        schema = exp.Create(this=exp.Table(db=quoted_name(self._tables.schema)), kind="SCHEMA", exists=True)
         table = exp.Create(this=declared, kind="TABLE", exists=True)
         return [table] if has_schema else [schema, table]
 
@@ -63,7 +63,7 @@ class StateTable:
         if not self._dialect.has_transactions:
             return self._merged(new)
         if before == 0:
-            return exp.insert(new, self._table.copy(), columns=[_name(name) for name in (*_KEYS, *_VALUES)])
+            return exp.insert(new, self._table.copy(), columns=[quoted_name(name) for name in (*_KEYS, *_VALUES)])
         changed = {"revision": _number(before + 1), "content": _text(content)}
         return exp.Update(
             this=self._table.copy(),
@@ -94,8 +94,8 @@ class StateTable:
 
     def _merge(self, new: exp.Select, *whens: exp.When) -> exp.Merge:
         return exp.Merge(
-            this=exp.alias_(self._table.copy(), _name(_OLD), table=True),
-            using=new.subquery(_name(_NEW)),
+            this=exp.alias_(self._table.copy(), quoted_name(_OLD), table=True),
+            using=new.subquery(quoted_name(_NEW)),
             on=exp.and_(*(quoted(name, of=_OLD).eq(quoted(name, of=_NEW)) for name in _KEYS)),
             whens=exp.Whens(expressions=list(whens)),
         )
@@ -108,10 +108,6 @@ def _is(view: str, store: str) -> list[exp.Expr]:
 
 def _row(view: str, store: str) -> exp.Select:
     return exp.select(*(named(_text(value), name) for name, value in zip(_KEYS, (view, store), strict=True)))
-
-
-def _name(name: str) -> exp.Identifier:
-    return exp.to_identifier(name, quoted=True)
 
 
 def _text(value: str) -> exp.Expr:

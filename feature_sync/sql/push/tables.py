@@ -12,29 +12,11 @@ from sqlglot import exp
 
 from feature_sync.sql.columns import ascending, is_not_null, named, quoted
 from feature_sync.sql.push.latest import row_values, stored_rows, validity_columns, values_to_hold
+from feature_sync.sql.push.state_schema import PushTables, quoted_name
 from feature_sync.sql.validity import still_answers
 from feature_sync.sql.view_query import ViewQuery
 
 _FRESH, _KNOWN, _UNCERTAIN = "fresh", "known", "uncertain"
-
-
-class PushTables:
-    """The push tables of one state schema."""
-
-    def __init__(self, schema: str) -> None:
-        self.schema = schema
-
-    def table(self, name: str) -> exp.Table:
-        """Refer to a table, qualified by the schema."""
-        return exp.Table(this=_name(name), db=_name(self.schema))
-
-    def create(self, name: str, rows: exp.Query, layout: exp.Properties | None = None) -> exp.Expr:
-        """Create a table from a query, with the storage properties of `Dialect.layout`."""
-        return exp.Create(this=self.table(name), kind="TABLE", expression=rows, properties=layout)
-
-    def drop(self, name: str) -> exp.Expr:
-        """Drop a table if it exists."""
-        return exp.Drop(tables=[self.table(name)], kind="TABLE", exists=True)
 
 
 class ViewTables:
@@ -68,7 +50,9 @@ class ViewTables:
         columns = [*map(quoted, self._keys), *(value for value, _ in row_values(self._query))]
         keys = [(quoted(key), kind) for key, kind in self._query.key_types.items()]
         row_hash = self._query.dialect.row_hash([*keys, *row_values(self._query)])
-        return exp.select(*columns, named(row_hash, self._query.row_hash_name)).from_(rows.subquery(_name("rows")))
+        return exp.select(*columns, named(row_hash, self._query.row_hash_name)).from_(
+            rows.subquery(quoted_name("rows"))
+        )
 
     def create_rows(self, name: str, *, now: datetime) -> list[exp.Expr]:
         """Create a table of rows; with an index on the keys if that saves sorting when it is compared and changed."""
@@ -121,12 +105,14 @@ class ViewTables:
                 self.was_alive,
             ),
         ]
-        changes = exp.select(*selected).from_(fresh.subquery(_name(_FRESH)))
+        changes = exp.select(*selected).from_(fresh.subquery(quoted_name(_FRESH)))
         # Full joins: a key may be missing on any side, so each side is joined on the first key that is not null.
         for at, (side, rows) in enumerate(joins.items(), 1):
             same = [_first_of(key, sides[:at]).eq(quoted(key, of=side)) for key in self._keys]
             aliased = (
-                rows.subquery(_name(side)) if isinstance(rows, exp.Query) else exp.alias_(rows, _name(side), table=True)
+                rows.subquery(quoted_name(side))
+                if isinstance(rows, exp.Query)
+                else exp.alias_(rows, quoted_name(side), table=True)
             )
             changes = changes.join(aliased, on=exp.and_(*same), join_type="full")
         return changes.where(exp.or_(*differs))
@@ -181,7 +167,7 @@ class ViewTables:
         """Apply a table of changes to a table of rows: delete all changed keys, then insert the rows not removed."""
         same = [quoted(key, of=changes).eq(quoted(key, of=rows)) for key in self._keys]
         changed = exp.select(exp.Literal.number(1)).from_(self._tables.table(changes)).where(*same)
-        columns = [_name(name) for name in (*self._keys, *self._values)]
+        columns = [quoted_name(name) for name in (*self._keys, *self._values)]
         kept = exp.select(*(quoted(name.name) for name in columns)).from_(self._tables.table(changes))
         return [
             exp.Delete(this=self._tables.table(rows), where=exp.Where(this=exp.Exists(this=changed))),
@@ -189,7 +175,7 @@ class ViewTables:
         ]
 
     def _source(self, source: str | exp.Select) -> exp.Table | exp.Subquery:
-        return self._tables.table(source) if isinstance(source, str) else source.subquery(_name("source"))
+        return self._tables.table(source) if isinstance(source, str) else source.subquery(quoted_name("source"))
 
     def alive(self, *, of: str, now: datetime) -> list[exp.Expr]:
         """Return the conditions under which a row exists and still answers at `now`."""
@@ -197,10 +183,6 @@ class ViewTables:
             is_not_null(quoted(self._keys[0], of=of)),
             *still_answers(self._query, self._query.dialect.moment(now), of=of),
         ]
-
-
-def _name(name: str) -> exp.Identifier:
-    return exp.to_identifier(name, quoted=True)
 
 
 def _first_of(key: str, sides: list[str]) -> exp.Expr:
