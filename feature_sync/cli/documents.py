@@ -16,7 +16,6 @@ from feature_sync.json_text import seconds
 if TYPE_CHECKING:
     from feature_sync.check import Checked
     from feature_sync.dbt.description import Description
-    from feature_sync.online.marks import Mark
     from feature_sync.push import Pushed
     from feature_sync.push.state import LastPush
     from feature_sync.push.status import ViewStatus
@@ -205,7 +204,7 @@ def _status(status: ViewStatus) -> Document:
         "age_seconds": seconds(status.age),
         "ttl_seconds": seconds(status.ttl),
         "schema_ids": status.schemas,
-        "mark": status.mark and _mark(status.mark),
+        "mark": _mark(status),
         "last_push": status.last and _last_push(status.last),
         "lease": holder and {"holder": holder.who.rstrip(","), "since": holder.since},
         "unfinished_push_ids": status.unfinished,
@@ -213,7 +212,9 @@ def _status(status: ViewStatus) -> Document:
     }
 
 
-def _mark(mark: Mark) -> Document:
+def _mark(status: ViewStatus) -> Document | None:
+    if (mark := status.mark) is None:
+        return None
     return {
         "push_id": mark.push,
         "status": mark.status,
