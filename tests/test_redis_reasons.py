@@ -484,7 +484,7 @@ def test_a_reader_needs_few_rights_and_one_that_lacks_them_is_told(server):
     try:
         read()
         orders.client.set("shop:orders:{1}", b"\x92\xc4\x04none\xc0")
-        with pytest.raises(OnlineStoreError, match="no readable schema 6e6f6e65"):
+        with pytest.raises(OnlineStoreError, match="no schema 6e6f6e65"):
             read()
         orders.push()
         for command in READER:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from typing import Any
+from typing import cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -16,6 +16,7 @@ from feature_sync.errors import RequestError
 from feature_sync.online.base import OnlineStore, ServerState
 from feature_sync.online.keys import store_key, views_key
 from feature_sync.online.redis.address import read_address
+from feature_sync.online.redis.commands import Commands
 from feature_sync.online.redis.connections import CONNECTIONS
 from feature_sync.online.redis.lease import server_time
 from feature_sync.online.redis.reasons import translating
@@ -53,9 +54,10 @@ class RedisStore(OnlineStore):
             retry=Retry(NoBackoff(), 0),  # `RetryingRedis` retries whole commands
             **self._address.options,
         )
-        self._client: Any = RetryingRedis.from_pool(pool)
+        self._client = RetryingRedis.from_pool(pool)
+        self._commands = cast("Commands", self._client)
         with self._translating():
-            if not self._client.ping():
+            if not self._commands.ping():
                 raise redis.InvalidResponse("it answers PING with something else")
 
     def close(self) -> None:
@@ -71,14 +73,14 @@ class RedisStore(OnlineStore):
         key = store_key(self.key_prefix)
         with self._reading(key):
             if create:  # NX, then GET: of two that create one at once, both return the same
-                self._client.set(key, secrets.token_hex(8), nx=True)
-            return str((self._client.get(key) or b"").decode(errors="backslashreplace"))
+                self._commands.set(key, secrets.token_hex(8), nx=True)
+            return str((self._commands.get(key) or b"").decode(errors="backslashreplace"))
 
     def references(self) -> set[str]:
         """See `OnlineStore`."""
         key = views_key(self.key_prefix)
         with self._reading(key):
-            members = self._client.smembers(key)
+            members = self._commands.smembers(key)
         return {each.decode() for each in members if _is_text(each)}  # pushes write only UTF-8
 
     def prefixes(self) -> list[str]:
@@ -88,7 +90,7 @@ class RedisStore(OnlineStore):
         cursor = 0
         for _ in range(_MOST_SCANS):
             with self._translating():
-                cursor, keys = self._client.scan(cursor, match=b"*" + ending, count=_KEYS_PER_SCAN, _type="set")
+                cursor, keys = self._commands.scan(cursor, match=b"*" + ending, count=_KEYS_PER_SCAN, _type="set")
             found.update(key.removesuffix(ending) for key in keys)
             if not cursor:
                 break
@@ -97,7 +99,7 @@ class RedisStore(OnlineStore):
     def server_state(self) -> ServerState:
         """See `OnlineStore`."""
         with self._translating():
-            return read_server_state(self._client)
+            return read_server_state(self._commands)
 
     def now(self) -> datetime:
         """See `OnlineStore`."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import cast
 
 import redis
 
@@ -15,6 +15,7 @@ from feature_sync.online.base import OnlineView, ServerState
 from feature_sync.online.codec import SCHEMA_ID_BYTES, RowSchema, read_row_schema
 from feature_sync.online.keys import ViewKeys
 from feature_sync.online.marks import Holder, Mark, read_holder, read_mark
+from feature_sync.online.redis.commands import Commands
 from feature_sync.online.redis.comparing import RedisComparer
 from feature_sync.online.redis.lease import hold_lease
 from feature_sync.online.redis.writer import RedisWriter
@@ -27,7 +28,7 @@ class RedisView(OnlineView):
 
     def __init__(
         self,
-        client: Any,
+        client: redis.Redis,
         translating: Callable[[], AbstractContextManager[None]],
         *,
         key_prefix: str,
@@ -43,31 +44,32 @@ class RedisView(OnlineView):
         """
         super().__init__(key_prefix, reference)
         self._client = client
+        self._commands = cast("Commands", client)
         self._translating = translating
         self._keys = ViewKeys(self.name)
 
     def schemas(self, *, strict: bool = False) -> Mapping[bytes, RowSchema]:
         """See `OnlineView`."""
         with self._reading(self._keys.schemas):
-            found = self._client.hgetall(self._keys.schemas)
+            found = self._commands.hgetall(self._keys.schemas)
         return _readable(self._keys.schemas, found, strict=strict)
 
     def schemas_named(self, ids: Sequence[bytes]) -> Mapping[bytes, RowSchema]:
         """See `OnlineView`."""
         with self._reading(self._keys.schemas):
-            contents = self._client.hmget(self._keys.schemas, ids)
+            contents = self._commands.hmget(self._keys.schemas, ids)
         found = {each: content for each, content in zip(ids, contents, strict=True) if content is not None}
         return _readable(self._keys.schemas, found, strict=False)
 
     def mark(self) -> Mark | None:
         """See `OnlineView`."""
         with self._reading(self._keys.mark):
-            return read_mark(self._client.get(self._keys.mark), self._keys.mark)
+            return read_mark(self._commands.get(self._keys.mark), self._keys.mark)
 
     def holder(self) -> Holder | None:
         """See `OnlineView`."""
         with self._reading(self._keys.lease):
-            return read_holder(self._client.get(self._keys.lease))
+            return read_holder(self._commands.get(self._keys.lease))
 
     def row_keys(self) -> Iterator[list[bytes]]:
         """See `OnlineView`."""
@@ -76,7 +78,7 @@ class RedisView(OnlineView):
         cursor, is_first = 0, True
         while cursor or is_first:
             with self._translating():
-                cursor, found = self._client.scan(cursor, match=pattern, count=_KEYS_PER_SCAN)
+                cursor, found = self._commands.scan(cursor, match=pattern, count=_KEYS_PER_SCAN)
             is_first = False
             if found:
                 yield found
@@ -84,18 +86,18 @@ class RedisView(OnlineView):
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """See `OnlineView`."""
         with self._translating():
-            return list(self._client.mget(keys)) if keys else []
+            return list(self._commands.mget(keys)) if keys else []
 
     def exist(self, keys: Sequence[bytes]) -> list[bool]:
         """See `OnlineView`."""
-        with self._translating(), self._client.pipeline(transaction=False) as pipeline:
+        with self._translating(), self._commands.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.exists(key)
             return [bool(each) for each in pipeline.execute()]
 
     def memory_of(self, keys: Sequence[bytes]) -> list[int]:
         """See `OnlineView`."""
-        with self._translating(), self._client.pipeline(transaction=False) as pipeline:
+        with self._translating(), self._commands.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.memory_usage(key)
             return [each for each in pipeline.execute() if each is not None]
@@ -118,7 +120,7 @@ class RedisView(OnlineView):
                 reference=self.reference,
                 keys=self._keys,
                 fence=fence,
-                server=read_server_state(self._client),
+                server=read_server_state(self._commands),
             )
 
     @contextmanager
@@ -127,9 +129,9 @@ class RedisView(OnlineView):
             yield
 
 
-def read_server_state(client: Any) -> ServerState:
+def read_server_state(commands: Commands) -> ServerState:
     """Read what Redis reports of itself by INFO."""
-    sections = (client.info(section) for section in ("server", "memory", "stats"))
+    sections = (commands.info(section) for section in ("server", "memory", "stats"))
     reported = {name: value for section in sections for name, value in section.items()}
     policy = reported.get("maxmemory_policy", "noeviction")
     return ServerState(
