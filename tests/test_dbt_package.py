@@ -319,7 +319,7 @@ def unbuilt(tmp_path_factory):
         ),
         pytest.param(
             "{{ feature_sync.rolling('sum', 'amount', '1 hour', 'entity', 'happened_at', 'right') }}",
-            "'1 hour' is no duration; write a whole number and a unit (s, m, h, d or w), such as 30d",
+            "'1 hour' is not a duration; write a whole number and a unit (s, m, h, d or w), such as 30d",
             id="no duration",
         ),
         pytest.param(
@@ -357,7 +357,7 @@ def unbuilt(tmp_path_factory):
         ),
         pytest.param(
             "{{ feature_sync.feature_spine(ref('events'), 'entity', 'happened_at', since='yesterday') }}",
-            "since: 'yesterday' is no moment; write one such as 2024-03-05T12:00:00Z",
+            "since: 'yesterday' is not a moment; write one such as 2024-03-05T12:00:00Z",
             id="no moment",
         ),
         pytest.param(

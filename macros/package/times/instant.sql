@@ -2,7 +2,7 @@
 {% macro instant(moment, named=none) -%}
 {%- set written = moment | string | trim -%}
 {%- if not modules.re.match('^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?$', written) -%}
-    {{ exceptions.raise_compiler_error((named ~ ": " if named else "") ~ "'" ~ written ~ "' is no moment; write one such as 2024-03-05T12:00:00Z") }}
+    {{ exceptions.raise_compiler_error((named ~ ": " if named else "") ~ "'" ~ written ~ "' is not a moment; write one such as 2024-03-05T12:00:00Z") }}
 {%- endif -%}
 {%- set read = modules.datetime.datetime.fromisoformat(written.replace('Z', '+00:00')) -%}
 {%- if read.tzinfo is none -%}
