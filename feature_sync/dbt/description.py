@@ -45,7 +45,13 @@ class Description:
 
 
 def describe_view(view: FeatureView, manifest: Manifest, registry: Registry) -> Description:
-    """Describe a feature view."""
+    """Describe a feature view.
+
+    Args:
+        view: The feature view.
+        manifest: Its node, tests and consumers.
+        registry: The services that use it.
+    """
     unique_id = view.relation.unique_id
     settings = {
         "entities": ", ".join(f"{entity.name} ({', '.join(entity.join_keys)})" for entity in view.entities),

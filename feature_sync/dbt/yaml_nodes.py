@@ -45,7 +45,13 @@ def value_of(mapping: Node, key: str) -> Found | None:
 
 
 def item_of(items: Node, key: str, value: str) -> Found | None:
-    """Return the first mapping of a list in which a YAML key has a value."""
+    """Return the first mapping of a list in which a YAML key has a value.
+
+    Args:
+        items: A list; other nodes have no items.
+        key: The YAML key.
+        value: Its value, as text.
+    """
     for each in items.value if isinstance(items, yaml.SequenceNode) else []:
         found = value_of(each, key)
         if found is not None and found.node.value == value:

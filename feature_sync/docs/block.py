@@ -24,6 +24,11 @@ _CURE = "or call this one otherwise: --name feature_catalog, which {{ doc('featu
 def docs_block(registry: Registry, manifest: Manifest, name: str = OVERVIEW) -> str:
     """Write the page as a docs block; dbt's site opens with the one called `__overview__`.
 
+    Args:
+        registry: The definitions of the page.
+        manifest: Owners, tests and lineage of their nodes.
+        name: The name of the block.
+
     Raises:
         RequestError: dbt allows no docs block of that name.
     """

@@ -141,7 +141,13 @@ class Page:
 
 
 def read_page(registry: Registry, manifest: Manifest, *, own_words: Callable[[str], str]) -> Page:
-    """Gather the content of the page; see `Page`."""
+    """Gather the content of the page; see `Page`.
+
+    Args:
+        registry: The definitions of the page.
+        manifest: Owners, tests and lineage of their nodes.
+        own_words: Removes from a description the parts that are not one: an older version of this page.
+    """
     notes = {reference: read_notes(view, manifest) for reference, view in registry.feature_views.items()}
     return Page(registry=registry, manifest=manifest, notes=notes, own_words=own_words)
 

@@ -116,7 +116,13 @@ class OnlineView(ABC):
         return row_key_writer(self.key_prefix, self.reference, types)
 
     def encoder(self, schema: RowSchema, *, lag: timedelta | None, expires: bool) -> RowEncoder:
-        """Return the encoder of rows of a schema; see `RowEncoder` for `lag` and `expires`."""
+        """Return the encoder of rows of a schema; see `RowEncoder` for `lag` and `expires`.
+
+        Args:
+            schema: The schema of the rows.
+            lag: See `RowEncoder`.
+            expires: See `RowEncoder`.
+        """
         return RowEncoder(self.key_writer([kind for _, kind in schema.keys]), schema, lag=lag, expires=expires)
 
     @abstractmethod

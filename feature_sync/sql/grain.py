@@ -15,7 +15,13 @@ _GROUPS = exp.to_identifier("entities", quoted=True)
 
 
 def distinct_values(relation: Relation, names: Sequence[str], *, dialect: Dialect) -> exp.Select:
-    """Select the number of rows and, for each column, the number of non-null and of distinct values; one row."""
+    """Select the number of rows and, for each column, the number of non-null and of distinct values; one row.
+
+    Args:
+        relation: The table.
+        names: Its columns to count.
+        dialect: Dialect of the warehouse.
+    """
     counts: list[exp.Expr] = [named(exp.Count(this=exp.Star()), "rows")]
     for number, name in enumerate(names):
         counts.append(named(exp.Count(this=column(relation, name)), f"filled_{number}"))

@@ -168,6 +168,11 @@ def orderable(value: exp.Expr, kind: ValueType, dialect: Dialect) -> list[exp.Ex
     """Return terms that order values alike in all warehouses.
 
     Text is ordered by code point, NaN is the highest, and types without an order are ordered by their JSON text.
+
+    Args:
+        value: The value as the warehouse stores it.
+        kind: Its type.
+        dialect: Dialect of the query.
     """
     scalar = SQL_SCALARS.get(kind.kind)
     return by_json_text(value, kind, dialect) if scalar is None else scalar.order(value, kind, dialect)

@@ -93,7 +93,13 @@ def output_type(data_type: str | None, *, dialect: Dialect) -> exp.DataType | No
 
 
 def plain_time(value: exp.Expr, column: Column | None, *, dialect: Dialect) -> exp.Expr:
-    """Cast timestamps in seconds, milliseconds or nanoseconds to microseconds; return other values unchanged."""
+    """Cast timestamps in seconds, milliseconds or nanoseconds to microseconds; return other values unchanged.
+
+    Args:
+        value: A column, or an expression of its type.
+        column: What is known of the column; None if nothing is.
+        dialect: The dialect in which its type is declared.
+    """
     try:
         parsed = _parsed((column and column.data_type) or "", dialect)
     except SqlglotError:

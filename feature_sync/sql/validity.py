@@ -28,7 +28,13 @@ def still_answers(query: ViewQuery, moment: exp.Expr, *, of: str | None = None) 
 
 
 def young_enough(query: ViewQuery, moment: exp.Expr, *, of: str | None = None) -> list[exp.Expr]:
-    """Return the condition that a row is at most as old as the TTL, inclusive; an empty list without a TTL."""
+    """Return the condition that a row is at most as old as the TTL, inclusive; an empty list without a TTL.
+
+    Args:
+        query: The view.
+        moment: An expression of the dialect's type of moments.
+        of: The table or step of the row.
+    """
     if query.view.ttl is None:
         return []
     oldest = query.dialect.earlier(moment.copy(), query.view.ttl)

@@ -16,7 +16,13 @@ class PushTables:
         return exp.Table(this=quoted_name(name), db=quoted_name(self.schema))
 
     def create(self, name: str, rows: exp.Query, layout: exp.Properties | None = None) -> exp.Expr:
-        """Create a table from a query, with the storage properties of `Dialect.layout`."""
+        """Create a table from a query, with the storage properties of `Dialect.layout`.
+
+        Args:
+            name: The table.
+            rows: What it is to hold.
+            layout: Storage properties of `Dialect.layout`; None for the usual ones.
+        """
         return exp.Create(this=self.table(name), kind="TABLE", expression=rows, properties=layout)
 
     def drop(self, name: str) -> exp.Expr:

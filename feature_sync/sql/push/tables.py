@@ -142,7 +142,13 @@ class ViewTables:
         return exp.select(alive, *bounds).from_(self._tables.table(name))
 
     def some_keys(self, name: str, *, now: datetime, size: int) -> exp.Select:
-        """Select the keys of up to `size` rows that still answer at `now`, in no particular order."""
+        """Select the keys of up to `size` rows that still answer at `now`, in no particular order.
+
+        Args:
+            name: A table of rows.
+            now: The moment, in UTC.
+            size: How many keys at most.
+        """
         rows = exp.select(*map(quoted, self._keys)).from_(self._tables.table(name))
         return rows.where(*self.alive(of=name, now=now)).limit(size)
 

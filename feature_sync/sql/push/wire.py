@@ -14,6 +14,11 @@ def wire(value: exp.Expr, kind: ValueType, *, dialect: Dialect) -> exp.Expr:
     """Convert a value to wire form: a date to days and a timestamp to microseconds since 1970, other types to text.
 
     Integers, doubles, booleans, text and bytes keep their kind; arrays and structs are converted item by item.
+
+    Args:
+        value: The value as the warehouse stores it.
+        kind: Its type.
+        dialect: Dialect of the query.
     """
     if kind.element is not None:
         return _array(value, kind.element, dialect)

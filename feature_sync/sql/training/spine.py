@@ -168,6 +168,12 @@ def spine_keys(service: FeatureService, *, dialect: Dialect) -> dict[str, tuple[
 
 
 def spine_collations(spine: Spine, types: Mapping[str, ValueType], dialect: Dialect) -> exp.Select | None:
-    """Select how a spine's keys of these types are compared, since its collation takes part in the join."""
+    """Select how a spine's keys of these types are compared, since its collation takes part in the join.
+
+    Args:
+        spine: The spine.
+        types: The types of its keys, by their names.
+        dialect: Dialect of the warehouse.
+    """
     rows = source(spine, dialect=dialect)
     return collations(rows, spine.relation, types, time=spine.asked_at, dialect=dialect)

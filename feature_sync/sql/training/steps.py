@@ -245,7 +245,13 @@ def answer_of(question: Question, rows: str, found: exp.Expr, holds: exp.Expr | 
 
 
 def left_join(name: str, conditions: list[exp.Expr], *, method: str | None = None) -> exp.Join:
-    """Left-join a step to the spine; `method` is a method of joining, such as ASOF."""
+    """Left-join a step to the spine; `method` is a method of joining, such as ASOF.
+
+    Args:
+        name: The step.
+        conditions: Its conditions, all of which must hold.
+        method: The method of joining, such as ASOF; None for the usual one.
+    """
     join = exp.Join(this=step_table(name), side="LEFT", on=exp.and_(*conditions))
     if method is not None:
         join.set("method", method)
