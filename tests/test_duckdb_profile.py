@@ -44,7 +44,7 @@ def test_a_model_in_an_attached_database_is_pushed_under_the_profile_s_settings(
     assert done.returncode == 0, done.stderr
     (feature,) = json.loads(done.stdout)["features"]
     assert (feature["name"], feature["value"]) == ("Order_Count", 2)
-    assert feature["event_timestamp"] == "2024-03-04T10:30:00+00:00"
+    assert feature["event_timestamp"] == "2024-03-04T10:30:00Z"
 
 
 def test_a_model_in_an_attached_database_answers_a_spine(shop):

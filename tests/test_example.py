@@ -149,7 +149,7 @@ def test_the_vector_is_the_newest_row_read_by_hand(example, redis_url):
     done = example.feature_sync("get", "carrier_delays", "carrier=B6", "--redis-url", redis_url, "--json")
     features = json.loads(done.stdout)["features"]
     assert tuple(each["value"] for each in features) == by_hand[:5]
-    assert {each["event_timestamp"] for each in features} == {f"{by_hand[5].isoformat()}+00:00"}
+    assert {each["event_timestamp"] for each in features} == {f"{by_hand[5].isoformat()}Z"}
 
 
 def test_the_sql_stands_alone_and_never_changes(project, tmp_path):
