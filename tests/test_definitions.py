@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_sync.dbt.manifest import read_manifest
+from feature_sync.dbt.project import read_project
 from feature_sync.dbt.registry import read_registry
 from feature_sync.definitions import (
     Column,
@@ -36,7 +37,7 @@ from feature_sync.definitions import (
     view_fingerprint,
 )
 from feature_sync.definitions.fingerprint import COUNTED
-from feature_sync.errors import DefinitionError, Location, RequestError, UnknownName
+from feature_sync.errors import DefinitionError, Location, ProjectError, RequestError, UnknownName
 
 COLUMNS = {
     "customer_id": "bigint",
@@ -571,3 +572,14 @@ def test_a_label_is_no_feature_in_other_letters_either(read):
 )
 def test_the_schema_of_a_target_is_its_schema_its_dataset_or_main(settings, schema):
     assert Target(profile="p", name="n", adapter="a", settings=settings, project_dir=".").schema == schema
+
+
+def test_a_path_that_is_no_folder_of_a_project_is_refused_soon_by_its_name(tmp_path):
+    for number in range(5_000):
+        (tmp_path / "disk" / str(number)).mkdir(parents=True)
+    (tmp_path / "dbt_project.yml").write_text("name: shop\nmodel-paths: [disk]")
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(ProjectError, match=r"disk has more than 5,000 folders; .*model-paths"):
+        read_project(str(tmp_path)).newer_sources(tmp_path / "manifest.json")
+    (tmp_path / "disk" / "0").rmdir()
+    assert read_project(str(tmp_path)).newer_sources(tmp_path / "manifest.json") == []

@@ -15,6 +15,8 @@ from feature_sync.errors import Location, ProjectError
 from feature_sync.findings import Finding
 
 AS_OF = "feature_sync_as_of"
+_MOST_FOLDERS = 5_000
+"""Of a project: far more than dbt itself could read, and walked within seconds."""
 _SOURCES = {
     "model-paths": "models",
     "seed-paths": "seeds",
@@ -145,8 +147,17 @@ class _ProjectFile:
 
 
 def source_files(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
-    """Yield the files below a folder with one of the suffixes; a folder without read permission has none, as in dbt."""
-    for at, _, names in os.walk(folder):
+    """Yield the files below a folder with one of the suffixes; a folder without read permission has none, as in dbt.
+
+    Raises:
+        ProjectError: The folder has too many folders for one of a project, as `/` has.
+    """
+    for count, (at, _, names) in enumerate(os.walk(folder)):
+        if count == _MOST_FOLDERS:
+            raise ProjectError(
+                f"{folder} has more than {_MOST_FOLDERS:,} folders; name the folders of models, snapshots and seeds in "
+                "dbt_project.yml (model-paths, snapshot-paths, seed-paths)"
+            )
         yield from (Path(at, name) for name in names if name.endswith(suffixes) and Path(name).suffix)
 
 
