@@ -280,7 +280,7 @@ def test_a_closed_port_an_unknown_host_and_a_missing_socket_are_told_apart(serve
     assert "cannot be reached; is it running?" in str(failure(f"redis://127.0.0.1:{_free_port()}"))
     unknown = str(failure("redis://no-such-host.invalid"))
     assert "redis://no-such-host.invalid cannot be reached: its host name is not known here (" in unknown
-    assert "no such socket; is it running?" in str(failure(f"unix://{tmp_path}/redis.sock"))
+    assert "its socket does not exist; is it running?" in str(failure(f"unix://{tmp_path}/redis.sock"))
     (tmp_path / "file").write_text("")
     assert "cannot be reached" in str(failure(f"unix://{tmp_path}/file"))
     assert "cannot be reached" in str(failure(f"unix://{tmp_path}/{'a' * 200}"))
@@ -367,7 +367,7 @@ def test_the_reasons_of_tls_are_told_apart(server, authority):
         )
         assert reason(proxy, folder) == unknown
         assert reason(proxy, folder, ssl_ca_certs="other.pem") == unknown
-        missing = f"there is no file {folder / 'nowhere.pem'}, which ssl_ca_certs of the URL names"
+        missing = f"{folder / 'nowhere.pem'}, which ssl_ca_certs of the URL names, does not exist"
         assert reason(proxy, folder, ssl_ca_certs="nowhere.pem") == missing
         assert reason(proxy, folder, ssl_ca_certs="junk.pem").startswith("TLS failed (")
         damaged = reason(proxy, folder, **known, ssl_certfile="client.pem", ssl_keyfile="stranger.key")

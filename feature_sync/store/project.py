@@ -104,7 +104,7 @@ class FeatureProject:
         """The manifest that dbt wrote.
 
         Raises:
-            ProjectError: There is no manifest yet, or it cannot be read.
+            ProjectError: The manifest does not exist yet, or cannot be read.
         """
         return read_manifest(self.dbt.target_path / "manifest.json")
 
@@ -114,7 +114,7 @@ class FeatureProject:
 
         Raises:
             DefinitionError: A definition is wrong.
-            ProjectError: There is no manifest yet, or it cannot be read.
+            ProjectError: The manifest does not exist yet, or cannot be read.
         """
         if stale := self.dbt.warning_of_newer_sources(self.manifest.path):
             self.warn(str(self.lines.located(stale)))

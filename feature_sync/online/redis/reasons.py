@@ -77,7 +77,7 @@ def translating(address: Address, timeout: float) -> Iterator[None]:
 
 
 def _loss(lost: redis.ConnectionError, address: Address) -> str:
-    """Return why there is no connection."""
+    """Return why the connection failed."""
     message = str(lost)
     if isinstance(lost, redis.AuthenticationError):
         return _UNNAMED if "equired" in message else _REFUSED
@@ -104,7 +104,7 @@ def _root(lost: BaseException) -> BaseException | None:
 def _reason(cause: OSError, address: Address) -> str:
     """Explain an error of the socket or of TLS."""
     if missing := [name for name in _CERTIFICATE_FILES if not _exists(address, name)]:
-        return f": there is no file {address.options[missing[0]]}, which {missing[0]} of the URL names"
+        return f": {address.options[missing[0]]}, which {missing[0]} of the URL names, does not exist"
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f": its certificate {_certificate_reason(cause)}"
     if isinstance(cause, ssl.SSLError):
@@ -118,7 +118,7 @@ def _of_socket(cause: OSError, address: Address) -> str:
     if isinstance(cause, PermissionError):
         return f": this user may not open {'its socket' if address.scheme == 'unix' else 'it or a certificate file'}"
     if isinstance(cause, FileNotFoundError):
-        return ": there is no such socket; is it running?"
+        return ": its socket does not exist; is it running?"
     if isinstance(cause, ConnectionResetError | BrokenPipeError):
         return _ended(address)
     if isinstance(cause, ConnectionRefusedError) or cause.strerror is None:

@@ -22,7 +22,7 @@ def dialect_named(name: str) -> Dialect:
     """Return the dialect of a dbt adapter, by the adapter's name.
 
     Raises:
-        RequestError: There is no dialect of that name.
+        RequestError: No dialect has that name.
     """
     if name not in DIALECTS:
         raise RequestError(f"no dialect is called {name!r}{did_you_mean(name, DIALECTS)}")
