@@ -17,7 +17,11 @@ if TYPE_CHECKING:
         WarehouseError,
     )
     from feature_sync.push.report import Pushed, PushReport
-    from feature_sync.serving.reader import FeatureValue, FeatureVector, Status
+    from feature_sync.service_schema import Pin
+    from feature_sync.serving.client import FeatureClient
+    from feature_sync.serving.pins import DriftWarning, PinMismatch
+    from feature_sync.serving.status import Status
+    from feature_sync.serving.vectors import FeatureVector, FeatureVectors
     from feature_sync.store import FeatureStore
     from feature_sync.training import Extract, TrainingSet
     from feature_sync.verify.report import Verified, VerifyReport
@@ -25,12 +29,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "DefinitionError",
+    "DriftWarning",
     "Extract",
+    "FeatureClient",
     "FeatureStore",
     "FeatureSyncError",
-    "FeatureValue",
     "FeatureVector",
+    "FeatureVectors",
     "OnlineStoreError",
+    "Pin",
+    "PinMismatch",
     "ProfileError",
     "ProjectError",
     "PushReport",
@@ -47,7 +55,11 @@ __all__ = [
 _MODULES = {
     "errors": ("DefinitionError", "FeatureSyncError", "OnlineStoreError", "ProfileError", "ProjectError",
                "RequestError", "UnknownName", "WarehouseError"),
-    "serving.reader": ("FeatureValue", "FeatureVector", "Status"),
+    "serving.client": ("FeatureClient",),
+    "serving.pins": ("DriftWarning", "PinMismatch"),
+    "serving.status": ("Status",),
+    "serving.vectors": ("FeatureVector", "FeatureVectors"),
+    "service_schema": ("Pin",),
     "push.report": ("PushReport", "Pushed"),
     "store": ("FeatureStore",),
     "training": ("Extract", "TrainingSet"),

@@ -13,7 +13,7 @@ from feature_sync.cli.tables import format_value, print_json, print_table
 from feature_sync.definitions import FeatureService, Selection
 
 if TYPE_CHECKING:
-    from feature_sync.serving.reader import FeatureVector
+    from feature_sync.serving.vectors import FeatureVector
     from feature_sync.training import Extract
 
 _SMALLEST_SHARE = 0.001
@@ -25,9 +25,8 @@ def print_vector(vector: FeatureVector, *, as_json: bool) -> None:
     if as_json:
         print_json(of_vector(vector))
         return
-    rows = [
-        (each.name, format_value(each.value), each.status, format_value(each.event_timestamp)) for each in vector.values
-    ]
+    statuses, moments = vector.statuses, vector.event_timestamps
+    rows = [(name, format_value(value), statuses[name], format_value(moments[name])) for name, value in vector.items()]
     print_table(("feature", "value", "status", "event time"), rows)
 
 

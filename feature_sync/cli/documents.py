@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from feature_sync.push import Pushed
     from feature_sync.push.state import LastPush
     from feature_sync.push.status import ViewStatus
-    from feature_sync.serving.reader import FeatureVector
+    from feature_sync.serving.vectors import FeatureVector
     from feature_sync.verify import Difference, Verified
 
 Document: TypeAlias = dict[str, Any]
@@ -75,7 +75,12 @@ def of_statuses(statuses: Sequence[ViewStatus]) -> Document:
 
 def of_vector(vector: FeatureVector) -> Document:
     """Return the document of `get`."""
-    return {"keys": vector.keys, "features": [asdict(each) for each in vector.values]}
+    statuses, moments = vector.statuses, vector.event_timestamps
+    features = [
+        {"name": name, "value": value, "status": statuses[name], "event_timestamp": moments[name]}
+        for name, value in vector.items()
+    ]
+    return {"keys": vector.entity, "features": features}
 
 
 def _view(view: FeatureView) -> Document:

@@ -10,7 +10,7 @@ Row keys are opaque bytes to the callers: they pass those of `key_writer` and `r
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +21,10 @@ from feature_sync.online.marks import Holder, Mark
 from feature_sync.online.rows import Row, RowEncoder
 from feature_sync.value_types import ValueType
 
+SchemasOf = Callable[[str], Mapping[bytes, RowSchema]]
+"""Reads the row schemas of a view, by its reference, the newest last; none if there was no push."""
+ComposeCard = Callable[[bytes | None, SchemasOf], tuple[bytes, bool] | None]
+"""Given the stored card and a reader of schemas, returns the card to store, and whether readers find it changed."""
 NO_EXPIRY = -1
 """The expiry of a row that never expires, in `Held.expires_at`."""
 
@@ -76,6 +80,30 @@ class OnlineStore(ABC):
     @abstractmethod
     def prefixes(self) -> list[str]:
         """List the key prefixes under which something was pushed, sorted; incomplete if a short search misses some."""
+
+    @abstractmethod
+    def services(self) -> set[str]:
+        """List the feature services that have a card."""
+
+    @abstractmethod
+    def card(self, service: str) -> bytes | None:
+        """Read the card of a feature service; None if there is none."""
+
+    @abstractmethod
+    def publish(self, service: str, compose: ComposeCard) -> None:
+        """Store the card of a feature service, in one atomic step with a new revision if readers find it changed.
+
+        If the stored card, or schemas that `compose` has read, change meanwhile, nothing is stored and `compose` is
+        called again. It leaves what is stored by returning None.
+
+        Args:
+            service: The name of the service.
+            compose: Makes the card.
+        """
+
+    @abstractmethod
+    def withdraw(self, services: Collection[str]) -> None:
+        """Remove the cards of feature services, in one atomic step with a new revision."""
 
     @abstractmethod
     def store_id(self, *, create: bool = True) -> str:

@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from feature_sync.definitions import FeatureView
 from feature_sync.errors import OnlineStoreError
 from feature_sync.value_types import MICROSECOND, ValueType, from_microseconds, parse, to_microseconds
+
+if TYPE_CHECKING:
+    from feature_sync.definitions import FeatureView
 
 SCHEMA_ID_BYTES = 4
 _LONGEST_TYPE = 65_536

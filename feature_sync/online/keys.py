@@ -2,6 +2,9 @@
 
 <prefix>:store                        the random id of this store
 <prefix>:views                        the references of all views pushed
+<prefix>:services                     the names of all services that have a card
+<prefix>:service:<name>               a service's card
+<prefix>:revision                     changes whenever a card or a view's newest schema does
 <prefix>:<reference>:schema           a view's schemas, by id
 <prefix>:<reference>:push             the mark of its newest push
 <prefix>:<reference>:lease, :fence    who may write to it
@@ -35,6 +38,21 @@ def store_key(key_prefix: str) -> str:
 def views_key(key_prefix: str) -> str:
     """Return the Redis key of the set of references of all views pushed."""
     return f"{key_prefix}:views"
+
+
+def services_key(key_prefix: str) -> str:
+    """Return the Redis key of the set of names of all services that have a card."""
+    return f"{key_prefix}:services"
+
+
+def card_key(key_prefix: str, service: str) -> str:
+    """Return the Redis key of a service's card."""
+    return f"{key_prefix}:service:{service}"
+
+
+def revision_key(key_prefix: str) -> str:
+    """Return the Redis key of the revision, by which readers notice that cards or schemas have changed."""
+    return f"{key_prefix}:revision"
 
 
 def name_of(key_prefix: str, reference: str) -> str:
@@ -91,8 +109,17 @@ def row_key_writer(key_prefix: str, reference: str, types: Sequence[ValueType]) 
     >>> row_key_writer("shop", "orders", [ValueType("string"), ValueType("int64")])([["a|b"], [7]])
     [b'shop:orders:{a%7Cb|7}']
     """
+    return key_writer(ViewKeys(name_of(key_prefix, reference)).rows, types)
+
+
+def key_writer(begin: str, types: Sequence[ValueType]) -> KeyWriter:
+    """Return the function that writes Redis keys of rows.
+
+    Args:
+        begin: What the keys begin with, up to the opening brace.
+        types: The types of the join keys, in order.
+    """
     writers = [_key_text(kind) for kind in types]
-    begin = ViewKeys(name_of(key_prefix, reference)).rows
     empty = f"{begin}{_EMPTY}}}".encode()
 
     def write(columns: Sequence[Sequence[Any]]) -> list[bytes]:

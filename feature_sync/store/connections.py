@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from feature_sync.definitions import FeatureService
 from feature_sync.errors import ProjectError, RequestError
 from feature_sync.store.project import FeatureProject
 from feature_sync.warehouses.base import never
@@ -13,7 +14,8 @@ from feature_sync.warehouses.base import never
 if TYPE_CHECKING:
     from feature_sync.online.base import OnlineStore
     from feature_sync.online.redis.server import EmbeddedServer
-    from feature_sync.serving.reader import Reader
+    from feature_sync.serving.requests import ServiceRequests
+    from feature_sync.serving.sockets import RedisSockets
     from feature_sync.warehouses.base import Warehouse
 
 FOLDER = ".feature_sync"
@@ -26,14 +28,15 @@ class Connections:
     def __init__(self, project: FeatureProject) -> None:
         self._project = project
         self._online: OnlineStore | None = None
-        self._reader: Reader | None = None
+        self._sockets: RedisSockets | None = None
+        self._requests: dict[tuple[str, str], ServiceRequests] = {}
 
     def __repr__(self) -> str:
         return f"Connections({str(self._project.dbt.directory)!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the connection, which cannot be copied; a copy opens its own."""
-        return {**self.__dict__, "_online": None, "_reader": None}
+        return {**self.__dict__, "_online": None, "_sockets": None, "_requests": {}}
 
     def open_warehouse(
         self, *, writable: bool = False, wait: bool = False, stopped: Callable[[], bool] = never
@@ -79,18 +82,34 @@ class Connections:
             )
         return self._online
 
-    def reader(self) -> Reader:
-        """Return the reader of feature vectors, which caches row schemas; every call returns the same one.
+    def sockets(self) -> RedisSockets:
+        """Return the connections over which feature vectors are read; every call returns the same ones.
 
         Raises:
-            OnlineStoreError: Redis cannot be reached.
+            OnlineStoreError: The URL of Redis cannot be read, or the embedded server does not start.
             RequestError: No URL of Redis is set.
         """
-        from feature_sync.serving.reader import Reader
+        from feature_sync.serving.sockets import RedisSockets
 
-        if self._reader is None:
-            self._reader = Reader(self.online())
-        return self._reader
+        if self._sockets is None:
+            self._sockets = RedisSockets(self.redis_url(), timeout=self._redis_timeout)
+        return self._sockets
+
+    def requests(self, service: FeatureService) -> ServiceRequests:
+        """Return the requests for a service, which keep its card; a view alone has none in Redis.
+
+        Args:
+            service: The service as the project defines it.
+        """
+        from feature_sync.serving.composing import DefinedCard
+        from feature_sync.serving.requests import RedisCard, ServiceRequests
+
+        name, prefix = service.name, self._project.key_prefix
+        if (name, prefix) not in self._requests:
+            is_published = service.location is not None
+            source = RedisCard(prefix, name) if is_published else DefinedCard(service, prefix)
+            self._requests[name, prefix] = ServiceRequests(source)
+        return self._requests[name, prefix]
 
     def redis_url(self) -> str:
         """Return the URL of Redis; without one, start the embedded server of a project on DuckDB.
@@ -115,7 +134,9 @@ class Connections:
         """Close the connection to Redis; warehouses are closed at the end of each request."""
         if self._online is not None:
             self._online.close()
-        self._online = self._reader = None
+        if self._sockets is not None:
+            self._sockets.close()
+        self._online, self._sockets, self._requests = None, None, {}
 
     @property
     def _configured_url(self) -> str | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from feature_sync.clock import read_as_of
 from feature_sync.dbt.description import Description
 from feature_sync.dbt.manifest import Manifest
 from feature_sync.definitions import Registry, Target
@@ -20,8 +19,9 @@ if TYPE_CHECKING:
     from feature_sync.check import Checked
     from feature_sync.push import Pushed, PushReport
     from feature_sync.push.status import ViewStatus
-    from feature_sync.serving.reader import FeatureVector
-    from feature_sync.store.requests import InitRequest, PushRequest, VerifyRequest
+    from feature_sync.serving.vectors import FeatureVector, FeatureVectors
+    from feature_sync.store.pushes import PushRequest
+    from feature_sync.store.requests import InitRequest, VerifyRequest
     from feature_sync.training import SpineKeywords, SpineSource, TrainingSet
     from feature_sync.verify import VerifyReport
 
@@ -119,7 +119,7 @@ class FeatureStore:
 
     def push_each(self, names: Iterable[str] = (), **request: Unpack[PushRequest]) -> Iterator[Pushed]:
         """Do what `push` does, as a lazy iterator over the results, those of failed views included."""
-        from feature_sync.store.requests import push_views
+        from feature_sync.store.pushes import push_views
 
         return push_views(self.project, self.connections, names, request)
 
@@ -136,30 +136,29 @@ class FeatureStore:
 
         return view_statuses(self.project, self.connections, names)
 
-    def get_feature_vector(
-        self, name: str, keys: Mapping[str, Any], *, as_of: str | datetime | None = None
-    ) -> FeatureVector:
-        """Read the values of a feature service (or of one view) for one set of keys.
+    def get_feature_vector(self, name: str, keys: Any, *, as_of: str | datetime | None = None) -> FeatureVector:
+        """Read the values of a feature service (or of one view) for one entity.
 
         Args:
             name: Name of a feature service or view.
-            keys: The value of each join key by its name.
+            keys: The value of each join key by its name; or the bare value of the only key.
             as_of: The moment to use as now; one without a zone is in UTC.
         """
-        return self.get_online_features(name, [keys], as_of=as_of)[0]
+        from feature_sync.store.vectors import read_vector
 
-    def get_online_features(
-        self, name: str, entity_rows: Iterable[Mapping[str, Any]], *, as_of: str | datetime | None = None
-    ) -> list[FeatureVector]:
-        """Read the values of a feature service (or of one view) for many sets of keys.
+        return read_vector(self.project, self.connections, name, keys, as_of=as_of)
+
+    def get_online_features(self, name: str, entities: Any, *, as_of: str | datetime | None = None) -> FeatureVectors:
+        """Read the values of a feature service (or of one view) for many entities.
 
         Args:
             name: Name of a feature service or view.
-            entity_rows: For each result, the value of each join key by its name; results come in this order.
+            entities: As `FeatureClient.get_many` takes them: mappings, a frame, or values of the only key.
             as_of: The moment to use as now; one without a zone is in UTC.
         """
-        service, clock = self.project.service(name), self.project.clock(read_as_of(as_of))
-        return self.connections.reader().read(service, entity_rows, clock=clock)
+        from feature_sync.store.vectors import read_vectors
+
+        return read_vectors(self.project, self.connections, name, entities, as_of=as_of)
 
     def get_training_set(
         self,

@@ -1,4 +1,4 @@
-"""Requests about several feature views, and their keyword arguments: push, verify, status, init, training sets."""
+"""Requests and their keyword arguments: verify, status, init, training sets; `pushes` and `vectors` hold the others."""
 
 from __future__ import annotations
 
@@ -11,28 +11,15 @@ from typing import Any, TypedDict
 from feature_sync.adopting import Adopter, Adoption, Asked
 from feature_sync.clock import read_as_of
 from feature_sync.dbt.manifest import Manifest
-from feature_sync.dbt.run_results import Gate, UniquenessTests
+from feature_sync.dbt.run_results import UniquenessTests
 from feature_sync.definitions import FeatureService, FeatureView, Relation
-from feature_sync.errors import ArtifactsChanged
-from feature_sync.push import (
-    Progress,
-    PushContext,
-    Pushed,
-    Pusher,
-    PushKeywords,
-    PushOptions,
-    prune,
-    unreferenced_views,
-)
+from feature_sync.push import Progress
 from feature_sync.push.status import StatusContext, ViewStatus, read_statuses
 from feature_sync.query_runner import QueryRunner
 from feature_sync.store.connections import Connections
 from feature_sync.store.project import FeatureProject, listed
 from feature_sync.training import SpineKeywords, SpineOptions, SpineSource, TrainingSet, read_spine
 from feature_sync.verify import Verified, Verifier, VerifyContext
-
-_TRIES = 3
-"""How many times a push starts if dbt writes its artifacts during it."""
 
 
 class ViewRequest(TypedDict, total=False):
@@ -46,18 +33,6 @@ class ViewRequest(TypedDict, total=False):
     exclude: Iterable[str]
     as_of: str | datetime | None
     progress: Progress
-
-
-class PushRequest(ViewRequest, PushKeywords, total=False):
-    """How to push: `PushOptions`, and options that concern several views.
-
-    `gate=False` pushes views whatever dbt's results say of them. `prune` removes views from Redis that the project no
-    longer defines. `threads` is how many views to push at once; the default is the target's number.
-    """
-
-    gate: bool
-    prune: bool
-    threads: int | None
 
 
 class VerifyRequest(ViewRequest, total=False):
@@ -82,61 +57,6 @@ class InitRequest(TypedDict, total=False):
     before_scan: Callable[[str, int], None]
 
 
-def push_views(
-    project: FeatureProject, connections: Connections, names: Iterable[str], request: PushRequest
-) -> Iterator[Pushed]:
-    """Push views, then remove or report those that the project no longer defines.
-
-    Args:
-        project: The project that defines the views.
-        connections: Opens the warehouse and Redis.
-        names: References of views; empty for all that are online.
-        request: Selections, clock and options.
-
-    Raises:
-        FeatureSyncError: A view is unknown or wrong, or the warehouse or Redis failed; others are pushed first.
-        TypeError: The request has a key that `PushRequest` lacks.
-    """
-    select_views, as_of, rest = _selection(project, names, request)
-    progress = rest.pop("progress", _in_silence)
-    gated, prunes, threads = rest.pop("gate", True), rest.pop("prune", False), rest.pop("threads", None)
-    options = PushOptions(state_schema=project.state_schema, **rest)
-    done: set[str] = set()
-    for tries_left in reversed(range(_TRIES)):
-        views = [each for each in select_views() if each.reference not in done]
-        views = project.with_proven_uniqueness(views) if gated else views
-        context = PushContext(
-            open_warehouse=partial(connections.open_warehouse, writable=not options.dry_run, wait=options.wait),
-            online=connections.online(),
-            clock=project.clock(as_of),
-            options=options,
-            invocation_id=project.manifest.metadata.invocation_id,
-            progress=progress,
-        )
-        gate = Gate(project.dbt.run_results, project.manifest) if gated else None
-        try:
-            for pushed in Pusher(context, gate=gate, threads=threads or project.target.threads).push(views):
-                done.add(pushed.feature_view)
-                yield pushed
-        except ArtifactsChanged:
-            if not tries_left:
-                raise
-            project.forget_artifacts()
-        else:
-            yield from _undefined_views(project, context, remove=prunes)
-            return
-
-
-def _undefined_views(project: FeatureProject, context: PushContext, *, remove: bool) -> Iterator[Pushed]:
-    """Remove, or warn of, views in Redis that the project no longer defines."""
-    defined = [view.reference for view in project.registry.feature_views.values() if view.online]
-    names = unreferenced_views(context, defined)
-    if remove and not context.options.dry_run:
-        yield from prune(context, names)
-    elif names:
-        project.warn(f"Redis still holds {', '.join(names)}, which the project no longer pushes; remove with --prune")
-
-
 def verify_views(
     project: FeatureProject, connections: Connections, names: Iterable[str], request: VerifyRequest
 ) -> Iterator[Verified]:
@@ -154,12 +74,12 @@ def verify_views(
         FeatureSyncError: A view is unknown or wrong, or the warehouse or Redis failed.
         TypeError: The request has a key that `VerifyRequest` lacks.
     """
-    select_views, as_of, rest = _selection(project, names, request)
+    select_views, as_of, rest = selection(project, names, request)
     context = VerifyContext(
         open_warehouse=connections.open_warehouse,
         online=connections.online(may_create=False),
         as_of=as_of,
-        **{"sample": None, "redact": False, "progress": _in_silence, **rest},
+        **{"sample": None, "redact": False, "progress": in_silence, **rest},
     )
     yield from Verifier(context).verify(select_views())
 
@@ -213,7 +133,7 @@ def adopt_models(
             project.registry,
             dialect=project.dialect,
             runner=runner,
-            before_scan=request.get("before_scan", _in_silence),
+            before_scan=request.get("before_scan", in_silence),
         )
         adoption = adopter.propose(listed(models), asked)
     if request.get("write"):
@@ -262,7 +182,7 @@ def _reference_to(manifest: Manifest, relation: Relation) -> str:
     return manifest.reference(relation.unique_id)
 
 
-def _selection(
+def selection(
     project: FeatureProject, names: Iterable[str], request: ViewRequest
 ) -> tuple[Callable[[], list[FeatureView]], datetime | None, dict[str, Any]]:
     """Split a request into a selection of views, the moment to use as now, and the rest.
@@ -278,5 +198,5 @@ def _selection(
     return partial(project.online_views, *chosen), read_as_of(rest.pop("as_of", None)), rest
 
 
-def _in_silence(view: str, rows: int) -> None:
+def in_silence(view: str, rows: int) -> None:
     """Show no progress."""

@@ -12,7 +12,7 @@ from feature_sync.value_types.moments import (
     to_microseconds,
 )
 from feature_sync.value_types.scalars import SCALARS, DefaultForm, Equality, Scalar
-from feature_sync.value_types.value_type import ValueType, parse, read_default
+from feature_sync.value_types.value_type import ValueType, parse, read_default, wire_default
 
 __all__ = [
     "EPOCH",
@@ -32,4 +32,5 @@ __all__ = [
     "read_default",
     "since_epoch",
     "to_microseconds",
+    "wire_default",
 ]

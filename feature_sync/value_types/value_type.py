@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from feature_sync.value_types.moments import as_utc, to_days, to_microseconds
 from feature_sync.value_types.scalars import SCALARS, Equality, Scalar
 
 if TYPE_CHECKING:
@@ -141,3 +144,23 @@ def read_default(kind: ValueType, default: Any) -> Any:
         return form.read(default)
     except (ArithmeticError, ValueError) as wrong:
         raise ValueError(f"it cannot be read ({type(wrong).__name__})") from wrong
+
+
+def wire_default(kind: ValueType, default: Any) -> Any:
+    """Convert a feature's default in YAML to wire form; a float that JSON lacks becomes text: `"nan"`, `"inf"`.
+
+    Raises:
+        ValueError: The default is of another type.
+
+    >>> wire_default(ValueType("date"), "1970-01-03")
+    2
+    """
+    value = read_default(kind, default)
+    if isinstance(value, datetime):
+        return to_microseconds(as_utc(value))
+    if isinstance(value, date):
+        return to_days(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    scalar = kind.scalar
+    return str(value) if scalar is not None and scalar.wire is str and value is not None else value

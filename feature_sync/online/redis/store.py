@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import cast
@@ -13,9 +13,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from feature_sync.errors import RequestError
-from feature_sync.online.base import OnlineStore, ServerState
-from feature_sync.online.keys import store_key, views_key
+from feature_sync.online.base import ComposeCard, OnlineStore, ServerState
+from feature_sync.online.keys import card_key, services_key, store_key, views_key
 from feature_sync.online.redis.address import read_address
+from feature_sync.online.redis.cards import publish_card, withdraw_cards
 from feature_sync.online.redis.commands import Commands
 from feature_sync.online.redis.connections import CONNECTIONS
 from feature_sync.online.redis.lease import server_time
@@ -68,6 +69,26 @@ class RedisStore(OnlineStore):
         """See `OnlineStore`."""
         return RedisView(self._client, self._translating, key_prefix=self.key_prefix, reference=reference)
 
+    def services(self) -> set[str]:
+        """See `OnlineStore`."""
+        return self._members(services_key(self.key_prefix))
+
+    def card(self, service: str) -> bytes | None:
+        """See `OnlineStore`."""
+        key = card_key(self.key_prefix, service)
+        with self._reading(key):
+            return self._commands.get(key)
+
+    def publish(self, service: str, compose: ComposeCard) -> None:
+        """See `OnlineStore`."""
+        with self._reading(card_key(self.key_prefix, service)):
+            publish_card(self._client, self.key_prefix, service, compose)
+
+    def withdraw(self, services: Collection[str]) -> None:
+        """See `OnlineStore`."""
+        with self._translating():
+            withdraw_cards(self._client, self.key_prefix, services)
+
     def store_id(self, *, create: bool = True) -> str:
         """See `OnlineStore`."""
         key = store_key(self.key_prefix)
@@ -78,7 +99,9 @@ class RedisStore(OnlineStore):
 
     def references(self) -> set[str]:
         """See `OnlineStore`."""
-        key = views_key(self.key_prefix)
+        return self._members(views_key(self.key_prefix))
+
+    def _members(self, key: str) -> set[str]:
         with self._reading(key):
             members = self._commands.smembers(key)
         return {each.decode() for each in members if _is_text(each)}  # pushes write only UTF-8

@@ -12,12 +12,13 @@ import redis
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.base import OnlineView, ServerState
-from feature_sync.online.codec import SCHEMA_ID_BYTES, RowSchema, read_row_schema
+from feature_sync.online.codec import RowSchema
 from feature_sync.online.keys import ViewKeys
 from feature_sync.online.marks import Holder, Mark, read_holder, read_mark
 from feature_sync.online.redis.commands import Commands
 from feature_sync.online.redis.comparing import RedisComparer
 from feature_sync.online.redis.lease import hold_lease
+from feature_sync.online.redis.schemas import readable_schemas
 from feature_sync.online.redis.writer import RedisWriter
 
 _KEYS_PER_SCAN = 1000
@@ -52,14 +53,14 @@ class RedisView(OnlineView):
         """See `OnlineView`."""
         with self._reading(self._keys.schemas):
             found = self._commands.hgetall(self._keys.schemas)
-        return _readable(self._keys.schemas, found, strict=strict)
+        return readable_schemas(self._keys.schemas, found, strict=strict)
 
     def schemas_named(self, ids: Sequence[bytes]) -> Mapping[bytes, RowSchema]:
         """See `OnlineView`."""
         with self._reading(self._keys.schemas):
             contents = self._commands.hmget(self._keys.schemas, ids)
         found = {each: content for each, content in zip(ids, contents, strict=True) if content is not None}
-        return _readable(self._keys.schemas, found, strict=False)
+        return readable_schemas(self._keys.schemas, found, strict=False)
 
     def mark(self) -> Mark | None:
         """See `OnlineView`."""
@@ -153,17 +154,3 @@ def reading(key: str) -> Iterator[None]:
         raise OnlineStoreError(
             f"{key} in Redis is not of the type that pushes write; delete it and push with --full-refresh"
         ) from refused
-
-
-def _readable(key: str, found: Mapping[bytes, bytes], *, strict: bool) -> Mapping[bytes, RowSchema]:
-    """Decode the schemas that can be read, the newest last; with `strict`, an unreadable one raises."""
-    schemas: dict[bytes, RowSchema] = {}
-    for schema_id, content in found.items():
-        if len(schema_id) != SCHEMA_ID_BYTES:
-            continue  # another program's field
-        try:
-            schemas[schema_id] = read_row_schema(content)
-        except OnlineStoreError as unreadable:
-            if strict:
-                raise OnlineStoreError(f"{key} in Redis: {unreadable}") from unreadable
-    return dict(sorted(schemas.items(), key=lambda each: each[1].fence))

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from itertools import islice
+from typing import cast
 
 import msgspec
 import redis
 
 from feature_sync.online.base import ServerState, ViewWriter
 from feature_sync.online.codec import RowSchema
-from feature_sync.online.keys import ViewKeys, views_key
+from feature_sync.online.keys import ViewKeys, revision_key, views_key
 from feature_sync.online.marks import DONE, SENDING, Mark
+from feature_sync.online.redis.cards import set_revision
+from feature_sync.online.redis.commands import Commands
 from feature_sync.online.redis.fenced import Command, FencedSender
+from feature_sync.online.redis.schemas import readable_schemas
 from feature_sync.online.rows import Row
 
 _KEYS_PER_COMMAND = 500
@@ -47,7 +52,10 @@ class RedisWriter(ViewWriter):
         self.fence = fence
         self.server = server
         self._translating = translating
+        self._client = client
+        self._commands = cast("Commands", client)
         self._views = views_key(key_prefix)
+        self._revision = revision_key(key_prefix)
         self._reference = reference
         self._keys = keys
         self._sender = FencedSender(client, keys.fence, fence, server.run_id)
@@ -58,13 +66,14 @@ class RedisWriter(ViewWriter):
 
     def publish(self, schema: RowSchema, mark: Mark | None) -> None:
         """See `ViewWriter`."""
-        self._run(self._set_schema(schema), *([] if mark is None else [self._set_mark(mark)]))
+        marked = [] if mark is None else [self._set_mark(mark)]
+        self._run(self._set_schema(schema), *marked, *self._revised(schema))
 
     def begin(self, mark: Mark, schema: RowSchema) -> None:
         """See `ViewWriter`."""
         # One transaction: a row never exists without its schema, nor a mark without an entry for `prune` to find.
         listed = "SADD", self._views, self._reference
-        self._run(self._set_mark(mark, SENDING), listed, self._set_schema(schema))
+        self._run(self._set_mark(mark, SENDING), listed, self._set_schema(schema), *self._revised(schema))
 
     def write(self, batches: Iterable[Sequence[Row]]) -> None:
         """See `ViewWriter`."""
@@ -87,7 +96,20 @@ class RedisWriter(ViewWriter):
 
     def forget(self) -> None:
         """See `ViewWriter`."""
-        self._run(("DEL", self._keys.schemas, self._keys.mark), ("SREM", self._views, self._reference))
+        self._run(
+            ("DEL", self._keys.schemas, self._keys.mark), ("SREM", self._views, self._reference), self._set_revision()
+        )
+
+    def _revised(self, schema: RowSchema) -> list[Command]:
+        """Return the change of the revision that lets readers notice a schema; none if it is the newest already."""
+        with self._translating():
+            found = readable_schemas(self._keys.schemas, self._commands.hgetall(self._keys.schemas), strict=False)
+        newest = next(reversed([*found.values()]), None)
+        is_known = newest is not None and replace(newest, fence=schema.fence) == schema
+        return [] if is_known else [self._set_revision()]
+
+    def _set_revision(self) -> Command:
+        return set_revision(self._client, self._revision)
 
     def _set_schema(self, schema: RowSchema) -> Command:
         return "HSET", self._keys.schemas, schema.id, schema.to_json()

@@ -1,0 +1,144 @@
+"""The entities of a request for many vectors: mappings, a frame, or bare ids, as one column for each key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from feature_sync.errors import RequestError
+
+if TYPE_CHECKING:
+    from feature_sync.serving.service_rows import ServiceRows
+
+_EXAMPLE = "[{{{}: ...}}, ...]"
+
+
+class Entities(Sequence[Mapping[str, Any]]):
+    """The keys of many entities, column by column; reads as a sequence of mappings.
+
+    Args:
+        columns: The values of each key, by its name.
+        count: The number of entities.
+        row_labels: The index of the pandas frame that they came from; None for other forms.
+    """
+
+    __slots__ = ("_count", "columns", "row_labels")
+
+    def __init__(self, columns: Mapping[str, Sequence[Any]], count: int, row_labels: Any = None) -> None:
+        self.columns = columns
+        self.row_labels = row_labels
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            columns = {name: column[at] for name, column in self.columns.items()}
+            labels = None if self.row_labels is None else self.row_labels[at]
+            return Entities(columns, len(range(self._count)[at]), labels)
+        return {name: column[at] for name, column in self.columns.items()}
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        names = tuple(self.columns)
+        return (dict(zip(names, each, strict=True)) for each in zip(*self.columns.values(), strict=True))
+
+    def __repr__(self) -> str:
+        return f"Entities({self._count} of {', '.join(self.columns)})"
+
+
+def read_entity(service: ServiceRows, entity: Any, keys: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read the entity of a request for one vector: a mapping, keyword arguments, or the bare value of the only key.
+
+    Raises:
+        RequestError: It is of another form.
+    """
+    if entity is None:
+        return keys
+    if keys:
+        raise RequestError("name the keys by a mapping or by keyword arguments, and not both")
+    if isinstance(entity, Mapping):
+        return entity
+    if _is_frame(entity) or isinstance(entity, list | tuple | set | Iterator):
+        raise RequestError(f"get() takes the keys of one entity, not {_described(entity)}; take get_many()")
+    return {_only_key(service, entity): entity}
+
+
+def read_entities(service: ServiceRows, rows: Any) -> Entities:
+    """Read the entities of a request for many vectors.
+
+    Args:
+        service: The service whose keys they name.
+        rows: Mappings, a pandas frame, whatever has `__arrow_c_stream__` (polars, Arrow, DuckDB), or, for a service
+            with one key, bare values.
+
+    Raises:
+        RequestError: They are of another form, or a key is missing or unknown.
+    """
+    if _is_frame(rows):
+        return _of_frame(service, rows)
+    if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
+        example = ", ".join(f"{key!r}: ..." for key in service.keys)
+        raise RequestError(
+            f"get_many() takes a list of mappings, such as [{{{example}}}], or a frame, and not {_described(rows)}"
+        )
+    listed = rows if isinstance(rows, list) else [*rows]
+    for at, each in enumerate(listed):
+        if not isinstance(each, Mapping):
+            if isinstance(each, Sequence) and not isinstance(each, str | bytes):
+                raise RequestError(f"entities[{at}]: a mapping from key to value is needed, not {_described(each)}")
+            listed = [_as_mapping(service, value, place) for place, value in enumerate(listed)]
+            break
+    for at, each in enumerate(listed):
+        try:
+            service.check_keys(each)
+        except RequestError as wrong:
+            raise at_row(wrong, at, len(listed)) from wrong
+    return Entities({key: [each[key] for each in listed] for key in service.keys}, len(listed))
+
+
+def at_row(wrong: RequestError, at: int, count: int) -> RequestError:
+    """Name the entity in an error if there are several."""
+    return wrong if count == 1 else RequestError(f"entities[{at}]: {wrong}")
+
+
+def _as_mapping(service: ServiceRows, value: Any, at: int) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        raise RequestError(f"entities[{at}]: a mapping from key to value is needed, not {_described(value)}")
+    return {_only_key(service, value): value}
+
+
+def _only_key(service: ServiceRows, value: Any) -> str:
+    if len(service.keys) != 1:
+        named = ", ".join(f"{key}=..." for key in service.keys)
+        raise RequestError(
+            f"{service.card.service} has {len(service.keys)} keys, so name them: {named}; not {value!r:.60}"
+        )
+    return service.keys[0]
+
+
+def _of_frame(service: ServiceRows, frame: Any) -> Entities:
+    """Read a frame; columns that are no keys are ignored, as a spine's are."""
+    if hasattr(frame, "columns") and hasattr(frame, "index"):  # pandas
+        named = {str(name): name for name in frame.columns}
+        columns = {key: frame[named[key]].tolist() for key in service.keys if key in named}
+        index, count = frame.index, len(frame)
+    else:
+        import pyarrow
+
+        table = pyarrow.RecordBatchReader.from_stream(frame).read_all()
+        columns = {key: table.column(key).to_pylist() for key in service.keys if key in table.column_names}
+        index, count = None, table.num_rows
+    if missing := [key for key in service.keys if key not in columns]:
+        raise RequestError(f"the frame has no column {', '.join(map(repr, missing))}, a key of {service.card.service}")
+    return Entities(columns, count, index)
+
+
+def _is_frame(rows: Any) -> bool:
+    return hasattr(rows, "__arrow_c_stream__") or (hasattr(rows, "columns") and hasattr(rows, "index"))
+
+
+def _described(value: Any) -> str:
+    return f"a {type(value).__module__.partition('.')[0]} {type(value).__name__}".replace("builtins ", "")

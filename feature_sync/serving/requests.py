@@ -1,0 +1,276 @@
+"""Requests for feature vectors without input or output: generators that yield commands of Redis and get their replies.
+
+The clients, one for threads and one for asyncio, only carry commands and replies. A request is one MGET of the revision
+and of all row keys. If the revision is not the one with which the card was read, the card is read again and the request
+starts anew, so that no answer goes by an older TTL, default or definition than Redis held while it was asked.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from feature_sync.errors import OnlineStoreError, RequestError
+from feature_sync.online.codec import RowSchemaRecord
+from feature_sync.online.keys import card_key, revision_key
+from feature_sync.serving.absence import why_no_card
+from feature_sync.serving.card import Card, CardSelection, read_card
+from feature_sync.serving.entities import Entities, at_row, read_entities, read_entity
+from feature_sync.serving.service_rows import ServiceRows
+from feature_sync.serving.vectors import FeatureVector, FeatureVectors
+from feature_sync.serving.view_rows import Judge, UnknownLayouts
+from feature_sync.value_types import from_microseconds, to_microseconds
+
+Command = Sequence[bytes | str]
+Answer = TypeVar("Answer")
+Request = Generator[Sequence[Command], Sequence[Any], Answer]
+"""Yields commands, gets a reply for each, and returns the answer."""
+
+KEYS_PER_COMMAND = 1_000
+_MOST_STARTS = 10
+"""How often a request starts anew while pushes change cards or schemas."""
+
+
+class CardSource(ABC):
+    """Where a client finds its card."""
+
+    watches: bytes | None = None
+    """The Redis key of the revision that each request reads; None if the card never changes."""
+
+    @abstractmethod
+    def read(self) -> Request[tuple[Card, bytes | None]]:
+        """Read the card, and the revision at the same moment.
+
+        Raises:
+            OnlineStoreError: There is no card, or it cannot be read.
+        """
+
+
+class RedisCard(CardSource):
+    """The card that pushes write."""
+
+    def __init__(self, key_prefix: str, service: str) -> None:
+        self.key_prefix = key_prefix
+        self.service = service
+        self.watches = revision_key(key_prefix).encode()
+
+    def read(self) -> Request[tuple[Card, bytes | None]]:
+        """See `CardSource`."""
+        key = card_key(self.key_prefix, self.service)
+        ((revision, content),) = yield [("MGET", revision_key(self.key_prefix), key)]
+        if content is None:
+            raise (yield from why_no_card(self.key_prefix, self.service))
+        return read_card(content, f"{key} in Redis"), revision
+
+
+class FixedCard(CardSource):
+    """A card from a file, which pushes do not change."""
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+
+    def read(self) -> Request[tuple[Card, bytes | None]]:
+        """See `CardSource`."""
+        return self.card, None
+        yield []  # a generator, as the others are
+
+
+class ServiceRequests:
+    """The requests of one client; its only state is the compiled card, which is replaced as a whole."""
+
+    def __init__(self, source: CardSource, *, max_age: int | None = None) -> None:
+        """Prepare requests; sends nothing.
+
+        Args:
+            source: Where the card is.
+            max_age: The oldest age of a row in microseconds, besides the TTL; None for any.
+        """
+        self._source = source
+        self._max_age = max_age
+        self._revision = () if source.watches is None else (source.watches,)
+        self._services: dict[bool, ServiceRows] = {}
+        """The compiled card, by whether it is lenient."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the compiled card; a copy reads it again."""
+        return {**self.__dict__, "_services": {}}
+
+    def card(self) -> Request[Card]:
+        """Read the card anew."""
+        return (yield from self._load(lenient=False)).card
+
+    def known(self) -> Request[ServiceRows]:
+        """Return the compiled card; reads it if it was not read yet."""
+        return self._services.get(False) or (yield from self._load(lenient=False))
+
+    def get(
+        self, entity: Any, keys: Mapping[str, Any], *, lenient: bool = False, moment: datetime | None = None
+    ) -> Request[FeatureVector]:
+        """Read the vector of one entity.
+
+        Args:
+            entity: A mapping, or the value of the only key; None with `keys`.
+            keys: The keys by name.
+            lenient: Answer null for what cannot be read, instead of raising.
+            moment: Judges age; None for now.
+        """
+        service = self._services.get(lenient) or (yield from self._load(lenient=lenient))
+        for _ in range(_MOST_STARTS):
+            named = read_entity(service, entity, keys)
+            row_keys = service.row_keys(named)
+            found = [each for each in row_keys if each is not None]
+            if len(found) < len(row_keys):
+                break  # the general way, since it leaves keys out
+            (replies,) = yield [("MGET", *self._revision, *found)]
+            if self._revision:
+                revision, *replies = replies
+                if revision != service.revision:
+                    service = yield from self._load(lenient=lenient)
+                    continue
+            try:
+                return service.vector(named, replies, self._judges(service, moment))
+            except UnknownLayouts as unknown:
+                service = yield from self._learn(service, unknown)
+        vectors: FeatureVectors = yield from self.get_many(
+            [read_entity(service, entity, keys)], lenient=lenient, moment=moment
+        )
+        return vectors[0]  # type: ignore[no-any-return]
+
+    def get_many(self, rows: Any, *, lenient: bool = False, moment: datetime | None = None) -> Request[FeatureVectors]:
+        """Read the vectors of many entities, in order; see `read_entities` for their forms."""
+        service = self._services.get(lenient) or (yield from self._load(lenient=lenient))
+        rows = rows if isinstance(rows, Sequence) or hasattr(rows, "__arrow_c_stream__") else _listed(rows)
+        for _ in range(_MOST_STARTS):
+            entities = read_entities(service, rows)
+            plan, invalid = _row_keys(service, entities)
+            wanted = [key for keys in plan for key in keys if key is not None]
+            found, is_current = yield from self._fetch(wanted, service)
+            if not is_current:
+                service = yield from self._load(lenient=lenient)
+                continue
+            replies = iter(found)
+            contents = [[None if key is None else next(replies) for key in keys] for keys in plan]
+            try:
+                return service.vectors(entities, contents, self._judges(service, moment), invalid)
+            except UnknownLayouts as unknown:
+                service = yield from self._learn(service, unknown)
+        raise OnlineStoreError(f"{service.card.service} is being pushed faster than it can be read; ask again")
+
+    def _fetch(self, keys: Sequence[bytes], service: ServiceRows) -> Request[tuple[list[bytes | None], bool]]:
+        """Read values, and whether the revision was the known one throughout."""
+        starts = range(0, len(keys), KEYS_PER_COMMAND) if keys else range(1) if self._revision else range(0)
+        commands = [("MGET", *self._revision, *keys[at : at + KEYS_PER_COMMAND]) for at in starts]
+        if not commands:
+            return [], True
+        found: list[bytes | None] = []
+        is_current = True
+        width = len(self._revision)
+        for replies in (yield commands):
+            is_current = is_current and (not width or replies[0] == service.revision)
+            found += replies[width:]
+        return found, is_current
+
+    def _load(self, *, lenient: bool) -> Request[ServiceRows]:
+        card, revision = yield from self._source.read()
+        self._services = {each: ServiceRows(card, revision, lenient=each) for each in (False, True)}
+        return self._services[lenient]
+
+    def _learn(self, service: ServiceRows, unknown: UnknownLayouts) -> Request[ServiceRows]:
+        """Read schemas that a push has written since the card; those that are not there become layouts of nothing."""
+        (contents,) = yield [("HMGET", unknown.selection.schemas, *unknown.ids)]
+        learnt = {
+            schema_id.hex(): _layout(unknown.selection, schema_id, content)
+            for schema_id, content in zip(unknown.ids, contents, strict=True)
+        }
+        card = msgspec.structs.replace(
+            service.card,
+            selections=tuple(
+                msgspec.structs.replace(each, layouts={**each.layouts, **learnt})
+                if each.view == unknown.selection.view
+                else each
+                for each in service.card.selections
+            ),
+        )
+        learned = ServiceRows(card, service.revision, lenient=service.lenient)
+        self._services = {**self._services, service.lenient: learned}
+        return learned
+
+    def _judges(self, service: ServiceRows, moment: datetime | None) -> Sequence[Judge | None]:
+        """Return who judges age: Redis expires rows by itself, unless they were pushed at a fixed clock."""
+        if moment is None and self._max_age is None and service.is_judged_by_redis:
+            return service.no_judges
+        return [self._judge(each, moment) for each in service.card.selections]
+
+    def _judge(self, selection: CardSelection, moment: datetime | None) -> Judge | None:
+        if moment is None and selection.as_of is None and self._max_age is None:
+            return None
+        now = to_microseconds(datetime.now(UTC)) if moment is None else to_microseconds(moment)
+        if moment is not None:
+            pushed = selection.as_of if selection.as_of is not None else to_microseconds(datetime.now(UTC))
+            if now < pushed:
+                raise RequestError(_too_early(selection.view, pushed))
+        elif selection.as_of is not None:
+            now = selection.as_of
+        ages = [each for each in (selection.ttl, self._max_age) if each is not None]
+        return Judge(now, min(ages, default=None))
+
+
+def _too_early(view: str, pushed: int) -> str:
+    return (
+        f"{view} was pushed as of {from_microseconds(pushed):%Y-%m-%d %H:%M:%S}Z and cannot answer for an earlier "
+        "moment; ask a training set, or push again with --as-of"
+    )
+
+
+def _listed(rows: Any) -> Any:
+    """Read an iterator once: a request may start anew."""
+    return [*rows] if hasattr(rows, "__next__") or isinstance(rows, set) else rows
+
+
+def _row_keys(service: ServiceRows, entities: Entities) -> tuple[list[list[bytes | None]], list[set[int]]]:
+    """Write the row keys of all entities by selection, and name the entities whose keys cannot be read.
+
+    Raises:
+        RequestError: A key is of the wrong type, and the service is not lenient.
+    """
+    plan: list[list[bytes | None]] = []
+    invalid: list[set[int]] = []
+    for view in service.views:
+        wrong: set[int] = set()
+        try:
+            plan.append(view.keys(entities.columns))
+        except RequestError:
+            keys: list[bytes | None] = []
+            for at, entity in enumerate(entities):
+                try:
+                    keys.append(view.key(entity))
+                except RequestError as unfit:
+                    if not service.lenient:
+                        raise at_row(unfit, at, len(entities)) from unfit
+                    wrong.add(at)
+                    keys.append(None)
+            plan.append(keys)
+        invalid.append(wrong)
+    return plan, invalid
+
+
+def _layout(selection: CardSelection, schema_id: bytes, content: bytes | None) -> tuple[tuple[str, str], ...]:
+    """Read the layout that a schema in Redis describes.
+
+    Raises:
+        OnlineStoreError: There is no such schema, or it cannot be read.
+    """
+    reason: object = "it does not exist"
+    try:
+        if content is not None:
+            return tuple(msgspec.json.decode(content, type=RowSchemaRecord).features)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as unreadable:
+        reason = unreadable
+    raise OnlineStoreError(
+        f"{selection.view}: the schema {schema_id.hex()} of a row in Redis cannot be read ({reason}); push again with "
+        "--full-refresh"
+    )

@@ -1,0 +1,277 @@
+"""Reads the rows of one selection of a card, without input or output: keys from entities, rows from replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from feature_sync.errors import OnlineStoreError, RequestError
+from feature_sync.online.codec import split_row
+from feature_sync.online.keys import is_null_key, key_writer, wire_key
+from feature_sync.online.validity import last_answer
+from feature_sync.serving.card import CardSelection, types_of
+from feature_sync.serving.forms import Form, form_of
+from feature_sync.serving.status import Status
+from feature_sync.value_types import ValueType
+
+Row = tuple[Any, ...]
+"""The schema id, the event timestamp in microseconds UTC, and the values of the selected features in wire form.
+
+In the place of the schema id stands a status if no row answers: `MISSING`, `EXPIRED` or `INVALID`."""
+
+GONE = object()
+"""Stands for a value of a row that lacks the feature, or has it as another type."""
+_UNREADABLE = (msgspec.MsgspecError, ArithmeticError, RecursionError, TypeError, ValueError)
+
+
+class UnknownLayouts(Exception):
+    """Rows have schema ids that the card does not list; a push has written their schemas since."""
+
+    def __init__(self, selection: CardSelection, ids: Sequence[bytes]) -> None:
+        super().__init__(selection.view)
+        self.selection = selection
+        self.ids = tuple(ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """The moment at which rows are judged in microseconds since 1970 UTC, and the oldest age in microseconds.
+
+    Args:
+        moment: The reader's moment.
+        ttl: The oldest age of a row; None for any.
+    """
+
+    moment: int
+    ttl: int | None
+
+    def refuses(self, event_timestamp: int | None, end: int | None) -> bool:
+        """True if a row is too old, or has ended."""
+        last = last_answer(event_timestamp, end, self.ttl)
+        return last is not None and self.moment > last
+
+
+class ViewRows:
+    """One selection of a card, compiled: writes row keys and reads rows."""
+
+    def __init__(self, selection: CardSelection, *, lenient: bool) -> None:
+        """Compile.
+
+        Args:
+            selection: The selection of the card.
+            lenient: Answer null for what cannot be read, instead of raising.
+        """
+        self.selection = selection
+        self.lenient = lenient
+        self.features = tuple(each.name for each in selection.features)
+        self.key_types = types_of(selection.keys)
+        kinds = types_of(tuple((each.name, each.type) for each in selection.features))
+        self.kinds: tuple[ValueType, ...] = tuple(kind for _, kind in kinds)
+        self.forms = tuple(map(form_of, self.kinds))
+        self.defaults = tuple(
+            _default(each.default, kind) for each, kind in zip(selection.features, self.kinds, strict=True)
+        )
+        self.missing: Row = (Status.MISSING, None, *self.defaults)
+        self._key_names = tuple(name for name, _ in self.key_types)
+        self._write_keys = key_writer(selection.rows, [kind for _, kind in self.key_types])
+        self._checks = [(at, form.check) for at, form in enumerate(self.forms, start=2) if form.check is not None]
+        self._newest = bytes.fromhex(selection.newest)
+        self._layouts = {bytes.fromhex(each): _Layout(named, self) for each, named in selection.layouts.items()}
+        newest = self._layouts[self._newest]
+        self._decode, self._pick = newest.decode, newest.pick
+
+    def key(self, entity: Mapping[str, Any]) -> bytes | None:
+        """Write the row key of an entity; None if one of its keys is null.
+
+        Raises:
+            RequestError: A key is not of the view's type.
+        """
+        wire: list[Sequence[Any]] = []
+        for name, kind in self.key_types:
+            value = (entity[name],)
+            if not _is_wire(value, kind):
+                if is_null_key(value[0]):
+                    return None
+                value = (self._wire(name, value[0], kind),)
+            wire.append(value)
+        return self._write_keys(wire)[0]
+
+    def keys(self, columns: Mapping[str, Sequence[Any]]) -> list[bytes | None]:
+        """Write the row keys of many entities, from a column for each key; None if a key is null.
+
+        Raises:
+            RequestError: A key is not of the view's type.
+        """
+        wire: list[Sequence[Any]] = []
+        nulls: set[int] = set()
+        for name, kind in self.key_types:
+            column = columns[name]
+            if _is_wire(column, kind):
+                wire.append(column)
+                continue
+            nulls.update(at for at, value in enumerate(column) if is_null_key(value))
+            wire.append([None if at in nulls else self._wire(name, value, kind) for at, value in enumerate(column)])
+        if not nulls:
+            return [*self._write_keys(wire)]
+        kept = [at for at in range(len(wire[0])) if at not in nulls]
+        found: list[bytes | None] = [None] * len(wire[0])
+        for at, key in zip(kept, self._write_keys([[column[each] for each in kept] for column in wire]), strict=True):
+            found[at] = key
+        return found
+
+    def _wire(self, name: str, value: Any, kind: ValueType) -> Any:
+        try:
+            return wire_key(value, kind)
+        except ValueError as wrong:
+            raise RequestError(f"{name}: {wrong}; {self.selection.view} expects {kind}") from wrong
+
+    def row(self, content: bytes | None, judge: Judge | None) -> Row:
+        """Read the row of one entity; see `rows`."""
+        if content is None:
+            return self.missing
+        if judge is None:
+            try:
+                row = self._decode(content)
+            except _UNREADABLE:
+                pass
+            else:
+                if row[0] == self._newest:
+                    picked: Row = row if self._pick is None else self._pick(row)
+                    for at, check in self._checks:
+                        try:
+                            check((picked[at],))
+                        except _UNREADABLE:
+                            return self._any_row(content, None)
+                    return picked
+        return self._any_row(content, judge)
+
+    def rows(self, contents: Sequence[bytes | None], judge: Judge | None) -> list[Row]:
+        """Read the rows of many entities.
+
+        Args:
+            contents: What Redis holds at their keys.
+            judge: Judges age and end; None if Redis does, by expiring rows.
+
+        Raises:
+            OnlineStoreError: A row cannot be read, or lacks a feature, and the reader is not lenient.
+            UnknownLayouts: Rows have schema ids that the card does not list.
+        """
+        if judge is None and (rows := self._fast(contents)) is not None:
+            return rows
+        unknown = {each for content in contents if content is not None for each in self._unknown(content)}
+        if unknown:
+            raise UnknownLayouts(self.selection, sorted(unknown))
+        return [self.missing if each is None else self._any_row(each, judge) for each in contents]
+
+    def _fast(self, contents: Sequence[bytes | None]) -> list[Row] | None:
+        """Read rows of the newest schema that are all in order; None if one is not."""
+        decode, missing = self._decode, None
+        try:
+            rows = [missing if each is None else decode(each) for each in contents]
+            if any(row is not None and row[0] != self._newest for row in rows):
+                return None
+            pick = self._pick
+            if pick is None:
+                found = [self.missing if row is None else row for row in rows]
+            else:
+                found = [self.missing if row is None else pick(row) for row in rows]
+            for at, check in self._checks:
+                check([row[at] for row in found])
+        except _UNREADABLE:
+            return None
+        return found
+
+    def _unknown(self, content: bytes) -> Iterator[bytes]:
+        try:
+            schema_id, *_ = split_row(content)
+        except OnlineStoreError:
+            return
+        if schema_id not in self._layouts:
+            yield schema_id
+
+    def _any_row(self, content: bytes, judge: Judge | None) -> Row:
+        """Read a row of any known schema, that may be damaged, lack features, or have ended."""
+        try:
+            schema_id, event_timestamp, values = split_row(content)
+            if schema_id not in self._layouts:
+                raise UnknownLayouts(self.selection, [schema_id])
+            read, end = self._layouts[schema_id].read(content, values)
+            for (at, check), form in zip(self._checks, filter(lambda each: each.check, self.forms), strict=True):
+                if read[at - 2] is not GONE and form.check is not None:
+                    check((read[at - 2],))
+        except (OnlineStoreError, *_UNREADABLE) as wrong:
+            if self.lenient:
+                return (Status.INVALID, None, *(None for _ in self.features))
+            reason = str(wrong).partition("(")[2].partition(")")[0] if isinstance(wrong, OnlineStoreError) else wrong
+            raise OnlineStoreError(
+                f"{self.selection.view}: a row in Redis cannot be read ({reason or type(wrong).__name__}); push again "
+                "with --full-refresh"
+            ) from wrong
+        if judge is not None and judge.refuses(event_timestamp, end):
+            return (Status.EXPIRED, event_timestamp, *self.defaults)
+        if not self.lenient and GONE in read:
+            raise self._gone(schema_id, self.features[read.index(GONE)])
+        return (schema_id, event_timestamp, *read)
+
+    def _gone(self, schema_id: bytes, name: str) -> OnlineStoreError:
+        feature = next(each for each in self.selection.features if each.name == name)
+        now = self._layouts[schema_id].types.get(name)
+        what = f"is {now} in Redis and {feature.type} in the card" if now else "is not in the rows in Redis"
+        return OnlineStoreError(
+            f"{feature.output} {what}: {self.selection.view} was pushed otherwise than its service; push again, or "
+            'pass on_error="null"'
+        )
+
+
+def _is_wire(column: Sequence[Any], kind: ValueType) -> bool:
+    """True if values of keys are in wire form as they are, nulls excluded: the common case, found at once."""
+    if kind.kind == "string":
+        return {*map(type, column)} == {str} and "".join(column).isascii()
+    return kind.kind == "int64" and {*map(type, column)} == {int} and min(column) >= -(2**63) and max(column) < 2**63
+
+
+def _default(written: Any, kind: ValueType) -> Any:
+    """Read a default of a card, in wire form: JSON has neither NaN nor infinity."""
+    return float(written) if kind.kind == "float64" and written is not None else written
+
+
+class _Layout:
+    """The values of rows of one schema, and where the selected features stand among them."""
+
+    def __init__(self, named: tuple[tuple[str, str], ...], view: ViewRows) -> None:
+        self.types = dict(named)
+        positions = {name: at for at, (name, _) in enumerate(named, start=2)}
+        forms: dict[str, Form] = {
+            each.name: form
+            for each, form in zip(view.selection.features, view.forms, strict=True)
+            if self.types.get(each.name) == each.type
+        }
+        self._at = [positions[name] if name in forms else None for name in view.features]
+        values = [forms[name].annotation if name in forms else Any for name, _ in named]
+        self.decode = _decoder(bytes, int | None, *values)
+        self.decode_ending = _decoder(bytes, int | None, *values, int)
+        self.pick = None if self._at == [*range(2, len(named) + 2)] else self._picker()
+        self._width = len(named)
+
+    def _picker(self) -> Callable[[Row], Row]:
+        at = self._at
+        first = at[0] if at else None
+        if first is not None and at == [*range(first, first + len(at))]:
+            last = first + len(at)
+            return lambda row: (*row[:2], *row[first:last])
+        return lambda row: (row[0], row[1], *[GONE if each is None else row[each] for each in at])
+
+    def read(self, content: bytes, values: Sequence[Any]) -> tuple[list[Any], int | None]:
+        """Read the selected values of a row, and its end; `GONE` stands for those that it lacks."""
+        ends = len(values) == self._width + 1
+        row = self.decode_ending(content) if ends else self.decode(content)
+        return [GONE if at is None else row[at] for at in self._at], row[-1] if ends else None
+
+
+def _decoder(*types: Any) -> Callable[[bytes], Any]:
+    """Return the decoder of arrays of these types."""
+    decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(tuple.__class_getitem__(types)).decode
+    return decode
