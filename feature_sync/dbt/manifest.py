@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import msgspec
 
 from feature_sync.dbt.artifacts import decode, decode_artifact
+from feature_sync.dbt.code import Code
 from feature_sync.dbt.node import Node, parts_of
 from feature_sync.errors import ProjectError
 
@@ -26,7 +27,7 @@ class Metadata(msgspec.Struct):
 
 
 class ManifestFile(msgspec.Struct):
-    """The content of the manifest's file; nodes are decoded on demand."""
+    """The content of the manifest's file; nodes and macros are decoded on demand."""
 
     metadata: Metadata | None = None
     nodes: dict[str, msgspec.Raw] | None = None
@@ -36,6 +37,8 @@ class ManifestFile(msgspec.Struct):
     docs: dict[str, msgspec.Raw] | None = None
     groups: dict[str, msgspec.Raw] | None = None
     unit_tests: dict[str, msgspec.Raw] | None = None
+    functions: dict[str, msgspec.Raw] | None = None
+    macros: dict[str, msgspec.Raw] | None = None
     parent_map: dict[str, list[str]] | None = None
     child_map: dict[str, list[str]] | None = None
 
@@ -53,6 +56,8 @@ class Manifest:
         self._docs = content.docs or {}
         self._others = {**self._docs, **(content.groups or {}), **(content.unit_tests or {})}
         self._nodes = {**(content.nodes or {}), **(content.sources or {})}
+        self._functions = content.functions or {}
+        self._macros = content.macros or {}
 
     def node(self, unique_id: str) -> Node | None:
         """Decode one node, source, exposure, docs block, group or unit test; None if the manifest has no such id.
@@ -62,6 +67,29 @@ class Manifest:
         """
         raw = self._nodes.get(unique_id) or self._exposures.get(unique_id) or self._others.get(unique_id)
         return None if raw is None else decode(bytes(raw), Node, self.path, node=unique_id)
+
+    def code(self, unique_id: str) -> Code | None:
+        """Decode the code of one model, seed, snapshot or function; None if the manifest has no such id.
+
+        Raises:
+            ProjectError: The node is not of the shape that dbt writes.
+        """
+        raw = self._nodes.get(unique_id) or self._functions.get(unique_id)
+        return None if raw is None else decode(bytes(raw), Code, self.path, node=unique_id)
+
+    def macro(self, unique_id: str) -> Code | None:
+        """Decode the code of one macro; None if the manifest has no such id.
+
+        Raises:
+            ProjectError: The macro is not of the shape that dbt writes.
+        """
+        raw = self._macros.get(unique_id)
+        return None if raw is None else decode(bytes(raw), Code, self.path, node=unique_id)
+
+    @property
+    def macro_ids(self) -> Collection[str]:
+        """The unique ids of all macros, including those of installed packages and of dbt itself."""
+        return self._macros.keys()
 
     @property
     def docs_blocks(self) -> list[str]:
