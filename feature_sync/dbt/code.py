@@ -66,11 +66,11 @@ class Code(msgspec.Struct):
     def digest(self) -> str | None:
         """The checksum of dbt, or else the SHA-256 of the code, which is the same for a model; None without either.
 
-        A snapshot counts by its code and settings: its checksum is that of a whole file, descriptions included.
+        A snapshot counts by its code and settings: its checksum is that of a whole file, of YAML with descriptions.
         """
-        if self.resource_type == "snapshot" and self._code:
+        if self.resource_type == "snapshot" and (code := self._code or self._checksum):
             settings = msgspec.json.encode(self.config or SnapshotSettings(), order="deterministic")
-            return _sha256(f"{self._code}\n{settings.decode()}")
+            return _sha256(f"{code}\n{settings.decode()}")
         return self._checksum or (_sha256(self._code) if self._code else None)
 
     @property

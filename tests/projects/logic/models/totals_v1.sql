@@ -1,0 +1,1 @@
+select customer_id, 0 as amount, paid_at from {{ ref('staged') }}
