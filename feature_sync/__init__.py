@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     )
     from feature_sync.push.report import Pushed, PushReport
     from feature_sync.service_schema import Pin
+    from feature_sync.serving.async_client import AsyncFeatureClient
     from feature_sync.serving.client import FeatureClient
     from feature_sync.serving.pins import DriftWarning, PinMismatch
     from feature_sync.serving.status import Status
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "AsyncFeatureClient",
     "DefinitionError",
     "DriftWarning",
     "Extract",
@@ -55,6 +57,7 @@ __all__ = [
 _MODULES = {
     "errors": ("DefinitionError", "FeatureSyncError", "OnlineStoreError", "ProfileError", "ProjectError",
                "RequestError", "UnknownName", "WarehouseError"),
+    "serving.async_client": ("AsyncFeatureClient",),
     "serving.client": ("FeatureClient",),
     "serving.pins": ("DriftWarning", "PinMismatch"),
     "serving.status": ("Status",),

@@ -171,11 +171,13 @@ class _Link:
         connection = AsyncConnection(self.loop, self.lose)
         commands = self._endpoint.login
         requests = [Request(self.loop, pack(each), 1, self._endpoint.timeout, inf) for each in commands]
-        for request in requests:  # before it opens: a server that accepts no more clients says so at once
+        for request in requests:
             request.may_retry = False
             connection.send(request)
         try:
             await self._open(connection)
+            await asyncio.sleep(0)  # a server that accepts no more clients says so and closes: read it before writing
+            connection.resume_writing()
             for command, request in zip(commands, requests, strict=True):
                 self._endpoint.check_login(command, (await request.received())[0])
             if connection.is_lost:

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, Self
 from feature_sync.errors import OnlineStoreError, RequestError
 from feature_sync.serving.card import Card, read_card
 from feature_sync.serving.pins import PinGuard
-from feature_sync.serving.requests import Answer, CardSource, FixedCard, RedisCard, Request, ServiceRequests
+from feature_sync.serving.requests import (
+    MICROSECOND,
+    Answer,
+    CardSource,
+    FixedCard,
+    RedisCard,
+    Request,
+    ServiceRequests,
+)
 from feature_sync.serving.sockets import RedisSockets
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 
@@ -21,7 +29,8 @@ if TYPE_CHECKING:
 
 TIMEOUT = 0.25
 _ON_ERROR = ("raise", "null")
-_MICROSECOND = timedelta(microseconds=1)
+LEAST_TIMEOUT = 0.001
+"""Seconds: what a later round trip of a request has at least."""
 
 
 class FeatureClient:
@@ -66,9 +75,10 @@ class FeatureClient:
             OnlineStoreError: The URL or the card cannot be read.
             RequestError: An argument makes no sense, or the pin cannot be read.
         """
-        self._sockets = RedisSockets(url, timeout=_checked_timeout(timeout))
+        self._timeout = checked_timeout(timeout)
+        self._sockets = RedisSockets(url, timeout=self._timeout)
         self._requests = ServiceRequests(
-            source_of(service, prefix, card), max_age=None if max_age is None else max_age // _MICROSECOND
+            source_of(service, prefix, card), max_age=None if max_age is None else max_age // MICROSECOND
         )
         self._guard = PinGuard(pin, on_drift)
 
@@ -141,26 +151,26 @@ class FeatureClient:
         return vectors
 
     def _answer(self, request: Request[Answer]) -> Answer:
-        return answer(request, self._sockets)
+        return answer(request, self._sockets, self._timeout)
 
 
-def answer(request: Request[Answer], sockets: RedisSockets, timeout: float | None = None) -> Answer:
+def answer(request: Request[Answer], sockets: RedisSockets, timeout: float) -> Answer:
     """Carry a request's commands to Redis, and its replies back.
 
     Args:
         request: The request.
         sockets: Connections to Redis.
-        timeout: The seconds that it may take as a whole; None for those of the sockets.
+        timeout: The seconds that it may take as a whole.
     """
     deadline: float | None = None
     try:
         commands = next(request)
         while True:
             if deadline is None:
-                started, left = monotonic(), sockets.timeout if timeout is None else timeout
-                deadline = started + left
+                left = timeout
+                deadline = monotonic() + left
             else:
-                left = max(deadline - monotonic(), 0.001)
+                left = max(deadline - monotonic(), LEAST_TIMEOUT)
             try:
                 replies = sockets.run(commands, timeout=left)
             except OnlineStoreError as failed:
@@ -209,7 +219,13 @@ def is_lenient(on_error: str) -> bool:
     return on_error == "null"
 
 
-def _checked_timeout(timeout: float) -> float:
-    if not isinstance(timeout, int | float) or isinstance(timeout, bool) or not 0 < timeout < float("inf"):
+def checked_timeout(timeout: Any) -> float:
+    """Read how many seconds a request may take.
+
+    Raises:
+        RequestError: It is not a positive number.
+    """
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if not is_number or not 0 < timeout < float("inf"):
         raise RequestError(f"timeout is a number of seconds, such as 0.25, and not {timeout!r}")
     return float(timeout)

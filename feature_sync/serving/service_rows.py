@@ -79,9 +79,7 @@ class ServiceRows:
             OnlineStoreError: A row cannot be read, or lacks a feature.
             UnknownLayouts: A row has a schema id that the card does not list.
         """
-        rows = [
-            view.row(content, judge) for view, content, judge in zip(self.views, contents, judges, strict=True)
-        ]
+        rows = [view.row(content, judge) for view, content, judge in zip(self.views, contents, judges, strict=True)]
         return FeatureVector(self, entity, rows)
 
     def vectors(
@@ -103,9 +101,7 @@ class ServiceRows:
             OnlineStoreError: A row cannot be read, or lacks a feature.
             UnknownLayouts: Rows have schema ids that the card does not list.
         """
-        rows = [
-            view.rows(found, judge) for view, found, judge in zip(self.views, contents, judges, strict=True)
-        ]
+        rows = [view.rows(found, judge) for view, found, judge in zip(self.views, contents, judges, strict=True)]
         for view, found, wrong in zip(self.views, rows, invalid, strict=True):
             for at in wrong:
                 found[at] = (Status.INVALID, None, *(None for _ in view.features))

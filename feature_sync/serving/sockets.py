@@ -139,8 +139,10 @@ class _Connection:
             if len(commands) == 1 and len(packed := pack(commands[0])) < BATCH_BYTES:  # most requests: one view
                 self._send(packed)
                 self._feed(self._receive(_BYTES_PER_READ))  # nothing if it is closed, which `_read` finds
-                replies = [] if (reply := self._gets()) is False else [reply]
-                self._read(replies, 1, deadline)
+                replies = [self._gets()]
+                if replies[0] is False:
+                    replies.clear()
+                    self._read(replies, 1, deadline)
             else:
                 replies = self._exchange_batches(commands, deadline)
             if self._gets() is not False:
@@ -205,7 +207,9 @@ class _Connection:
         """Close the socket; nothing is sent."""
         self._socket.close()
 
-    __del__ = close
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # an interrupt came before it had a socket
+            self.close()
 
 
 def _connect(endpoint: Endpoint, deadline: float) -> _Connection:

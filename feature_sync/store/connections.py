@@ -78,7 +78,7 @@ class Connections:
             if url is None and not may_create and self._project.target.adapter == "duckdb" and server.url is None:
                 raise RequestError("this project has no embedded Redis yet: feature-sync push makes one and fills it")
             self._online = RedisStore(
-                url or self.redis_url(), key_prefix=self._project.key_prefix, timeout=self._redis_timeout
+                url or self.redis_url(), key_prefix=self._project.key_prefix, timeout=self.redis_timeout
             )
         return self._online
 
@@ -92,7 +92,7 @@ class Connections:
         from feature_sync.serving.sockets import RedisSockets
 
         if self._sockets is None:
-            self._sockets = RedisSockets(self.redis_url(), timeout=self._redis_timeout)
+            self._sockets = RedisSockets(self.redis_url(), timeout=self.redis_timeout)
         return self._sockets
 
     def requests(self, service: FeatureService) -> ServiceRequests:
@@ -128,7 +128,7 @@ class Connections:
         """The project's own Redis, running or not."""
         from feature_sync.online.redis.server import EmbeddedServer
 
-        return EmbeddedServer(self._project.dbt.directory / FOLDER / "redis", timeout=self._redis_timeout)
+        return EmbeddedServer(self._project.dbt.directory / FOLDER / "redis", timeout=self.redis_timeout)
 
     def close(self) -> None:
         """Close the connection to Redis; warehouses are closed at the end of each request."""
@@ -143,7 +143,8 @@ class Connections:
         return self._project.options.redis_url or os.environ.get("FEATURE_SYNC_REDIS_URL")
 
     @property
-    def _redis_timeout(self) -> float:
+    def redis_timeout(self) -> float:
+        """How many seconds to wait for a reply of Redis."""
         from feature_sync.online.redis.store import read_timeout
 
         return read_timeout(self._project.options.redis_timeout or os.environ.get("FEATURE_SYNC_REDIS_TIMEOUT"))

@@ -71,7 +71,7 @@ def _answer(
     project: FeatureProject, connections: Connections, service: FeatureService, request: Request[Answer]
 ) -> Answer:
     try:
-        return answer(request, connections.sockets())
+        return answer(request, connections.sockets(), connections.redis_timeout)
     except NotPushed as missing:
         raise OnlineStoreError(why_unknown(connections.online(), missing.reference)) from missing
     except NoCard as missing:
@@ -80,6 +80,6 @@ def _answer(
             if not online.view(each.view.reference).schemas():
                 raise OnlineStoreError(why_unknown(online, each.view.reference)) from missing
         raise OnlineStoreError(
-            f"{service.name} is not served yet under the key prefix {project.key_prefix!r}; feature-sync push publishes "
-            "it"
+            f"{service.name} is not served yet under the key prefix {project.key_prefix!r}; feature-sync push "
+            "publishes it"
         ) from missing
