@@ -16,7 +16,7 @@ from feature_sync.serving.async_socket import AsyncRedisSocket
 from feature_sync.serving.card import Card
 from feature_sync.serving.client import LEAST_TIMEOUT, TIMEOUT, checked_timeout, is_lenient, source_of
 from feature_sync.serving.pins import PinGuard
-from feature_sync.serving.requests import MICROSECOND, Answer, Request, ServiceRequests
+from feature_sync.serving.requests import Answer, Request, ServiceRequests
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ class AsyncFeatureClient:
         """
         self._timeout = checked_timeout(timeout)
         self._socket = AsyncRedisSocket(url, timeout=self._timeout)
-        self._requests = ServiceRequests(
-            source_of(service, prefix, card), max_age=None if max_age is None else max_age // MICROSECOND
-        )
+        self._requests = ServiceRequests(source_of(service, prefix, card), max_age=max_age)
         self._guard = PinGuard(pin, on_drift)
 
     def __repr__(self) -> str:

@@ -13,7 +13,6 @@ from feature_sync.errors import OnlineStoreError, RequestError
 from feature_sync.serving.card import Card, read_card
 from feature_sync.serving.pins import PinGuard
 from feature_sync.serving.requests import (
-    MICROSECOND,
     Answer,
     CardSource,
     FixedCard,
@@ -77,9 +76,7 @@ class FeatureClient:
         """
         self._timeout = checked_timeout(timeout)
         self._sockets = RedisSockets(url, timeout=self._timeout)
-        self._requests = ServiceRequests(
-            source_of(service, prefix, card), max_age=None if max_age is None else max_age // MICROSECOND
-        )
+        self._requests = ServiceRequests(source_of(service, prefix, card), max_age=max_age)
         self._guard = PinGuard(pin, on_drift)
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,7 +23,7 @@ from feature_sync.serving.entities import Entities, at_row, read_entities, read_
 from feature_sync.serving.service_rows import ServiceRows
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 from feature_sync.serving.view_rows import Judge, UnknownLayouts
-from feature_sync.value_types import from_microseconds, to_microseconds
+from feature_sync.value_types import MICROSECOND, from_microseconds, to_microseconds
 
 Command = Sequence[bytes | str]
 Answer = TypeVar("Answer")
@@ -82,15 +82,15 @@ class FixedCard(CardSource):
 class ServiceRequests:
     """The requests of one client; its only state is the compiled card, which is replaced as a whole."""
 
-    def __init__(self, source: CardSource, *, max_age: int | None = None) -> None:
+    def __init__(self, source: CardSource, *, max_age: timedelta | None = None) -> None:
         """Prepare requests; sends nothing.
 
         Args:
             source: Where the card is.
-            max_age: The oldest age of a row in microseconds, besides the TTL; None for any.
+            max_age: The oldest age of a row, besides the TTL; None for any.
         """
         self._source = source
-        self._max_age = max_age
+        self._max_age = None if max_age is None else max_age // MICROSECOND
         self._revision = () if source.watches is None else (source.watches,)
         self._services: dict[bool, ServiceRows] = {}
         """The compiled card, by whether it is lenient."""
