@@ -20,7 +20,7 @@ from feature_sync.serving.requests import Answer, Request, ServiceRequests
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 
 if TYPE_CHECKING:
-    from feature_sync.serving.pins import PinSource
+    from feature_sync.service_schema.pin import PinSource
 
 
 class AsyncFeatureClient:

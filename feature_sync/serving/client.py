@@ -24,7 +24,7 @@ from feature_sync.serving.sockets import RedisSockets
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 
 if TYPE_CHECKING:
-    from feature_sync.serving.pins import PinSource
+    from feature_sync.service_schema.pin import PinSource
 
 TIMEOUT = 0.25
 _ON_ERROR = ("raise", "null")
