@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_to_bytes
 
 from feature_sync.errors import OnlineStoreError, did_you_mean
+
+if TYPE_CHECKING:
+    import ssl  # at run time only where TLS is asked for: it takes as long as everything else here
 
 SCHEMES = ("redis", "rediss", "unix")
 _FORMS = "redis://[user:password@]host[:port][/database], rediss://... for TLS, or unix://[user:password@]/path"
@@ -151,6 +153,8 @@ def _cert_reqs(value: str) -> str:
 
 
 def _tls_version(value: str) -> ssl.TLSVersion:
+    import ssl
+
     versions = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
     named = {**versions, **{str(int(version)): version for version in versions.values()}}
     if value not in named:
@@ -159,6 +163,8 @@ def _tls_version(value: str) -> ssl.TLSVersion:
 
 
 def _ciphers(value: str) -> str:
+    import ssl
+
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers(_text(value))
     except ssl.SSLError:
