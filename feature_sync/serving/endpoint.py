@@ -1,0 +1,182 @@
+"""One Redis server as clients of a service reach it: the login, TLS, commands in batches, and what failures say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from errno import ETIMEDOUT
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
+
+from hiredis import ProtocolError, ReplyError
+from hiredis import pack_command as _pack_tuple
+
+from feature_sync.errors import OnlineStoreError
+from feature_sync.online.redis.address import read_address
+from feature_sync.online.redis.wording import SERVING, closing, foreignness, loss, refusal, silence
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+Command = Sequence[bytes | str]
+BATCH_BYTES = 16_384
+"""Commands travel together up to here; a longer one alone. Two batches at most wait for replies at once."""
+
+
+class Endpoint:
+    """The address of a server, how to log in, and how long to wait; its text never shows the password."""
+
+    def __init__(self, url: str, *, timeout: float, client_name: str) -> None:
+        """Read the URL.
+
+        Args:
+            url: `redis://`, `rediss://` or `unix://`; its option `client_name` wins.
+            timeout: How many seconds a whole request may take.
+            client_name: The name in `CLIENT LIST`; an empty one is not sent.
+
+        Raises:
+            OnlineStoreError: The URL cannot be read.
+        """
+        self.address = read_address(url)
+        self.timeout = timeout
+        self._client_name = self.address.options.get("client_name", client_name)
+        self._url = url
+        self._context: SSLContext | None = None
+
+    def __repr__(self) -> str:
+        return self.address.where
+
+    @property
+    def arguments(self) -> tuple[str, float, str]:
+        """The URL, timeout and client name, to make the same endpoint in another process."""
+        return self._url, self.timeout, self._client_name
+
+    @property
+    def login(self) -> list[Command]:
+        """The first commands of a connection; `check_login` takes the reply to each as it comes."""
+        options = self.address.options
+        commands: list[Command] = []
+        if "username" in options or "password" in options:
+            commands.append(("AUTH", *filter(None, (options.get("username"), options.get("password", b"")))))
+        if self._client_name:
+            commands.append(("CLIENT", "SETNAME", self._client_name))
+        if options.get("db"):
+            commands.append(("SELECT", str(options["db"])))
+        return commands or [("PING",)]  # some reply must show that it is a Redis
+
+    def check_login(self, command: Command, reply: Any) -> None:
+        """Judge the reply to a command of the login. A user without the right to name the connection stays nameless.
+
+        Raises:
+            OnlineStoreError: Redis refuses the login, or it is no Redis.
+        """
+        if isinstance(reply, ReplyError):
+            text = str(reply)
+            if command[0] != "CLIENT" or not text.startswith(("NOPERM", "ERR unknown")):
+                raise self.refused(reply)
+        elif reply not in (b"OK", b"PONG"):
+            raise OnlineStoreError(foreignness(self.address))
+
+    def tls_context(self) -> SSLContext | None:
+        """Return what TLS needs, made once; None without TLS.
+
+        Raises:
+            OSError: A file of certificates cannot be read; an `ssl.SSLError` is one, too.
+        """
+        if self.address.scheme != "rediss":
+            return None
+        self._context = self._context or _tls_context(self.address.options)
+        return self._context
+
+    def failed(self, cause: BaseException, timeout: float) -> OnlineStoreError:
+        """Return our error for one of the socket, of TLS or of the protocol; `timeout` in seconds."""
+        if isinstance(cause, ProtocolError):
+            failure = OnlineStoreError(foreignness(self.address))
+        elif is_timeout(cause):
+            failure = OnlineStoreError(silence(self.address, timeout, SERVING))
+        elif isinstance(cause, Closed):
+            failure = OnlineStoreError(f"Redis at {self.address.where} {closing(self.address)}")
+        else:
+            failure = OnlineStoreError(f"Redis at {self.address.where} {loss(cause, self.address)}")
+        failure.__cause__ = cause
+        return failure
+
+    def refused(self, reply: ReplyError) -> OnlineStoreError:
+        """Return our error for an error reply."""
+        failure = OnlineStoreError(f"Redis at {self.address.where} {refusal(str(reply), SERVING)}")
+        failure.__cause__ = reply
+        return failure
+
+
+class Closed(ConnectionResetError):
+    """The server closed the connection."""
+
+
+def is_timeout(cause: BaseException) -> bool:
+    """True if the time of the request is over; false if TCP gave up, whose error has a number."""
+    return isinstance(cause, TimeoutError) and cause.errno != ETIMEDOUT
+
+
+def pack(command: Command) -> bytes:
+    """Encode a command in Redis's protocol."""
+    packed: bytes = _pack_tuple(tuple(command))  # type: ignore[arg-type]  # its tuple of one item stands for any
+    return packed
+
+
+def batches(commands: Sequence[Command]) -> Iterator[tuple[bytes, int]]:
+    """Yield packed commands that travel together, and how many they are; packs them when they are asked for."""
+    packed: list[bytes] = []
+    size = 0
+    for command in commands:
+        packed.append(pack(command))
+        size += len(packed[-1])
+        if size >= BATCH_BYTES:
+            yield b"".join(packed), len(packed)
+            packed, size = [], 0
+    if packed:
+        yield b"".join(packed), len(packed)
+
+
+class Forgetful(Protocol):
+    """Holds connections that a forked process must not use."""
+
+    def forget(self) -> None:
+        """Let go of all connections, and send nothing on them: they are the parent's."""
+
+
+_FORGETFUL: WeakSet[Any] = WeakSet()
+
+
+def forget_after_fork(holder: Forgetful) -> None:
+    """Have a holder forget its connections in every process that is forked."""
+    _FORGETFUL.add(holder)
+
+
+def _forget() -> None:
+    for holder in list(_FORGETFUL):
+        holder.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _tls_context(options: Any) -> SSLContext:
+    """Build the context that the options of the URL ask for, as redis-py means them."""
+    import ssl
+
+    context = ssl.create_default_context()
+    required = options.get("ssl_cert_reqs", "required")
+    context.check_hostname = required != "none" and options.get("ssl_check_hostname", True)
+    context.verify_mode = ssl.VerifyMode[f"CERT_{required.upper()}"]
+    certificate, key = options.get("ssl_certfile"), options.get("ssl_keyfile")
+    if certificate or key:
+        context.load_cert_chain(certificate or key, key, options.get("ssl_password"))
+    authorities = [options.get(f"ssl_ca_{name}") for name in ("certs", "path", "data")]
+    if any(authorities):
+        context.load_verify_locations(*authorities)
+    if "ssl_min_version" in options:
+        context.minimum_version = options["ssl_min_version"]
+    if "ssl_ciphers" in options:
+        context.set_ciphers(options["ssl_ciphers"])
+    return context
