@@ -65,8 +65,8 @@ class AsyncRedisSocket:
         return replies
 
     def _link(self, loop: asyncio.AbstractEventLoop) -> _Link:
-        for ended in [each for each in self._links if each.is_closed()]:
-            del self._links[ended]
+        for ended in [each for each in list(self._links) if each.is_closed()]:  # threads share it
+            self._links.pop(ended, None)
         return self._links.setdefault(loop, _Link(self._endpoint, loop))
 
     async def close(self) -> None:
