@@ -131,6 +131,21 @@ def test_replies_come_in_the_order_of_the_commands(server, run):
         assert replies == [[values(1, 2)], [b"OK", b"\x00\xff\r\n", values(3), 1, None], [[]], []]
 
 
+def test_a_host_is_a_name_or_an_address_of_either_kind(run):
+    with RedisServer(bind="127.0.0.1 -::1") as both:  # of IPv6 if the machine has it
+        hosts = ["127.0.0.1", "localhost", *(["[::1]"] if has_ipv6() else [])]
+        for host in hosts:
+            assert run(f"redis://{host}:{both.port}?socket_keepalive=no", [("PING",)]) == [[b"PONG"]]
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 def test_a_connection_has_a_name_and_a_database(server, run):
     def told(url: str, **options) -> set[bytes]:
         return {*run(url, [("CLIENT", "INFO")], **options)[0][0].split()} & {b"name=", b"db=3", *names}
@@ -516,6 +531,26 @@ def test_a_replica_answers_reads(server, run):
         assert "is a read-only replica: a client may only read from it" in failure(
             run, replica.url, [("SET", "a", "b")]
         )
+
+
+def test_a_refused_login_is_not_tried_again(run):
+    logins = []
+
+    def serve(listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                with connection:
+                    logins.append(connection.recv(4096))
+                    connection.sendall(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        Thread(target=serve, args=(listening,), daemon=True).start()
+        url = f"redis://user:secret@127.0.0.1:{listening.getsockname()[1]}"
+        assert "refused the user or the password" in failure(run, url)
+        listening.shutdown(socket.SHUT_RDWR)
+    assert len(logins) == 1
+    assert logins[0].startswith(b"*3\r\n$4\r\nAUTH\r\n$4\r\nuser\r\n$6\r\nsecret\r\n")
 
 
 # Threads, processes and interrupts

@@ -159,7 +159,8 @@ class _Link:
         finally:
             self._connecting = None
         while self._connection is not None and self._queued:
-            self._connection.send(self._queued.popleft())
+            if not (request := self._queued.popleft()).answer.done():
+                self._connection.send(request)
 
     async def _log_in(self) -> AsyncConnection:
         """Open a connection and log in.
