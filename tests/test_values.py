@@ -64,7 +64,7 @@ def test_every_type_comes_back_exactly_as_the_warehouse_holds_it(store):
         "instant": datetime(2024, 3, 31, 1, 30, 0, 1, tzinfo=timezone(timedelta(hours=1))),
         "numbers": [1, None, 3],
         "moments": [datetime(2024, 1, 1, 0, 0, 0, 1)],
-        "token": UUID("c2c5e0aa-9e43-4f52-9c5e-0b1e3d8a7f10"),
+        "token": "c2c5e0aa-9e43-4f52-9c5e-0b1e3d8a7f10",
     }
 
 
@@ -93,7 +93,6 @@ def test_a_training_set_holds_the_same_values_with_their_exact_types(store, tmp_
     for row, served in rows:
         trained = {name: row[name] for name in served}
         assert repr(served.pop("real_number")) == repr(trained.pop("real_number"))
-        assert str(served.pop("token")) == str(trained.pop("token"))
         assert served == trained
 
 
@@ -162,7 +161,8 @@ def test_a_schema_survives_redis_with_its_ttl_and_its_clock():
     assert read_row_schema(schema.to_json()) == schema
 
 
-scalar_types = st.sampled_from([ValueType(kind) for kind in SCALARS] + [ValueType("decimal", 38, 10)])
+columns = [ValueType(kind) for kind, scalar in SCALARS.items() if not scalar.only_in_arrays]
+scalar_types = st.sampled_from([*columns, ValueType("decimal", 38, 10), parse("array<float32>")])
 value_types = st.recursive(
     scalar_types,
     lambda inner: (

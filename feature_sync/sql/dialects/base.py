@@ -65,6 +65,10 @@ class Dialect(ABC):
     """Whether a decimal may be NaN or infinite."""
     hides_dimensions: ClassVar[bool] = False
     """Whether the type of an array omits its number of dimensions."""
+    has_float32: ClassVar[bool] = True
+    """Whether what sqlglot reads as FLOAT has 32 bits; if not, it has 64."""
+    plain_decimals: ClassVar[Mapping[exp.DType, tuple[int, int]]] = {}
+    """Precision and scale of a decimal whose type names none; of one that is not here, each value has its own."""
 
     def fold(self, name: str) -> str:
         """Spell an unquoted name as the warehouse stores it."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 from sqlglot import exp
 
@@ -29,6 +30,10 @@ class BigQuery(Dialect):
     moment_type = "timestamptz"
     is_null_beyond_time = True
     puts_nan_highest = False
+    has_float32 = False
+    plain_decimals: ClassVar[Mapping[exp.DType, tuple[int, int]]] = {
+        exp.DType.DECIMAL: (38, 9), exp.DType.BIGDECIMAL: (76, 38),
+    }  # fmt: skip
     # It has transactions, but they cannot create tables; and it does not enforce keys.
     has_transactions = False
 
