@@ -89,7 +89,7 @@ def test_verify_finds_every_value_the_same_and_a_second_push_sends_nothing(store
 EDGES = [[math.nan, math.inf, -math.inf, -0.0, 0.0, 5e-324, 0.1], [], None]
 
 
-@examples(4)
+@examples(2)
 @given(generated=st.lists(st.none() | st.lists(st.floats(), max_size=6), min_size=1, max_size=1))
 def test_arrays_of_floats_are_served_and_trained_as_bigquery_holds_them(store, bigquery, generated):
     rows = [
