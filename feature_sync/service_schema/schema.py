@@ -36,7 +36,7 @@ class SchemaFeature:
     Args:
         name: The output name, as in training sets and feature vectors.
         kind: The canonical type.
-        default: What answers if no row does, in wire form; floats that JSON lacks are text, such as `"nan"`.
+        default: What answers if no row does, in wire form; floats that JSON lacks and integers beyond 2^53 are text.
         ttl: The TTL of its view in microseconds; None for any age.
     """
 

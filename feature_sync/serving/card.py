@@ -27,7 +27,7 @@ class CardFeature(msgspec.Struct, frozen=True, omit_defaults=True):
         name: The column's name, as in the layouts of rows.
         output: The name in feature vectors.
         type: The type of its values in Redis.
-        default: What answers if no row does, in wire form; floats that JSON lacks are text, such as `"nan"`.
+        default: What answers if no row does, in wire form; floats that JSON lacks and integers beyond 2^53 are text.
     """
 
     name: str

@@ -204,10 +204,14 @@ class ServiceRequests:
         return self._services[lenient]
 
     def _learn(self, service: ServiceRows, unknown: UnknownLayouts) -> Request[ServiceRows]:
-        """Read schemas that a push has written since the card; those that are not there become layouts of nothing."""
+        """Read schemas that a push has written since the card.
+
+        Raises:
+            OnlineStoreError: One cannot be read, and the service is not lenient; else rows of it are invalid.
+        """
         (contents,) = yield [("HMGET", unknown.selection.schemas, *unknown.ids)]
         learnt = {
-            schema_id.hex(): _layout(unknown.selection, schema_id, content)
+            schema_id.hex(): _layout(unknown.selection, schema_id, content, lenient=service.lenient)
             for schema_id, content in zip(unknown.ids, contents, strict=True)
         }
         card = msgspec.structs.replace(
@@ -291,11 +295,13 @@ def _by_key(plan: Sequence[Sequence[bytes | None]], found: list[bytes | None]) -
     return [[None if key is None else next(values) for key in keys] for keys in plan]
 
 
-def _layout(selection: CardSelection, schema_id: bytes, content: bytes | None) -> tuple[tuple[str, str], ...]:
-    """Read the layout that a schema in Redis describes.
+def _layout(
+    selection: CardSelection, schema_id: bytes, content: bytes | None, *, lenient: bool
+) -> tuple[tuple[str, str], ...]:
+    """Read the layout that a schema in Redis describes; if lenient, an empty one for a schema that is damaged or gone.
 
     Raises:
-        OnlineStoreError: There is no such schema, or it cannot be read.
+        OnlineStoreError: There is no such schema, or it cannot be read, and the reader is not lenient.
     """
     reason: object = "it does not exist"
     try:
@@ -303,6 +309,8 @@ def _layout(selection: CardSelection, schema_id: bytes, content: bytes | None) -
             return tuple(msgspec.json.decode(content, type=RowSchemaRecord).features)
     except (msgspec.MsgspecError, RecursionError, ValueError) as unreadable:
         reason = unreadable
+    if lenient:
+        return ()
     raise OnlineStoreError(
         f"{selection.view}: the schema {schema_id.hex()} of a row in Redis cannot be read ({reason}); push again with "
         "--full-refresh"

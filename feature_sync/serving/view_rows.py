@@ -238,8 +238,9 @@ def _is_wire(column: Sequence[Any], kind: ValueType) -> bool:
 
 
 def _default(written: Any, kind: ValueType) -> Any:
-    """Read a default of a card, in wire form: JSON has neither NaN nor infinity."""
-    return float(written) if kind.kind == "float64" and written is not None else written
+    """Read a default of a card, in wire form: numbers that JSON lacks, or that JavaScript rounds, are text."""
+    wire = None if kind.scalar is None else kind.scalar.wire
+    return wire(written) if wire in (int, float) and written is not None else written
 
 
 class _Layout:
@@ -269,7 +270,14 @@ class _Layout:
         return lambda row: (row[0], row[1], *[GONE if each is None else row[each] for each in at])
 
     def read(self, content: bytes, values: Sequence[Any]) -> tuple[list[Any], int | None]:
-        """Read the selected values of a row, and its end; `GONE` stands for those that it lacks."""
+        """Read the selected values of a row, and its end; `GONE` stands for those that it lacks.
+
+        Raises:
+            ValueError: The layout is empty: a lenient reader did not find the schema.
+            msgspec.MsgspecError: The row is of another layout.
+        """
+        if not self._width:
+            raise ValueError("its schema cannot be read")
         ends = len(values) == self._width + 1
         row = self.decode_ending(content) if ends else self.decode(content)
         return [GONE if at is None else row[at] for at in self._at], row[-1] if ends else None

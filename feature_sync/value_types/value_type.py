@@ -13,6 +13,8 @@ from feature_sync.value_types.scalars import SCALARS, Equality, Scalar
 if TYPE_CHECKING:
     import pyarrow
 
+_LARGEST_EXACT_FLOAT = 2**53
+
 
 @dataclass(frozen=True, slots=True)
 class ValueType:
@@ -148,7 +150,9 @@ def read_default(kind: ValueType, default: Any) -> Any:
 
 
 def wire_default(kind: ValueType, default: Any) -> Any:
-    """Convert a feature's default in YAML to wire form; a float that JSON lacks becomes text: `"nan"`, `"inf"`.
+    """Convert a feature's default in YAML to wire form, as JSON that readers in any language read exactly.
+
+    A float that JSON lacks becomes text (`"nan"`, `"inf"`), and so does an integer that is not exact in float64.
 
     Raises:
         ValueError: The default is of another type.
@@ -158,9 +162,11 @@ def wire_default(kind: ValueType, default: Any) -> Any:
     """
     value = read_default(kind, default)
     if isinstance(value, datetime):
-        return to_microseconds(as_utc(value))
-    if isinstance(value, date):
-        return to_days(value)
+        value = to_microseconds(as_utc(value))
+    elif isinstance(value, date):
+        value = to_days(value)
+    if isinstance(value, int) and abs(value) > _LARGEST_EXACT_FLOAT:
+        return str(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     scalar = kind.scalar

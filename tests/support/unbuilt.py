@@ -79,7 +79,7 @@ class UnbuiltProject:
         block = {"entities": {entity: "id"}, **({} if config else {"timeless": True}), **settings}
         self.model(name, query, columns=columns, meta={"feature_view": block}, **config)
 
-    def service(self, name: str, features: dict[str, Any], views: list[str]) -> None:
+    def service(self, name: str, features: dict[str, Any], views: list[str], **settings: Any) -> None:
         """Define a feature service over views."""
         self.exposures[f"exposure.unbuilt.{name}"] = {
             "unique_id": f"exposure.unbuilt.{name}",
@@ -88,7 +88,7 @@ class UnbuiltProject:
             "type": "ml",
             "original_file_path": "models/services.yml",
             "depends_on": {"nodes": [f"model.unbuilt.{view}" for view in views]},
-            "config": {"meta": {"feature_service": {"features": features}}},
+            "config": {"meta": {"feature_service": {"features": features, **settings}}},
         }
 
     def open(self, redis_url: str, **options: Any) -> FeatureStore:
