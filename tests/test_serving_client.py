@@ -1,4 +1,4 @@
-"""The client of a service: right at the next request after every change, one round trip, and errors that say what to do."""
+"""The client of a service: right at the next request after each change, one round trip, and errors that help."""
 
 from __future__ import annotations
 
@@ -133,12 +133,12 @@ def test_many_vectors_are_a_sequence_in_the_order_of_the_request(client):
 
 @pytest.mark.parametrize("make", [
     lambda rows: rows,
-    lambda rows: tuple(rows),
-    lambda rows: iter(rows),
+    tuple,
+    iter,
     lambda rows: (dict(each) for each in rows),
     lambda rows: pandas.DataFrame(rows, index=["x", "y"]),
     lambda rows: pandas.DataFrame(rows).assign(other=1)[["other", "shop_id", "id"]],
-    lambda rows: pyarrow.Table.from_pylist(rows),
+    pyarrow.Table.from_pylist,
     lambda rows: pyarrow.RecordBatchReader.from_batches(
         pyarrow.Table.from_pylist(rows).schema, pyarrow.Table.from_pylist(rows).to_batches()
     ),
@@ -586,7 +586,7 @@ def test_the_asynchronous_client_answers_and_refuses_as_the_other_does(shop, cli
 
 
 def test_a_redis_that_hangs_or_falls_holds_no_request_for_long(tmp_path):
-    with RedisServer(tmp_path / "redis") as server:
+    with RedisServer() as server:
         made = Shop(tmp_path / "shop", server.url)
         made.push()
         with made.client(timeout=0.25) as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.errors import RequestError
@@ -69,8 +70,7 @@ def read_entities(service: ServiceRows, rows: Any) -> Entities:
 
     Args:
         service: The service whose keys they name.
-        rows: Mappings, a pandas frame, whatever has `__arrow_c_stream__` (polars, Arrow, DuckDB), or, for a service
-            with one key, bare values.
+        rows: Mappings, a pandas frame, an Arrow table, or, for a service with one key, bare values; see `held`.
 
     Raises:
         RequestError: They are of another form, or a key is missing or unknown.
@@ -114,21 +114,37 @@ def _only_key(service: ServiceRows, value: Any) -> str:
     return service.keys[0]
 
 
-def _of_frame(service: ServiceRows, frame: Any) -> Entities:
-    """Read a frame; columns that are no keys are ignored, as a spine's are."""
-    if hasattr(frame, "columns") and hasattr(frame, "index"):  # pandas
-        named = {str(name): name for name in frame.columns}
-        columns = {key: frame[named[key]].tolist() for key in service.keys if key in named}
-        index, count = frame.index, len(frame)
-    else:
+def held(rows: Any) -> Any:
+    """Return entities in a form that can be read again, since a request may start anew: iterators and streams cannot.
+
+    Columns of one value (of pandas, polars, NumPy or Arrow) become lists.
+    """
+    if hasattr(rows, "columns") and hasattr(rows, "index"):  # pandas
+        return rows
+    if hasattr(rows, "tolist"):  # a pandas or NumPy column
+        return rows.tolist()
+    if hasattr(rows, "__arrow_c_stream__"):
         import pyarrow
 
-        table = pyarrow.RecordBatchReader.from_stream(frame).read_all()
-        columns = {key: table.column(key).to_pylist() for key in service.keys if key in table.column_names}
-        index, count = None, table.num_rows
+        try:
+            return pyarrow.RecordBatchReader.from_stream(rows).read_all()
+        except pyarrow.ArrowInvalid:  # no table
+            return pyarrow.chunked_array(rows).to_pylist()
+    return [*rows] if isinstance(rows, Iterator | AbstractSet) else rows
+
+
+def _of_frame(service: ServiceRows, frame: Any) -> Entities:
+    """Read a frame, or an Arrow table; columns that are no keys are ignored, as a spine's are."""
+    if hasattr(frame, "index"):  # pandas
+        named = {str(name): name for name in frame.columns}
+        columns = {key: frame[named[key]].tolist() for key in service.keys if key in named}
+        labels, count = frame.index, len(frame)
+    else:
+        columns = {key: frame.column(key).to_pylist() for key in service.keys if key in frame.column_names}
+        labels, count = None, frame.num_rows
     if missing := [key for key in service.keys if key not in columns]:
         raise RequestError(f"the frame has no column {', '.join(map(repr, missing))}, a key of {service.card.service}")
-    return Entities(columns, count, index)
+    return Entities(columns, count, labels)
 
 
 def _is_frame(rows: Any) -> bool:

@@ -8,7 +8,7 @@ starts anew, so that no answer goes by an older TTL, default or definition than 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from feature_sync.online.codec import RowSchemaRecord
 from feature_sync.online.keys import card_key, revision_key
 from feature_sync.serving.absence import why_no_card
 from feature_sync.serving.card import Card, CardSelection, read_card
-from feature_sync.serving.entities import Entities, at_row, read_entities, read_entity
+from feature_sync.serving.entities import Entities, at_row, held, read_entities, read_entity
 from feature_sync.serving.service_rows import ServiceRows
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 from feature_sync.serving.view_rows import Judge, UnknownLayouts
@@ -118,15 +118,15 @@ class ServiceRequests:
             entity: A mapping, or the value of the only key; None with `keys`.
             keys: The keys by name.
             lenient: Answer null for what cannot be read, instead of raising.
-
-        Raises:
-            RequestError: A key is missing, unknown or of the wrong type.
         """
         service = self._services.get(lenient)
         if service is None:
             return None
-        named = keys if entity is None else read_entity(service, entity, keys)
-        row_keys = service.row_keys(named)
+        try:
+            named = keys if entity is None else read_entity(service, entity, keys)
+            row_keys = service.row_keys(named)
+        except RequestError:
+            return None  # `get` reads the card again before it refuses: a push may have changed the keys
         return None if row_keys is None else (service, named, ("MGET", *self._revision, *row_keys))
 
     def told(self, asked: Asked, replies: list[Any], moment: datetime | None = None) -> FeatureVector | None:
@@ -159,30 +159,44 @@ class ServiceRequests:
             lenient: Answer null for what cannot be read, instead of raising.
             moment: Judges age; None for now.
         """
-        service = self._services.get(lenient) or (yield from self._load(lenient=lenient))
-        named = read_entity(service, entity, keys)
-        vectors: FeatureVectors = yield from self.get_many([named], lenient=lenient, moment=moment)
+        vectors = yield from self._read(
+            lambda service: read_entities(service, [read_entity(service, entity, keys)]), lenient=lenient, moment=moment
+        )
         vector: FeatureVector = vectors[0]
         return vector
 
     def get_many(self, rows: Any, *, lenient: bool = False, moment: datetime | None = None) -> Request[FeatureVectors]:
         """Read the vectors of many entities, in order; see `read_entities` for their forms."""
-        service = self._services.get(lenient) or (yield from self._load(lenient=lenient))
-        rows = rows if isinstance(rows, Sequence) or hasattr(rows, "__arrow_c_stream__") else _listed(rows)
+        rows = held(rows)
+        return (yield from self._read(lambda service: read_entities(service, rows), lenient=lenient, moment=moment))
+
+    def _read(
+        self, entities_of: Callable[[ServiceRows], Entities], *, lenient: bool, moment: datetime | None
+    ) -> Request[FeatureVectors]:
+        """Read vectors, and start anew as long as pushes change the card."""
+        service, is_fresh = self._services.get(lenient), False
         for _ in range(_MOST_STARTS):
-            entities = read_entities(service, rows)
-            plan, invalid = _row_keys(service, entities)
+            if service is None:
+                service, is_fresh = (yield from self._load(lenient=lenient)), True
+            try:
+                entities = entities_of(service)
+                plan, invalid = _row_keys(service, entities)
+            except RequestError:
+                if is_fresh:
+                    raise
+                service = None  # a push may have changed the keys
+                continue
             wanted = [key for keys in plan for key in keys if key is not None]
             found, is_current = yield from self._fetch(wanted, service)
             if not is_current:
-                service = yield from self._load(lenient=lenient)
+                service = None
                 continue
             contents = _by_key(plan, found)
             try:
                 return service.vectors(entities, contents, self._judges(service, moment), invalid)
             except UnknownLayouts as unknown:
                 service = yield from self._learn(service, unknown)
-        raise OnlineStoreError(f"{service.card.service} is being pushed faster than it can be read; ask again")
+        raise OnlineStoreError("the service is being pushed faster than it can be read; ask again")
 
     def _fetch(self, keys: Sequence[bytes], service: ServiceRows) -> Request[tuple[list[bytes | None], bool]]:
         """Read values, and whether the revision was the known one throughout."""
@@ -252,11 +266,6 @@ def _too_early(view: str, pushed: int) -> str:
         f"{view} was pushed as of {from_microseconds(pushed):%Y-%m-%d %H:%M:%S}Z and cannot answer for an earlier "
         "moment; ask a training set, or push again with --as-of"
     )
-
-
-def _listed(rows: Any) -> Any:
-    """Read an iterator once: a request may start anew."""
-    return [*rows] if hasattr(rows, "__next__") or isinstance(rows, set) else rows
 
 
 def _row_keys(service: ServiceRows, entities: Entities) -> tuple[list[list[bytes | None]], list[set[int]]]:
