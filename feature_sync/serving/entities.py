@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.errors import RequestError
+from feature_sync.extras import needed_by
 
 if TYPE_CHECKING:
     from feature_sync.serving.service_rows import ServiceRows
@@ -126,7 +127,8 @@ def _of_frame(service: ServiceRows, frame: Any) -> Entities:
         columns = {key: frame[named[key]].tolist() for key in service.keys if key in named}
         index, count = frame.index, len(frame)
     else:
-        import pyarrow
+        with needed_by(f"get_many() of {_described(frame)}"):
+            import pyarrow
 
         table = pyarrow.RecordBatchReader.from_stream(frame).read_all()
         columns = {key: table.column(key).to_pylist() for key in service.keys if key in table.column_names}
