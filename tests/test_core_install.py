@@ -150,6 +150,13 @@ def test_a_vector_says_which_library_a_form_of_it_needs(core, pushed, form, libr
     assert (done.stdout, done.stderr) == (f"{form}() needs {library}: pip install {library}\n", "")
 
 
+def test_frames_of_other_libraries_need_pyarrow(core, pushed):
+    asked = "class Frame:\n    __arrow_c_stream__ = None\nclient.get_many(Frame())"
+    done = core.run("-c", code_for(READ, pushed) + asked)
+    expected = "feature_sync.extras.MissingLibrary: get_many() of a __main__ Frame needs pyarrow: pip install pyarrow"
+    assert done.stderr.splitlines()[-1] == expected
+
+
 @pytest.mark.parametrize(
     ("without", "form"),
     [
@@ -179,6 +186,13 @@ def test_so_does_the_feature_store(core):
     done = core.run("-c", "import feature_sync; feature_sync.FeatureStore('.')")
     assert done.stderr.splitlines()[-1].startswith("feature_sync.extras.MissingLibrary: a dbt project needs jinja2, ")
     assert done.stderr.endswith(f": {ADVICE}\n")
+
+
+def test_a_missing_driver_is_told_by_the_target_that_needs_it(example):
+    code = "import sys; sys.modules['duckdb'] = None\nfrom feature_sync.cli import main; main()"
+    done = example.run(sys.executable, "-c", code, "check", "--warehouse")
+    assert done.returncode == 1
+    assert "target duckdb needs the Python module duckdb; pip install 'feature-sync[duckdb]'\n" in done.stdout
 
 
 def test_help_the_version_and_the_schema_for_editors_need_nothing_more(core):
