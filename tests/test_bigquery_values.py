@@ -7,9 +7,14 @@ import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+import pyarrow
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from feature_sync import FeatureStore
+from tests.support import emulator
+from tests.support.engines import examples
 from tests.support.projects import PROJECTS, build_project
 from tests.support.values import trained_and_served
 
@@ -28,7 +33,7 @@ def store(project, redis_server):
             patched.setenv(name, value)
         options = {"target": project.target, "redis_url": redis_server, "key_prefix": "bigquery_values"}
         with FeatureStore(project.folder, profiles_dir=project.folder, **options) as opened:
-            assert [each.held_back for each in opened.push()] == [None]
+            assert [each.held_back for each in opened.push()] == [None, None]
             yield opened
 
 
@@ -75,7 +80,35 @@ def test_a_training_set_holds_the_same_values_with_their_exact_types(store, tmp_
 
 
 def test_verify_finds_every_value_the_same_and_a_second_push_sends_nothing(store):
-    (found,) = store.verify()
+    (found,) = store.verify(["everything"])
     assert (found.is_equal, found.matching) == (True, 3)
-    (pushed,) = store.push()
+    (pushed,) = store.push(["everything"])
     assert (pushed.written, pushed.kept) == (0, 3)
+
+
+EDGES = [[math.nan, math.inf, -math.inf, -0.0, 0.0, 5e-324, 0.1], [], None]
+
+
+@examples(2)
+@given(generated=st.lists(st.none() | st.lists(st.floats(), max_size=6), min_size=1, max_size=1))
+def test_arrays_of_floats_are_served_and_trained_as_bigquery_holds_them(store, bigquery, generated):
+    rows = [
+        f"({at}, {'null' if array is None else _written(array)})" for at, array in enumerate([*EDGES, *generated], 1)
+    ]
+    emulator.run(
+        bigquery.endpoint,
+        "create or replace table bigquery_types.arrays (id int64, doubles array<float64>)",
+        f"insert into bigquery_types.arrays values {', '.join(rows)}",
+    )
+    store.push(["arrays"], gate=False, allow_removals=True)
+    trained = store.get_training_set("arrays", "asks").to_arrow().sort_by("id")
+    served = [store.get_feature_vector("arrays", {"id": at + 1}).to_dict()["doubles"] for at in range(len(rows))]
+    assert repr(served) == repr([array or [] for array in [*EDGES, *generated]])  # BigQuery keeps no null array
+    assert repr(trained["doubles"].to_pylist()[: len(rows)]) == repr(served)
+    assert trained.schema.field("doubles").type == pyarrow.list_(pyarrow.float64())
+    assert [each.is_equal for each in store.verify(["arrays"])] == [True]
+
+
+def _written(array):
+    items = ", ".join(f"cast('{each!r}' as float64)" for each in array)
+    return f"cast([{items}] as array<float64>)"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from uuid import UUID
 
 import pandas
 import pyarrow.csv
@@ -16,6 +15,7 @@ from feature_sync.errors import DefinitionError, FeatureSyncError, RequestError,
 from tests.support.unbuilt import UnbuiltProject
 
 TOKEN = "c2c5e0aa-9e43-4f52-9c5e-0b1e3d8a7f10"
+REALS = [0.10000000149011612, -0.0, math.nan, -math.inf, 1.401298464324817e-45]
 LAST = datetime(9999, 12, 31, 23, 59, 59, 999999)
 SAME = {
     "duckdb": {
@@ -40,11 +40,18 @@ SAME = {
         "endless_instant": ("timestamptz 'infinity'", None),
         "last_moment": (f"timestamp '{LAST}'", LAST),
         "last_instant": (f"timestamptz '{LAST}+00'", LAST.replace(tzinfo=UTC)),
-        "token": (f"'{TOKEN}'::uuid", UUID(TOKEN)),
+        "token": (f"'{TOKEN}'::uuid", TOKEN),
         "mood": ("'b'::enum('b', 'a')", "b"),
         "grid": ("[[1, 2], [3, 4]]", [[1, 2], [3, 4]]),
         "three": ("array_value(1.5::float, 2, 3)", [1.5, 2.0, 3.0]),
         "nothing": ("[]::integer[]", []),
+        "reals": ("['0.1', '-0.0', 'nan', '-inf', '1e-45']::float[]", REALS),
+        "reals_with_null": ("[0.1::float, null]", [0.10000000149011612, None]),
+        "doubles": ("[0.1::double, 'nan', 'inf', 5e-324]", [0.1, math.nan, math.inf, 5e-324]),
+        "no_reals": ("[]::float[]", []),
+        "null_reals": ("null::float[]", None),
+        "grid_of_reals": ("[[0.1::float], []]", [[0.10000000149011612], []]),
+        "real_inside": ("{'a': 0.1::float, 'b': [0.1::float]}", {"a": 0.10000000149011612, "b": [0.10000000149011612]}),
         "document": ("""'{"a":  1e400}'::json""", '{"a":  1e400}'),
         "nul": ("chr(0) || 'a'", "\x00a"),
     },
@@ -72,8 +79,14 @@ SAME = {
         "document": ("""'{"a":  1e40}'::json""", '{"a":  1e40}'),
         "tidy": ("""'{"a":  1}'::jsonb""", '{"a": 1}'),
         "moments": ("array[timestamp '2024-01-01', null]", [datetime(2024, 1, 1), None]),
-        "tokens": (f"array['{TOKEN}'::uuid]", [UUID(TOKEN)]),
+        "tokens": (f"array['{TOKEN}'::uuid]", [TOKEN]),
         "shifted": ("'[2:3]={1,2}'::int[]", [1, 2]),
+        "reals": ("'{0.1,-0.0,nan,-inf,1e-45}'::real[]", REALS),
+        "reals_with_null": ("'{0.1,null}'::real[]", [0.10000000149011612, None]),
+        "doubles": ("'{0.1,nan,inf,5e-324}'::float[]", [0.1, math.nan, math.inf, 5e-324]),
+        "no_reals": ("'{}'::real[]", []),
+        "null_reals": ("null::real[]", None),
+        "shifted_reals": ("'[2:3]={1,2}'::real[]", [1.0, 2.0]),
     },
 }
 REFUSED = {
@@ -139,7 +152,11 @@ def test_every_type_at_its_ends_is_the_same_in_training_in_files_and_in_redis(pr
         assert [each.is_equal for each in store.verify()] == [True]
     for name, (text, expected) in cases.items():
         assert (name, repr(served[name])) == (name, repr(expected)), text
-        assert (name, alike(trained[name], expected)) == (name, expected), text
+        held = alike(trained[name], expected)
+        assert (name, repr(held) if isinstance(held, list) else held) == (
+            name,
+            repr(expected) if isinstance(expected, list) else expected,
+        ), text
         if expected is None or isinstance(expected, str | int):
             held = frame[name][0]
             assert (name, None if pandas.isna(held) else alike(held, expected)) == (name, expected)
@@ -147,12 +164,12 @@ def test_every_type_at_its_ends_is_the_same_in_training_in_files_and_in_redis(pr
 
 
 def alike(trained, expected):
-    """Read as what `get` gives that which files hold as text: uuids and integers of 128 bits."""
+    """Read as what `get` gives that which files hold as text: integers of 128 bits."""
     if isinstance(trained, list):
         return [alike(*each) for each in zip(trained, expected, strict=True)]
     if isinstance(trained, datetime) and trained.tzinfo is not None:
         return trained.astimezone(UTC)
-    is_read = trained is not None and isinstance(expected, UUID | int)
+    is_read = trained is not None and isinstance(expected, int)
     return type(expected)(trained) if is_read else trained
 
 

@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import duckdb
 import msgpack
@@ -65,6 +64,10 @@ EXAMPLES = {
     "wideint": Example(
         sql="9223372036854775808::hugeint", wire="9223372036854775808", value=2**63, key="9223372036854775808",
         csv="9223372036854775808", default=2**63, usual="INT128", spelled={"clickhouse": "Nullable(Int128)"},
+    ),
+    "float32": Example(
+        sql="0.1::float", wire=0.10000000149011612, value=0.10000000149011612, usual="FLOAT",
+        spelled=dict.fromkeys(DIALECTS),  # only of an array: see SPELLED_ARRAYS
     ),
     "float64": Example(
         sql="-1.5::double", wire=-1.5, value=-1.5, default=-1.5,
@@ -121,7 +124,7 @@ EXAMPLES = {
         usual="INTERVAL", spelled={"clickhouse": "Nullable(INTERVAL)"},
     ),
     "uuid": Example(
-        sql=f"'{TOKEN}'::uuid", wire=TOKEN, value=UUID(TOKEN), key=TOKEN, csv=TOKEN, default=TOKEN,
+        sql=f"'{TOKEN}'::uuid", wire=TOKEN, value=TOKEN, key=TOKEN, csv=TOKEN, default=TOKEN,
         usual="UUID", spelled={"bigquery": None, "spark": None, "databricks": None, "clickhouse": "Nullable(UUID)"},
     ),
     "json": Example(
@@ -150,7 +153,7 @@ def test_no_place_knows_a_type_that_has_no_record():
 
 @each_type
 def test_a_type_reads_back_from_its_name_and_from_the_schema_of_a_view(name):
-    kind = ValueType(name)
+    kind = ValueType("array", element=ValueType(name)) if SCALARS[name].only_in_arrays else ValueType(name)
     assert parse(str(kind)) == kind
     schema = RowSchema(keys=(("k", kind),), features=(("f", kind),))
     assert read_row_schema(schema.to_json()) == schema
@@ -269,6 +272,61 @@ def test_every_dialect_converts_orders_and_compares_a_type(name, dialect):
 def test_the_page_of_the_format_names_each_type(name):
     page = (Path(__file__).parents[1] / "docs" / "online-format.md").read_text()
     assert f"`{name}`" in page
+
+
+SPELLED_ARRAYS = [
+    ("duckdb", "FLOAT[]", "array<float32>"),
+    ("duckdb", "FLOAT[3]", "array<float32>"),
+    ("duckdb", "DOUBLE[]", "array<float64>"),
+    ("duckdb", "FLOAT[][]", "array<array<float32>>"),
+    ("duckdb", "STRUCT(a FLOAT, b FLOAT[])", 'struct<"a" float64, "b" array<float32>>'),
+    ("duckdb", "STRUCT(a FLOAT)[]", 'array<struct<"a" float64>>'),
+    ("duckdb", "FLOAT", "float64"),
+    ("postgres", "real[]", "array<float32>"),
+    ("postgres", "double precision[]", "array<float64>"),
+    ("postgres", "real", "float64"),
+    ("bigquery", "ARRAY<FLOAT64>", "array<float64>"),
+    ("bigquery", "ARRAY<FLOAT>", "array<float64>"),
+    ("snowflake", "ARRAY(REAL)", "array<float64>"),
+    ("spark", "ARRAY<FLOAT>", "array<float32>"),
+    ("trino", "ARRAY(REAL)", "array<float32>"),
+]
+SPELLED_DECIMALS = [
+    ("duckdb", "DECIMAL", "decimal(18,3)"),
+    ("postgres", "numeric", "decimal"),
+    ("postgres", "numeric[]", "array<decimal>"),
+    ("redshift", "NUMERIC", "decimal(18,0)"),
+    ("bigquery", "NUMERIC", "decimal(38,9)"),
+    ("bigquery", "ARRAY<NUMERIC>", "array<decimal(38,9)>"),
+    ("bigquery", "BIGNUMERIC", "decimal(76,38)"),
+    ("bigquery", "NUMERIC(10, 2)", "decimal(10,2)"),
+    ("bigquery", "BIGNUMERIC(50)", "decimal(50,0)"),
+    ("snowflake", "NUMBER", "decimal(38,0)"),
+    ("spark", "DECIMAL", "decimal(10,0)"),
+    ("databricks", "DECIMAL", "decimal(10,0)"),
+    ("trino", "DECIMAL", "decimal(38,0)"),
+    ("clickhouse", "Decimal", "decimal(10,0)"),
+]
+
+
+@pytest.mark.parametrize(("dialect", "spelled", "read"), SPELLED_ARRAYS + SPELLED_DECIMALS)
+def test_a_float_of_32_bits_is_kept_only_in_arrays_and_a_decimal_has_the_digits_that_its_warehouse_gives_it(
+    dialect, spelled, read
+):
+    relation = Relation(name="t", unique_id="t", location=Location("t.yml", "t"), columns={})
+    kind = value_type(Column(name="v", data_type=spelled), relation, dialect=DIALECTS[dialect])
+    assert str(kind) == read
+    assert parse(read) == kind
+
+
+@pytest.mark.parametrize("text", ["float32", 'struct<"a" float32>', 'array<struct<"a" float32>>'])
+def test_a_column_or_a_field_cannot_be_a_float_of_32_bits(text):
+    with pytest.raises(ValueError, match="does not begin with a type"):
+        parse(text)
+
+
+def test_a_decimal_that_csv_cannot_express_is_read_from_files_as_text():
+    assert parse("decimal(76,38)").arrow_type() == parse("decimal").arrow_type() == pyarrow.string()
 
 
 def _as_text(value):

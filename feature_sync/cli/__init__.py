@@ -14,6 +14,7 @@ from feature_sync.cli.key_values import key_values
 from feature_sync.cli.options import (
     pass_feature_store,
     push_options,
+    redis_options,
     training_options,
     verify_options,
     warn,
@@ -49,25 +50,36 @@ def list_(store: FeatureStore, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("name")
+@click.option("--pin", is_flag=True, help="Print the pin of the service: JSON to keep beside a model.")
 @json_option
 @pass_feature_store
-def describe(store: FeatureStore, name: str, as_json: bool) -> None:
+def describe(store: FeatureStore, name: str, *, pin: bool, as_json: bool) -> None:
     """Describe a feature view or a feature service."""
     from feature_sync.cli.definitions import print_description
 
+    if pin:
+        click.echo(store.pin(name).to_json(), nl=False)
+        return
     print_description(store.describe(name), as_json=as_json)
 
 
 @cli.command()
 @click.option("--warehouse", is_flag=True, help="Check the columns of the built tables, too.")
+@click.option(
+    "--pin",
+    "pins",
+    multiple=True,
+    metavar="FILE",
+    help="Compare a feature service with a model's pin, or with a training set's sidecar.",
+)
 @click.option("--warn-error", is_flag=True, help="Exit 1 on warnings, too.")
 @json_option
 @pass_feature_store
-def check(store: FeatureStore, /, *, warehouse: bool, warn_error: bool, as_json: bool) -> None:
+def check(store: FeatureStore, /, *, pins: tuple[str, ...], warehouse: bool, warn_error: bool, as_json: bool) -> None:
     """Report every mistake in the definitions with its file and line, for CI; exit 1 if there are any."""
     from feature_sync.cli.findings import print_findings
 
-    checked = store.check(warehouse=warehouse)
+    checked = store.check(warehouse=warehouse, pins=pins)
     print_findings(checked, as_json=as_json)
     sys.exit(0 if checked.is_good(warn_error=warn_error) else 1)
 
@@ -164,6 +176,18 @@ def get(store: FeatureStore, name: str, keys: dict[str, str], as_of: str | None,
     from feature_sync.cli.answers import print_vector
 
     print_vector(store.get_feature_vector(name, keys, as_of=as_of), as_json=as_json)
+
+
+@cli.command()
+@click.argument("service")
+@redis_options
+@click.option("-o", "--output", metavar="FILE", help="Write to a file.")
+def card(service: str, output: str | None, **options: Any) -> None:
+    """Print the card of a feature service from Redis, by which clients read; needs no project if Redis is named."""
+    from feature_sync.cli.queries import print_file
+    from feature_sync.cli.services import read_service_card
+
+    print_file(read_service_card(service, options), output)
 
 
 @cli.command()

@@ -132,10 +132,14 @@ def pass_feature_store(
             except DefinitionError as wrong:
                 raise store.project.lines.located_error(wrong) from wrong
 
-    decorated = update_wrapper(with_store, command)
+    return redis_options(update_wrapper(with_store, command))
+
+
+def redis_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """Add all shared options to a command that needs no project if it is told where Redis is."""
     for name, variable, metavar, text in reversed(_OPTIONS):
-        decorated = click.option(name, envvar=variable, metavar=metavar, help=text)(decorated)
-    return decorated
+        command = click.option(name, envvar=variable, metavar=metavar, help=text)(command)
+    return command
 
 
 def _features(text: str) -> list[str]:

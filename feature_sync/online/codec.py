@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from feature_sync.errors import OnlineStoreError
+from feature_sync.online.floats import is_packed, unpack
 from feature_sync.value_types import MICROSECOND, ValueType, from_microseconds, parse, to_microseconds
 
 if TYPE_CHECKING:
@@ -224,6 +225,8 @@ def read_value(value: Any, kind: ValueType) -> Any:
     """
     if value is None:
         return None
+    if type(value) is bytes and is_packed(kind):
+        return unpack(value, kind)
     scalar = kind.scalar
     expected, read = (_NESTED.get(kind.kind), None) if scalar is None else (scalar.wire, scalar.from_wire)
     if type(value) is not expected:

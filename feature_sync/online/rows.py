@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import repeat
 from typing import Any
 
 from feature_sync.online.codec import RowSchema, encode_row
+from feature_sync.online.floats import is_packed, packer
 from feature_sync.online.keys import KeyWriter
 from feature_sync.online.validity import expiries
 
@@ -37,6 +38,7 @@ class RowEncoder:
         self._expires = expires
         self._width = len(schema.keys)
         self._write_keys = write_keys
+        self._packers = [(at, packer(kind)) for at, (_, kind) in enumerate(schema.features) if is_packed(kind)]
 
     def keys(self, columns: Sequence[Sequence[Any]]) -> list[bytes]:
         """Encode row keys from columns that begin with the join keys; the others may be missing."""
@@ -46,7 +48,10 @@ class RowEncoder:
         """Encode whole rows. Works column by column, several times faster than row by row."""
         keys = self._write_keys(columns[: self._width])
         event_timestamps, valid_until, *values = columns[self._width :]
-        rows: Iterator[Any] = zip(repeat(self._schema_id), event_timestamps, *values, strict=False)
+        wire: list[Iterable[Any]] = [*values]
+        for at, pack in self._packers:
+            wire[at] = map(pack, values[at])
+        rows: Iterator[Any] = zip(repeat(self._schema_id), event_timestamps, *wire, strict=False)
         if not self._expires and any(end is not None for end in valid_until):
             rows = map(self._with_end, rows, valid_until)
         contents = map(encode_row, rows)

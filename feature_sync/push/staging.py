@@ -26,7 +26,7 @@ from feature_sync.sql.types import with_normal_types
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import since_epoch
 
-_VERSION = 3
+_VERSION = 4
 """The version of staged rows: raise it when older rows can no longer be compared, and so all must be sent."""
 _LARGEST_REMOVAL = 0.3
 _LONGEST_NAME = 30

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -51,6 +51,10 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True):
         return [] if self.shape == other.shape else [*_differences(self, other)]
 
 
+PinSource: TypeAlias = Pin | Mapping[str, Any] | str | bytes | os.PathLike[str]
+"""A pin, its JSON as text, bytes or a mapping, or the path of its file or of a training set's sidecar."""
+
+
 def pin_of(service: str, schema: ServiceSchema, logic: str) -> Pin:
     """Return the pin of a service.
 
@@ -68,7 +72,7 @@ def pin_of(service: str, schema: ServiceSchema, logic: str) -> Pin:
     )
 
 
-def read_pin(source: Pin | Mapping[str, Any] | str | bytes | os.PathLike[str]) -> Pin:
+def read_pin(source: PinSource) -> Pin:
     """Read a pin: a file by its path, its JSON as text or bytes, or the JSON as a mapping.
 
     A sidecar of a training set is read as well, by its key `pin`.

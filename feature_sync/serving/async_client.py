@@ -20,7 +20,7 @@ from feature_sync.serving.requests import Answer, Request, ServiceRequests
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 
 if TYPE_CHECKING:
-    from feature_sync.serving.pins import PinSource
+    from feature_sync.service_schema.pin import PinSource
 
 
 class AsyncFeatureClient:
@@ -93,7 +93,12 @@ class AsyncFeatureClient:
             on_error: See `FeatureClient.get`.
             keys: See `FeatureClient.get`.
         """
-        vector = await self._answer(self._requests.get(entity, keys, lenient=is_lenient(on_error)))
+        lenient = on_error != "raise" and is_lenient(on_error)
+        vector = None
+        if asked := self._requests.ask(entity, keys, lenient=lenient):
+            vector = self._requests.told(asked, (await self._socket.run(asked[2:]))[0])
+        if vector is None:
+            vector = await self._answer(self._requests.get(entity, keys, lenient=lenient))
         self._guard.check(vector.card, pin)
         return vector
 

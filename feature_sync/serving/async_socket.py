@@ -65,8 +65,8 @@ class AsyncRedisSocket:
         return replies
 
     def _link(self, loop: asyncio.AbstractEventLoop) -> _Link:
-        for ended in [each for each in self._links if each.is_closed()]:
-            del self._links[ended]
+        for ended in [each for each in list(self._links) if each.is_closed()]:  # threads share it
+            self._links.pop(ended, None)
         return self._links.setdefault(loop, _Link(self._endpoint, loop))
 
     async def close(self) -> None:
@@ -159,7 +159,8 @@ class _Link:
         finally:
             self._connecting = None
         while self._connection is not None and self._queued:
-            self._connection.send(self._queued.popleft())
+            if not (request := self._queued.popleft()).answer.done():
+                self._connection.send(request)
 
     async def _log_in(self) -> AsyncConnection:
         """Open a connection and log in.

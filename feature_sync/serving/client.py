@@ -23,7 +23,7 @@ from feature_sync.serving.sockets import RedisSockets
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 
 if TYPE_CHECKING:
-    from feature_sync.serving.pins import PinSource
+    from feature_sync.service_schema.pin import PinSource
 
 TIMEOUT = 0.25
 _ON_ERROR = ("raise", "null")
@@ -125,7 +125,12 @@ class FeatureClient:
             OnlineStoreError: Redis failed, has no card, or holds a row that cannot be read or lacks a feature.
             RequestError: A key is missing, unknown or of the wrong type, or the service has not the shape of the pin.
         """
-        vector = self._answer(self._requests.get(entity, keys, lenient=is_lenient(on_error)))
+        lenient = on_error != "raise" and is_lenient(on_error)
+        vector = None
+        if asked := self._requests.ask(entity, keys, lenient=lenient):  # one round trip, if no push changed the card
+            vector = self._requests.told(asked, self._sockets.run(asked[2:])[0])
+        if vector is None:
+            vector = self._answer(self._requests.get(entity, keys, lenient=lenient))
         self._guard.check(vector.card, pin)
         return vector
 

@@ -84,17 +84,8 @@ def read_entities(service: ServiceRows, rows: Any) -> Entities:
             f"get_many() takes a list of mappings, such as [{{{example}}}], or a frame, and not {_described(rows)}"
         )
     listed = rows if isinstance(rows, list) else [*rows]
-    for at, each in enumerate(listed):
-        if not isinstance(each, Mapping):
-            if isinstance(each, Sequence) and not isinstance(each, str | bytes):
-                raise RequestError(f"entities[{at}]: a mapping from key to value is needed, not {_described(each)}")
-            listed = [_as_mapping(service, value, place) for place, value in enumerate(listed)]
-            break
-    for at, each in enumerate(listed):
-        try:
-            service.check_keys(each)
-        except RequestError as wrong:
-            raise at_row(wrong, at, len(listed)) from wrong
+    if not all(type(each) is dict and each.keys() == service.key_set for each in listed):
+        listed = [_checked(service, each, at, len(listed)) for at, each in enumerate(listed)]
     return Entities({key: [each[key] for each in listed] for key in service.keys}, len(listed))
 
 
@@ -103,12 +94,16 @@ def at_row(wrong: RequestError, at: int, count: int) -> RequestError:
     return wrong if count == 1 else RequestError(f"entities[{at}]: {wrong}")
 
 
-def _as_mapping(service: ServiceRows, value: Any, at: int) -> Mapping[str, Any]:
-    if isinstance(value, Mapping):
-        return value
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        raise RequestError(f"entities[{at}]: a mapping from key to value is needed, not {_described(value)}")
-    return {_only_key(service, value): value}
+def _checked(service: ServiceRows, value: Any, at: int, count: int) -> Mapping[str, Any]:
+    """Return an entity as a mapping from its keys."""
+    try:
+        if isinstance(value, Sequence | set) and not isinstance(value, str | bytes):
+            raise RequestError(f"a mapping from key to value is needed, not {_described(value)}")  # noqa: TRY301
+        entity = value if isinstance(value, Mapping) else {_only_key(service, value): value}
+        service.check_keys(entity)
+    except RequestError as wrong:
+        raise at_row(wrong, at, count) from wrong
+    return entity
 
 
 def _only_key(service: ServiceRows, value: Any) -> str:

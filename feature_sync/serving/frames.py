@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.errors import RequestError, did_you_mean
+from feature_sync.online.floats import is_packed
 from feature_sync.service_schema import ServiceSchema
 from feature_sync.serving.columns import NUMBERS, exact, matrix_of, objects, python_values, table_of
 from feature_sync.value_types import ValueType
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 DTYPES = ("numpy", "nullable", "arrow")
-_ELEMENTS = {"float32": "float32", "float64": "float64"}
+_PACKED = {"float32": "<f4", "float64": "<f8"}
 """Arrays of these are NumPy's in a frame, NaN for null; other arrays are lists."""
 
 
@@ -111,7 +112,20 @@ def _of_wire(name: str, kind: ValueType, column: Sequence[Any]) -> _Column:
     if kind.kind in ("float64", "bool"):
         data = numpy.array(column, dtype=numpy.float64)
         return _Column(name, kind, data if kind.kind == "float64" else data == 1, nulls)
-    return _Column(name, kind, objects(_held(kind, python_values(column, kind))), nulls)
+    if is_packed(kind):
+        return _Column(name, kind, objects([_array(each, kind) for each in column]), nulls)
+    return _Column(name, kind, objects(python_values(column, kind)), nulls)
+
+
+def _array(value: Any, kind: ValueType) -> Any:
+    """Return an array of floats in wire form as NumPy's, NaN for null."""
+    import numpy
+
+    if value is None or kind.element is None:
+        return None
+    if isinstance(value, bytes):
+        return numpy.frombuffer(value, dtype=_PACKED[kind.element.kind])
+    return numpy.array(value, dtype=kind.element.kind)
 
 
 def _of_arrow(name: str, kind: ValueType, column: pyarrow.ChunkedArray) -> _Column:
@@ -126,17 +140,8 @@ def _of_arrow(name: str, kind: ValueType, column: pyarrow.ChunkedArray) -> _Colu
         return _Column(name, kind, column.fill_null(False if kind.kind == "bool" else 0).to_numpy(), nulls)
     if kind.kind == "float64":
         return _Column(name, kind, column.to_numpy(), nulls)
-    return _Column(name, kind, objects(_held(kind, column.to_pylist())), nulls)
-
-
-def _held(kind: ValueType, values: Sequence[Any]) -> Sequence[Any]:
-    """Make NumPy arrays of arrays of floats."""
-    import numpy
-
-    element = _ELEMENTS.get(kind.element.kind) if kind.element is not None else None
-    if element is None:
-        return values
-    return [None if each is None else numpy.array(each, dtype=element) for each in values]
+    values = column.to_pylist()
+    return _Column(name, kind, objects([_array(each, kind) for each in values] if is_packed(kind) else values), nulls)
 
 
 def _series(column: _Column, dtypes: str, index: Any) -> pandas.Series[Any]:

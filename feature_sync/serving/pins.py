@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Mapping
-from typing import Any, TypeAlias
 
 from feature_sync.errors import RequestError
 from feature_sync.service_schema import Pin, read_pin
+from feature_sync.service_schema.pin import PinSource
 from feature_sync.serving.card import Card
 
-PinSource: TypeAlias = Pin | Mapping[str, Any] | str | bytes | os.PathLike[str]
 _ON_DRIFT = ("raise", "warn")
 _LISTED = 5
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,6 +30,9 @@ Command = Sequence[bytes | str]
 Answer = TypeVar("Answer")
 Request = Generator[Sequence[Command], Sequence[Any], Answer]
 """Yields commands, gets a reply for each, and returns the answer."""
+
+Asked = tuple[ServiceRows, Mapping[str, Any], tuple[bytes | str, ...]]
+"""The compiled card by which an entity is read, the entity's keys by name, and the command."""
 
 KEYS_PER_COMMAND = 1_000
 _MOST_STARTS = 10
@@ -107,10 +111,47 @@ class ServiceRequests:
         """Return the compiled card; reads it if it was not read yet."""
         return self._services.get(False) or (yield from self._load(lenient=False))
 
+    def ask(self, entity: Any, keys: Mapping[str, Any], *, lenient: bool) -> Asked | None:
+        """Return the one MGET that answers for an entity, which `told` reads; None if `get` is needed.
+
+        Args:
+            entity: A mapping, or the value of the only key; None with `keys`.
+            keys: The keys by name.
+            lenient: Answer null for what cannot be read, instead of raising.
+
+        Raises:
+            RequestError: A key is missing, unknown or of the wrong type.
+        """
+        service = self._services.get(lenient)
+        if service is None:
+            return None
+        named = keys if entity is None else read_entity(service, entity, keys)
+        row_keys = service.row_keys(named)
+        return None if row_keys is None else (service, named, ("MGET", *self._revision, *row_keys))
+
+    def told(self, asked: Asked, replies: list[Any], moment: datetime | None = None) -> FeatureVector | None:
+        """Read the vector from the replies to `ask`; None if a push has changed something, and `get` is needed.
+
+        Args:
+            asked: What `ask` returned.
+            replies: What Redis holds at the keys.
+            moment: Judges age; None for now.
+
+        Raises:
+            OnlineStoreError: A row cannot be read, or lacks a feature.
+        """
+        service, named, _ = asked
+        if self._revision and replies.pop(0) != service.revision:
+            return None
+        try:
+            return service.vector(named, replies, self._judges(service, moment))
+        except UnknownLayouts:
+            return None
+
     def get(
         self, entity: Any, keys: Mapping[str, Any], *, lenient: bool = False, moment: datetime | None = None
     ) -> Request[FeatureVector]:
-        """Read the vector of one entity.
+        """Read the vector of one entity, whatever happened to the card.
 
         Args:
             entity: A mapping, or the value of the only key; None with `keys`.
@@ -119,26 +160,10 @@ class ServiceRequests:
             moment: Judges age; None for now.
         """
         service = self._services.get(lenient) or (yield from self._load(lenient=lenient))
-        for _ in range(_MOST_STARTS):
-            named = read_entity(service, entity, keys)
-            row_keys = service.row_keys(named)
-            found = [each for each in row_keys if each is not None]
-            if len(found) < len(row_keys):
-                break  # the general way, since it leaves keys out
-            (replies,) = yield [("MGET", *self._revision, *found)]
-            if self._revision:
-                revision, *replies = replies
-                if revision != service.revision:
-                    service = yield from self._load(lenient=lenient)
-                    continue
-            try:
-                return service.vector(named, replies, self._judges(service, moment))
-            except UnknownLayouts as unknown:
-                service = yield from self._learn(service, unknown)
-        vectors: FeatureVectors = yield from self.get_many(
-            [read_entity(service, entity, keys)], lenient=lenient, moment=moment
-        )
-        return vectors[0]  # type: ignore[no-any-return]
+        named = read_entity(service, entity, keys)
+        vectors: FeatureVectors = yield from self.get_many([named], lenient=lenient, moment=moment)
+        vector: FeatureVector = vectors[0]
+        return vector
 
     def get_many(self, rows: Any, *, lenient: bool = False, moment: datetime | None = None) -> Request[FeatureVectors]:
         """Read the vectors of many entities, in order; see `read_entities` for their forms."""
@@ -152,8 +177,7 @@ class ServiceRequests:
             if not is_current:
                 service = yield from self._load(lenient=lenient)
                 continue
-            replies = iter(found)
-            contents = [[None if key is None else next(replies) for key in keys] for keys in plan]
+            contents = _by_key(plan, found)
             try:
                 return service.vectors(entities, contents, self._judges(service, moment), invalid)
             except UnknownLayouts as unknown:
@@ -256,6 +280,15 @@ def _row_keys(service: ServiceRows, entities: Entities) -> tuple[list[list[bytes
             plan.append(keys)
         invalid.append(wrong)
     return plan, invalid
+
+
+def _by_key(plan: Sequence[Sequence[bytes | None]], found: list[bytes | None]) -> list[list[bytes | None]]:
+    """Return the values found for the keys of each selection; a null key has none."""
+    if len(found) == sum(map(len, plan)):
+        ends = [*accumulate(map(len, plan))]
+        return [found[end - len(keys) : end] for keys, end in zip(plan, ends, strict=True)]
+    values = iter(found)
+    return [[None if key is None else next(values) for key in keys] for keys in plan]
 
 
 def _layout(selection: CardSelection, schema_id: bytes, content: bytes | None) -> tuple[tuple[str, str], ...]:

@@ -32,7 +32,7 @@ class ServiceRows:
         self.is_judged_by_redis = all(each.as_of is None for each in card.selections)
         self.no_judges: tuple[None, ...] = (None,) * len(self.views)
         self.keys = tuple(name for name, _ in card.keys)
-        self._key_set = set(self.keys)
+        self.key_set = set(self.keys)
         self.positions = {name: at for at, name in enumerate(self.schema.names)}
         forms = [form for view in self.views for form in view.forms]
         self.converts = tuple(form.convert for form in forms)
@@ -48,22 +48,24 @@ class ServiceRows:
         Raises:
             RequestError: A key is missing or unknown.
         """
-        if entity.keys() == self._key_set:
+        if entity.keys() == self.key_set:
             return
         for key in entity:
-            if key not in self._key_set:
+            if key not in self.key_set:
                 raise RequestError(f"{self.card.service} has no key {key!r}{did_you_mean(str(key), self.keys)}")
         missing = ", ".join(f"{key}=..." for key in self.keys if key not in entity)
         raise RequestError(f"{self.card.service} needs {missing}")
 
-    def row_keys(self, entity: Mapping[str, Any]) -> list[bytes | None]:
-        """Write the row keys of one entity, one for each selection; None if a key is null.
+    def row_keys(self, entity: Mapping[str, Any]) -> list[bytes] | None:
+        """Write the row keys of one entity, one for each selection; None if any of its keys is null.
 
         Raises:
             RequestError: A key is missing, unknown or of the wrong type.
         """
-        self.check_keys(entity)
-        return [view.key(entity) for view in self.views]
+        if entity.keys() != self.key_set:
+            self.check_keys(entity)
+        keys = [view.key(entity) for view in self.views]
+        return None if None in keys else keys  # type: ignore[return-value]
 
     def vector(
         self, entity: Mapping[str, Any], contents: Sequence[bytes | None], judges: Sequence[Judge | None]

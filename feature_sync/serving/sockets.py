@@ -136,8 +136,10 @@ class _Connection:
         try:
             if self._timeout != allowed:
                 self._set_timeout(allowed)
-            if len(commands) == 1 and len(packed := pack(commands[0])) < BATCH_BYTES:  # most requests: one view
-                self._send(packed)
+            if len(commands) == 1:  # most requests: one view
+                self._send(packed := pack(commands[0]))
+                if len(packed) > BATCH_BYTES:  # less fits into the buffer of the socket, and took no time
+                    self._shorten(deadline)
                 self._feed(self._receive(_BYTES_PER_READ))  # nothing if it is closed, which `_read` finds
                 replies = [self._gets()]
                 if replies[0] is False:
@@ -222,8 +224,8 @@ def _connect(endpoint: Endpoint, deadline: float) -> _Connection:
     """
     connected = _reach(endpoint.address.options, deadline)
     try:
+        connected.settimeout(_left(deadline))
         if (context := endpoint.tls_context()) is not None:
-            connected.settimeout(_left(deadline))
             connected = context.wrap_socket(connected, server_hostname=endpoint.address.options["host"])
         connection = _Connection(connected)
         connection.log_in(endpoint, deadline)

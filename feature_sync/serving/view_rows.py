@@ -21,6 +21,9 @@ Row = tuple[Any, ...]
 
 In the place of the schema id stands a status if no row answers: `MISSING`, `EXPIRED` or `INVALID`."""
 
+_LEAST, _MOST = -(2**63), 2**63 - 1
+_PLAIN_KEYS = {"int64": int, "string": str}
+"""Types of keys that are in wire form as callers mostly pass them: integers of 64 bits, and ASCII text."""
 GONE = object()
 """Stands for a value of a row that lacks the feature, or has it as another type."""
 _UNREADABLE = (msgspec.MsgspecError, ArithmeticError, RecursionError, TypeError, ValueError)
@@ -73,7 +76,7 @@ class ViewRows:
             _default(each.default, kind) for each, kind in zip(selection.features, self.kinds, strict=True)
         )
         self.missing: Row = (Status.MISSING, None, *self.defaults)
-        self._key_names = tuple(name for name, _ in self.key_types)
+        self._key_pythons = tuple(_PLAIN_KEYS.get(kind.kind) for _, kind in self.key_types)
         self._write_keys = key_writer(selection.rows, [kind for _, kind in self.key_types])
         self._checks = [(at, form.check) for at, form in enumerate(self.forms, start=2) if form.check is not None]
         self._newest = bytes.fromhex(selection.newest)
@@ -88,13 +91,14 @@ class ViewRows:
             RequestError: A key is not of the view's type.
         """
         wire: list[Sequence[Any]] = []
-        for name, kind in self.key_types:
-            value = (entity[name],)
-            if not _is_wire(value, kind):
-                if is_null_key(value[0]):
-                    return None
-                value = (self._wire(name, value[0], kind),)
-            wire.append(value)
+        for (name, kind), python in zip(self.key_types, self._key_pythons, strict=True):
+            value = entity[name]
+            if type(value) is python and (_LEAST <= value <= _MOST if python is int else value.isascii()):
+                wire.append((value,))
+            elif is_null_key(value):
+                return None
+            else:
+                wire.append((self._wire(name, value, kind),))
         return self._write_keys(wire)[0]
 
     def keys(self, columns: Mapping[str, Sequence[Any]]) -> list[bytes | None]:
@@ -228,7 +232,7 @@ def _is_wire(column: Sequence[Any], kind: ValueType) -> bool:
     """True if values of keys are in wire form as they are, nulls excluded: the common case, found at once."""
     if kind.kind == "string":
         return {*map(type, column)} == {str} and "".join(column).isascii()
-    return kind.kind == "int64" and {*map(type, column)} == {int} and min(column) >= -(2**63) and max(column) < 2**63
+    return kind.kind == "int64" and {*map(type, column)} == {int} and min(column) >= _LEAST and max(column) <= _MOST
 
 
 def _default(written: Any, kind: ValueType) -> Any:

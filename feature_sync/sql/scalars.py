@@ -123,9 +123,8 @@ SQL_SCALARS: dict[str, SqlScalar] = {
         order=_own_order,
         default=_integer,
     ),
-    "float64": SqlScalar(
-        types=(_Type.DOUBLE, _Type.FLOAT), to_wire=_cast_to("double"), order=_nan_highest, default=_double
-    ),
+    "float32": SqlScalar(types=(_Type.FLOAT,), to_wire=as_it_is, order=_nan_highest, default=None),
+    "float64": SqlScalar(types=(_Type.DOUBLE,), to_wire=_cast_to("double"), order=_nan_highest, default=_double),
     "decimal": SqlScalar(
         types=(_Type.DECIMAL, _Type.BIGDECIMAL, _Type.UDECIMAL, _Type.DECIMAL128, _Type.DECIMAL256),
         to_wire=_cast_to("text"),

@@ -41,7 +41,7 @@ def value_type(column: Column, relation: Relation, *, dialect: Dialect) -> Value
     """
     at = relation.location.at(f"columns.{column.name}.data_type")
     try:
-        found = _normalised(_parsed(column.data_type or "", dialect))
+        found = _normalised(_parsed(column.data_type or "", dialect), dialect)
     except SqlglotError:
         found = None
     if found is None:
@@ -68,7 +68,7 @@ def key_type(column: Column, relation: Relation, *, dialect: Dialect) -> ValueTy
         parsed = _parsed(column.data_type or "", dialect)
     except SqlglotError:
         raise at.error(refusal) from None
-    found = _normalised(parsed)
+    found = _normalised(parsed, dialect)
     if found is None or not found.can_be_key or parsed.this in _PADDED:
         raise at.error(refusal)
     return found
@@ -78,7 +78,8 @@ def output_type(data_type: str | None, *, dialect: Dialect) -> exp.DataType | No
     """Return the type to which a training set casts a column; None if the column keeps its own type.
 
     Types that Arrow or the drivers do not hold exactly (intervals, unsigned integers of 128 bits or more, padded text)
-    or do not know become text. Timestamps of other units become microseconds, as in Redis.
+    or do not know become text. Timestamps of other units become microseconds, as in Redis, and arrays of a fixed
+    length lists.
     """
     try:
         parsed = _parsed(data_type or "", dialect)
@@ -86,9 +87,11 @@ def output_type(data_type: str | None, *, dialect: Dialect) -> exp.DataType | No
         return exp.DataType.build("text")
     if parsed.this in _BY_DRIVERS:
         return None
-    if _normalised(parsed) is None and parsed.this not in _NESTED:
+    if _normalised(parsed, dialect) is None and parsed.this not in _NESTED:
         return exp.DataType.build("text")
     output: exp.DataType = parsed.transform(_as_output)  # type: ignore[assignment]
+    for each in output.find_all(exp.DataType):
+        each.set("values", None)
     return None if output == parsed else output
 
 
@@ -160,17 +163,22 @@ def _parsed(data_type: str, dialect: Dialect) -> exp.DataType:
     return exp.DataType.build(data_type, dialect=dialect.name, udt=False)
 
 
-def _normalised(parsed: exp.DataType) -> ValueType | None:
+def _normalised(parsed: exp.DataType, dialect: Dialect, *, in_array: bool = False) -> ValueType | None:
     inner = parsed.expressions
     if parsed.this in (_Type.ARRAY, _Type.LIST):
-        element = _normalised(inner[0]) if inner and isinstance(inner[0], exp.DataType) else None
+        is_known = bool(inner) and isinstance(inner[0], exp.DataType)
+        element = _normalised(inner[0], dialect, in_array=True) if is_known else None
         return ValueType("array", element=element) if element is not None else None
     if parsed.this is _Type.STRUCT:
-        fields = [(each.name, _normalised(each.args["kind"])) for each in inner if isinstance(each, exp.ColumnDef)]
+        fields = [
+            (each.name, _normalised(each.args["kind"], dialect)) for each in inner if isinstance(each, exp.ColumnDef)
+        ]
         known = tuple((name, field) for name, field in fields if field is not None)
         return ValueType("struct", fields=known) if known and len(known) == len(inner) else None
     kind = KIND_OF.get(parsed.this)
-    if kind == "decimal" and inner:
-        numbers = [int(each.name) for each in inner]
-        return ValueType(kind, precision=numbers[0], scale=sum(numbers[1:]))
+    if kind == "float32" and not (in_array and dialect.has_float32):
+        return ValueType("float64")
+    if kind == "decimal":
+        numbers = [int(each.name) for each in inner] or [*dialect.plain_decimals.get(parsed.this, ())]
+        return ValueType(kind, precision=numbers[0], scale=sum(numbers[1:])) if numbers else ValueType(kind)
     return ValueType(kind) if kind else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from feature_sync.check import Checked
     from feature_sync.push import Pushed, PushReport
     from feature_sync.push.status import ViewStatus
+    from feature_sync.service_schema import Pin
+    from feature_sync.service_schema.pin import PinSource
+    from feature_sync.serving.card import Card
     from feature_sync.serving.vectors import FeatureVector, FeatureVectors
     from feature_sync.store.pushes import PushRequest
     from feature_sync.store.requests import InitRequest, VerifyRequest
@@ -84,7 +87,9 @@ class FeatureStore:
 
     def describe(self, name: str) -> Description:
         """Describe a feature view or a feature service."""
-        return self.project.describe(name)
+        from feature_sync.store.pins import described
+
+        return described(self.project, name)
 
     def docs_block(self, name: str = "__overview__", *, output: str | os.PathLike[str] | None = None) -> str:
         """Return a page for dbt's docs site as a docs block.
@@ -95,12 +100,22 @@ class FeatureStore:
         """
         return self.project.docs_block(name, output=output)
 
-    def check(self, *, warehouse: bool = False) -> Checked:
-        """Report every mistake and warning in the definitions; with `warehouse`, also where built tables differ."""
-        from feature_sync.check import check_definitions
+    def check(self, *, warehouse: bool = False, pins: Collection[PinSource] = ()) -> Checked:
+        """Report every mistake and warning in the definitions.
 
-        open_warehouse = self.connections.open_warehouse if warehouse else None
-        return check_definitions(self.project.dbt, self.manifest, open_warehouse=open_warehouse)
+        Args:
+            warehouse: Report also where built tables differ.
+            pins: Report also where services differ from these pins, on which models were trained.
+        """
+        from feature_sync.store.requests import check_project
+
+        return check_project(self.project, self.connections, warehouse=warehouse, pins=pins)
+
+    def pin(self, name: str) -> Pin:
+        """Return what a model that is trained now on a feature service is pinned to; keep its JSON beside the model."""
+        from feature_sync.store.pins import pin_service
+
+        return pin_service(self.project, self.connections, name)
 
     def init(self, models: Iterable[str], **request: Unpack[InitRequest]) -> Adoption:
         """Guess the settings that make models, snapshots or seeds feature views."""
@@ -159,6 +174,12 @@ class FeatureStore:
         from feature_sync.store.vectors import read_vectors
 
         return read_vectors(self.project, self.connections, name, entities, as_of=as_of)
+
+    def card(self, service: str) -> Card:
+        """Return the card of a feature service in Redis: what `FeatureClient` goes by."""
+        from feature_sync.store.vectors import read_service_card
+
+        return read_service_card(self.project, self.connections, service)
 
     def get_training_set(
         self,

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypedDict
 
 from feature_sync.adopting import Adopter, Adoption, Asked
+from feature_sync.check import Checked, check_definitions
 from feature_sync.clock import read_as_of
+from feature_sync.dbt.logic import logic_of
 from feature_sync.dbt.manifest import Manifest
 from feature_sync.dbt.run_results import UniquenessTests
 from feature_sync.definitions import FeatureService, FeatureView, Relation
 from feature_sync.push import Progress
 from feature_sync.push.status import StatusContext, ViewStatus, read_statuses
 from feature_sync.query_runner import QueryRunner
+from feature_sync.service_schema.pin import PinSource
 from feature_sync.store.connections import Connections
+from feature_sync.store.pins import pin_findings
 from feature_sync.store.project import FeatureProject, listed
 from feature_sync.training import SpineKeywords, SpineOptions, SpineSource, TrainingSet, read_spine
 from feature_sync.verify import Verified, Verifier, VerifyContext
@@ -55,6 +60,28 @@ class InitRequest(TypedDict, total=False):
     use_warehouse: bool
     write: bool
     before_scan: Callable[[str, int], None]
+
+
+def check_project(
+    project: FeatureProject, connections: Connections, *, warehouse: bool, pins: Collection[PinSource]
+) -> Checked:
+    """Report every mistake and warning in the definitions.
+
+    Args:
+        project: The project.
+        connections: Opens the warehouse.
+        warehouse: Report also where built tables differ.
+        pins: Report also where services differ from these pins.
+
+    Raises:
+        FeatureSyncError: The manifest or a pin cannot be read.
+    """
+    open_warehouse = connections.open_warehouse if warehouse else None
+    checked = check_definitions(project.dbt, project.manifest, open_warehouse=open_warehouse)
+    if not pins or checked.errors:  # a pin is compared with sound definitions only
+        return checked
+    found = tuple(map(project.lines.located, pin_findings(project, connections, pins)))
+    return replace(checked, findings=(*checked.findings, *found))
 
 
 def verify_views(
@@ -175,6 +202,7 @@ def ask_training_set(
         is_proven_unique=UniquenessTests(project.dbt.run_results, project.manifest).prove,
         reference_to=partial(_reference_to, project.manifest),
         invocation_id=project.manifest.metadata.invocation_id,
+        logic_of=lambda asked: logic_of(asked, project.manifest),
     )
 
 

@@ -10,6 +10,7 @@ from feature_sync.definitions import FeatureService
 from feature_sync.errors import OnlineStoreError, RequestError
 from feature_sync.online.absence import why_unknown
 from feature_sync.serving.absence import NoCard
+from feature_sync.serving.card import Card
 from feature_sync.serving.client import answer
 from feature_sync.serving.composing import NotPushed
 from feature_sync.serving.requests import Answer, Request
@@ -56,6 +57,21 @@ def read_vectors(
     service, moment = _asked(project, name, as_of)
     requests = connections.requests(service)
     return _answer(project, connections, service, requests.get_many(entities, moment=moment))
+
+
+def read_service_card(project: FeatureProject, connections: Connections, name: str) -> Card:
+    """Read the card of a feature service, or make that of a view.
+
+    Args:
+        project: The project that defines the service.
+        connections: Opens Redis.
+        name: Name of a feature service or view.
+
+    Raises:
+        FeatureSyncError: The name is unknown, a view was never pushed, or Redis failed.
+    """
+    service, _ = _asked(project, name, None)
+    return _answer(project, connections, service, connections.requests(service).card())
 
 
 def _asked(project: FeatureProject, name: str, as_of: str | datetime | None) -> tuple[FeatureService, datetime | None]:

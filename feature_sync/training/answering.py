@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from feature_sync.definitions import Period
 from feature_sync.errors import Location, WarehouseConflict
+from feature_sync.service_schema import ServiceSchema
 from feature_sync.sql.render import render
+from feature_sync.sql.service_schema import service_schema
 from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.training.time_bounds import earliest_answerable, rows_asked
 from feature_sync.training.extract import is_within
@@ -31,6 +33,11 @@ class Answering:
     join: PointInTimeJoin
     sql: str
     asked: Period
+
+    @property
+    def schema(self) -> ServiceSchema:
+        """The schema of the service, to which the answers are cast."""
+        return service_schema(self.join.service, self.join.views)
 
     @contextmanager
     def answers(self) -> Iterator[pyarrow.RecordBatchReader]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from feature_sync.errors import UnfitValue, WarehouseError
+from feature_sync.service_schema import ServiceSchema
+from feature_sync.serving.columns import arrow_type
 
 if TYPE_CHECKING:
     import pyarrow
@@ -22,14 +24,14 @@ _INFINITE = {32: (-(2**31), -(2**31) + 1, 2**31 - 1), 64: (-(2**63), -(2**63) + 
 class Answers:
     """Checks the batches of a training set."""
 
-    def __init__(self, features: Collection[str], *, expected: int) -> None:
+    def __init__(self, schema: ServiceSchema, *, expected: int) -> None:
         """Prepare the checks.
 
         Args:
-            features: Names of the columns in which infinity becomes null, as in Redis.
+            schema: The schema of the features: they are cast to its types, and infinity becomes null, as in Redis.
             expected: The number of rows of the spine.
         """
-        self._features = features
+        self._features = {each.name: arrow_type(each.kind) for each in schema.features}
         self._expected = expected
         self._rows = 0
 
@@ -42,16 +44,18 @@ class Answers:
         """
         import pyarrow
 
-        return pyarrow.RecordBatchReader.from_batches(reader.schema, self._batches(reader))
+        fields = [each.with_type(self._features.get(each.name, each.type)) for each in reader.schema]
+        schema = pyarrow.schema(fields)
+        return pyarrow.RecordBatchReader.from_batches(schema, self._batches(reader, schema))
 
-    def _batches(self, reader: pyarrow.RecordBatchReader) -> Iterator[pyarrow.RecordBatch]:
+    def _batches(self, reader: pyarrow.RecordBatchReader, schema: pyarrow.Schema) -> Iterator[pyarrow.RecordBatch]:
         import pyarrow
 
         for batch in reader:
             self._rows += batch.num_rows
             columns = zip(batch.schema.names, batch.columns, strict=True)
             arrays = [self._column(name, column) for name, column in columns]
-            yield pyarrow.RecordBatch.from_arrays(arrays, schema=batch.schema)
+            yield pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
         if self._rows != self._expected:
             raise WarehouseError(
                 f"the training set has {self._rows} rows, and its spine {self._expected}: one of them was changed "
@@ -63,7 +67,21 @@ class Answers:
             column = _without_infinity(column, bits)
         if reason := _unfit(column):
             raise UnfitValue(name, reason)
+        return _cast(name, column, self._features.get(name, column.type))
+
+
+def _cast(name: str, column: pyarrow.Array, kind: pyarrow.DataType) -> pyarrow.Array:
+    """Cast a column to a type, without a loss."""
+    import pyarrow
+
+    if isinstance(column.type, pyarrow.BaseExtensionType):
+        column = column.storage
+    if column.type == kind:
         return column
+    try:
+        return column.cast(kind)
+    except pyarrow.ArrowException as unfit:
+        raise UnfitValue(name, f"a value that is not a {kind} ({' '.join(str(unfit).split())})") from unfit
 
 
 def _bits_of_time(kind: pyarrow.DataType) -> int:

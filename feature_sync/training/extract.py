@@ -12,8 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from feature_sync.definitions import FeatureService, Period, Spine, fingerprint
 from feature_sync.json_text import write_document
+from feature_sync.service_schema import Pin
 from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.types import with_normal_types
 from feature_sync.value_types import since_epoch, to_microseconds
@@ -58,6 +61,7 @@ class Extract:
     sql: str
     dialect: Dialect
     invocation_id: str | None
+    pin: Pin
 
     @property
     def _normal_service(self) -> FeatureService:
@@ -90,6 +94,7 @@ class Extract:
                 }
                 for each in self.views
             ],
+            "pin": msgspec.to_builtins(self.pin),
             "definitions_sha256": fingerprint(self._normal_service),
             "dbt_invocation_id": self.invocation_id,
             "feature_sync_version": version("feature-sync"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from feature_sync.errors import RequestError
+from feature_sync.service_schema import ServiceSchema
+from feature_sync.serving.frames import frame_of_table
 
 if TYPE_CHECKING:
     import pandas
@@ -14,20 +16,25 @@ _EXACT = 2**53
 """Up to this number a double holds every whole number."""
 
 
-def frame_of(table: pyarrow.Table) -> pandas.DataFrame:
-    """Make a pandas frame; in a column with nulls, pandas makes doubles of whole numbers.
+def training_frame(table: pyarrow.Table, schema: ServiceSchema, dtypes: str) -> pandas.DataFrame:
+    """Make a pandas frame of a training set.
+
+    Args:
+        table: The training set.
+        schema: The schema of its features; other columns are the spine's.
+        dtypes: numpy, nullable or arrow.
 
     Raises:
-        RequestError: Such a column holds a whole number beyond 2^53, which a double may round.
+        RequestError: A column holds a whole number beyond 2^53, which float64 may round.
     """
+    kinds = {each.name: each.kind for each in schema.features}
     for name, column in zip(table.schema.names, table.columns, strict=True):
-        if _rounds(column):
+        if dtypes == "numpy" and name not in kinds and _rounds(column):
             raise RequestError(
-                f"the column {name!r} has nulls and whole numbers beyond 2^53, which to_pandas() would round; "
-                "take to_arrow().to_pandas(types_mapper=pandas.ArrowDtype), or write Parquet"
+                f"the column {name!r} has nulls and whole numbers beyond 2^53, which float64 may round; take "
+                'to_pandas(dtypes="nullable") or to_arrow()'
             )
-    frame: pandas.DataFrame = table.to_pandas()
-    return frame
+    return frame_of_table(table, kinds, dtypes)
 
 
 def _rounds(values: pyarrow.ChunkedArray | pyarrow.Array, *, as_objects: bool = False) -> bool:

@@ -13,6 +13,8 @@ from feature_sync.definitions import FeatureService, FeatureView, Relation, Spin
 from feature_sync.errors import RequestError, UnfitValue
 from feature_sync.files import whole_file, writing
 from feature_sync.query_runner import check_collations, check_view_collations
+from feature_sync.service_schema.pin import pin_of
+from feature_sync.serving.frames import check_dtypes
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.dialects.base import Dialect
@@ -25,7 +27,7 @@ from feature_sync.table_files import check_suffix, table_writer
 from feature_sync.training.answering import Answering, period_of
 from feature_sync.training.answers import Answers
 from feature_sync.training.extract import Extract, Tally
-from feature_sync.training.frames import frame_of
+from feature_sync.training.frames import training_frame
 from feature_sync.value_types import ValueType
 from feature_sync.warehouses.base import Warehouse
 
@@ -54,6 +56,10 @@ def _is_unproven(view: FeatureView) -> bool:  # noqa: ARG001 - the default of `i
     return False
 
 
+def _unknown_logic(service: FeatureService) -> str:  # noqa: ARG001 - the default of `logic_of`
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSet:
     """One row for each spine row: the spine's columns, then the service's features, as known at each moment asked.
@@ -61,7 +67,8 @@ class TrainingSet:
     The warehouse is not queried before one of the methods below is called. `rows` holds the rows of a spine that is a
     file or a frame. `is_proven_unique` is true if the project's tests found a view's join keys and event timestamp
     unique: queries that run now rely on it, queries that are written for later do not, as the data may change.
-    `reference_to` returns the Jinja by which a dbt model refers to a relation.
+    `logic_of` returns the logic id of the service. `reference_to` returns the Jinja by which a dbt model refers to a
+    relation.
 
     Raises:
         DefinitionError: From every method: a view does not fit its table.
@@ -79,6 +86,7 @@ class TrainingSet:
     is_proven_unique: Callable[[FeatureView], bool] = _is_unproven
     reference_to: Callable[[Relation], str]
     invocation_id: str | None = None
+    logic_of: Callable[[FeatureService], str] = _unknown_logic
 
     def __repr__(self) -> str:
         return f"TrainingSet({self.service.name!r}, {self.spine.relation.name!r})"
@@ -118,13 +126,18 @@ class TrainingSet:
         with self._answering() as answering, self._checked(answering) as reader:
             return reader.read_all()
 
-    def to_pandas(self) -> pandas.DataFrame:
-        """Run the query and return the result as a pandas frame.
+    def to_pandas(self, dtypes: str = "numpy") -> pandas.DataFrame:
+        """Run the query and return the result as a pandas frame; features have the dtypes of served ones.
+
+        Args:
+            dtypes: As for `FeatureVectors.to_pandas`: numpy, nullable or arrow.
 
         Raises:
-            RequestError: A column has nulls and whole numbers that pandas would round.
+            RequestError: An integer is not exact in float64, or `dtypes` is none of the three.
         """
-        return frame_of(self.to_arrow())
+        check_dtypes(dtypes)
+        with self._answering() as answering, self._checked(answering) as reader:
+            return training_frame(reader.read_all(), answering.schema, dtypes)
 
     def write(self, path: str | Path, progress: Callable[[int], None] = lambda rows: None) -> Extract:
         """Run the query and stream the result to a Parquet or CSV file; the sidecar `<path>.json` describes it.
@@ -157,6 +170,7 @@ class TrainingSet:
                 sql=answering.sql,
                 dialect=self.dialect,
                 invocation_id=self.invocation_id,
+                pin=pin_of(service.name, answering.schema, self.logic_of(self.service)),
             )
             with writing(sidecar):
                 partial_sidecar.write_text(extract.to_json(), encoding="utf-8")
@@ -166,7 +180,7 @@ class TrainingSet:
     def _checked(self, answering: Answering) -> Iterator[pyarrow.RecordBatchReader]:
         """Stream the checked answers; an error about a value names its file, node and column."""
         try:
-            checks = Answers(answering.join.service.feature_names, expected=answering.rows_asked())
+            checks = Answers(answering.schema, expected=answering.rows_asked())
             with answering.answers() as reader:
                 yield checks.checked(reader)
         except UnfitValue as unfit:

@@ -6,12 +6,12 @@ missing.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import msgspec
 
@@ -60,12 +60,20 @@ class Scalar(msgspec.Struct, frozen=True, kw_only=True):
     is_time: bool = False
     """Whether its values are instants, wall clocks or dates."""
     equality: Equality = Equality.VARIES
+    only_in_arrays: bool = False
+    """Whether only an element of an array is of this type; a column or a field of a struct has a wider one."""
 
 
 def _int64(value: int) -> int:
     if not -(2**63) <= value < 2**63:
         raise OverflowError(f"{value} does not fit int64")
     return value
+
+
+def _float32(value: float) -> float:
+    """Return the float32 nearest to a number, as a double: a driver may have read 0.1, the shortest text of one."""
+    rounded: float = _FLOAT32.unpack(_FLOAT32.pack(value))[0]
+    return rounded
 
 
 def _arrow(name: str, *arguments: str) -> Callable[[int | None, int | None], pyarrow.DataType]:
@@ -84,9 +92,13 @@ def _arrow(name: str, *arguments: str) -> Callable[[int | None, int | None], pya
 def _arrow_decimal(precision: int | None, scale: int | None) -> pyarrow.DataType:
     import pyarrow
 
-    return pyarrow.string() if precision is None else pyarrow.decimal128(precision, scale or 0)
+    if precision is None or precision > _DECIMAL128_DIGITS:  # pyarrow does not convert CSV to decimal256
+        return pyarrow.string()
+    return pyarrow.decimal128(precision, scale or 0)
 
 
+_DECIMAL128_DIGITS = 38
+_FLOAT32 = struct.Struct("<f")
 _ARROW_TEXT = _arrow("string")
 _RECORDS = (
     Scalar(
@@ -116,6 +128,17 @@ _RECORDS = (
         arrow=_ARROW_TEXT,
         key=KeyForm(key_forms.read_wide_integer, str),
         default=DefaultForm(int, (int,)),
+    ),
+    Scalar(
+        name="float32",
+        python=float,
+        wire=float,
+        from_wire=_float32,
+        arrow=_arrow("float32"),
+        key=None,
+        default=None,
+        equality=Equality.LOOSE,
+        only_in_arrays=True,
     ),
     Scalar(
         name="float64",
@@ -196,12 +219,11 @@ _RECORDS = (
     ),
     Scalar(
         name="uuid",
-        python=UUID,
+        python=str,
         wire=str,
-        from_wire=UUID,
         arrow=_ARROW_TEXT,
         key=KeyForm(key_forms.read_uuid, str.lower),
-        default=DefaultForm(UUID, (str,)),
+        default=DefaultForm(key_forms.read_uuid, (str,)),
         equality=Equality.EXACT,
     ),
     Scalar(

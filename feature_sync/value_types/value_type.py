@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class ValueType(msgspec.Struct, frozen=True):
     """A type; its kind is a name in `SCALARS`, or `array` or `struct`, which hold other types.
 
-    `wideint` is an integer that may exceed 64 bits, `timestamp` a wall clock without a zone, `timestamptz` an instant.
+    `float32` is only ever the element of an array, `wideint` an integer that may exceed 64 bits, `timestamp` a wall
+    clock without a zone, `timestamptz` an instant.
     """
 
     kind: str
@@ -81,15 +82,15 @@ def parse(text: str) -> ValueType:
     return value_type
 
 
-def _parse(text: str) -> tuple[ValueType, str]:
+def _parse(text: str, *, in_array: bool = False) -> tuple[ValueType, str]:
     if text.startswith("array<"):
-        element, rest = _parse(text[6:])
+        element, rest = _parse(text[6:], in_array=True)
         return ValueType("array", element=element), _skip(rest, ">")
     if text.startswith("struct<"):
         return _parse_struct(text[7:])
     end = next((at for at, letter in enumerate(text) if not letter.isalnum()), len(text))
     kind, rest = text[:end], text[end:]
-    if kind not in SCALARS:
+    if kind not in SCALARS or (SCALARS[kind].only_in_arrays and not in_array):
         raise ValueError(f"{text!r} does not begin with a type")
     if not rest.startswith("("):
         return ValueType(kind), rest

@@ -10,6 +10,7 @@ from typing import Any
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.base import NO_EXPIRY, Held
 from feature_sync.online.codec import RowSchema, read_value, split_end, split_row
+from feature_sync.online.floats import is_packed, unpack
 from feature_sync.online.rows import Row
 from feature_sync.online.validity import last_answer
 from feature_sync.value_types import ValueType, from_microseconds, to_microseconds
@@ -135,7 +136,7 @@ class Differences:
                 yield name, "not in the row", _readable(value, kind), None
                 continue
             held_kind, held_value = held.pop(name)
-            if not _is_same(value, held_value):
+            if not _is_same(_plain(value, kind), _plain(held_value, held_kind)):
                 self._differing[name] += 1
                 yield name, "value", _readable(value, kind), _readable(held_value, held_kind)
         for name, (kind, value) in held.items():
@@ -194,6 +195,16 @@ def _is_same(value: Any, held: Any) -> bool:
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return len(value) == len(held) and all(map(_is_same, value, held))
     return bool(value == held)
+
+
+def _plain(value: Any, kind: ValueType) -> Any:
+    """Unpack an array of floats, of which rows of an older push are not packed; one that is damaged stays bytes."""
+    if type(value) is not bytes or not is_packed(kind):
+        return value
+    try:
+        return unpack(value, kind)
+    except ValueError:
+        return value
 
 
 def _readable(value: Any, kind: ValueType) -> Any:

@@ -34,6 +34,7 @@ VALUES = {
     "token": ("uuid", "c2c5e0aa-9e43-4f52-9c5e-0b1e3d8a7f10"),
     "document": ("json", "{}"),
     "numbers": ("array<int64>", [1, None]),
+    "singles": ("array<float32>", b"\xcd\xcc\xcc\x3d"),
     "pair": ('struct<"a" date, "b" array<decimal(4,1)>>', {"a": 1, "b": ["1.5"]}),
 }
 """A feature of every type: its type and a value in wire form."""

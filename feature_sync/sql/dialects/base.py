@@ -65,6 +65,10 @@ class Dialect(ABC):
     """Whether a decimal may be NaN or infinite."""
     hides_dimensions: ClassVar[bool] = False
     """Whether the type of an array omits its number of dimensions."""
+    has_float32: ClassVar[bool] = True
+    """Whether what sqlglot reads as FLOAT has 32 bits; if not, it has 64."""
+    plain_decimals: ClassVar[Mapping[exp.DType, tuple[int, int]]] = {}
+    """Precision and scale of a decimal whose type names none; of one that is not here, each value has its own."""
 
     def fold(self, name: str) -> str:
         """Spell an unquoted name as the warehouse stores it."""
@@ -80,8 +84,7 @@ class Dialect(ABC):
         """
         if kind.kind == "timestamptz":
             return self._without_zone(moment)
-        if kind.kind == "date":
-            moment = self._cast(moment)
+        moment = self._cast(moment) if kind.kind == "date" else moment
         return moment if timezone.upper() == "UTC" else self._from_zone(moment, timezone)
 
     def stored(self, moment: exp.Expr, kind: ValueType) -> exp.Expr:
@@ -202,9 +205,8 @@ class Dialect(ABC):
 
     def any_item(self, value: exp.Expr, item: exp.Identifier, condition: exp.Expr) -> exp.Expr:
         """Test whether a condition holds for any item of an array; `item` is the name of an item in the condition."""
-        items = exp.Unnest(
-            expressions=[value], alias=exp.TableAlias(this=exp.to_identifier("items", quoted=True), columns=[item])
-        )
+        alias = exp.TableAlias(this=exp.to_identifier("items", quoted=True), columns=[item])
+        items = exp.Unnest(expressions=[value], alias=alias)
         return exp.Exists(this=exp.select(exp.Literal.number(1)).from_(items).where(condition))
 
     def refuse(self, name: str, reason: str, value: exp.Expr) -> exp.Expr:
@@ -285,8 +287,7 @@ def in_units(duration: timedelta) -> tuple[int, str]:
 
 def call(name: str, *arguments: exp.Expr | str) -> exp.Anonymous:
     """Call a function by the warehouse's own name; arguments of type `str` become literals."""
-    given = [exp.Literal.string(each) if isinstance(each, str) else each for each in arguments]
-    return exp.Anonymous(this=name, expressions=given)
+    return exp.Anonymous(this=name, expressions=[exp.Literal.string(e) if isinstance(e, str) else e for e in arguments])
 
 
 def if_finite(time: exp.Expr, count: exp.Expr) -> exp.Expr:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 from sqlglot import exp
 
@@ -15,7 +16,7 @@ _MOST_CLUSTERED = 4
 _DAYS_TO_KEEP = 7
 """After how many days tables of a killed push expire; the next push has to run before."""
 _FIRST_MOMENT = datetime(1, 1, 1, tzinfo=UTC)
-_HASH_VERSION = 2
+_HASH_VERSION = 3
 """To be raised by every change that gives a row another hash."""
 _HASH_DIGITS = 15
 """The most hexadecimal digits that BigQuery always casts to a positive INT64."""
@@ -29,6 +30,10 @@ class BigQuery(Dialect):
     moment_type = "timestamptz"
     is_null_beyond_time = True
     puts_nan_highest = False
+    has_float32 = False
+    plain_decimals: ClassVar[Mapping[exp.DType, tuple[int, int]]] = {
+        exp.DType.DECIMAL: (38, 9), exp.DType.BIGDECIMAL: (76, 38),
+    }  # fmt: skip
     # It has transactions, but they cannot create tables; and it does not enforce keys.
     has_transactions = False
 
@@ -62,7 +67,7 @@ class BigQuery(Dialect):
         """
         parts: list[exp.Expr] = []
         for value, kind in values:
-            parts += [value, *(self.distinguish_equals(value.copy(), kind) if kind.kind == "float64" else [])]
+            parts += [value, *(self.distinguish_equals(value.copy(), kind) if kind.holds("float64") else [])]
         row = call("TO_JSON_STRING", call("STRUCT", *(named(each, f"_{at}") for at, each in enumerate(parts))))
         digits = exp.Substring(
             this=exp.MD5(this=row), start=exp.Literal.number(1), length=exp.Literal.number(_HASH_DIGITS)
@@ -79,9 +84,13 @@ class BigQuery(Dialect):
         return exp.Case(ifs=[text])
 
     def distinguish_equals(self, value: exp.Expr, kind: ValueType) -> list[exp.Expr]:
-        """Divide 1 by a double, and write arrays and structs as literals: text and JSON lose the sign of -0.0."""
+        """Divide 1 by a double, and write other arrays and structs as literals: text and JSON lose the sign of -0.0."""
         if kind.kind == "float64":
             return [exp.cast(call("IEEE_DIVIDE", exp.Literal.number(1), value), "double")]
+        if kind.element is not None and kind.element.kind == "float64":
+            item = exp.to_identifier("item", quoted=True)
+            divided = exp.cast(call("IEEE_DIVIDE", exp.Literal.number(1), exp.column(item)), "double")
+            return [call("TO_JSON_STRING", self.convert_array(value, item, divided))]
         if kind.kind in ("array", "struct"):
             return [call("FORMAT", "%T", value)] if kind.holds("float64") else []
         return super().distinguish_equals(value, kind)

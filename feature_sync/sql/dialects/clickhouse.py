@@ -36,6 +36,7 @@ class ClickHouse(Dialect):
     number_type = "Nullable(UInt64)"
     puts_nan_highest = False
     names_by_table = True
+    plain_decimals: ClassVar[Mapping[exp.DType, tuple[int, int]]] = {_Type.DECIMAL: (10, 0)}
     explicit_types: ClassVar[Mapping[exp.DType, str]] = {
         # A plain DateTime has no fractions of a second and ends in 2106; a plain Date begins in 1970.
         _Type.DATE: "Nullable(Date32)",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 from sqlglot import exp
 
@@ -18,6 +19,7 @@ class DuckDB(Dialect):
     strategies = ("asof", "carry", "lateral")
     materializes = True
     has_infinite_times = True
+    plain_decimals: ClassVar[Mapping[exp.DType, tuple[int, int]]] = {exp.DType.DECIMAL: (18, 3)}
 
     def microseconds(self, moment: exp.Expr) -> exp.Expr:
         return call("EPOCH_US", moment)

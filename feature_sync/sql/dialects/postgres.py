@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 from sqlglot import exp
 
@@ -125,6 +126,7 @@ class Redshift(Dialect):
     name = "redshift"
     caveat = "are tested on PostgreSQL, but not executed by us on Redshift"
     longest_name = 127
+    plain_decimals: ClassVar[Mapping[exp.DType, tuple[int, int]]] = {exp.DType.DECIMAL: (18, 0)}
 
     def fold(self, name: str) -> str:
         return name.lower()

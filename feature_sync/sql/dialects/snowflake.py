@@ -20,6 +20,8 @@ class Snowflake(Dialect):
     caveat = "are tested on an emulator, which proves names and shapes, but not executed by us on Snowflake"
     moment_type = naive_type = "timestampntz"
     infinity = "inf"
+    has_float32 = False
+    plain_decimals: ClassVar[Mapping[exp.DType, tuple[int, int]]] = {_Type.DECIMAL: (38, 0)}
     explicit_types: ClassVar[Mapping[exp.DType, str]] = {
         _Type.TIMESTAMP: "timestampntz",
         _Type.DATETIME: "timestampntz",

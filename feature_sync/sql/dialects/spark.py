@@ -20,6 +20,7 @@ class Spark(Dialect):
     name = "spark"
     moment_type = "timestampltz"
     naive_type = "timestampntz"
+    plain_decimals: ClassVar[Mapping[exp.DType, tuple[int, int]]] = {_Type.DECIMAL: (10, 0)}
     # The meaning of TIMESTAMP is a setting of the session.
     explicit_types: ClassVar[Mapping[exp.DType, str]] = {
         _Type.TIMESTAMP: "timestamp_ntz",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from sqlglot import exp
 
 from feature_sync.sql.dialects.base import Dialect, call
@@ -13,6 +16,7 @@ class Trino(Dialect):
     name = "trino"
     caveat = "are not executed by us"
     moment_type = naive_type = "timestamp(6)"
+    plain_decimals: ClassVar[Mapping[exp.DType, tuple[int, int]]] = {exp.DType.DECIMAL: (38, 0)}
 
     def fold(self, name: str) -> str:
         return name.lower()

@@ -31,7 +31,8 @@ def _array(value: exp.Expr, element: ValueType, dialect: Dialect) -> exp.Expr:
     scalar = element
     while scalar.element is not None:
         scalar = scalar.element
-    if scalar.kind in SQL_SCALARS and SQL_SCALARS[scalar.kind].to_wire is as_it_is:
+    # Of a column, FLOAT is read as float64 and cast; of an array, what is read as float64 has 64 bits already.
+    if scalar.kind == "float64" or (scalar.kind in SQL_SCALARS and SQL_SCALARS[scalar.kind].to_wire is as_it_is):
         return value
     item = exp.to_identifier("item", quoted=True)
     return dialect.convert_array(value, item, wire(exp.column(item), element, dialect=dialect))
