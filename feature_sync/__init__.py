@@ -68,12 +68,21 @@ _MODULES = {
     "training": ("Extract", "TrainingSet"),
     "verify.report": ("Verified", "VerifyReport"),
 }  # fmt: skip
+_FOR_SERVING = ("errors", "serving.", "service_schema")
+"""How the modules begin that work wherever feature-sync is installed; the others work on a dbt project."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is first asked for, so that `feature-sync --help` stays quick."""
+    """Import a name when it is first asked for, so that `feature-sync --help` and clients start quickly.
+
+    Raises:
+        AttributeError: There is no such name.
+        MissingLibrary: The name is one for dbt projects, whose libraries an installation for serving lacks.
+    """
     for module, names in _MODULES.items():
         if name in names:
+            if not module.startswith(_FOR_SERVING):
+                import_module(f"{__name__}.extras").require_project_libraries()
             return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
-from typing import ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
-from feature_sync.findings import Finding, Severity, joined
+import msgspec
+
+if TYPE_CHECKING:
+    from feature_sync.findings import Finding, Severity  # at run time only where there is one: clients have none
 
 _REFUSES = "feature_sync refuses"
 Parameters = ParamSpec("Parameters")
@@ -124,8 +125,7 @@ class UnknownName(FeatureSyncError):
         super().__init__(f"no {kind} is called {name!r}{did_you_mean(name, known)}")
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(msgspec.Struct, frozen=True):
     """The location of a definition: a file of the project, the node in it, and the path of YAML keys in that node."""
 
     file: str
@@ -134,14 +134,18 @@ class Location:
 
     def at(self, key: str) -> Location:
         """Go one YAML key deeper."""
-        return replace(self, key=f"{self.key}.{key}" if self.key else key)
+        return Location(self.file, self.node, f"{self.key}.{key}" if self.key else key)
 
     def mistake(self, message: str) -> Finding:
         """Return a finding of severity error at this location."""
+        from feature_sync.findings import Severity
+
         return self._finding(Severity.ERROR, message)
 
     def warning(self, message: str) -> Finding:
         """Return a finding of severity warning at this location: worth knowing, but nothing fails."""
+        from feature_sync.findings import Severity
+
         return self._finding(Severity.WARNING, message)
 
     def error(self, message: str) -> DefinitionError:
@@ -149,9 +153,13 @@ class Location:
         return DefinitionError(self.mistake(message))
 
     def _finding(self, severity: Severity, message: str) -> Finding:
+        from feature_sync.findings import Finding
+
         return Finding(file=self.file, node=self.node, key=self.key, severity=severity, message=message)
 
     def __str__(self) -> str:
+        from feature_sync.findings import joined
+
         return joined(self.file, self.node, self.key)
 
 
@@ -192,11 +200,15 @@ class Findings:
     @property
     def errors(self) -> tuple[Finding, ...]:
         """The findings of severity error."""
+        from feature_sync.findings import Severity
+
         return tuple(each for each in self._found if each.severity is Severity.ERROR)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
         """The findings of severity warning, which make nothing fail."""
+        from feature_sync.findings import Severity
+
         return tuple(each for each in self._found if each.severity is Severity.WARNING)
 
     def raise_errors(self) -> None:
@@ -215,6 +227,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("ttI", ["ttl", "lag"])
     "; did you mean 'ttl'?"
     """
+    from difflib import get_close_matches
+
     choices = sorted(known)
     if close := get_close_matches(name, choices, n=1):
         return f"; did you mean {close[0]!r}?"

@@ -170,8 +170,12 @@ def verify_options(command: Callable[Parameters, None]) -> Callable[Parameters, 
 
 
 def open_store(options: dict[str, Any]) -> FeatureStore:
-    """Open the feature store; its warnings go to stderr."""
-    from feature_sync.store import FeatureStore
+    """Open the feature store; its warnings go to stderr.
+
+    Raises:
+        MissingLibrary: feature-sync is installed for serving only.
+    """
+    from feature_sync import FeatureStore  # not from its own module: only this way looks for the libraries first
 
     return FeatureStore.open(**options, warn=warn)
 

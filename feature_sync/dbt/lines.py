@@ -96,7 +96,7 @@ class SourceLines:
         if file is None or file.suffix != ".sql" or not location.key.startswith(_CONFIG):
             return None
         block = location.key.split(".")[: _BLOCK_DEPTH if location.key.startswith(_META) else _BLOCK_DEPTH - 1]
-        at = replace(location, key=".".join(block))
+        at = Location(location.file, location.node, ".".join(block))
         if self._in_node(self._document(yaml_file), at).depth >= len(block) or self._in_project(at).depth:
             return None
         try:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +40,7 @@ class RowSchemaRecord(msgspec.Struct):
     fence: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowSchema:
+class RowSchema(msgspec.Struct, frozen=True, kw_only=True):
     """What the rows of one feature view hold, in order.
 
     Args:
@@ -57,7 +54,7 @@ class RowSchema:
 
     keys: tuple[tuple[str, ValueType], ...]
     features: tuple[tuple[str, ValueType], ...]
-    defaults: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = {}
     ttl: timedelta | None = None
     as_of: datetime | None = None
     fence: int = 0
@@ -65,11 +62,13 @@ class RowSchema:
     @property
     def id(self) -> bytes:
         """The first 4 bytes of the SHA-256 of the canonical JSON of keys and [[name, type]]."""
+        from hashlib import sha256
+
         shape = {
             "features": [[name, str(kind)] for name, kind in self.features],
             "keys": [[name, str(kind)] for name, kind in self.keys],
         }
-        return hashlib.sha256(msgspec.json.encode(shape, order="sorted")).digest()[:SCHEMA_ID_BYTES]
+        return sha256(msgspec.json.encode(shape, order="sorted")).digest()[:SCHEMA_ID_BYTES]
 
     @property
     def ttl_microseconds(self) -> int | None:
@@ -159,8 +158,7 @@ def _check_depth(kind: ValueType, left: int) -> None:
         _check_depth(each, left - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """A row as Redis holds it: the id of its schema, its event timestamp, and the values in wire form.
 
     The event timestamp is None if the view has none. The end of a row that ends but does not expire in Redis follows

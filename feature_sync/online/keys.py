@@ -14,10 +14,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
 from typing import Any
+
+import msgspec
 
 from feature_sync.value_types import ValueType, printable_key
 
@@ -64,8 +65,7 @@ def name_of(key_prefix: str, reference: str) -> str:
     return f"{key_prefix}:{reference}"
 
 
-@dataclass(frozen=True, slots=True)
-class ViewKeys:
+class ViewKeys(msgspec.Struct, frozen=True):
     """The Redis keys of one feature view that hold no row."""
 
     name: str

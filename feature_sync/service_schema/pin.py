@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
@@ -105,6 +104,8 @@ def _content(source: Any) -> Any:
         return msgspec.json.decode(source)
     if not isinstance(source, str | os.PathLike):
         raise RequestError(f"a pin is a file, its JSON or a mapping, and not a {type(source).__name__}")
+    from pathlib import Path
+
     return msgspec.json.decode(Path(source).read_bytes())
 
 

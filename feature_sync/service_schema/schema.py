@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -23,14 +21,13 @@ def canonical(kind: ValueType) -> ValueType:
     'array<string>'
     """
     if kind.element is not None:
-        return replace(kind, element=canonical(kind.element))
+        return msgspec.structs.replace(kind, element=canonical(kind.element))
     if kind.kind == "struct":
-        return replace(kind, fields=tuple((name, canonical(each)) for name, each in kind.fields))
+        return msgspec.structs.replace(kind, fields=tuple((name, canonical(each)) for name, each in kind.fields))
     return ValueType("string") if kind.kind in _AS_TEXT else kind
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaFeature:
+class SchemaFeature(msgspec.Struct, frozen=True):
     """A feature of a service.
 
     Args:
@@ -46,8 +43,7 @@ class SchemaFeature:
     ttl: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceSchema:
+class ServiceSchema(msgspec.Struct, frozen=True, kw_only=True):
     """The features of a service in order, and the keys that a request names.
 
     Args:
@@ -83,6 +79,8 @@ class ServiceSchema:
 
 def hash_of(record: Any) -> str:
     """Hash a JSON value in its canonical form: 16 hexadecimal digits of its SHA-256."""
+    from hashlib import sha256  # loads OpenSSL, which a client without a pin does not need
+
     return sha256(msgspec.json.encode(record, order="sorted")).hexdigest()[:_ID_DIGITS]
 
 
@@ -95,5 +93,5 @@ def schema_of(keys: Sequence[tuple[str, ValueType]], features: Sequence[SchemaFe
     """
     return ServiceSchema(
         keys=tuple((name, canonical(kind)) for name, kind in keys),
-        features=tuple(replace(each, kind=canonical(each.kind)) for each in features),
+        features=tuple(msgspec.structs.replace(each, kind=canonical(each.kind)) for each in features),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -194,7 +193,7 @@ def source_of(service: str | None, prefix: str | None, card: str | os.PathLike[s
     if card is not None:
         if service is not None and (not isinstance(card, Card) or card.service != service):
             raise RequestError("name a service with its prefix, or a card, and not both")
-        return FixedCard(card if isinstance(card, Card) else _card_of(Path(card)))
+        return FixedCard(card if isinstance(card, Card) else _card_of(card))
     if not service or not prefix:
         raise RequestError(
             "name the service and the key prefix under which it was pushed (the name of its dbt project, unless pushes "
@@ -203,7 +202,10 @@ def source_of(service: str | None, prefix: str | None, card: str | os.PathLike[s
     return RedisCard(prefix, service)
 
 
-def _card_of(path: Path) -> Card:
+def _card_of(file: str | os.PathLike[str]) -> Card:
+    from pathlib import Path
+
+    path = Path(file)
     try:
         return read_card(path.read_bytes(), str(path))
     except OSError as unreadable:

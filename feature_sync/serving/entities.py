@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.errors import RequestError
+from feature_sync.extras import needed_by
 
 if TYPE_CHECKING:
     from feature_sync.serving.service_rows import ServiceRows
@@ -124,7 +125,8 @@ def held(rows: Any) -> Any:
     if hasattr(rows, "tolist"):  # a pandas or NumPy column
         return rows.tolist()
     if hasattr(rows, "__arrow_c_stream__"):
-        import pyarrow
+        with needed_by(f"get_many() of {_described(rows)}"):
+            import pyarrow
 
         try:
             return pyarrow.RecordBatchReader.from_stream(rows).read_all()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -17,8 +16,7 @@ _EXACT = ("bool", "int64", "float64", "string", "bytes", "interval", "json", "uu
 """Types whose values are read as they are; the decoder has checked them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(msgspec.Struct, frozen=True):
     """How values of one type are read.
 
     Args:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from feature_sync.extras import needed_by
 from feature_sync.serving.status import Status
 from feature_sync.serving.view_rows import GONE, Row
 from feature_sync.value_types import from_microseconds
@@ -169,11 +170,13 @@ class FeatureVectors(Sequence[FeatureVector]):
         the service alone.
 
         Raises:
+            MissingLibrary: NumPy is not installed.
             RequestError: An integer is not exact in float64.
         """
         from feature_sync.serving.columns import matrix_of
 
-        return matrix_of(self._service.schema, self.wire_columns(), len(self))
+        with needed_by("to_numpy()"):
+            return matrix_of(self._service.schema, self.wire_columns(), len(self))
 
     def to_pandas(self, dtypes: str = "numpy") -> pandas.DataFrame:
         """Return a pandas frame with the features as columns, and the index of the frame that asked.
@@ -183,17 +186,25 @@ class FeatureVectors(Sequence[FeatureVector]):
                 boolean and string; `"arrow"`: the types of `to_arrow`. They never depend on the values.
 
         Raises:
+            MissingLibrary: pandas, or for `"arrow"` pyarrow, is not installed.
             RequestError: An integer is not exact in float64, or `dtypes` is none of the three.
         """
         from feature_sync.serving.frames import frame_of
 
-        return frame_of(self._service.schema, self.wire_columns(), len(self), dtypes, index=self.entities.row_labels)
+        labels = self.entities.row_labels
+        with needed_by(f"to_pandas(dtypes={dtypes!r})" if dtypes == "arrow" else "to_pandas()"):
+            return frame_of(self._service.schema, self.wire_columns(), len(self), dtypes, index=labels)
 
     def to_arrow(self) -> pyarrow.Table:
-        """Return an Arrow table of the canonical types, those of a training set."""
+        """Return an Arrow table of the canonical types, those of a training set.
+
+        Raises:
+            MissingLibrary: pyarrow is not installed.
+        """
         from feature_sync.serving.columns import table_of
 
-        return table_of(self._service.schema, self.wire_columns())
+        with needed_by("to_arrow()"):
+            return table_of(self._service.schema, self.wire_columns())
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Return an Arrow stream, which polars, pandas, DuckDB and Arrow read."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -39,8 +38,7 @@ class UnknownLayouts(Exception):
         self.ids = tuple(ids)
 
 
-@dataclass(frozen=True, slots=True)
-class Judge:
+class Judge(msgspec.Struct, frozen=True):
     """The moment at which rows are judged in microseconds since 1970 UTC, and the oldest age in microseconds.
 
     Args:

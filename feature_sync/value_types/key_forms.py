@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from feature_sync.value_types.moments import as_utc, from_days, to_days, to_microseconds
 
@@ -24,8 +25,7 @@ _SPECIAL = re.compile(r"[%|{}]")
 _PARTS_OF_MICROSECONDS = re.compile(r"[.,]\d{6}\d*[1-9]", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyForm:
+class KeyForm(msgspec.Struct, frozen=True):
     """A type as a key: `read` converts a caller's value to wire form or raises ValueError, `text` writes wire form."""
 
     read: Callable[[Any], Any]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from feature_sync.value_types import key_forms
 from feature_sync.value_types.key_forms import KeyForm
@@ -33,16 +34,14 @@ class Equality(Enum):
     """Depends on the warehouse."""
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultForm:
+class DefaultForm(msgspec.Struct, frozen=True):
     """How YAML writes a default: `read` converts a value of one of the YAML types in `written`."""
 
     read: Callable[[Any], Any]
     written: tuple[type, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scalar:
+class Scalar(msgspec.Struct, frozen=True, kw_only=True):
     """A scalar type; `feature_sync.sql.scalars` holds its form in SQL."""
 
     name: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from feature_sync.value_types.moments import as_utc, to_days, to_microseconds
 from feature_sync.value_types.scalars import SCALARS, Equality, Scalar
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
 _LARGEST_EXACT_FLOAT = 2**53
 
 
-@dataclass(frozen=True, slots=True)
-class ValueType:
+class ValueType(msgspec.Struct, frozen=True):
     """A type; its kind is a name in `SCALARS`, or `array` or `struct`, which hold other types.
 
     `float32` is only ever the element of an array, `wideint` an integer that may exceed 64 bits, `timestamp` a wall

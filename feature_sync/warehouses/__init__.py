@@ -14,6 +14,8 @@ _WAREHOUSES = {
     "bigquery": ("feature_sync.warehouses.bigquery.warehouse", "BigQueryWarehouse"),
     "postgres": ("feature_sync.warehouses.postgres.warehouse", "PostgresWarehouse"),
 }
+_DRIVERS = ("duckdb", "google", "psycopg")
+"""The packages of the drivers; any other module that cannot be found is a fault of ours."""
 
 
 def open_warehouse(
@@ -40,6 +42,8 @@ def open_warehouse(
     try:
         warehouse: type[Warehouse] = getattr(import_module(module), name)
     except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] not in _DRIVERS:
+            raise
         extra = f"pip install 'feature-sync[{target.adapter}]'"
         raise ProfileError(f"target {target.name} needs the Python module {missing.name}; {extra}") from missing
     return warehouse.connect(target, writable=writable, wait=wait, stopped=stopped)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from itertools import islice
 from typing import cast
 
@@ -105,7 +104,7 @@ class RedisWriter(ViewWriter):
         with self._translating():
             found = readable_schemas(self._keys.schemas, self._commands.hgetall(self._keys.schemas), strict=False)
         newest = next(reversed([*found.values()]), None)
-        is_known = newest is not None and replace(newest, fence=schema.fence) == schema
+        is_known = newest is not None and msgspec.structs.replace(newest, fence=schema.fence) == schema
         return [] if is_known else [self._set_revision()]
 
     def _set_revision(self) -> Command:

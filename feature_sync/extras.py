@@ -1,0 +1,51 @@
+"""Optional libraries, and what to install for them: `pip install feature-sync` brings only what serving needs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from feature_sync.errors import FeatureSyncError
+
+_OF_PROJECTS = ("jinja2", "pyarrow", "redis", "rich", "sqlglot", "yaml")
+"""What the extra `project` brings and is imported, whatever the warehouse; `tzdata` is read only where no other is."""
+_OF_FRAMES = ("numpy", "pandas", "pyarrow")
+
+
+class MissingLibrary(FeatureSyncError):
+    """A library is not installed that only some users need; the text says how to install it."""
+
+
+def require_project_libraries() -> None:
+    """Check that the libraries are installed with which dbt projects are read, pushed and trained on.
+
+    Raises:
+        MissingLibrary: One is not, as in an installation for serving.
+    """
+    from importlib.util import find_spec
+
+    missing = [name for name in _OF_PROJECTS if name not in sys.modules and find_spec(name) is None]
+    if missing:
+        raise MissingLibrary(
+            f"a dbt project needs {', '.join(missing)}: pip install 'feature-sync[duckdb]' (or [postgres], [bigquery])"
+        )
+
+
+@contextmanager
+def needed_by(what: str) -> Iterator[None]:
+    """Say what needs a library of frames that is imported inside and not installed.
+
+    Args:
+        what: What the caller asked for, such as `to_arrow()`.
+
+    Raises:
+        MissingLibrary: A library of frames is missing; the absence of any other module is an error of its own.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as absent:
+        library = (absent.name or "").partition(".")[0]
+        if library not in _OF_FRAMES:
+            raise
+        raise MissingLibrary(f"{what} needs {library}: pip install {library}") from absent
