@@ -13,7 +13,7 @@ from hiredis import pack_command as _pack_tuple
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.redis.address import read_address
-from feature_sync.online.redis.wording import SERVING, closing, foreignness, loss, refusal, silence
+from feature_sync.online.redis.wording import SERVING, closing, foreignness, loss, refusal, silence, wrong_type
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -101,9 +101,13 @@ class Endpoint:
         failure.__cause__ = cause
         return failure
 
-    def refused(self, reply: ReplyError) -> OnlineStoreError:
-        """Return our error for an error reply."""
-        failure = OnlineStoreError(f"Redis at {self.address.where} {refusal(str(reply), SERVING)}")
+    def refused(self, reply: ReplyError, command: Command = ()) -> OnlineStoreError:
+        """Return our error for an error reply to a command."""
+        text = str(reply)
+        if text.startswith("WRONGTYPE ") and len(command) > 1:
+            failure = OnlineStoreError(wrong_type(str(command[1])))
+        else:
+            failure = OnlineStoreError(f"Redis at {self.address.where} {refusal(text, SERVING)}")
         failure.__cause__ = reply
         return failure
 

@@ -107,7 +107,10 @@ def _as_mapping(service: ServiceRows, value: Any, at: int) -> Mapping[str, Any]:
         return value
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         raise RequestError(f"entities[{at}]: a mapping from key to value is needed, not {_described(value)}")
-    return {_only_key(service, value): value}
+    try:
+        return {_only_key(service, value): value}
+    except RequestError as wrong:
+        raise RequestError(f"entities[{at}]: {wrong}") from wrong
 
 
 def _only_key(service: ServiceRows, value: Any) -> str:

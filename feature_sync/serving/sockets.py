@@ -68,9 +68,9 @@ class RedisSockets:
             replies = self._ask(commands, allowed, monotonic() + allowed)
         except (OSError, ProtocolError) as cause:
             raise self._endpoint.failed(cause, allowed) from cause
-        for reply in replies:
+        for at, reply in enumerate(replies):
             if isinstance(reply, ReplyError):
-                raise self._endpoint.refused(reply)
+                raise self._endpoint.refused(reply, commands[at])
         return replies
 
     def _ask(self, commands: Sequence[Command], allowed: float, deadline: float) -> list[Any]:
