@@ -56,8 +56,8 @@ def test_a_value_of_every_type_is_read(orders):
 
 WRONG = [1, 1.5, "no", b"no", True, [1], {"a": 1}, 2**63, msgpack.ExtType(5, b"x"), msgpack.Timestamp(5, 0)]
 RIGHT = {
-    "flag": [True], "whole": [1], "real": [1.5, 1, 2**63], "words": ["no"], "raw": [b"no"], "day": [1], "wall": [1, 2**50],
-    "instant": [1], "span": ["no"], "token": ["no"], "document": ["no"], "numbers": [[1]],
+    "flag": [True], "whole": [1], "real": [1.5, 1, 2**63], "words": ["no"], "raw": [b"no"], "day": [1],
+    "wall": [1, 2**50], "instant": [1], "span": ["no"], "token": ["no"], "document": ["no"], "numbers": [[1]],
 }  # fmt: skip
 
 
@@ -162,7 +162,7 @@ def test_a_schema_that_a_push_has_just_written_is_found(orders):
     orders.client.hset(SCHEMA, schema.id, schema.to_json())
     orders.client.set("shop:orders:{1}", encode_row([schema.id, None, 8]))
     vector = orders.answer(requests.get({"k0": 1}, {}, lenient=True))
-    assert values(vector) == {name: (None, "gone") for name in VALUES} | {"whole": (8, "present")}
+    assert values(vector) == dict.fromkeys(VALUES, (None, "gone")) | {"whole": (8, "present")}
     with pytest.raises(OnlineStoreError, match=r"^flag is not in the rows in Redis: orders was pushed otherwise"):
         orders.answer(requests.get({"k0": 1}, {}))
 
@@ -434,7 +434,7 @@ def test_bare_values_are_the_only_key_and_two_keys_are_named(opened):
     orders = opened("int64", "int64")
     orders.push(1, 2)
     for given in (5, "k0", None):
-        with pytest.raises(RequestError, match=r"^entities\[1\]: a_model has 2 keys, so name them: k0=..., k1=...; not "):
+        with pytest.raises(RequestError, match=r"^entities\[1\]: a_model has 2 keys, so name them: k0=..., k1="):
             orders.read({"k0": 1, "k1": 2}, given)
 
 

@@ -182,10 +182,7 @@ class ServiceRequests:
     def _learn(self, service: ServiceRows, unknown: UnknownLayouts) -> Request[ServiceRows]:
         """Read schemas that a push has written since the card; those that are not there become `NO_LAYOUT`."""
         (contents,) = yield [("HMGET", unknown.selection.schemas, *unknown.ids)]
-        learnt = {
-            schema_id.hex(): _layout(content)
-            for schema_id, content in zip(unknown.ids, contents, strict=True)
-        }
+        learnt = {schema_id.hex(): _layout(content) for schema_id, content in zip(unknown.ids, contents, strict=True)}
         card = msgspec.structs.replace(
             service.card,
             selections=tuple(
