@@ -89,10 +89,11 @@ class Connections:
             OnlineStoreError: The URL of Redis cannot be read, or the embedded server does not start.
             RequestError: No URL of Redis is set.
         """
+        from feature_sync.online.redis.wording import PUSHING
         from feature_sync.serving.sockets import RedisSockets
 
         if self._sockets is None:
-            self._sockets = RedisSockets(self.redis_url(), timeout=self.redis_timeout)
+            self._sockets = RedisSockets(self.redis_url(), timeout=self.redis_timeout, advice=PUSHING)
         return self._sockets
 
     def requests(self, service: FeatureService) -> ServiceRequests:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import redis
@@ -12,6 +13,7 @@ from feature_sync.definitions import Entity, Feature, FeatureView, Relation, sel
 from feature_sync.errors import Location
 from feature_sync.online.codec import encode_row, row_schema_of
 from feature_sync.online.redis.store import RedisStore
+from feature_sync.online.redis.wording import PUSHING
 from feature_sync.serving.client import answer
 from feature_sync.serving.composing import DefinedCard, NotPushed
 from feature_sync.serving.requests import Answer, Request, ServiceRequests
@@ -82,10 +84,14 @@ class Orders:
         return encode_row([self.schema.id, to_microseconds(NOON), *wire.values()])
 
     def open(self, url: str, *, timeout: float = 10) -> None:
-        """Connect to the online store and for reading, perhaps as another user or to another address."""
-        self.online = RedisStore(url, key_prefix=PREFIX, timeout=timeout)
-        self.sockets = RedisSockets(url, timeout=timeout)
-        self.timeout = timeout
+        """Prepare to read as a feature store does, and to ask the online store why there is nothing to read."""
+        self.url, self.timeout = url, timeout
+        self.sockets = RedisSockets(url, timeout=timeout, advice=PUSHING)
+        self.__dict__.pop("online", None)
+
+    @cached_property
+    def online(self) -> RedisStore:
+        return RedisStore(self.url, key_prefix=PREFIX, timeout=self.timeout)
 
     def requests(self) -> ServiceRequests:
         """Return the requests of a new reader, which has read nothing."""
@@ -102,6 +108,10 @@ class Orders:
         return self.answer(self.requests().get_many(rows, moment=as_of))
 
     def close(self) -> None:
-        self.online.close()
-        self.sockets.close()
+        self.disconnect()
         self.client.close()
+
+    def disconnect(self) -> None:
+        self.sockets.close()
+        if "online" in self.__dict__:
+            self.online.close()
