@@ -105,10 +105,13 @@ def test_a_value_that_there_is_not_is_an_error(orders, name, value):
         orders.read({"k0": 1})
 
 
-def test_a_row_that_cannot_be_read_is_never_missing(orders):
-    key = orders.push()
+@pytest.mark.parametrize("as_of", [NOON, None], ids=["pushed at a fixed clock", "pushed at the real clock"])
+def test_a_row_that_cannot_be_read_is_never_missing(opened, as_of):
+    orders = opened(as_of=as_of)
+    orders.push(2)
+    key = orders.push(1)
     schema_id, moment, *rest = msgpack.unpackb(orders.client.get(key))
-    damaged = {
+    damages = {
         b"": "cannot be read",
         b"junk": "cannot be read",
         NEST: "cannot be read",
@@ -122,10 +125,16 @@ def test_a_row_that_cannot_be_read_is_never_missing(orders):
         msgpack.packb([schema_id, moment, *rest, "end"]): "16 values, its schema 15",
         msgpack.packb([schema_id, moment, *rest, 2**62]): "cannot be read",
     }
-    for content, reason in damaged.items():
+    for content, reason in damages.items():
         orders.client.set(key, content)
-        with pytest.raises(OnlineStoreError, match=rf"^orders: .*shop:orders:\{{1\}}.*{reason}.*{AGAIN}$"):
-            orders.read({"k0": 1})
+        message = rf"^orders: .*shop:orders:\{{1\}}.*{reason}.*{AGAIN}$"
+        with pytest.raises(OnlineStoreError, match=message):
+            orders.read({"k0": 2}, {"k0": 1})
+        with pytest.raises(OnlineStoreError, match=message):
+            orders.answer(orders.requests().get({"k0": 1}, {}))
+        right, damaged = orders.read({"k0": 2}, {"k0": 1}, lenient=True)
+        assert values(right)["whole"] == (7, "present")
+        assert values(damaged) == dict.fromkeys(VALUES, (None, "invalid"))
 
 
 def test_a_schema_is_read_once_a_request_however_many_rows_need_it(orders):
@@ -184,6 +193,7 @@ def test_a_field_that_no_row_needs_stops_no_request(orders, field, content):
     orders.client.hset(SCHEMA, field, content)
     (vector,) = orders.read({"k0": 1})
     assert values(vector)["whole"] == (7, "present")
+    assert [*orders.online.view("orders").schemas()] == [orders.schema.id]
 
 
 def test_a_damaged_schema_is_an_error_that_names_the_view(orders):

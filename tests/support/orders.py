@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -47,9 +47,19 @@ DEFAULT = 42
 
 
 class Orders:
-    """The view, and a reader of it. The features are those of `VALUES`; `whole` has a default."""
+    """The view, pushed at a fixed clock unless `as_of` is None, and readers of it.
 
-    def __init__(self, url: str, key_types: Sequence[str] = ("int64",), *, ttl: timedelta | None = None) -> None:
+    The features are those of `VALUES`; `whole` has a default.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key_types: Sequence[str] = ("int64",),
+        *,
+        ttl: timedelta | None = None,
+        as_of: datetime | None = NOON,
+    ) -> None:
         self.client = redis.Redis.from_url(url)
         self.open(url)
         self.keys = {f"k{at}": parse(kind) for at, kind in enumerate(key_types)}
@@ -63,7 +73,7 @@ class Orders:
             event_timestamp="at",
             ttl=ttl,
         )
-        self.schema = row_schema_of(self.view, self.keys, self.types, as_of=NOON, fence=1)
+        self.schema = row_schema_of(self.view, self.keys, self.types, as_of=as_of, fence=1)
         self.service = service_of([selection_of(self.view)], name="a_model")
 
     @property
@@ -103,9 +113,9 @@ class Orders:
         except NotPushed as missing:
             raise why_not_served(self.online, self.service, missing) from missing
 
-    def read(self, *rows: Mapping[str, Any], as_of: datetime | None = None) -> FeatureVectors:
+    def read(self, *rows: Any, as_of: datetime | None = None, lenient: bool = False) -> FeatureVectors:
         """Ask a new reader."""
-        return self.answer(self.requests().get_many(rows, moment=as_of))
+        return self.answer(self.requests().get_many(rows, moment=as_of, lenient=lenient))
 
     def close(self) -> None:
         self.disconnect()
