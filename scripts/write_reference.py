@@ -16,7 +16,8 @@ import feature_sync
 from feature_sync.cli import cli
 from feature_sync.push.report import PushOptions
 from feature_sync.store.project import OptionKeywords, Options
-from feature_sync.store.requests import InitRequest, PushRequest, VerifyRequest, ViewRequest
+from feature_sync.store.pushes import PushRequest
+from feature_sync.store.requests import InitRequest, VerifyRequest, ViewRequest
 from feature_sync.training.spines import SpineKeywords, SpineOptions
 
 DOCS = Path(__file__).parents[1] / "docs"

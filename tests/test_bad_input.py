@@ -393,6 +393,8 @@ def test_an_unknown_entity_has_no_row_and_that_is_no_error(project, redis_url):
 
 def test_a_missing_unknown_or_malformed_key_is_named(project, plain, redis_url):
     arguments = ("get", SERVICE, "--redis-url", redis_url)
+    refused(project.feature_sync(*arguments, "carrier=B6"), "Redis has no schema of ", "push first: feature-sync push ")
+    assert project.feature_sync("push", "--redis-url", redis_url).returncode == 0
     refused(project.feature_sync(*arguments, "carrier=B6"), "needs tailnum=..., origin=...")
     refused(project.feature_sync(*arguments, "carier=B6"), "no key 'carier'", "did you mean 'carrier'?")
     done = project.feature_sync(*arguments, "carrier")

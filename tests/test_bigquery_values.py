@@ -60,10 +60,10 @@ def test_the_largest_integer_and_nulls_survive(store):
     vector = store.get_feature_vector("everything", {"id": 2}).to_dict()
     assert (vector["whole"], vector["words"], vector["exact"]) == (2**63 - 1, "a|{é}%", Decimal("1.5"))
     assert vector["real_number"] == 0.1
-    nulls = {each.name: each for each in store.get_feature_vector("everything", {"id": 3}).values}
-    assert (nulls["words"].value, str(nulls["words"].status)) == (None, "null")
-    assert (nulls["real_number"].value, nulls["pair"].value, nulls["numbers"].value) == (-math.inf, None, [])
-    absent = {each.name: each.value for each in store.get_feature_vector("everything", {"id": 4}).values}
+    nulls = store.get_feature_vector("everything", {"id": 3})
+    assert (nulls["words"], str(nulls.statuses["words"])) == (None, "null")
+    assert (nulls["real_number"], nulls["pair"], nulls["numbers"]) == (-math.inf, None, [])
+    absent = store.get_feature_vector("everything", {"id": 4})
     assert (absent["words"], absent["exact"], absent["whole"]) == ("unknown", Decimal("0.5"), None)
 
 

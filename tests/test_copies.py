@@ -61,7 +61,7 @@ def test_no_copy_and_no_repr_shows_a_password(store):
     folder = store.project.dbt.directory
     hidden = {"redis_url": f"redis://:{SECRET}@localhost:1", "variables": {"password": SECRET}}
     shown = [store, store.target, type(store.project.options)(**hidden), store.connections, store.connections.online()]
-    shown += [store.get_training_set("amounts", spine_sql=ASKING), store.project, store.connections.reader()]
+    shown += [store.get_training_set("amounts", spine_sql=ASKING), store.project, store.connections.sockets()]
     with store.connections.open_warehouse() as warehouse:
         shown.append(warehouse)
         with pytest.raises(WarehouseError) as refused:

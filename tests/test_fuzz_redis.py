@@ -233,7 +233,7 @@ def test_any_key_is_read_exactly_or_refused_with_its_name(redis_url, chance, kin
         said = asked(lambda given=given: orders.read({"k0": None}, {"k0": given}), RequestError)
         if said is not None:
             refused += 1
-            assert said.startswith("entity_rows[1]: k0: "), (SEED, said)
+            assert said.startswith("entities[1]: k0: "), (SEED, said)
             assert said.endswith(f"; orders expects {kind}"), (SEED, said)
             assert len(said) < 300, (SEED, said)
     orders.close()

@@ -12,10 +12,8 @@ import numpy
 import pandas
 import pytest
 
-from feature_sync.clock import Clock
 from feature_sync.errors import OnlineStoreError, RequestError
 from feature_sync.online.codec import encode_row, read_row_schema
-from feature_sync.serving.reader import Reader
 from feature_sync.value_types import parse, to_microseconds
 from tests.support.orders import DEFAULT, NOON, SCHEMA, VALUES, Orders
 
@@ -43,7 +41,7 @@ def orders(opened):
 
 
 def values(vector) -> dict:
-    return {each.name: (each.value, str(each.status)) for each in vector.values}  # noqa: PD011 - not those of a frame
+    return {name: (value, str(vector.statuses[name])) for name, value in vector.items()}
 
 
 # Damaged rows
@@ -58,9 +56,15 @@ def test_a_value_of_every_type_is_read(orders):
 
 WRONG = [1, 1.5, "no", b"no", True, [1], {"a": 1}, 2**63, msgpack.ExtType(5, b"x"), msgpack.Timestamp(5, 0)]
 RIGHT = {
-    "flag": [True], "whole": [1], "real": [1.5], "words": ["no"], "raw": [b"no"], "day": [1], "wall": [1, 2**50],
-    "instant": [1], "span": ["no"], "token": ["no"], "document": ["no"], "numbers": [[1]],
+    "flag": [True], "whole": [1], "real": [1.5, 1, 2**63], "words": ["no"], "raw": [b"no"], "day": [1],
+    "wall": [1, 2**50], "instant": [1], "span": ["no"], "token": ["no"], "document": ["no"], "numbers": [[1]],
 }  # fmt: skip
+
+
+def test_an_integer_where_a_float_belongs_is_that_float(orders):
+    orders.push(real=1)
+    (vector,) = orders.read({"k0": 1})
+    assert (vector["real"], type(vector["real"])) == (1.0, float)
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -103,10 +107,13 @@ def test_a_value_that_there_is_not_is_an_error(orders, name, value):
         orders.read({"k0": 1})
 
 
-def test_a_row_that_cannot_be_read_is_never_missing(orders):
-    key = orders.push()
+@pytest.mark.parametrize("as_of", [NOON, None], ids=["pushed at a fixed clock", "pushed at the real clock"])
+def test_a_row_that_cannot_be_read_is_never_missing(opened, as_of):
+    orders = opened(as_of=as_of)
+    orders.push(2)
+    key = orders.push(1)
     schema_id, moment, *rest = msgpack.unpackb(orders.client.get(key))
-    damaged = {
+    damages = {
         b"": "cannot be read",
         b"junk": "cannot be read",
         NEST: "cannot be read",
@@ -120,16 +127,22 @@ def test_a_row_that_cannot_be_read_is_never_missing(orders):
         msgpack.packb([schema_id, moment, *rest, "end"]): "17 values, its schema 16",
         msgpack.packb([schema_id, moment, *rest, 2**62]): "cannot be read",
     }
-    for content, reason in damaged.items():
+    for content, reason in damages.items():
         orders.client.set(key, content)
-        with pytest.raises(OnlineStoreError, match=rf"^orders: .*shop:orders:\{{1\}}.*{reason}.*{AGAIN}$"):
-            orders.read({"k0": 1})
+        message = rf"^orders: .*shop:orders:\{{1\}}.*{reason}.*{AGAIN}$"
+        with pytest.raises(OnlineStoreError, match=message):
+            orders.read({"k0": 2}, {"k0": 1})
+        with pytest.raises(OnlineStoreError, match=message):
+            orders.answer(orders.requests().get({"k0": 1}, {}))
+        right, damaged = orders.read({"k0": 2}, {"k0": 1}, lenient=True)
+        assert values(right)["whole"] == (7, "present")
+        assert values(damaged) == dict.fromkeys(VALUES, (None, "invalid"))
 
 
 def test_a_schema_is_read_once_a_request_however_many_rows_need_it(orders):
     for key in range(20):
         orders.push(key)
-    reader = Reader(orders.online)
+    requests = orders.requests()
     rows = [{"k0": key} for key in range(20)]
     for content, error in ((None, None), (b"none", "no schema")):
         if content:
@@ -138,9 +151,9 @@ def test_a_schema_is_read_once_a_request_however_many_rows_need_it(orders):
         before = calls(orders)
         if error:
             with pytest.raises(OnlineStoreError, match=error):
-                reader.read(orders.service, rows, clock=Clock(now=NOON, is_fixed=False))
+                orders.answer(requests.get_many(rows))
         else:
-            reader.read(orders.service, rows, clock=Clock(now=NOON, is_fixed=False))
+            orders.answer(requests.get_many(rows))
         after = calls(orders)
         assert after["hgetall"] - before["hgetall"] == (0 if error else 1)
         assert after["hmget"] - before["hmget"] == (1 if error else 0)
@@ -153,15 +166,16 @@ def calls(orders) -> dict[str, int]:
 
 def test_a_schema_that_a_push_has_just_written_is_found(orders):
     orders.push()
-    reader = Reader(orders.online)
-    clock = Clock(now=NOON, is_fixed=False)
-    reader.read(orders.service, [{"k0": 1}], clock=clock)
+    requests = orders.requests()
+    orders.answer(requests.get({"k0": 1}, {}))
     newer = {"keys": [["k0", "int64"]], "features": [["whole", "int64"]], "as_of": to_microseconds(NOON), "fence": 2}
     schema = read_row_schema(json.dumps(newer).encode())
     orders.client.hset(SCHEMA, schema.id, schema.to_json())
     orders.client.set("shop:orders:{1}", encode_row([schema.id, None, 8]))
-    (vector,) = reader.read(orders.service, [{"k0": 1}], clock=clock)
-    assert values(vector)["whole"] == (8, "present")
+    vector = orders.answer(requests.get({"k0": 1}, {}, lenient=True))
+    assert values(vector) == dict.fromkeys(VALUES, (None, "gone")) | {"whole": (8, "present")}
+    with pytest.raises(OnlineStoreError, match=r"^flag is not in the rows in Redis: orders was pushed otherwise"):
+        orders.answer(requests.get({"k0": 1}, {}))
 
 
 # Damaged schemas
@@ -181,6 +195,7 @@ def test_a_field_that_no_row_needs_stops_no_request(orders, field, content):
     orders.client.hset(SCHEMA, field, content)
     (vector,) = orders.read({"k0": 1})
     assert values(vector)["whole"] == (7, "present")
+    assert [*orders.online.view("orders").schemas()] == [orders.schema.id]
 
 
 def test_a_damaged_schema_is_an_error_that_names_the_view(orders):
@@ -401,7 +416,7 @@ def test_one_bad_key_in_a_batch_is_named_with_its_row_in_a_short_line(opened, ki
         if any(type(given) is known and given == each for known, each in exact):
             orders.read({"k0": given})
             continue
-        with pytest.raises(RequestError, match=r"^entity_rows\[1\]: k0: .*; orders expects ") as wrong:
+        with pytest.raises(RequestError, match=r"^entities\[1\]: k0: .*; orders expects ") as wrong:
             orders.read({"k0": None}, {"k0": given}, {"k0": None})
         assert len(str(wrong.value)) < 250
         assert "\n" not in str(wrong.value)
@@ -411,14 +426,28 @@ def test_one_bad_key_in_a_batch_is_named_with_its_row_in_a_short_line(opened, ki
 
 def test_a_request_that_is_no_mapping_of_keys_is_named(orders):
     orders.push()
-    for given in (5, "k0", None, ["k0"]):
-        with pytest.raises(RequestError, match=r"^entity_rows\[1\]: a_model needs a mapping from key to value"):
-            orders.read({"k0": 1}, given)
+    with pytest.raises(RequestError, match=r"^entities\[1\]: a mapping from key to value is needed, not a list"):
+        orders.read({"k0": 1}, ["k0"])
+    with pytest.raises(RequestError, match=r"^entities\[1\]: k0: 'k0' is not .* int64"):
+        orders.read({"k0": 1}, "k0")
     with pytest.raises(RequestError, match=r"^a_model has no key 5"):
         orders.read({5: 1})
     with pytest.raises(RequestError, match=r"^a_model needs k0"):
         orders.read({})
-    assert orders.read() == []
+    assert list(orders.read()) == []
+
+
+def test_bare_values_are_the_only_key_and_two_keys_are_named(opened):
+    orders = opened()
+    orders.push()
+    assert [values(each)["whole"] for each in orders.read(1, "1", None)] == [
+        (7, "present"), (7, "present"), (DEFAULT, "missing")
+    ]  # fmt: skip
+    orders = opened("int64", "int64")
+    orders.push(1, 2)
+    for given in (5, "k0", None):
+        with pytest.raises(RequestError, match=r"^entities\[1\]: a_model has 2 keys, so name them: k0=..., k1="):
+            orders.read({"k0": 1, "k1": 2}, given)
 
 
 def test_a_float_beside_a_null_in_a_frame_is_the_integer_that_it_was(orders):

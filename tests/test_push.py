@@ -53,8 +53,9 @@ def pushed(store, *names, **options) -> dict[str, int]:
 
 
 def value(store, view, sensor, **options):
-    (found,) = store.get_feature_vector(view, {"sensor": sensor}, **options).values
-    return found.value, str(found.status)
+    vector = store.get_feature_vector(view, {"sensor": sensor}, **options)
+    ((name, found),) = vector.items()
+    return found, str(vector.statuses[name])
 
 
 def test_the_newest_row_within_lag_and_ttl_is_pushed_and_ties_go_to_the_one_written_last(store):

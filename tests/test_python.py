@@ -17,9 +17,10 @@ from feature_sync.store.project import OptionKeywords, Options
 from feature_sync.training import SpineKeywords, SpineOptions
 
 NAMES = [
-    "DefinitionError", "Extract", "FeatureStore", "FeatureSyncError", "FeatureValue", "FeatureVector",
-    "OnlineStoreError", "ProfileError", "ProjectError", "PushReport", "Pushed", "RequestError", "Status",
-    "TrainingSet", "UnknownName", "Verified", "VerifyReport", "WarehouseError", "__version__",
+    "AsyncFeatureClient", "DefinitionError", "DriftWarning", "Extract", "FeatureClient", "FeatureStore",
+    "FeatureSyncError", "FeatureVector", "FeatureVectors", "OnlineStoreError", "Pin", "PinMismatch",
+    "ProfileError", "ProjectError", "PushReport", "Pushed", "RequestError", "Status", "TrainingSet",
+    "UnknownName", "Verified", "VerifyReport", "WarehouseError", "__version__",
 ]  # fmt: skip
 VIEW = "airport_weather"
 
@@ -77,7 +78,8 @@ def test_what_is_misspelt_is_refused_at_once(store, method):
 
 @pytest.mark.parametrize("rows", [None, 5, "LGA", {"airport": "LGA"}], ids=repr)
 def test_what_is_no_list_of_rows_is_refused(store, rows):
-    with pytest.raises(RequestError, match="entity rows are a list of mappings"):
+    store.push([VIEW])
+    with pytest.raises(RequestError, match=r"^entities are a list of mappings, such as \[{'airport': ...}\], or "):
         store.get_online_features(VIEW, rows)
 
 

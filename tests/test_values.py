@@ -78,12 +78,12 @@ def test_the_largest_integer_and_negative_zero_survive(store):
 
 
 def test_a_null_in_the_row_stays_null_and_an_absent_row_gives_the_defaults(store):
-    nulls = {each.name: each for each in store.get_feature_vector("everything", {"id": 3}).values}
-    assert (nulls["words"].value, nulls["words"].status) == (None, "null")
-    assert nulls["real_number"].value == -math.inf
-    absent = {each.name: each for each in store.get_feature_vector("everything", {"id": 4}).values}
-    assert (absent["words"].value, absent["words"].status) == ("unknown", "missing")
-    assert (absent["exact"].value, absent["whole"].value) == (Decimal("0.5"), None)
+    nulls = store.get_feature_vector("everything", {"id": 3})
+    assert (nulls["words"], nulls.statuses["words"]) == (None, "null")
+    assert nulls["real_number"] == -math.inf
+    absent = store.get_feature_vector("everything", {"id": 4})
+    assert (absent["words"], absent.statuses["words"]) == ("unknown", "missing")
+    assert (absent["exact"], absent["whole"]) == (Decimal("0.5"), None)
 
 
 def test_a_training_set_holds_the_same_values_with_their_exact_types(store, tmp_path):

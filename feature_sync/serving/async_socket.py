@@ -59,9 +59,9 @@ class AsyncRedisSocket:
             replies = await request.received()
         else:
             replies = await _run_batches(link, commands, allowed, deadline)
-        for reply in replies:
+        for at, reply in enumerate(replies):
             if isinstance(reply, ReplyError):
-                raise self._endpoint.refused(reply)
+                raise self._endpoint.refused(reply, commands[at])
         return replies
 
     def _link(self, loop: asyncio.AbstractEventLoop) -> _Link:

@@ -187,7 +187,7 @@ class DefinedCard(CardSource):
         references = list(dict.fromkeys(each.view.reference for each in self._service.selections))
         commands = [("HGETALL", ViewKeys(name_of(self._prefix, each)).schemas) for each in references]
         # The revision first: a schema that changes after it makes the next request read again.
-        revision, *hashes = yield [("GET", revision_key(self._prefix)), *commands]
+        (revision,), *hashes = yield [("MGET", revision_key(self._prefix)), *commands]
         schemas = {each: _readable(fields) for each, fields in zip(references, hashes, strict=True)}
         card = compose_card(self._service, schemas, key_prefix=self._prefix, origin=Origin(), strict=False)
         return card, revision

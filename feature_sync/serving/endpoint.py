@@ -13,7 +13,7 @@ from hiredis import pack_command as _pack_tuple
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.redis.address import read_address
-from feature_sync.online.redis.wording import SERVING, closing, foreignness, loss, refusal, silence
+from feature_sync.online.redis.wording import SERVING, Advice, closing, foreignness, loss, refusal, silence, wrong_type
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -26,19 +26,21 @@ BATCH_BYTES = 16_384
 class Endpoint:
     """The address of a server, how to log in, and how long to wait; its text never shows the password."""
 
-    def __init__(self, url: str, *, timeout: float, client_name: str) -> None:
+    def __init__(self, url: str, *, timeout: float, client_name: str, advice: Advice = SERVING) -> None:
         """Read the URL.
 
         Args:
             url: `redis://`, `rediss://` or `unix://`; its option `client_name` wins.
             timeout: How many seconds a whole request may take.
             client_name: The name in `CLIENT LIST`; an empty one is not sent.
+            advice: What messages advise.
 
         Raises:
             OnlineStoreError: The URL cannot be read.
         """
         self.address = read_address(url)
         self.timeout = timeout
+        self.advice = advice
         self._client_name = self.address.options.get("client_name", client_name)
         self._url = url
         self._context: SSLContext | None = None
@@ -93,7 +95,7 @@ class Endpoint:
         if isinstance(cause, ProtocolError):
             failure = OnlineStoreError(foreignness(self.address))
         elif is_timeout(cause):
-            failure = OnlineStoreError(silence(self.address, timeout, SERVING))
+            failure = OnlineStoreError(silence(self.address, timeout, self.advice))
         elif isinstance(cause, Closed):
             failure = OnlineStoreError(f"Redis at {self.address.where} {closing(self.address)}")
         else:
@@ -101,9 +103,13 @@ class Endpoint:
         failure.__cause__ = cause
         return failure
 
-    def refused(self, reply: ReplyError) -> OnlineStoreError:
-        """Return our error for an error reply."""
-        failure = OnlineStoreError(f"Redis at {self.address.where} {refusal(str(reply), SERVING)}")
+    def refused(self, reply: ReplyError, command: Command = ()) -> OnlineStoreError:
+        """Return our error for an error reply to a command."""
+        text = str(reply)
+        if text.startswith("WRONGTYPE ") and len(command) > 1:
+            failure = OnlineStoreError(wrong_type(str(command[1])))
+        else:
+            failure = OnlineStoreError(f"Redis at {self.address.where} {refusal(text, self.advice)}")
         failure.__cause__ = reply
         return failure
 

@@ -81,7 +81,7 @@ def read_entities(service: ServiceRows, rows: Any) -> Entities:
     if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
         example = ", ".join(f"{key!r}: ..." for key in service.keys)
         raise RequestError(
-            f"get_many() takes a list of mappings, such as [{{{example}}}], or a frame, and not {_described(rows)}"
+            f"entities are a list of mappings, such as [{{{example}}}], or a frame, and not {_described(rows)}"
         )
     listed = rows if isinstance(rows, list) else [*rows]
     if not all(type(each) is dict and each.keys() == service.key_set for each in listed):

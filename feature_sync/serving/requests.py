@@ -16,14 +16,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from feature_sync.errors import OnlineStoreError, RequestError
-from feature_sync.online.codec import RowSchemaRecord
+from feature_sync.online.codec import read_row_schema
 from feature_sync.online.keys import card_key, revision_key
 from feature_sync.serving.absence import why_no_card
 from feature_sync.serving.card import Card, CardSelection, read_card
 from feature_sync.serving.entities import Entities, at_row, held, read_entities, read_entity
 from feature_sync.serving.service_rows import ServiceRows
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
-from feature_sync.serving.view_rows import Judge, UnknownLayouts
+from feature_sync.serving.view_rows import NO_LAYOUT, Judge, UnknownLayouts
 from feature_sync.value_types import MICROSECOND, from_microseconds, to_microseconds
 
 Command = Sequence[bytes | str]
@@ -218,16 +218,9 @@ class ServiceRequests:
         return self._services[lenient]
 
     def _learn(self, service: ServiceRows, unknown: UnknownLayouts) -> Request[ServiceRows]:
-        """Read schemas that a push has written since the card.
-
-        Raises:
-            OnlineStoreError: One cannot be read, and the service is not lenient; else rows of it are invalid.
-        """
+        """Read schemas that a push has written since the card; those that are not there become `NO_LAYOUT`."""
         (contents,) = yield [("HMGET", unknown.selection.schemas, *unknown.ids)]
-        learnt = {
-            schema_id.hex(): _layout(unknown.selection, schema_id, content, lenient=service.lenient)
-            for schema_id, content in zip(unknown.ids, contents, strict=True)
-        }
+        learnt = {schema_id.hex(): _layout(content) for schema_id, content in zip(unknown.ids, contents, strict=True)}
         card = msgspec.structs.replace(
             service.card,
             selections=tuple(
@@ -238,7 +231,8 @@ class ServiceRequests:
             ),
         )
         learned = ServiceRows(card, service.revision, lenient=service.lenient)
-        self._services = {**self._services, service.lenient: learned}
+        if NO_LAYOUT not in learnt.values():  # a schema that is not there now may be there for the next request
+            self._services = {**self._services, service.lenient: learned}
         return learned
 
     def _judges(self, service: ServiceRows, moment: datetime | None) -> Sequence[Judge | None]:
@@ -304,23 +298,10 @@ def _by_key(plan: Sequence[Sequence[bytes | None]], found: list[bytes | None]) -
     return [[None if key is None else next(values) for key in keys] for keys in plan]
 
 
-def _layout(
-    selection: CardSelection, schema_id: bytes, content: bytes | None, *, lenient: bool
-) -> tuple[tuple[str, str], ...]:
-    """Read the layout that a schema in Redis describes; if lenient, an empty one for a schema that is damaged or gone.
-
-    Raises:
-        OnlineStoreError: There is no such schema, or it cannot be read, and the reader is not lenient.
-    """
-    reason: object = "it does not exist"
+def _layout(content: bytes | None) -> tuple[tuple[str, str], ...]:
+    """Read the layout that a schema in Redis describes; `NO_LAYOUT` if it cannot be read."""
     try:
-        if content is not None:
-            return tuple(msgspec.json.decode(content, type=RowSchemaRecord).features)
-    except (msgspec.MsgspecError, RecursionError, ValueError) as unreadable:
-        reason = unreadable
-    if lenient:
-        return ()
-    raise OnlineStoreError(
-        f"{selection.view}: the schema {schema_id.hex()} of a row in Redis cannot be read ({reason}); push again with "
-        "--full-refresh"
-    )
+        schema = None if content is None else read_row_schema(content)
+    except OnlineStoreError:
+        schema = None
+    return NO_LAYOUT if schema is None else tuple((name, str(kind)) for name, kind in schema.features)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from feature_sync.errors import RequestError, did_you_mean
+from feature_sync.errors import OnlineStoreError, RequestError, did_you_mean
 from feature_sync.serving.card import Card
 from feature_sync.serving.entities import Entities
 from feature_sync.serving.status import Status
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
-from feature_sync.serving.view_rows import Judge, ViewRows
+from feature_sync.serving.view_rows import BadRow, Judge, Row, ViewRows
 
 
 class ServiceRows:
@@ -81,7 +81,12 @@ class ServiceRows:
             OnlineStoreError: A row cannot be read, or lacks a feature.
             UnknownLayouts: A row has a schema id that the card does not list.
         """
-        rows = [view.row(content, judge) for view, content, judge in zip(self.views, contents, judges, strict=True)]
+        rows: list[Row] = []
+        for view, content, judge in zip(self.views, contents, judges, strict=True):
+            try:
+                rows.append(view.row(content, judge))
+            except BadRow as bad:
+                raise _unreadable(view, entity, bad) from bad
         return FeatureVector(self, entity, rows)
 
     def vectors(
@@ -103,8 +108,20 @@ class ServiceRows:
             OnlineStoreError: A row cannot be read, or lacks a feature.
             UnknownLayouts: Rows have schema ids that the card does not list.
         """
-        rows = [view.rows(found, judge) for view, found, judge in zip(self.views, contents, judges, strict=True)]
+        rows: list[list[Row]] = []
+        for view, content, judge in zip(self.views, contents, judges, strict=True):
+            try:
+                rows.append(view.rows(content, judge))
+            except BadRow as bad:
+                raise _unreadable(view, entities[bad.at], bad) from bad
         for view, found, wrong in zip(self.views, rows, invalid, strict=True):
             for at in wrong:
                 found[at] = (Status.INVALID, None, *(None for _ in view.features))
         return FeatureVectors(self, entities, rows)
+
+
+def _unreadable(view: ViewRows, entity: Mapping[str, Any], bad: BadRow) -> OnlineStoreError:
+    key = (view.key(entity) or b"").decode(errors="backslashreplace")
+    return OnlineStoreError(
+        f"{view.selection.view}: the row {key} in Redis cannot be read ({bad.reason}); push again with --full-refresh"
+    )

@@ -12,6 +12,7 @@ from typing import Any
 
 from hiredis import ProtocolError, Reader, ReplyError
 
+from feature_sync.online.redis.wording import SERVING, Advice
 from feature_sync.serving.endpoint import (
     BATCH_BYTES,
     Closed,
@@ -36,18 +37,21 @@ class RedisSockets:
     A pickled pool keeps the URL and the options, and connects anew.
     """
 
-    def __init__(self, url: str, *, timeout: float, client_name: str = "feature-sync") -> None:
+    def __init__(
+        self, url: str, *, timeout: float, client_name: str = "feature-sync", advice: Advice = SERVING
+    ) -> None:
         """Read the URL; the first request connects.
 
         Args:
             url: `redis://`, `rediss://` or `unix://`.
             timeout: How many seconds a whole request may take.
             client_name: The name of its connections in `CLIENT LIST`.
+            advice: What messages advise.
 
         Raises:
             OnlineStoreError: The URL cannot be read.
         """
-        self._endpoint = Endpoint(url, timeout=timeout, client_name=client_name)
+        self._endpoint = Endpoint(url, timeout=timeout, client_name=client_name, advice=advice)
         self._timeout = timeout
         self._idle: deque[_Connection] = deque()
         forget_after_fork(self)
@@ -68,9 +72,9 @@ class RedisSockets:
             replies = self._ask(commands, allowed, monotonic() + allowed)
         except (OSError, ProtocolError) as cause:
             raise self._endpoint.failed(cause, allowed) from cause
-        for reply in replies:
+        for at, reply in enumerate(replies):
             if isinstance(reply, ReplyError):
-                raise self._endpoint.refused(reply)
+                raise self._endpoint.refused(reply, commands[at])
         return replies
 
     def _ask(self, commands: Sequence[Command], allowed: float, deadline: float) -> list[Any]:
@@ -103,7 +107,8 @@ class RedisSockets:
 
     def __reduce__(self) -> tuple[Any, ...]:
         url, timeout, client_name = self._endpoint.arguments
-        return partial(RedisSockets, url, timeout=timeout, client_name=client_name), ()
+        advice = self._endpoint.advice
+        return partial(RedisSockets, url, timeout=timeout, client_name=client_name, advice=advice), ()
 
     def __repr__(self) -> str:
         return f"RedisSockets({self._endpoint!r})"

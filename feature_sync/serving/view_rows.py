@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import msgspec
 
 from feature_sync.errors import OnlineStoreError, RequestError
-from feature_sync.online.codec import split_row
+from feature_sync.online.codec import read_value, split_row
 from feature_sync.online.keys import is_null_key, key_writer, wire_key
 from feature_sync.online.validity import last_answer
 from feature_sync.serving.card import CardSelection, types_of
 from feature_sync.serving.forms import Form, form_of
 from feature_sync.serving.status import Status
-from feature_sync.value_types import ValueType
+from feature_sync.value_types import ValueType, from_microseconds, to_microseconds
 
 Row = tuple[Any, ...]
 """The schema id, the event timestamp in microseconds UTC, and the values of the selected features in wire form.
@@ -26,7 +27,12 @@ _PLAIN_KEYS = {"int64": int, "string": str}
 """Types of keys that are in wire form as callers mostly pass them: integers of 64 bits, and ASCII text."""
 GONE = object()
 """Stands for a value of a row that lacks the feature, or has it as another type."""
+NO_LAYOUT = (("", ""),)
+"""The layout of a schema that Redis does not have, or that cannot be read: none of its rows can be."""
 _UNREADABLE = (msgspec.MsgspecError, ArithmeticError, RecursionError, TypeError, ValueError)
+_EARLIEST = to_microseconds(datetime.min.replace(tzinfo=UTC))
+_LATEST = to_microseconds(datetime.max.replace(tzinfo=UTC))
+_Moment = Annotated[int, msgspec.Meta(ge=_EARLIEST, le=_LATEST)]
 
 
 class UnknownLayouts(Exception):
@@ -36,6 +42,15 @@ class UnknownLayouts(Exception):
         super().__init__(selection.view)
         self.selection = selection
         self.ids = tuple(ids)
+
+
+class BadRow(Exception):
+    """A row cannot be read; `at` is its position in the request, and `reason` says what is wrong with it."""
+
+    def __init__(self, at: int, reason: str) -> None:
+        super().__init__(reason)
+        self.at = at
+        self.reason = reason
 
 
 class Judge(msgspec.Struct, frozen=True):
@@ -146,9 +161,9 @@ class ViewRows:
                         try:
                             check((picked[at],))
                         except _UNREADABLE:
-                            return self._any_row(content, None)
+                            return self._any_row(content, None, 0)
                     return picked
-        return self._any_row(content, judge)
+        return self._any_row(content, judge, 0)
 
     def rows(self, contents: Sequence[bytes | None], judge: Judge | None) -> list[Row]:
         """Read the rows of many entities.
@@ -158,7 +173,8 @@ class ViewRows:
             judge: Judges age and end; None if Redis does, by expiring rows.
 
         Raises:
-            OnlineStoreError: A row cannot be read, or lacks a feature, and the reader is not lenient.
+            BadRow: A row cannot be read, and the reader is not lenient.
+            OnlineStoreError: A row lacks a feature, and the reader is not lenient.
             UnknownLayouts: Rows have schema ids that the card does not list.
         """
         if judge is None and (rows := self._fast(contents)) is not None:
@@ -166,7 +182,7 @@ class ViewRows:
         unknown = {each for content in contents if content is not None for each in self._unknown(content)}
         if unknown:
             raise UnknownLayouts(self.selection, sorted(unknown))
-        return [self.missing if each is None else self._any_row(each, judge) for each in contents]
+        return [self.missing if each is None else self._any_row(each, judge, at) for at, each in enumerate(contents)]
 
     def _fast(self, contents: Sequence[bytes | None]) -> list[Row] | None:
         """Read rows of the newest schema that are all in order; None if one is not."""
@@ -194,29 +210,33 @@ class ViewRows:
         if schema_id not in self._layouts:
             yield schema_id
 
-    def _any_row(self, content: bytes, judge: Judge | None) -> Row:
+    def _any_row(self, content: bytes, judge: Judge | None, at: int) -> Row:
         """Read a row of any known schema, that may be damaged, lack features, or have ended."""
         try:
             schema_id, event_timestamp, values = split_row(content)
             if schema_id not in self._layouts:
                 raise UnknownLayouts(self.selection, [schema_id])
             read, end = self._layouts[schema_id].read(content, values)
-            for (at, check), form in zip(self._checks, filter(lambda each: each.check, self.forms), strict=True):
-                if read[at - 2] is not GONE and form.check is not None:
-                    check((read[at - 2],))
+            for place, check in self._checks:
+                if read[place - 2] is not GONE:
+                    check((read[place - 2],))
         except (OnlineStoreError, *_UNREADABLE) as wrong:
             if self.lenient:
                 return (Status.INVALID, None, *(None for _ in self.features))
-            reason = str(wrong).partition("(")[2].partition(")")[0] if isinstance(wrong, OnlineStoreError) else wrong
-            raise OnlineStoreError(
-                f"{self.selection.view}: a row in Redis cannot be read ({reason or type(wrong).__name__}); push again "
-                "with --full-refresh"
-            ) from wrong
+            raise BadRow(at, self._reason(content) or str(wrong) or type(wrong).__name__) from wrong
         if judge is not None and judge.refuses(event_timestamp, end):
             return (Status.EXPIRED, event_timestamp, *self.defaults)
         if not self.lenient and GONE in read:
             raise self._gone(schema_id, self.features[read.index(GONE)])
         return (schema_id, event_timestamp, *read)
+
+    def _reason(self, content: bytes) -> str:
+        """Say what is wrong with a row; nothing if that is not known."""
+        try:
+            schema_id, event_timestamp, values = split_row(content)
+        except OnlineStoreError as damaged:
+            return str(damaged.__cause__)
+        return self._layouts[schema_id].fault(schema_id, event_timestamp, values)
 
     def _gone(self, schema_id: bytes, name: str) -> OnlineStoreError:
         feature = next(each for each in self.selection.features if each.name == name)
@@ -245,6 +265,8 @@ class _Layout:
     """The values of rows of one schema, and where the selected features stand among them."""
 
     def __init__(self, named: tuple[tuple[str, str], ...], view: ViewRows) -> None:
+        self._view = view
+        self.is_known = named != NO_LAYOUT
         self.types = dict(named)
         positions = {name: at for at, (name, _) in enumerate(named, start=2)}
         forms: dict[str, Form] = {
@@ -254,8 +276,8 @@ class _Layout:
         }
         self._at = [positions[name] if name in forms else None for name in view.features]
         values = [forms[name].annotation if name in forms else Any for name, _ in named]
-        self.decode = _decoder(bytes, int | None, *values)
-        self.decode_ending = _decoder(bytes, int | None, *values, int)
+        self.decode = _decoder(bytes, _Moment | None, *values)
+        self.decode_ending = _decoder(bytes, _Moment | None, *values, _Moment)
         self.pick = None if self._at == [*range(2, len(named) + 2)] else self._picker()
         self._width = len(named)
 
@@ -271,14 +293,31 @@ class _Layout:
         """Read the selected values of a row, and its end; `GONE` stands for those that it lacks.
 
         Raises:
-            ValueError: The layout is empty: a lenient reader did not find the schema.
-            msgspec.MsgspecError: The row is of another layout.
+            MsgspecError: The row is not of this layout.
+            ValueError: The layout is not known.
         """
-        if not self._width:
-            raise ValueError("its schema cannot be read")
+        if not self.is_known:
+            raise ValueError("its schema is not known")
         ends = len(values) == self._width + 1
         row = self.decode_ending(content) if ends else self.decode(content)
         return [GONE if at is None else row[at] for at in self._at], row[-1] if ends else None
+
+    def fault(self, schema_id: bytes, event_timestamp: int | None, values: Sequence[Any]) -> str:
+        """Say what is wrong with a row of this schema that cannot be read; nothing if that is not known."""
+        if not self.is_known:
+            return f"Redis has no schema {schema_id.hex()} that can be read"
+        if len(values) not in (self._width, self._width + 1) or type([*values, 0][self._width]) is not int:
+            return f"it has {len(values)} values, its schema {self._width}"
+        try:
+            _ = None if event_timestamp is None else from_microseconds(event_timestamp)
+        except OverflowError:
+            return f"its event timestamp is {event_timestamp}"
+        for name, kind, at in zip(self._view.features, self._view.kinds, self._at, strict=True):
+            try:
+                _ = None if at is None else read_value(values[at - 2], kind)
+            except _UNREADABLE as wrong:
+                return f"{name}: {str(wrong) or type(wrong).__name__}"
+        return ""
 
 
 def _decoder(*types: Any) -> Callable[[bytes], Any]:

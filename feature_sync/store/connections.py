@@ -29,7 +29,7 @@ class Connections:
         self._project = project
         self._online: OnlineStore | None = None
         self._sockets: RedisSockets | None = None
-        self._requests: dict[tuple[str, str], ServiceRequests] = {}
+        self._requests: dict[tuple[str, str], tuple[FeatureService, ServiceRequests]] = {}
 
     def __repr__(self) -> str:
         return f"Connections({str(self._project.dbt.directory)!r})"
@@ -89,10 +89,11 @@ class Connections:
             OnlineStoreError: The URL of Redis cannot be read, or the embedded server does not start.
             RequestError: No URL of Redis is set.
         """
+        from feature_sync.online.redis.wording import PUSHING
         from feature_sync.serving.sockets import RedisSockets
 
         if self._sockets is None:
-            self._sockets = RedisSockets(self.redis_url(), timeout=self.redis_timeout)
+            self._sockets = RedisSockets(self.redis_url(), timeout=self.redis_timeout, advice=PUSHING)
         return self._sockets
 
     def requests(self, service: FeatureService) -> ServiceRequests:
@@ -105,11 +106,12 @@ class Connections:
         from feature_sync.serving.requests import RedisCard, ServiceRequests
 
         name, prefix = service.name, self._project.key_prefix
-        if (name, prefix) not in self._requests:
+        definition, requests = self._requests.get((name, prefix), (None, None))
+        if requests is None or definition != service:  # a push reads the definitions anew if dbt writes them meanwhile
             is_published = service.location is not None
-            source = RedisCard(prefix, name) if is_published else DefinedCard(service, prefix)
-            self._requests[name, prefix] = ServiceRequests(source)
-        return self._requests[name, prefix]
+            requests = ServiceRequests(RedisCard(prefix, name) if is_published else DefinedCard(service, prefix))
+            self._requests[name, prefix] = service, requests
+        return requests
 
     def redis_url(self) -> str:
         """Return the URL of Redis; without one, start the embedded server of a project on DuckDB.

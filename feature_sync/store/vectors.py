@@ -9,6 +9,7 @@ from feature_sync.clock import read_as_of
 from feature_sync.definitions import FeatureService
 from feature_sync.errors import OnlineStoreError, RequestError
 from feature_sync.online.absence import why_unknown
+from feature_sync.online.base import OnlineStore
 from feature_sync.serving.absence import NoCard
 from feature_sync.serving.card import Card
 from feature_sync.serving.client import answer
@@ -36,7 +37,7 @@ def read_vector(
     """
     service, moment = _asked(project, name, as_of)
     requests = connections.requests(service)
-    return _answer(project, connections, service, requests.get(entity, {}, moment=moment))
+    return _answer(connections, service, requests.get(entity, {}, moment=moment))
 
 
 def read_vectors(
@@ -56,7 +57,7 @@ def read_vectors(
     """
     service, moment = _asked(project, name, as_of)
     requests = connections.requests(service)
-    return _answer(project, connections, service, requests.get_many(entities, moment=moment))
+    return _answer(connections, service, requests.get_many(entities, moment=moment))
 
 
 def read_service_card(project: FeatureProject, connections: Connections, name: str) -> Card:
@@ -71,7 +72,7 @@ def read_service_card(project: FeatureProject, connections: Connections, name: s
         FeatureSyncError: The name is unknown, a view was never pushed, or Redis failed.
     """
     service, _ = _asked(project, name, None)
-    return _answer(project, connections, service, connections.requests(service).card())
+    return _answer(connections, service, connections.requests(service).card())
 
 
 def _asked(project: FeatureProject, name: str, as_of: str | datetime | None) -> tuple[FeatureService, datetime | None]:
@@ -83,19 +84,26 @@ def _asked(project: FeatureProject, name: str, as_of: str | datetime | None) -> 
     return service, clock.now if clock.is_fixed else None
 
 
-def _answer(
-    project: FeatureProject, connections: Connections, service: FeatureService, request: Request[Answer]
-) -> Answer:
+def _answer(connections: Connections, service: FeatureService, request: Request[Answer]) -> Answer:
     try:
         return answer(request, connections.sockets(), connections.redis_timeout)
-    except NotPushed as missing:
-        raise OnlineStoreError(why_unknown(connections.online(), missing.reference)) from missing
-    except NoCard as missing:
-        online = connections.online()
-        for each in service.selections:
-            if not online.view(each.view.reference).schemas():
-                raise OnlineStoreError(why_unknown(online, each.view.reference)) from missing
-        raise OnlineStoreError(
-            f"{service.name} is not served yet under the key prefix {project.key_prefix!r}; feature-sync push "
-            "publishes it"
-        ) from missing
+    except (NotPushed, NoCard) as missing:
+        raise why_not_served(connections.online(), service, missing) from missing
+
+
+def why_not_served(online: OnlineStore, service: FeatureService, missing: NotPushed | NoCard) -> OnlineStoreError:
+    """Return the error that says why Redis cannot serve a service of the project, and what to push.
+
+    Args:
+        online: The online store.
+        service: The definition.
+        missing: What the request met.
+    """
+    if isinstance(missing, NotPushed):
+        return OnlineStoreError(why_unknown(online, missing.reference))
+    for each in service.selections:
+        if not online.view(each.view.reference).schemas():
+            return OnlineStoreError(why_unknown(online, each.view.reference))
+    return OnlineStoreError(
+        f"{service.name} is not served yet under the key prefix {online.key_prefix!r}; feature-sync push publishes it"
+    )

@@ -127,8 +127,7 @@ class Meters:
 
     def value(self, meter: str, view: str = "latest_readings", feature: str = "kwh", **options) -> tuple:
         vector = self.store.get_feature_vector(view, {"meter": meter}, **options)
-        (found,) = [each for each in vector.values if each.name == feature]
-        return found.value, str(found.status)
+        return vector[feature], str(vector.statuses[feature])
 
 
 def row(reading: tuple) -> str:

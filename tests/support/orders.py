@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import redis
 
-from feature_sync.clock import Clock
 from feature_sync.definitions import Entity, Feature, FeatureView, Relation, selection_of, service_of
 from feature_sync.errors import Location
 from feature_sync.online.codec import encode_row, row_schema_of
 from feature_sync.online.redis.store import RedisStore
-from feature_sync.serving.reader import FeatureVector, Reader
+from feature_sync.online.redis.wording import PUSHING
+from feature_sync.serving.client import answer
+from feature_sync.serving.composing import DefinedCard, NotPushed
+from feature_sync.serving.requests import Answer, Request, ServiceRequests
+from feature_sync.serving.sockets import RedisSockets
+from feature_sync.serving.vectors import FeatureVectors
+from feature_sync.store.vectors import why_not_served
 from feature_sync.value_types import ValueType, parse, to_microseconds
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -42,11 +48,21 @@ DEFAULT = 42
 
 
 class Orders:
-    """The view, and a reader of it. The features are those of `VALUES`; `whole` has a default."""
+    """The view, pushed at a fixed clock unless `as_of` is None, and readers of it.
 
-    def __init__(self, url: str, key_types: Sequence[str] = ("int64",), *, ttl: timedelta | None = None) -> None:
+    The features are those of `VALUES`; `whole` has a default.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key_types: Sequence[str] = ("int64",),
+        *,
+        ttl: timedelta | None = None,
+        as_of: datetime | None = NOON,
+    ) -> None:
         self.client = redis.Redis.from_url(url)
-        self.online = RedisStore(url, key_prefix=PREFIX)
+        self.open(url)
         self.keys = {f"k{at}": parse(kind) for at, kind in enumerate(key_types)}
         features = tuple(Feature(name=name, default=DEFAULT if name == "whole" else None) for name in VALUES)
         location = Location("models/orders.yml", "orders")
@@ -58,7 +74,7 @@ class Orders:
             event_timestamp="at",
             ttl=ttl,
         )
-        self.schema = row_schema_of(self.view, self.keys, self.types, as_of=NOON, fence=1)
+        self.schema = row_schema_of(self.view, self.keys, self.types, as_of=as_of, fence=1)
         self.service = service_of([selection_of(self.view)], name="a_model")
 
     @property
@@ -78,11 +94,35 @@ class Orders:
         wire = {name: value for name, (_, value) in VALUES.items()} | values
         return encode_row([self.schema.id, to_microseconds(NOON), *wire.values()])
 
-    def read(self, *rows: Mapping[str, Any], as_of: datetime | None = None) -> list[FeatureVector]:
+    def open(self, url: str, *, timeout: float = 10) -> None:
+        """Prepare to read as a feature store does, and to ask the online store why there is nothing to read."""
+        self.url, self.timeout = url, timeout
+        self.sockets = RedisSockets(url, timeout=timeout, advice=PUSHING)
+        self.__dict__.pop("online", None)
+
+    @cached_property
+    def online(self) -> RedisStore:
+        return RedisStore(self.url, key_prefix=PREFIX, timeout=self.timeout)
+
+    def requests(self) -> ServiceRequests:
+        """Return the requests of a new reader, which has read nothing."""
+        return ServiceRequests(DefinedCard(self.service, PREFIX))
+
+    def answer(self, request: Request[Answer]) -> Answer:
+        try:
+            return answer(request, self.sockets, self.timeout)
+        except NotPushed as missing:
+            raise why_not_served(self.online, self.service, missing) from missing
+
+    def read(self, *rows: Any, as_of: datetime | None = None, lenient: bool = False) -> FeatureVectors:
         """Ask a new reader."""
-        clock = Clock(now=as_of or NOON, is_fixed=as_of is not None)
-        return Reader(self.online).read(self.service, rows, clock=clock)
+        return self.answer(self.requests().get_many(rows, moment=as_of, lenient=lenient))
 
     def close(self) -> None:
-        self.online.close()
+        self.disconnect()
         self.client.close()
+
+    def disconnect(self) -> None:
+        self.sockets.close()
+        if "online" in self.__dict__:
+            self.online.close()

@@ -19,6 +19,7 @@ from feature_sync.online.redis.commands import Commands
 from feature_sync.online.redis.comparing import RedisComparer
 from feature_sync.online.redis.lease import hold_lease
 from feature_sync.online.redis.schemas import readable_schemas
+from feature_sync.online.redis.wording import wrong_type
 from feature_sync.online.redis.writer import RedisWriter
 
 _KEYS_PER_SCAN = 1000
@@ -151,6 +152,4 @@ def reading(key: str) -> Iterator[None]:
     except redis.ResponseError as refused:
         if "WRONGTYPE" not in str(refused):
             raise
-        raise OnlineStoreError(
-            f"{key} in Redis is not of the type that pushes write; delete it and push with --full-refresh"
-        ) from refused
+        raise OnlineStoreError(wrong_type(key)) from refused

@@ -131,6 +131,11 @@ def refusal(message: str, advice: Advice = PUSHING) -> str:
     return next((text for kind, text in reasons.items() if kind in message), f"refused a command: {message}")
 
 
+def wrong_type(key: str) -> str:
+    """Return the whole message of a Redis key that holds another type of value than pushes write."""
+    return f"{key} in Redis is not of the type that pushes write; delete it and push with --full-refresh"
+
+
 def forbidden(message: str, advice: Advice) -> str:
     """Explain a command or a key that the user has no right to."""
     return f"does not allow it to this user: {message.removeprefix('NOPERM ').rstrip('.')}; {advice.rights}"
