@@ -271,10 +271,11 @@ def test_a_definition_that_is_not_pushed_changes_nothing_and_a_held_back_view_le
     with shop.project.open(shop.url, warn=warned.append) as store:
         [*store.push_each(["shops"], gate=False)]
     assert client.get(KEYS).to_dict() == ANSWER
-    assert warned == [
+    (warning,) = warned
+    assert warning == (
         "the feature service basket_model is not served as it is defined: orders was pushed with another TTL; push it "
         "again"
-    ]
+    )
     assert client.warm_up() == before
 
 
@@ -345,10 +346,10 @@ def test_a_wrong_entity_is_refused_by_name(client, entity, message):
     [
         (
             KEYS,
-            "get_many() takes a list of mappings, such as [{'id': ..., 'shop_id': ...}], or a frame, and not a dict",
+            "entities are a list of mappings, such as [{'id': ..., 'shop_id': ...}], or a frame, and not a dict",
         ),
-        ("id", "get_many() takes a list of mappings, such as [{'id': ..., 'shop_id': ...}], or a frame, and not a str"),
-        (7, "get_many() takes a list of mappings, such as [{'id': ..., 'shop_id': ...}], or a frame, and not a int"),
+        ("id", "entities are a list of mappings, such as [{'id': ..., 'shop_id': ...}], or a frame, and not a str"),
+        (7, "entities are a list of mappings, such as [{'id': ..., 'shop_id': ...}], or a frame, and not a int"),
         ([KEYS, 7], "entities[1]: basket_model has 2 keys, so name them: id=..., shop_id=...; not 7"),
         ([KEYS, {"id": 1}], "entities[1]: basket_model needs shop_id=..."),
         ([KEYS, {"id": "x", "shop_id": 7}], "entities[1]: id: 'x' is not a whole number; orders expects int64"),
