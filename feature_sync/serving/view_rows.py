@@ -12,6 +12,7 @@ from feature_sync.errors import OnlineStoreError, RequestError
 from feature_sync.online.codec import read_value, split_row
 from feature_sync.online.keys import is_null_key, key_writer, wire_key
 from feature_sync.online.validity import last_answer
+from feature_sync.service_schema import canonical
 from feature_sync.serving.card import CardSelection, types_of
 from feature_sync.serving.forms import Form, form_of
 from feature_sync.serving.status import Status
@@ -314,7 +315,7 @@ class _Layout:
             return f"its event timestamp is {event_timestamp}"
         for name, kind, at in zip(self._view.features, self._view.kinds, self._at, strict=True):
             try:
-                _ = None if at is None else read_value(values[at - 2], kind)
+                _ = None if at is None else read_value(values[at - 2], canonical(kind))
             except _UNREADABLE as wrong:
                 return f"{name}: {str(wrong) or type(wrong).__name__}"
         return ""
