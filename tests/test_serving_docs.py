@@ -1,0 +1,133 @@
+"""docs/serving.md runs as it stands: its commands and Python blocks in order, its errors, and the rights of its ACL user."""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+
+import pytest
+
+from feature_sync import AsyncFeatureClient, DriftWarning, FeatureClient, FeatureStore
+from feature_sync.errors import FeatureSyncError
+from tests.support.page import commands_of, program_of
+from tests.support.projects import EXAMPLE, own_copy
+from tests.support.redis_server import RedisServer
+
+PAGE = EXAMPLE / "docs" / "serving.md"
+MODEL_LIBRARIES = ("joblib", "mlflow", "fastapi")
+SERVICE, PREFIX = "departure_delay_model", "feature_sync"
+FLIGHT = {"carrier": "B6", "tailnum": "N193JB", "origin": "JFK"}
+NOT_RUN_HERE = {"pip install feature-sync", "docker run", "uvicorn service:app", "curl 'http:", "ACL SETUSER"}
+"""What other tests run: `test_core_install.py`, `test_model_libraries.py`, and below. Docker is not run."""
+
+
+@pytest.fixture(scope="module")
+def served():
+    """A Redis of this module's own, since it gets users."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def pushed(example, served):
+    done = example.feature_sync("push", FEATURE_SYNC_REDIS_URL=served.url)
+    assert done.returncode == 0, done.stderr
+    return served
+
+
+def address_of(server, user=""):
+    return f"redis://{user}127.0.0.1:{server.port}"
+
+
+def test_the_page_runs_from_the_top_to_the_bottom(example, redis_url, tmp_path):
+    project = own_copy(example, tmp_path / "copy")
+    program = program_of(PAGE, without=MODEL_LIBRARIES)
+    done = project.run(sys.executable, "-c", program, FEATURE_SYNC_REDIS_URL=redis_url, PYTHONPATH=str(EXAMPLE))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {"service.py", "pin.json", "service.json"} <= {each.name for each in project.folder.iterdir()}
+
+
+def test_every_command_of_the_page_is_run_by_some_test():
+    others = [line for line in commands_of(PAGE) if not line.startswith("feature-sync ")]
+    assert {name for name in NOT_RUN_HERE for line in others if line.startswith(name)} == NOT_RUN_HERE
+    assert len(others) == len(NOT_RUN_HERE)
+
+
+@pytest.fixture(scope="module")
+def rights(pushed):
+    """Makes a user by the words of the page; some of its rights can be left out, and words be added."""
+    (command,) = (line for line in commands_of(PAGE) if line.startswith("ACL SETUSER"))
+
+    def grant(*, without=(), more=()):
+        with pushed.client() as client:
+            client.execute_command("ACL", "DELUSER", "reader")
+            client.execute_command(*[word for word in command.split() if word not in without], *more)
+        return address_of(pushed, "reader:password@")
+
+    return grant
+
+
+def test_the_rights_of_the_page_suffice(rights, example, pushed):
+    url = rights()
+    with FeatureClient(url, SERVICE, prefix=PREFIX) as client:
+        assert client.get(FLIGHT)["flights_24h"] == 123
+        assert client.get_many([FLIGHT] * 2_000).to_numpy().shape == (2_000, 13)
+        with pushed.client() as admin:
+            assert "feature-sync" in {each["name"] for each in admin.client_list() if each["user"] == "reader"}
+    card = example.feature_sync("card", SERVICE, "--redis-url", url)
+    assert (card.returncode, card.stderr) == (0, "")
+    with pytest.raises(FeatureSyncError, match="did you mean 'departure_delay_model'"):
+        FeatureClient(url, "departure_delay", prefix=PREFIX).warm_up()
+    with pytest.raises(FeatureSyncError, match="others are 'feature_sync'"):
+        FeatureClient(url, SERVICE, prefix="other").warm_up()
+    with pytest.raises(FeatureSyncError, match="Redis has no card"):
+        FeatureClient(f"{url}/1", SERVICE, prefix=PREFIX).warm_up()
+
+
+async def test_so_they_do_with_asyncio(rights):
+    async with AsyncFeatureClient(rights(), SERVICE, prefix=PREFIX) as client:
+        assert (await client.get(FLIGHT))["flights_24h"] == 123
+
+
+def test_the_user_reads_no_other_prefix_and_writes_nothing(rights, pushed):
+    import redis
+
+    with redis.Redis.from_url(rights()) as reader:
+        for command in (["GET", "other"], ["MGET", "other:revision"], ["SET", f"{PREFIX}:revision", "1"]):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                reader.execute_command(*command)
+
+
+def test_a_row_of_a_newer_schema_needs_hmget(rights, pushed, example):
+    """The client knows the card; a row has a schema that the card does not list."""
+    with pushed.client() as admin:
+        key = f"{PREFIX}:airport_weather:{{JFK}}"
+        row = admin.get(key)
+        admin.set(key, row[:3] + b"\x00\x00\x00\x00" + row[7:])
+        try:
+            assert row[:3] == b"\x96\xc4\x04"
+            for without, reason in (((), "no schema 00000000"), (("+hmget",), "does not allow it to this user")):
+                url = rights(without=without)
+                with pytest.raises(FeatureSyncError, match=reason):
+                    FeatureClient(url, SERVICE, prefix=PREFIX).get(FLIGHT)
+        finally:
+            admin.set(key, row)
+
+
+def test_all_rights_but_mget_can_be_left_out(rights):
+    url = rights(without=("+smembers", "+scan", "+ping", "+client|setname", "+select", "+hmget"))
+    assert FeatureClient(url, SERVICE, prefix=PREFIX).get(FLIGHT)["flights_24h"] == 123
+    with pytest.raises(FeatureSyncError, match="Redis has no card .*or name another prefix or service"):
+        FeatureClient(url, "departure_delay", prefix=PREFIX).warm_up()
+    with pytest.raises(FeatureSyncError, match="does not allow it to this user"):
+        FeatureClient(f"{url}/1", SERVICE, prefix=PREFIX).warm_up()
+    with pytest.raises(FeatureSyncError, match="does not allow it to this user"):
+        FeatureClient(rights(without=("+mget",)), SERVICE, prefix=PREFIX).warm_up()
+
+
+@pytest.fixture(scope="module")
+def table():
+    """The errors of the page: pairs of an error's name and of what its text says."""
+    section = PAGE.read_text().partition("\n## Errors\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `(\w+)` \| (.+?) \|", section, re.MULTILINE)
