@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 EXACT = 2**53
-"""Up to this number float64 holds every integer."""
+"""Below this number float64 holds every integer; it is also what 2^53 + 1 is rounded to."""
 INTEGERS = ("int64", "wideint")
 NUMBERS = ("bool", "float64", "decimal", *INTEGERS)
 _WIDEINT_DIGITS = _MOST_DIGITS = 38
@@ -124,10 +124,10 @@ def exact(name: str, kind: ValueType, floats: Any) -> Any:
     """
     import numpy
 
-    if kind.kind not in INTEGERS or not numpy.any(numpy.abs(floats) > EXACT):
+    if kind.kind not in INTEGERS or not numpy.any(numpy.abs(floats) >= EXACT):
         return floats
     raise RequestError(
-        f'{name} holds an integer beyond 2^53, which float64 may round; take to_pandas(dtypes="nullable") or to_arrow()'
+        f'{name} holds an integer of 2^53 or more, which float64 may round; take to_pandas(dtypes="nullable") or to_arrow()'
     )
 
 
