@@ -44,7 +44,7 @@ def models(example, redis_url, tmp_path):
 def test_model_libraries_take_what_is_served(models, check):
     done = models.run(str(PYTHON), "-m", "tests.support.model_worker", check)
     assert done.returncode == 0, done.stdout + done.stderr
-    print(done.stdout)
+    assert done.stdout.endswith((" vectors", " entities", " libraries"))
 
 
 def test_the_page_runs_with_the_libraries_that_it_names(models):

@@ -1,4 +1,4 @@
-"""docs/serving.md runs as it stands: its commands and Python blocks in order, its errors, and the rights of its ACL user."""
+"""docs/serving.md runs as it stands: its commands and Python blocks in order, its errors, the rights of its user."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_row_of_a_newer_schema_needs_hmget(rights, pushed, example):
 def test_all_rights_but_mget_can_be_left_out(rights):
     url = rights(without=("+smembers", "+scan", "+ping", "+client|setname", "+select", "+hmget"))
     assert FeatureClient(url, SERVICE, prefix=PREFIX).get(FLIGHT)["flights_24h"] == 123
-    with pytest.raises(FeatureSyncError, match="Redis has no card .*or name another prefix or service"):
+    with pytest.raises(FeatureSyncError, match=r"Redis has no card .*or name another prefix or service"):
         FeatureClient(url, "departure_delay", prefix=PREFIX).warm_up()
     with pytest.raises(FeatureSyncError, match="does not allow it to this user"):
         FeatureClient(f"{url}/1", SERVICE, prefix=PREFIX).warm_up()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 EXACT = 2**53
-"""Below this number float64 holds every integer; it is also what 2^53 + 1 is rounded to."""
+"""Up to this number float64 holds every integer."""
 INTEGERS = ("int64", "wideint")
 NUMBERS = ("bool", "float64", "decimal", *INTEGERS)
 _WIDEINT_DIGITS = _MOST_DIGITS = 38
@@ -111,23 +111,32 @@ def _floats(name: str, kind: ValueType, column: Sequence[Any]) -> Any:
     """Return numbers as float64, null as NaN."""
     import numpy
 
+    numbers = column
     if kind.kind in ("decimal", "wideint"):
-        column = [None if each is None else float(each) for each in column]
-    return exact(name, kind, numpy.array(column, dtype=numpy.float64))
+        numbers = [None if each is None else float(each) for each in column]
+    return exact(name, kind, column, numpy.array(numbers, dtype=numpy.float64))
 
 
-def exact(name: str, kind: ValueType, floats: Any) -> Any:
+def exact(name: str, kind: ValueType, values: Sequence[Any], floats: Any) -> Any:
     """Return numbers as float64, if it holds them exactly.
+
+    Args:
+        name: The feature.
+        kind: Its type.
+        values: The numbers: 2^53 + 1 is rounded to 2^53, so the floats alone do not tell.
+        floats: The same as float64, NaN for null.
 
     Raises:
         RequestError: They are integers that float64 may round.
     """
     import numpy
 
-    if kind.kind not in INTEGERS or not numpy.any(numpy.abs(floats) >= EXACT):
+    if kind.kind not in INTEGERS or all(
+        abs(int(values[at])) <= EXACT for at in numpy.flatnonzero(numpy.abs(floats) >= EXACT)
+    ):
         return floats
     raise RequestError(
-        f'{name} holds an integer of 2^53 or more, which float64 may round; take to_pandas(dtypes="nullable") or to_arrow()'
+        f'{name} holds an integer beyond 2^53, which float64 may round; take to_pandas(dtypes="nullable") or to_arrow()'
     )
 
 

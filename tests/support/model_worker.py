@@ -1,4 +1,4 @@
-"""What model libraries make of training sets and of served vectors, by the Python of `.venv-models`; prints what it saw.
+"""What model libraries make of training sets and served vectors, by the Python of `.venv-models`.
 
 Run in the folder of the example, which has been pushed: `python -m tests.support.model_worker CHECK`.
 """
@@ -33,8 +33,9 @@ class Example:
             self.pin = store.pin(SERVICE)
             self.training = store.get_training_set(SERVICE, "departures").to_pandas()
             self.entities = self.training[KEYS].drop_duplicates(ignore_index=True)
-            asked = self.entities.assign(event_timestamp=CLOCK)
-            self.at_the_clock = store.get_training_set(SERVICE, asked).to_pandas()
+            asked = self.entities.assign(event_timestamp=CLOCK, number=range(len(self.entities)))
+            answers = store.get_training_set(SERVICE, asked).to_pandas()
+            self.at_the_clock = answers.sort_values("number", ignore_index=True)
         self.names = [each.name for each in self.pin.features]
         self.numbers = [each.name for each in self.pin.features if each.type != "string"]
 
@@ -71,6 +72,7 @@ def mlflow_predicts_by_a_logged_model(example: Example) -> str:
 
     class Seats(mlflow.pyfunc.PythonModel):
         def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+            del context, params
             return model_input["seats"].fillna(-1)
 
     features = example.training[example.names]
@@ -142,4 +144,4 @@ CHECKS = {
 }
 
 if __name__ == "__main__":
-    print(CHECKS[sys.argv[1]](Example()))
+    sys.stdout.write(CHECKS[sys.argv[1]](Example()))

@@ -1,23 +1,23 @@
-"""A page of docs as a program: its Python blocks and commands in order, and what a comment says of a value as a check."""
+"""A page of docs as a program: its Python blocks and commands in order; a value in a comment is a check."""
 
 from __future__ import annotations
 
 import ast
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$|^((?:    \S[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# (\w+\.py)\n")
 _START = """
-import shlex, subprocess, sys
-
+import shlex, subprocess
 from pathlib import Path
 
 def run_command(line):
     line, _, output = line.partition(" > ")
     words = shlex.split(line)
-    done = subprocess.run([sys.executable, "-m", "feature_sync", *words[1:]], capture_output=True, text=True)
+    done = subprocess.run([PYTHON, "-m", "feature_sync", *words[1:]], capture_output=True, text=True)
     assert done.returncode == 0, f"{line}: {done.stderr}"
     if output:
         Path(output).write_text(done.stdout)
@@ -50,13 +50,13 @@ def commands_of(page: Path) -> list[str]:
 
 
 def program_of(page: Path, *, without: tuple[str, ...] = ()) -> str:
-    """The Python blocks and the commands of feature-sync as one program.
+    """The Python blocks, and the commands of feature-sync by the Python of the tests, as one program.
 
     Args:
         page: The page.
         without: Blocks that import one of these libraries are left out.
     """
-    parts = [_START]
+    parts = [f"PYTHON = {sys.executable!r}", _START]
     for block in blocks_of(page):
         if block.language == "sh":
             commands = [line for line in block.text.splitlines() if line.startswith("feature-sync ")]
