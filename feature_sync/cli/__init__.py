@@ -14,6 +14,7 @@ from feature_sync.cli.key_values import key_values
 from feature_sync.cli.options import (
     pass_feature_store,
     push_options,
+    serve_options,
     training_options,
     verify_options,
     warn,
@@ -164,6 +165,15 @@ def get(store: FeatureStore, name: str, keys: dict[str, str], as_of: str | None,
     from feature_sync.cli.answers import print_vector
 
     print_vector(store.get_feature_vector(name, keys, as_of=as_of), as_json=as_json)
+
+
+@cli.command()
+@serve_options
+def serve(host: str, port: int, workers: int, **settings: Any) -> None:
+    """Serve feature vectors over HTTP, as Feast's feature server does; needs Redis, and no project or warehouse."""
+    from feature_sync.cli.serving import serve_until_stopped
+
+    serve_until_stopped(settings, host=host, port=port, workers=workers)
 
 
 @cli.command()
