@@ -488,3 +488,16 @@ def test_without_its_extra_the_command_names_it(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     expected = "Error: uvicorn is not installed; pip install 'feature-sync[server]'\n"
     assert (done.returncode, done.stderr) == (1, expected)
+
+
+def test_what_a_project_pushes_is_served(example, redis_url, tmp_path):
+    pushed = example.feature_sync("push", FEATURE_SYNC_REDIS_URL=redis_url, FEATURE_SYNC_KEY_PREFIX="shop")
+    assert pushed.returncode == 0, pushed.stderr
+    keys = {"carrier": "B6", "tailnum": "N193JB", "origin": "JFK"}
+    with HttpServer(tmp_path, redis_url) as server:
+        service = server.client.get("/services/departure_delay_model").json()
+        columns = server.columns(service["name"], **{each["name"]: [keys[each["name"]]] for each in service["keys"]})
+    with FeatureClient(redis_url, service["name"], prefix="shop", timeout=5) as client:
+        vector = client.get(keys)
+    assert {name: columns[name]["values"] for name in vector} == {name: [in_json(vector[name])] for name in vector}
+    assert {status for name in vector for status in columns[name]["statuses"]} == {"PRESENT"}
