@@ -130,6 +130,16 @@ class FeatureVectors(Sequence[FeatureVector]):
         """The card by which they were read."""
         return self._service.card
 
+    @property
+    def service(self) -> ServiceRows:
+        """The compiled card; the same object until a push changes the card."""
+        return self._service
+
+    @property
+    def rows(self) -> Sequence[Sequence[Row]]:
+        """The rows of all entities, for each selection of the card."""
+        return self._rows
+
     def __len__(self) -> int:
         return len(self.entities)
 
