@@ -6,11 +6,7 @@ import os
 from typing import Any
 
 from feature_sync.cli.saying import say
-from feature_sync.errors import FeatureSyncError
-
-
-class NoServer(FeatureSyncError):
-    """The extra `server` is not installed."""
+from feature_sync.extras import needed_by
 
 
 def serve_until_stopped(settings: dict[str, Any], *, host: str, port: int, workers: int) -> None:
@@ -23,13 +19,11 @@ def serve_until_stopped(settings: dict[str, Any], *, host: str, port: int, worke
         workers: The number of processes.
 
     Raises:
-        NoServer: The extra `server` is not installed.
+        MissingLibrary: The extra `server` is not installed.
     """
     from feature_sync.serving.server.settings import ServerSettings
 
     read = ServerSettings.read(os.environ, **settings)
-    try:
+    with needed_by("feature-sync serve"):
         from feature_sync.serving.server.running import run_server
-    except ModuleNotFoundError as missing:
-        raise NoServer(f"{missing.name} is not installed; pip install 'feature-sync[server]'") from missing
     run_server(read, host=host, port=port, workers=workers, announce=say)
