@@ -486,7 +486,7 @@ def test_without_its_extra_the_command_names_it(tmp_path):
     arguments = ["serve", "--redis-url", "redis://x", "--key-prefix", "p"]
     command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    expected = "Error: uvicorn is not installed; pip install 'feature-sync[server]'\n"
+    expected = "Error: feature-sync serve needs uvicorn: pip install 'feature-sync[server]'\n"
     assert (done.returncode, done.stderr) == (1, expected)
 
 
