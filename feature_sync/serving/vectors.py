@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.extras import needed_by
+from feature_sync.serving.layouts import GONE, Row
 from feature_sync.serving.status import Status
-from feature_sync.serving.view_rows import GONE, Row
 from feature_sync.value_types import from_microseconds
 
 if TYPE_CHECKING:

@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 
 from feature_sync.errors import OnlineStoreError
+from feature_sync.serving.layouts import GONE, Row
 from feature_sync.serving.server.json_values import Converter, json_converter
 from feature_sync.serving.service_rows import ServiceRows
 from feature_sync.serving.status import Status
 from feature_sync.serving.vectors import FeatureVectors
-from feature_sync.serving.view_rows import GONE, Row, ViewRows
+from feature_sync.serving.view_rows import ViewRows
 from feature_sync.value_types import from_microseconds
 
 FEAST_WORDS = {
