@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from feature_sync.serving.vectors import FeatureVector, FeatureVectors
     from feature_sync.store.pushes import PushRequest
     from feature_sync.store.requests import InitRequest, VerifyRequest
+    from feature_sync.store.served_table import ServedTable
     from feature_sync.training import SpineKeywords, SpineSource, TrainingSet
     from feature_sync.verify import VerifyReport
 
@@ -180,6 +181,16 @@ class FeatureStore:
         from feature_sync.store.vectors import read_service_card
 
         return read_service_card(self.project, self.connections, service)
+
+    def served_table(self, name: str) -> ServedTable:
+        """Return what appends served vectors to a table of the warehouse, for `ServedLog`; connects for each batch.
+
+        Args:
+            name: The name of the table, with its schema.
+        """
+        from feature_sync.store.served_table import ServedTable
+
+        return ServedTable(self.connections, name)
 
     def get_training_set(
         self,
