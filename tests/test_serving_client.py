@@ -686,3 +686,36 @@ def test_requests_beside_pushes_never_mix_two_cards(shop, client):
         thread.join()
     assert wrong == []
     assert seen <= {None, -1, -2}
+
+
+@pytest.mark.parametrize("name", ["schema", "push", "lease", "fence"])
+def test_a_card_never_stands_at_a_key_of_the_view_called_service(shop, name):
+    shop.project.view("service", "select 1::bigint as id, 2::bigint as value", features=["value"])
+    shop.project.service(name, {"service": ["value"]}, ["service"])
+    warned: list[str] = []
+    with shop.project.open(shop.url, warn=warned.append) as store:
+        [*store.push_each(gate=False)]
+        (warning,) = warned
+        assert warning.endswith("its card has a Redis key of the view service; rename one of them")
+        assert warning.startswith(f"the feature service {name} is not served as it is defined: ")
+        assert store.get_feature_vector("service", 1)["value"] == 2
+
+
+def test_an_old_card_leads_to_no_removed_row_while_a_push_prunes(shop, client):
+    """A service that moves to another view is never answered with the defaults of the one that it left."""
+    assert client.get(KEYS)["total"] == 3
+    stop, answers = threading.Event(), set()
+
+    def ask() -> None:
+        with shop.client() as own:
+            while not stop.is_set():
+                answers.add(own.get(KEYS)["total"])
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        a_view_is_renamed_and_the_old_one_pruned(shop, client, shop.client())
+    finally:
+        stop.set()
+        thread.join()
+    assert answers <= {3, 4}

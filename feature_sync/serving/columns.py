@@ -5,7 +5,7 @@ Columns are in wire form, as Redis holds them, or Arrow arrays of the canonical 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.errors import RequestError
@@ -64,11 +64,21 @@ def table_of(schema: ServiceSchema, columns: Sequence[Sequence[Any]]) -> pyarrow
     """
     import pyarrow
 
-    arrays = [_arrow_array(each.name, each.kind, column) for each, column in zip(schema.features, columns, strict=True)]
+    arrays = [arrow_array(each.name, each.kind, column) for each, column in zip(schema.features, columns, strict=True)]
     return pyarrow.Table.from_arrays(arrays, schema=arrow_schema(schema))
 
 
-def _arrow_array(name: str, kind: ValueType, column: Sequence[Any]) -> pyarrow.Array:
+def arrow_array(name: str, kind: ValueType, column: Sequence[Any]) -> pyarrow.Array:
+    """Make an Arrow array of a column in wire form.
+
+    Args:
+        name: The name of the column, for the error.
+        kind: Its canonical type.
+        column: The values.
+
+    Raises:
+        RequestError: A value does not fit its Arrow type.
+    """
     import pyarrow
 
     target = arrow_type(kind)
@@ -111,29 +121,28 @@ def _floats(name: str, kind: ValueType, column: Sequence[Any]) -> Any:
     """Return numbers as float64, null as NaN."""
     import numpy
 
-    numbers = column
     if kind.kind in ("decimal", "wideint"):
-        numbers = [None if each is None else float(each) for each in column]
-    return exact(name, kind, column, numpy.array(numbers, dtype=numpy.float64))
+        column = [None if each is None else float(each) for each in column]
+    return exact(name, kind, column, numpy.array(column, dtype=numpy.float64))
 
 
-def exact(name: str, kind: ValueType, values: Sequence[Any], floats: Any) -> Any:
+def exact(name: str, kind: ValueType, numbers: Iterable[Any], floats: Any) -> Any:
     """Return numbers as float64, if it holds them exactly.
 
     Args:
-        name: The feature.
+        name: The name of the feature, for the error.
         kind: Its type.
-        values: The numbers: 2^53 + 1 is rounded to 2^53, so the floats alone do not tell.
-        floats: The same as float64, NaN for null.
+        numbers: The numbers, None for null.
+        floats: The same as float64.
 
     Raises:
         RequestError: They are integers that float64 may round.
     """
     import numpy
 
-    if kind.kind not in INTEGERS or all(
-        abs(int(values[at])) <= EXACT for at in numpy.flatnonzero(numpy.abs(floats) >= EXACT)
-    ):
+    if kind.kind not in INTEGERS or not numpy.any(numpy.abs(floats) >= EXACT):
+        return floats
+    if not any(each is not None and abs(int(each)) > EXACT for each in numbers):
         return floats
     raise RequestError(
         f'{name} holds an integer beyond 2^53, which float64 may round; take to_pandas(dtypes="nullable") or to_arrow()'

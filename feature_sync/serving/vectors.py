@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.extras import needed_by
+from feature_sync.serving.layouts import GONE, Row
 from feature_sync.serving.status import Status
-from feature_sync.serving.view_rows import GONE, Row
 from feature_sync.value_types import from_microseconds
 
 if TYPE_CHECKING:
@@ -88,6 +88,14 @@ class FeatureVector(Mapping[str, Any]):
         owners = self._service.owners
         return {name: moments[at] for name, (at, _) in zip(self._service.positions, owners, strict=True)}
 
+    def wire_values(self) -> list[Any]:
+        """Return the values in wire form, in the order of the service."""
+        return [None if value is GONE else value for row in self._rows for value in row[2:]]
+
+    def entity_hash(self) -> int:
+        """Return the hash of the keys by which entities are sampled: 32 bits."""
+        return self._service.entity_hash(self.entity)
+
     def to_numpy(self) -> numpy.ndarray[Any, Any]:
         """Return an array of shape (1, number of features): float64 if all features are numbers, else objects."""
         return self._alone().to_numpy()
@@ -129,6 +137,16 @@ class FeatureVectors(Sequence[FeatureVector]):
     def card(self) -> Card:
         """The card by which they were read."""
         return self._service.card
+
+    @property
+    def service(self) -> ServiceRows:
+        """The compiled card; the same object until a push changes the card."""
+        return self._service
+
+    @property
+    def rows(self) -> Sequence[Sequence[Row]]:
+        """The rows of all entities, for each selection of the card."""
+        return self._rows
 
     def __len__(self) -> int:
         return len(self.entities)
