@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 import sys
 import warnings
 from contextlib import ExitStack
@@ -163,7 +165,7 @@ class Mistakes:
             self.pin = store.pin(SERVICE)
 
     def client(self, **options):
-        options = {"url": self.url, "service": SERVICE, "prefix": PREFIX, **options}
+        options = {"url": self.url, "service": SERVICE, "prefix": PREFIX, "timeout": 5, **options}
         made = FeatureClient(options.pop("url"), options.pop("service"), **options)
         self.clients.callback(made.close)
         return made
@@ -197,10 +199,12 @@ class Mistakes:
             finally:
                 admin.hdel(f"{PREFIX}:airport_weather:schema", b"\0\0\0\1")
 
-    def while_redis_pauses(self):
-        with self.server.client() as admin:
-            admin.execute_command("CLIENT", "PAUSE", "300", "ALL")
-        self.client(timeout=0.05).warm_up()
+    def while_redis_is_suspended(self):
+        os.kill(self.server.pid, signal.SIGSTOP)
+        try:
+            self.client(timeout=0.05).warm_up()
+        finally:
+            os.kill(self.server.pid, signal.SIGCONT)
 
     def of_a_newer_format(self):
         read_card(b'{"format": 2}', "service.json")
@@ -225,7 +229,7 @@ class Mistakes:
             "which float64 may round": self.beyond_float64,
             "has no card": lambda: self.client(service="departure_delay").warm_up(),
             "cannot be reached": lambda: self.client(url="redis://127.0.0.1:1").warm_up(),
-            "did not answer in time": self.while_redis_pauses,
+            "did not answer in time": self.while_redis_is_suspended,
             "refused the user": lambda: self.client(url=address_of(self.server, "nobody:wrong@")).warm_up(),
             "does not allow it": lambda: self.client(url=address_of(self.server, "powerless:password@")).warm_up(),
             "was pushed otherwise than its service": self.without_a_feature,
