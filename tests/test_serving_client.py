@@ -34,6 +34,7 @@ from feature_sync import (
     PinMismatch,
     RequestError,
 )
+from tests.support.projects import EXAMPLE
 from tests.support.redis_server import RedisServer
 from tests.support.unbuilt import UnbuiltProject
 
@@ -719,3 +720,26 @@ def test_an_old_card_leads_to_no_removed_row_while_a_push_prunes(shop, client):
         stop.set()
         thread.join()
     assert answers <= {3, 4}
+
+
+PUSHER = "+ping +info +time +eval +get +set +del +unlink +hset +hgetall +sadd +smembers +scan +watch +multi +exec +srem"
+
+
+def test_the_rights_that_the_page_of_pushes_names_suffice(tmp_path):
+    assert " ".join((EXAMPLE / "docs" / "pushing.md").read_text().split()).count(PUSHER.removesuffix(" +srem")) == 1
+    with RedisServer() as server:
+        made = Shop(tmp_path / "shop", server.url)
+        acl = ["ACL", "SETUSER", "user", "on", ">secret", "resetkeys", "~unbuilt:*", "-@all"]
+        server.client().execute_command(*acl, *PUSHER.split())
+        made.url = server.url.replace("unix://", "unix://user:secret@")
+        made.push()
+        made.project.exposures.clear()
+        made.push(prune=True)
+        made.serve({"orders": ["total"]}, "orders")
+        made.push()
+        server.client().execute_command(*acl, "+mget", "+hmget")
+        with made.client() as client:
+            assert client.get(1)["total"] == 3
+            assert client.get_many([1, 2]).to_dict() == {"total": [3, 4]}
+            with pytest.raises(OnlineStoreError, match="has no card of the feature service 'other'"):
+                FeatureClient(made.url, "other", prefix="unbuilt", timeout=10).get(1)
