@@ -113,7 +113,8 @@ def test_a_client_can_be_pickled_and_shows_no_password():
         client = kind("redis://user:secret@host:1/2", timeout=0.5, client_name="shop")
         copied = pickle.loads(pickle.dumps(client))
         assert repr(copied) == repr(client) == f"{kind.__name__}(redis://host:1/2)"
-        assert copied.__reduce__()[0].keywords == {"timeout": 0.5, "client_name": "shop"}
+        kept = copied.__reduce__()[0].keywords
+        assert (kept["timeout"], kept["client_name"]) == (0.5, "shop")
 
 
 # Replies
@@ -222,7 +223,7 @@ def test_an_error_reply_leaves_the_connection_in_step(server):
     pool = RedisSockets(server.url, timeout=3)
     name = [("CLIENT", "ID")]
     before = pool.run(name)
-    with pytest.raises(OnlineStoreError, match="refused a command: WRONGTYPE"):
+    with pytest.raises(OnlineStoreError, match="key 1 in Redis is not of the type that pushes write"):
         pool.run([("GET", "key 1"), ("HGETALL", "key 1"), ("GET", "key 2")])
     assert pool.run([*name, mget(3)]) == [*before, values(3)]
     pool.close()

@@ -39,6 +39,7 @@ def arrow_type(kind: ValueType) -> pyarrow.DataType:
         return pyarrow.struct([(name, arrow_type(each)) for name, each in kind.fields])
     if kind.kind == "decimal":
         precision, scale = _BARE_DECIMAL if kind.precision is None else (kind.precision, kind.scale or 0)
+        precision, scale = max(precision - min(scale, 0), scale), max(scale, 0)  # PostgreSQL has (3, 5) and (5, -2)
         make = pyarrow.decimal128 if precision <= _MOST_DIGITS else pyarrow.decimal256
         return make(precision, scale)
     simple = {

@@ -118,7 +118,7 @@ SQL_SCALARS: dict[str, SqlScalar] = {
         default=_integer,
     ),
     "wideint": SqlScalar(
-        types=(_Type.INT128, _Type.INT256, _Type.UBIGINT, _Type.UINT128, _Type.UINT256),
+        types=(_Type.INT128, _Type.UBIGINT),
         to_wire=_cast_to("text"),
         order=_own_order,
         default=_integer,

@@ -15,7 +15,10 @@ from feature_sync.value_types import ValueType
 _Type = exp.DataType.Type
 _PADDED = {_Type.CHAR, _Type.NCHAR, _Type.BPCHAR}
 _OTHER_TIMESTAMPS = {_Type.TIMESTAMP_S, _Type.TIMESTAMP_MS, _Type.TIMESTAMP_NS}
-_AS_TEXT = {_Type.INTERVAL, _Type.UINT128, _Type.UINT256, *_PADDED}
+_AS_TEXT = {_Type.INTERVAL, _Type.UINT128, _Type.INT256, _Type.UINT256, *_PADDED}
+_WIDEST = {_Type.UINT128, _Type.INT256, _Type.UINT256}
+"""Integers that exceed Arrow's decimals of 128 bits, and so are decimals of the most digits that Arrow has."""
+_WIDEST_DIGITS = 76
 _BY_DRIVERS = {_Type.TIME, _Type.NULL}
 """Types that a feature cannot have, but a column of a spine can."""
 _NESTED = {_Type.ARRAY, _Type.LIST, _Type.STRUCT, _Type.MAP}
@@ -175,6 +178,8 @@ def _normalised(parsed: exp.DataType, dialect: Dialect, *, in_array: bool = Fals
         ]
         known = tuple((name, field) for name, field in fields if field is not None)
         return ValueType("struct", fields=known) if known and len(known) == len(inner) else None
+    if parsed.this in _WIDEST:
+        return ValueType("decimal", precision=_WIDEST_DIGITS, scale=0)
     kind = KIND_OF.get(parsed.this)
     if kind == "float32" and not (in_array and dialect.has_float32):
         return ValueType("float64")
