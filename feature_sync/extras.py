@@ -11,6 +11,7 @@ from feature_sync.errors import FeatureSyncError
 _OF_PROJECTS = ("jinja2", "pyarrow", "redis", "rich", "sqlglot", "yaml")
 """What the extra `project` brings and is imported, whatever the warehouse; `tzdata` is read only where no other is."""
 _OF_FRAMES = ("numpy", "pandas", "pyarrow")
+_OF_SERVERS = ("httptools", "prometheus_client", "starlette", "uvicorn", "uvloop")
 
 
 class MissingLibrary(FeatureSyncError):
@@ -34,18 +35,19 @@ def require_project_libraries() -> None:
 
 @contextmanager
 def needed_by(what: str) -> Iterator[None]:
-    """Say what needs a library of frames that is imported inside and not installed.
+    """Say what needs a library of frames or of the server that is imported inside and not installed.
 
     Args:
         what: What the caller asked for, such as `to_arrow()`.
 
     Raises:
-        MissingLibrary: A library of frames is missing; the absence of any other module is an error of its own.
+        MissingLibrary: Such a library is missing; the absence of any other module is an error of its own.
     """
     try:
         yield
     except ModuleNotFoundError as absent:
         library = (absent.name or "").partition(".")[0]
-        if library not in _OF_FRAMES:
+        if library not in (*_OF_FRAMES, *_OF_SERVERS):
             raise
-        raise MissingLibrary(f"{what} needs {library}: pip install {library}") from absent
+        install = "'feature-sync[server]'" if library in _OF_SERVERS else library
+        raise MissingLibrary(f"{what} needs {library}: pip install {install}") from absent

@@ -122,6 +122,9 @@ def test_a_pushed_vector_equals_the_training_row_of_the_same_moment(project, red
     vector = {each["name"]: each["value"] for each in json.loads(done.stdout)["features"]}
     assert vector == {name: row[name] for name in vector}
     assert None not in vector.values()
+    card = json.loads(project.feature_sync("card", SERVICE, "--redis-url", redis_url).stdout)
+    pin = json.loads(project.feature_sync("describe", SERVICE, "--pin").stdout)
+    assert {name: card[name] for name in ("shape", "logic")} == {name: pin[name] for name in ("shape", "logic")}
 
 
 def test_any_moment_pushed_serves_what_training_shows_for_it(example, redis_url, training_rows):

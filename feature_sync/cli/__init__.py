@@ -15,6 +15,7 @@ from feature_sync.cli.options import (
     pass_feature_store,
     push_options,
     redis_options,
+    serve_options,
     training_options,
     verify_options,
     warn,
@@ -188,6 +189,15 @@ def card(service: str, output: str | None, **options: Any) -> None:
     from feature_sync.cli.services import read_service_card
 
     print_file(read_service_card(service, options), output)
+
+
+@cli.command()
+@serve_options
+def serve(host: str, port: int, workers: int, **settings: Any) -> None:
+    """Serve feature vectors over HTTP, as Feast's feature server does; needs Redis, and no project or warehouse."""
+    from feature_sync.cli.serving import serve_until_stopped
+
+    serve_until_stopped(settings, host=host, port=port, workers=workers)
 
 
 @cli.command()

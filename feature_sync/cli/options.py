@@ -117,6 +117,58 @@ _VERIFY_OPTIONS = (
     ),
     click.option("--redact", is_flag=True, help="Print keys but no values."),
 )
+_SERVE_OPTIONS = (
+    click.option(
+        "--redis-url",
+        envvar="FEATURE_SYNC_REDIS_URL",
+        metavar="URL",
+        help="The URL of Redis: redis://, rediss:// or unix://.",
+    ),
+    click.option(
+        "--key-prefix",
+        envvar="FEATURE_SYNC_KEY_PREFIX",
+        metavar="TEXT",
+        help="The prefix of all keys in Redis: the project's name, unless pushes name another.",
+    ),
+    click.option(
+        "--service",
+        "services",
+        multiple=True,
+        envvar="FEATURE_SYNC_SERVICES",
+        metavar="NAME",
+        help="A service to serve, or several by repeating it; the default is every service that has a card in Redis.",
+    ),
+    click.option(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="The address to listen at; the default is 127.0.0.1."
+    ),
+    click.option(
+        "--port",
+        type=click.IntRange(0, 65_535),
+        default=8080,
+        metavar="NUMBER",
+        help="The port to listen at, 0 for a free one; the default is 8080.",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(1),
+        default=1,
+        metavar="NUMBER",
+        help="How many processes serve; the default is 1.",
+    ),
+    click.option(
+        "--token",
+        envvar="FEATURE_SYNC_TOKEN",
+        metavar="TEXT",
+        help="The bearer token that requests need; keep it in the environment, where other users do not see it.",
+    ),
+    click.option(
+        "--timeout",
+        type=float,
+        envvar="FEATURE_SYNC_TIMEOUT",
+        metavar="SECONDS",
+        help="How long Redis may take for a request; the default is 0.25.",
+    ),
+)
 _names = [name.removeprefix("--").replace("-", "_") for name, *_ in _OPTIONS]
 
 
@@ -158,6 +210,13 @@ def training_options(command: Callable[Parameters, None]) -> Callable[Parameters
 def push_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
     """Add the options that choose views and how to push them."""
     for option in reversed(_PUSH_OPTIONS):
+        command = option(command)
+    return command
+
+
+def serve_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """Add the options that choose what to serve and where; no project is read for their defaults."""
+    for option in reversed(_SERVE_OPTIONS):
         command = option(command)
     return command
 

@@ -91,14 +91,10 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def publish(self, service: str, compose: ComposeCard) -> None:
-        """Store the card of a feature service, in one atomic step with a new revision if readers find it changed.
+        """Store the card of a service, in one atomic step with a new revision if readers find it changed.
 
-        If the stored card, or schemas that `compose` has read, change meanwhile, nothing is stored and `compose` is
-        called again. It leaves what is stored by returning None.
-
-        Args:
-            service: The name of the service.
-            compose: Makes the card.
+        If the stored card, or schemas that `compose` has read, change meanwhile, `compose` is called again; it leaves
+        what is stored by returning None.
         """
 
     @abstractmethod

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Self
 from feature_sync.errors import OnlineStoreError
 from feature_sync.serving.async_socket import AsyncRedisSocket
 from feature_sync.serving.card import Card
+from feature_sync.serving.card_sources import Answer, Request
 from feature_sync.serving.client import LEAST_TIMEOUT, TIMEOUT, checked_timeout, is_lenient, source_of
 from feature_sync.serving.pins import PinGuard
-from feature_sync.serving.requests import Answer, Request, ServiceRequests
+from feature_sync.serving.requests import ServiceRequests
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 
 if TYPE_CHECKING:

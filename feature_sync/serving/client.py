@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from feature_sync.errors import OnlineStoreError, RequestError
 from feature_sync.serving.card import Card, read_card
+from feature_sync.serving.card_sources import Answer, CardSource, FixedCard, RedisCard, Request
 from feature_sync.serving.pins import PinGuard
-from feature_sync.serving.requests import (
-    Answer,
-    CardSource,
-    FixedCard,
-    RedisCard,
-    Request,
-    ServiceRequests,
-)
+from feature_sync.serving.requests import ServiceRequests
 from feature_sync.serving.sockets import RedisSockets
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 

@@ -5,7 +5,7 @@ Columns are in wire form, as Redis holds them, or Arrow arrays of the canonical 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.errors import RequestError
@@ -113,18 +113,26 @@ def _floats(name: str, kind: ValueType, column: Sequence[Any]) -> Any:
 
     if kind.kind in ("decimal", "wideint"):
         column = [None if each is None else float(each) for each in column]
-    return exact(name, kind, numpy.array(column, dtype=numpy.float64))
+    return exact(name, kind, column, numpy.array(column, dtype=numpy.float64))
 
 
-def exact(name: str, kind: ValueType, floats: Any) -> Any:
+def exact(name: str, kind: ValueType, numbers: Iterable[Any], floats: Any) -> Any:
     """Return numbers as float64, if it holds them exactly.
+
+    Args:
+        name: The name of the feature, for the error.
+        kind: Its type.
+        numbers: The numbers, None for null.
+        floats: The same as float64.
 
     Raises:
         RequestError: They are integers that float64 may round.
     """
     import numpy
 
-    if kind.kind not in INTEGERS or not numpy.any(numpy.abs(floats) > EXACT):
+    if kind.kind not in INTEGERS or not numpy.any(numpy.abs(floats) >= EXACT):
+        return floats
+    if not any(each is not None and abs(int(each)) > EXACT for each in numbers):
         return floats
     raise RequestError(
         f'{name} holds an integer beyond 2^53, which float64 may round; take to_pandas(dtypes="nullable") or to_arrow()'

@@ -16,7 +16,7 @@ from feature_sync.errors import OnlineStoreError
 from feature_sync.online.codec import RowSchema, read_row_schema
 from feature_sync.online.keys import ViewKeys, name_of, revision_key
 from feature_sync.serving.card import Card, CardFeature, CardSelection
-from feature_sync.serving.requests import CardSource, Request
+from feature_sync.serving.card_sources import CardSource, Request
 from feature_sync.value_types import to_microseconds, wire_default
 
 Schemas = Mapping[str, Mapping[bytes, RowSchema]]

@@ -71,11 +71,15 @@ def read_entities(service: ServiceRows, rows: Any) -> Entities:
 
     Args:
         service: The service whose keys they name.
-        rows: Mappings, a pandas frame, an Arrow table, or, for a service with one key, bare values; see `held`.
+        rows: Mappings, a pandas frame, an Arrow table, entities that are read already, or, for a service with one key,
+            bare values; see `held`.
 
     Raises:
         RequestError: They are of another form, or a key is missing or unknown.
     """
+    if isinstance(rows, Entities):
+        service.check_keys(rows.columns)
+        return rows
     if _is_frame(rows):
         return _of_frame(service, rows)
     if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):

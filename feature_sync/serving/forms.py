@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import msgspec
 
 from feature_sync.online.codec import read_value
+from feature_sync.service_schema import canonical
 from feature_sync.value_types import ValueType
 
 _Int64 = Annotated[int, msgspec.Meta(le=2**63 - 1)]
 _TYPED: dict[type, Any] = {int: _Int64}
-_EXACT = ("bool", "int64", "float64", "string", "bytes", "interval", "json", "uuid")
+_EXACT = ("bool", "int64", "float64", "string", "bytes", "interval")
 """Types whose values are read as they are; the decoder has checked them."""
 
 
@@ -35,8 +36,9 @@ def form_of(kind: ValueType) -> Form:
     """Return how values of a type are read.
 
     Args:
-        kind: The type in Redis.
+        kind: The type in Redis; values are served as those of its canonical type, as training sets hold them.
     """
+    kind = canonical(kind)
     if kind.kind in _EXACT and kind.scalar is not None:
         return Form(_TYPED.get(kind.scalar.wire, kind.scalar.wire) | None, None, None)
 

@@ -161,8 +161,8 @@ def _series(column: _Column, dtypes: str, index: Any) -> pandas.Series[Any]:
             data = [numpy.nan if each is None else float(each) for each in data]
         floats = numpy.array(data, dtype=numpy.float64)
         floats[nulls] = numpy.nan
-        return pandas.Series(exact(column.name, column.kind, floats), index=index)
-    if kind == "string" and dtypes == "nullable":
+        return pandas.Series(exact(column.name, column.kind, column.data, floats), index=index)
+    if kind in ("string", "interval") and dtypes == "nullable":
         return pandas.Series(data, dtype="string", index=index)
     return pandas.Series(data, dtype=object, index=index)
 

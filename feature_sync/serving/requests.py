@@ -7,29 +7,23 @@ starts anew, so that no answer goes by an older TTL, default or definition than 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from feature_sync.errors import OnlineStoreError, RequestError
 from feature_sync.online.codec import read_row_schema
-from feature_sync.online.keys import card_key, revision_key
-from feature_sync.serving.absence import why_no_card
-from feature_sync.serving.card import Card, CardSelection, read_card
+from feature_sync.serving.card import Card, CardSelection
+from feature_sync.serving.card_sources import CardSource, Request
 from feature_sync.serving.entities import Entities, at_row, held, read_entities, read_entity
+from feature_sync.serving.layouts import NO_LAYOUT
 from feature_sync.serving.service_rows import ServiceRows
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
-from feature_sync.serving.view_rows import NO_LAYOUT, Judge, UnknownLayouts
+from feature_sync.serving.view_rows import Judge, UnknownLayouts
 from feature_sync.value_types import MICROSECOND, from_microseconds, to_microseconds
-
-Command = Sequence[bytes | str]
-Answer = TypeVar("Answer")
-Request = Generator[Sequence[Command], Sequence[Any], Answer]
-"""Yields commands, gets a reply for each, and returns the answer."""
 
 Asked = tuple[ServiceRows, Mapping[str, Any], tuple[bytes | str, ...]]
 """The compiled card by which an entity is read, the entity's keys by name, and the command."""
@@ -37,50 +31,6 @@ Asked = tuple[ServiceRows, Mapping[str, Any], tuple[bytes | str, ...]]
 KEYS_PER_COMMAND = 1_000
 _MOST_STARTS = 10
 """How often a request starts anew while pushes change cards or schemas."""
-
-
-class CardSource(ABC):
-    """Where a client finds its card."""
-
-    watches: bytes | None = None
-    """The Redis key of the revision that each request reads; None if the card never changes."""
-
-    @abstractmethod
-    def read(self) -> Request[tuple[Card, bytes | None]]:
-        """Read the card, and the revision at the same moment.
-
-        Raises:
-            OnlineStoreError: There is no card, or it cannot be read.
-        """
-
-
-class RedisCard(CardSource):
-    """The card that pushes write."""
-
-    def __init__(self, key_prefix: str, service: str) -> None:
-        self.key_prefix = key_prefix
-        self.service = service
-        self.watches = revision_key(key_prefix).encode()
-
-    def read(self) -> Request[tuple[Card, bytes | None]]:
-        """See `CardSource`."""
-        key = card_key(self.key_prefix, self.service)
-        ((revision, content),) = yield [("MGET", revision_key(self.key_prefix), key)]
-        if content is None:
-            raise (yield from why_no_card(self.key_prefix, self.service))
-        return read_card(content, f"{key} in Redis"), revision
-
-
-class FixedCard(CardSource):
-    """A card from a file, which pushes do not change."""
-
-    def __init__(self, card: Card) -> None:
-        self.card = card
-
-    def read(self) -> Request[tuple[Card, bytes | None]]:
-        """See `CardSource`."""
-        return self.card, None
-        yield []  # a generator, as the others are
 
 
 class ServiceRequests:

@@ -8,9 +8,10 @@ from typing import Any
 from feature_sync.errors import OnlineStoreError, RequestError, did_you_mean
 from feature_sync.serving.card import Card
 from feature_sync.serving.entities import Entities
+from feature_sync.serving.layouts import Row
 from feature_sync.serving.status import Status
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
-from feature_sync.serving.view_rows import BadRow, Judge, Row, ViewRows
+from feature_sync.serving.view_rows import BadRow, Judge, ViewRows
 
 
 class ServiceRows:

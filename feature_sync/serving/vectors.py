@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.extras import needed_by
+from feature_sync.serving.layouts import GONE, Row
 from feature_sync.serving.status import Status
-from feature_sync.serving.view_rows import GONE, Row
 from feature_sync.value_types import from_microseconds
 
 if TYPE_CHECKING:
@@ -129,6 +129,16 @@ class FeatureVectors(Sequence[FeatureVector]):
     def card(self) -> Card:
         """The card by which they were read."""
         return self._service.card
+
+    @property
+    def service(self) -> ServiceRows:
+        """The compiled card; the same object until a push changes the card."""
+        return self._service
+
+    @property
+    def rows(self) -> Sequence[Sequence[Row]]:
+        """The rows of all entities, for each selection of the card."""
+        return self._rows
 
     def __len__(self) -> int:
         return len(self.entities)

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from feature_sync.errors import OnlineStoreError, RequestError
-from feature_sync.online.codec import read_value, split_row
+from feature_sync.online.codec import split_row
 from feature_sync.online.keys import is_null_key, key_writer, wire_key
 from feature_sync.online.validity import last_answer
 from feature_sync.serving.card import CardSelection, types_of
-from feature_sync.serving.forms import Form, form_of
+from feature_sync.serving.forms import form_of
+from feature_sync.serving.layouts import GONE, UNREADABLE, Layout, Row
 from feature_sync.serving.status import Status
-from feature_sync.value_types import ValueType, from_microseconds, to_microseconds
-
-Row = tuple[Any, ...]
-"""The schema id, the event timestamp in microseconds UTC, and the values of the selected features in wire form.
-
-In the place of the schema id stands a status if no row answers: `MISSING`, `EXPIRED` or `INVALID`."""
+from feature_sync.value_types import ValueType
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _PLAIN_KEYS = {"int64": int, "string": str}
 """Types of keys that are in wire form as callers mostly pass them: integers of 64 bits, and ASCII text."""
-GONE = object()
-"""Stands for a value of a row that lacks the feature, or has it as another type."""
-NO_LAYOUT = (("", ""),)
-"""The layout of a schema that Redis does not have, or that cannot be read: none of its rows can be."""
-_UNREADABLE = (msgspec.MsgspecError, ArithmeticError, RecursionError, TypeError, ValueError)
-_EARLIEST = to_microseconds(datetime.min.replace(tzinfo=UTC))
-_LATEST = to_microseconds(datetime.max.replace(tzinfo=UTC))
-_Moment = Annotated[int, msgspec.Meta(ge=_EARLIEST, le=_LATEST)]
 
 
 class UnknownLayouts(Exception):
@@ -95,7 +82,10 @@ class ViewRows:
         self._write_keys = key_writer(selection.rows, [kind for _, kind in self.key_types])
         self._checks = [(at, form.check) for at, form in enumerate(self.forms, start=2) if form.check is not None]
         self._newest = bytes.fromhex(selection.newest)
-        self._layouts = {bytes.fromhex(each): _Layout(named, self) for each, named in selection.layouts.items()}
+        self._layouts = {
+            bytes.fromhex(each): Layout(named, selection.features, self.forms)
+            for each, named in selection.layouts.items()
+        }
         newest = self._layouts[self._newest]
         self._decode, self._pick = newest.decode, newest.pick
 
@@ -152,7 +142,7 @@ class ViewRows:
         if judge is None:
             try:
                 row = self._decode(content)
-            except _UNREADABLE:
+            except UNREADABLE:
                 pass
             else:
                 if row[0] == self._newest:
@@ -160,7 +150,7 @@ class ViewRows:
                     for at, check in self._checks:
                         try:
                             check((picked[at],))
-                        except _UNREADABLE:
+                        except UNREADABLE:
                             return self._any_row(content, None, 0)
                     return picked
         return self._any_row(content, judge, 0)
@@ -198,7 +188,7 @@ class ViewRows:
                 found = [self.missing if row is None else pick(row) for row in rows]
             for at, check in self._checks:
                 check([row[at] for row in found])
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
         return found
 
@@ -220,7 +210,7 @@ class ViewRows:
             for place, check in self._checks:
                 if read[place - 2] is not GONE:
                     check((read[place - 2],))
-        except (OnlineStoreError, *_UNREADABLE) as wrong:
+        except (OnlineStoreError, *UNREADABLE) as wrong:
             if self.lenient:
                 return (Status.INVALID, None, *(None for _ in self.features))
             raise BadRow(at, self._reason(content) or str(wrong) or type(wrong).__name__) from wrong
@@ -259,68 +249,3 @@ def _default(written: Any, kind: ValueType) -> Any:
     """Read a default of a card, in wire form: numbers that JSON lacks, or that JavaScript rounds, are text."""
     wire = None if kind.scalar is None else kind.scalar.wire
     return wire(written) if wire in (int, float) and written is not None else written
-
-
-class _Layout:
-    """The values of rows of one schema, and where the selected features stand among them."""
-
-    def __init__(self, named: tuple[tuple[str, str], ...], view: ViewRows) -> None:
-        self._view = view
-        self.is_known = named != NO_LAYOUT
-        self.types = dict(named)
-        positions = {name: at for at, (name, _) in enumerate(named, start=2)}
-        forms: dict[str, Form] = {
-            each.name: form
-            for each, form in zip(view.selection.features, view.forms, strict=True)
-            if self.types.get(each.name) == each.type
-        }
-        self._at = [positions[name] if name in forms else None for name in view.features]
-        values = [forms[name].annotation if name in forms else Any for name, _ in named]
-        self.decode = _decoder(bytes, _Moment | None, *values)
-        self.decode_ending = _decoder(bytes, _Moment | None, *values, _Moment)
-        self.pick = None if self._at == [*range(2, len(named) + 2)] else self._picker()
-        self._width = len(named)
-
-    def _picker(self) -> Callable[[Row], Row]:
-        at = self._at
-        first = at[0] if at else None
-        if first is not None and at == [*range(first, first + len(at))]:
-            last = first + len(at)
-            return lambda row: (*row[:2], *row[first:last])
-        return lambda row: (row[0], row[1], *[GONE if each is None else row[each] for each in at])
-
-    def read(self, content: bytes, values: Sequence[Any]) -> tuple[list[Any], int | None]:
-        """Read the selected values of a row, and its end; `GONE` stands for those that it lacks.
-
-        Raises:
-            MsgspecError: The row is not of this layout.
-            ValueError: The layout is not known.
-        """
-        if not self.is_known:
-            raise ValueError("its schema is not known")
-        ends = len(values) == self._width + 1
-        row = self.decode_ending(content) if ends else self.decode(content)
-        return [GONE if at is None else row[at] for at in self._at], row[-1] if ends else None
-
-    def fault(self, schema_id: bytes, event_timestamp: int | None, values: Sequence[Any]) -> str:
-        """Say what is wrong with a row of this schema that cannot be read; nothing if that is not known."""
-        if not self.is_known:
-            return f"Redis has no schema {schema_id.hex()} that can be read"
-        if len(values) not in (self._width, self._width + 1) or type([*values, 0][self._width]) is not int:
-            return f"it has {len(values)} values, its schema {self._width}"
-        try:
-            _ = None if event_timestamp is None else from_microseconds(event_timestamp)
-        except OverflowError:
-            return f"its event timestamp is {event_timestamp}"
-        for name, kind, at in zip(self._view.features, self._view.kinds, self._at, strict=True):
-            try:
-                _ = None if at is None else read_value(values[at - 2], kind)
-            except _UNREADABLE as wrong:
-                return f"{name}: {str(wrong) or type(wrong).__name__}"
-        return ""
-
-
-def _decoder(*types: Any) -> Callable[[bytes], Any]:
-    """Return the decoder of arrays of these types."""
-    decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(tuple.__class_getitem__(types)).decode
-    return decode

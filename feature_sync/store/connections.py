@@ -102,8 +102,9 @@ class Connections:
         Args:
             service: The service as the project defines it.
         """
+        from feature_sync.serving.card_sources import RedisCard
         from feature_sync.serving.composing import DefinedCard
-        from feature_sync.serving.requests import RedisCard, ServiceRequests
+        from feature_sync.serving.requests import ServiceRequests
 
         name, prefix = service.name, self._project.key_prefix
         definition, requests = self._requests.get((name, prefix), (None, None))

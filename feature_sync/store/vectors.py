@@ -12,9 +12,9 @@ from feature_sync.online.absence import why_unknown
 from feature_sync.online.base import OnlineStore
 from feature_sync.serving.absence import NoCard
 from feature_sync.serving.card import Card
+from feature_sync.serving.card_sources import Answer, Request
 from feature_sync.serving.client import answer
 from feature_sync.serving.composing import NotPushed
-from feature_sync.serving.requests import Answer, Request
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 from feature_sync.store.connections import Connections
 from feature_sync.store.project import FeatureProject

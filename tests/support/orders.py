@@ -14,9 +14,10 @@ from feature_sync.errors import Location
 from feature_sync.online.codec import encode_row, row_schema_of
 from feature_sync.online.redis.store import RedisStore
 from feature_sync.online.redis.wording import PUSHING
+from feature_sync.serving.card_sources import Answer, Request
 from feature_sync.serving.client import answer
 from feature_sync.serving.composing import DefinedCard, NotPushed
-from feature_sync.serving.requests import Answer, Request, ServiceRequests
+from feature_sync.serving.requests import ServiceRequests
 from feature_sync.serving.sockets import RedisSockets
 from feature_sync.serving.vectors import FeatureVectors
 from feature_sync.store.vectors import why_not_served
