@@ -15,6 +15,7 @@ _LEAST_ENTITIES = 500
 
 def tables(folder: Path, scale: float) -> Iterator[Table]:
     """Time requests, rates and starts on one Redis with the same rows."""
+    del folder
     with served(max(_LEAST_ENTITIES, round(_ENTITIES * scale))) as held:
         yield from latency.tables(held, scale)
         yield from rates.tables(held, scale)

@@ -12,6 +12,7 @@ from time import perf_counter
 _ROUNDS = 20
 _P99 = 0.99
 _MILLISECOND = 0.001
+_MANY = 100
 
 Timed = Callable[[int], list[float]]
 """Answers so many times, and returns the seconds of each."""
@@ -58,9 +59,8 @@ def race(contenders: Mapping[str, Timed], *, times: int) -> dict[str, Spread]:
 
 def shown(seconds: float) -> str:
     """Write a short time."""
-    if seconds < _MILLISECOND:
-        return f"{seconds * 1e6:,.0f} µs" if seconds >= 100e-6 else f"{seconds * 1e6:.3g} µs"
-    return f"{seconds * 1e3:,.0f} ms" if seconds >= 100e-3 else f"{seconds * 1e3:.3g} ms"
+    size, unit = (1e6, "µs") if seconds < _MILLISECOND else (1e3, "ms")
+    return f"{seconds * size:,.0f} {unit}" if seconds * size >= _MANY else f"{seconds * size:.3g} {unit}"
 
 
 def spreads(took: Iterable[Spread]) -> list[str]:

@@ -34,6 +34,11 @@ class Partner:
             self._process.stdin.write(json.dumps(what) + "\n")
             self._process.stdin.flush()
 
+    def ask(self, what: Any) -> Any:
+        """Tell it something, and read what it says to it."""
+        self.tell(what)
+        return self.heard()
+
 
 @contextmanager
 def partner(module: str, task: Mapping[str, Any], *, python: str = sys.executable) -> Iterator[Partner]:
