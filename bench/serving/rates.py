@@ -14,6 +14,7 @@ from bench.serving.dialogue import Partner, partner
 
 _ROUNDS = 7
 _SECONDS = 1.0
+_LEAST_SECONDS = 0.05
 _SERVICE = "one_of_10"
 _LEAST_REQUESTS = 60_000
 _HIGHEST_P99 = 1
@@ -56,7 +57,7 @@ def _table(served: Served, through: str, url: str, scale: float) -> Table:
             workers[name] = [stack.enter_context(partner("bench.serving.worker", task)) for _ in range(count)]
             for each in workers[name]:
                 served.check(name, _SERVICE, _THINGS, each.heard())
-        seconds = _SECONDS * min(scale, 1)
+        seconds = max(_LEAST_SECONDS, _SECONDS * min(scale, 1))
         rounds = [{name: _load(some, seconds) for name, some in workers.items()} for _ in range(_ROUNDS + 1)]
     return _shown(through, {name: _median([each[name] for each in rounds[1:]]) for name in workers})
 
