@@ -47,13 +47,13 @@ def repeated(work: Callable[[], object]) -> Timed:
 
 
 def race(contenders: Mapping[str, Timed], *, times: int) -> dict[str, Spread]:
-    """Let all contenders answer so many times in all, a few in each round; the first round warms up."""
-    each_time = max(1, times // _ROUNDS)
+    """Let all contenders answer so many times in all, a few in each round; the first answer of a turn warms up."""
+    rounds = min(_ROUNDS, max(1, times))
+    each_turn = 1 + max(1, times // rounds)
     taken: dict[str, list[float]] = {name: [] for name in contenders}
-    for at in range(_ROUNDS + 1):
+    for _ in range(rounds):
         for name, timed in contenders.items():
-            seconds = timed(each_time)
-            taken[name] += seconds if at else []
+            taken[name] += timed(each_turn)[1:]
     return {name: Spread.of(seconds) for name, seconds in taken.items()}
 
 
