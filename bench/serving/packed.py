@@ -70,5 +70,7 @@ def _shown(rows: dict[str, bytes], took: dict[str, dict[str, Spread]]) -> Table:
         for step, ratio in zip(took, ratios, strict=True)
         if step != _ENCODE
     ]
-    table.notes.append("Packing takes longer than writing MessagePack's numbers; a push pays for it, and every reader gains.")
+    table.notes.append(
+        "Packing takes longer than writing MessagePack's numbers; a push pays for it, and every reader gains."
+    )
     return table
