@@ -15,13 +15,13 @@ demo: .venv/.demo ## Build the example on DuckDB, push it to an embedded Redis, 
 quick: .venv/.test ## Run the tests that start no process, within a minute; of generated cases a fifth
 	@HYPOTHESIS_TIMES=0.2 $(BIN)/python -m pytest -m "quick and not slow" --numprocesses 2 --dist loadfile
 
-test: .venv/.test .venv-bigquery/.made .venv-engines/.made .node/.made ## Run all tests, against real servers that the tests start and stop
+test: .venv/.test .venv-bigquery/.made .venv-engines/.made ## Run all tests, against real servers that the tests start and stop
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
-proof: .venv/.test .venv-bigquery/.made .venv-engines/.made .venv-spark/.made .node/.made ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
+proof: .venv/.test .venv-bigquery/.made .venv-engines/.made .venv-spark/.made .venv-models/.made .node/.made ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
 	@$(BIN)/python -m pytest -m slow -rfEsP --numprocesses 2 --dist worksteal
 
-mutants: .venv/.test .venv-bigquery/.made .venv-engines/.made .node/.made .venv-mutants/.made ## Change the product and see whether tests notice: MUTANTS=200 or all, MUTANTS_SEED=7
+mutants: .venv/.test .venv-bigquery/.made .venv-engines/.made .venv-mutants/.made ## Change the product and see whether tests notice: MUTANTS=200 or all, MUTANTS_SEED=7
 	@.venv-mutants/bin/python scripts/mutants.py
 
 bench: .venv/.test .venv-feast/.made ## Time the point-in-time join, the push and serving against SQL by hand, bare sockets and Feast, for an hour
@@ -45,7 +45,7 @@ format: .venv/.test ## Put everything into the house's style
 
 clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@if [ -x $(BIN)/feature-sync ]; then $(BIN)/feature-sync redis stop; fi
-	@rm -rf .venv .venv-bigquery .venv-engines .venv-spark .venv-feast .venv-mutants .node .mutants target logs .feature_sync *.duckdb .coverage*
+	@rm -rf .venv .venv-bigquery .venv-engines .venv-spark .venv-models .venv-feast .venv-mutants .node .mutants target logs .feature_sync *.duckdb .coverage*
 
 .venv/.made:
 	@echo "Making a virtual environment in .venv"
@@ -80,6 +80,12 @@ clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@echo "Installing Spark into an environment of its own (a minute, 0.5 GB); it runs on Java 17 or newer"
 	@$(PYTHON) -m venv .venv-spark
 	@.venv-spark/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/spark.txt
+	@touch $@
+
+.venv-models/.made: tests/models.txt
+	@echo "Installing scikit-learn, LightGBM, XGBoost, MLflow and FastAPI into an environment of their own (two minutes, 0.8 GB)"
+	@$(PYTHON) -m venv .venv-models
+	@.venv-models/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/models.txt
 	@touch $@
 
 .node/.made: examples/node/package.json

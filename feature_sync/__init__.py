@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from feature_sync.serving.async_client import AsyncFeatureClient
     from feature_sync.serving.client import FeatureClient
     from feature_sync.serving.pins import DriftWarning, PinMismatch
+    from feature_sync.serving.served_log import ServedLog
     from feature_sync.serving.status import Status
     from feature_sync.serving.vectors import FeatureVector, FeatureVectors
     from feature_sync.store import FeatureStore
@@ -46,6 +47,7 @@ __all__ = [
     "PushReport",
     "Pushed",
     "RequestError",
+    "ServedLog",
     "Status",
     "TrainingSet",
     "UnknownName",
@@ -60,6 +62,7 @@ _MODULES = {
     "serving.async_client": ("AsyncFeatureClient",),
     "serving.client": ("FeatureClient",),
     "serving.pins": ("DriftWarning", "PinMismatch"),
+    "serving.served_log": ("ServedLog",),
     "serving.status": ("Status",),
     "serving.vectors": ("FeatureVector", "FeatureVectors"),
     "service_schema": ("Pin",),

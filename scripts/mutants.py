@@ -120,7 +120,7 @@ def copy_to(tree: Path) -> None:
     for name in tracked():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, tree / name)
-    for name in (".venv-bigquery", ".venv-engines", ".node"):
+    for name in (".venv-bigquery", ".venv-engines"):
         if not (tree / name).exists():
             (tree / name).symlink_to(ROOT / name)
 

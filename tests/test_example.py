@@ -19,6 +19,7 @@ import pytest
 from feature_sync import FeatureStore
 from tests.support import oracle
 from tests.support.emulator import connect
+from tests.support.page import blocks_of
 from tests.support.projects import EXAMPLE, own_copy
 
 SERVICE = "departure_delay_model"
@@ -238,7 +239,8 @@ def test_every_command_of_the_readme_runs_after_the_demo(example, tmp_path):
 def test_the_python_of_the_readme_runs_as_it_stands(example, tmp_path):
     project = own_copy(example, tmp_path / "copy")
     shutil.copytree(EXAMPLE / "profiles", project.folder / "profiles", dirs_exist_ok=True)
-    (block,) = re.findall(r"```python\n(.*?)```", (EXAMPLE / "README.md").read_text(), re.DOTALL)
+    service, block = [each.text for each in blocks_of(EXAMPLE / "README.md") if each.language == "python"]
+    assert service in [each.text for each in blocks_of(EXAMPLE / "docs" / "serving.md")]  # which runs there
     program = block.replace("path/to/project", str(project.folder)) + "print(vector.to_dict())"
     try:
         done = subprocess.run(

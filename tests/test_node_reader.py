@@ -52,6 +52,8 @@ TYPES = {
 }
 """Two values of every type in DuckDB's SQL."""
 
+pytestmark = pytest.mark.slow  # Node and packages from npm are needed
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

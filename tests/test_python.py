@@ -19,7 +19,7 @@ from feature_sync.training import SpineKeywords, SpineOptions
 NAMES = [
     "AsyncFeatureClient", "DefinitionError", "DriftWarning", "Extract", "FeatureClient", "FeatureStore",
     "FeatureSyncError", "FeatureVector", "FeatureVectors", "OnlineStoreError", "Pin", "PinMismatch",
-    "ProfileError", "ProjectError", "PushReport", "Pushed", "RequestError", "Status", "TrainingSet",
+    "ProfileError", "ProjectError", "PushReport", "Pushed", "RequestError", "ServedLog", "Status", "TrainingSet",
     "UnknownName", "Verified", "VerifyReport", "WarehouseError", "__version__",
 ]  # fmt: skip
 VIEW = "airport_weather"

@@ -213,9 +213,7 @@ def test_a_user_with_few_rights_reads_what_it_may(server, run):
                 run, url, [mget(1), ("GET", "key 1"), mget(2)]
             )
             said = failure(run, url, [("MGET", "other")])
-            assert said.endswith(
-                "needs to read the keys ~PREFIX:* and the commands that docs/pushing.md lists for a reader"
-            )
+            assert said.endswith("needs to read the keys ~PREFIX:* and the commands that docs/serving.md lists")
         finally:
             client.acl_deluser("reader")
 

@@ -22,9 +22,9 @@ from feature_sync.online.rows import Row, RowEncoder
 from feature_sync.value_types import ValueType
 
 SchemasOf = Callable[[str], Mapping[bytes, RowSchema]]
-"""Reads the row schemas of a view, by its reference, the newest last; none if there was no push."""
+"""Reads the row schemas of a view by its reference, the newest last; none if there was no push."""
 ComposeCard = Callable[[bytes | None, SchemasOf], tuple[bytes, bool] | None]
-"""Given the stored card and a reader of schemas, returns the card to store, and whether readers find it changed."""
+"""Given the stored card and a reader of schemas: the card to store, and whether readers find it changed."""
 NO_EXPIRY = -1
 """The expiry of a row that never expires, in `Held.expires_at`."""
 
@@ -91,15 +91,14 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def publish(self, service: str, compose: ComposeCard) -> None:
-        """Store the card of a service, in one atomic step with a new revision if readers find it changed.
+        """Store a card, with a new revision if readers find it changed, unless `compose` returns None.
 
-        If the stored card, or schemas that `compose` has read, change meanwhile, `compose` is called again; it leaves
-        what is stored by returning None.
+        If the stored card, or schemas that `compose` has read, change meanwhile, it is called again.
         """
 
     @abstractmethod
     def withdraw(self, services: Collection[str]) -> None:
-        """Remove the cards of feature services, in one atomic step with a new revision."""
+        """Remove the cards of services, in one atomic step with a new revision."""
 
     @abstractmethod
     def store_id(self, *, create: bool = True) -> str:
@@ -173,8 +172,7 @@ class OnlineView(ABC):
     def row_keys(self) -> Iterator[list[bytes]]:
         """Find the row keys of this view alone, whichever schema the rows have, in batches that are not empty.
 
-        A key that exists during the whole iteration is found at least once, perhaps several times; one that is
-        written, deleted or expires during it may be found or not.
+        A key that exists throughout is found at least once; one written, deleted or expired meanwhile, perhaps.
         """
 
     @abstractmethod
@@ -199,8 +197,8 @@ class OnlineView(ABC):
     ) -> AbstractContextManager[ViewWriter]:
         """Take the lease of the view and raise its fence, in one atomic step; renew the lease until the exit.
 
-        The store's own clock times the lease. The exit gives the lease back if it is still held; it expires by itself
-        if the process dies. The lease keeps pushes apart, but only the fence makes writes safe: see `ViewWriter`.
+        The store's own clock times the lease. The exit gives it back if it is still held; it expires by itself if the
+        process dies. The lease keeps pushes apart, but only the fence makes writes safe: see `ViewWriter`.
 
         Args:
             duration: How long the store waits for a writer that does not renew the lease.

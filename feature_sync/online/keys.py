@@ -27,6 +27,8 @@ _NULLS = ("NAType", "NaTType")
 """Type names of pandas' own nulls: comparing names avoids the import of pandas."""
 
 
+KEYS_OF_VIEWS = ("schema", "push", "lease", "fence")
+"""What follows a view's name in its Redis keys that hold no row."""
 KeyWriter = Callable[[Sequence[Sequence[Any]]], list[bytes]]
 """Writes the Redis keys of many rows at once, from columns of join keys in wire form."""
 

@@ -15,8 +15,12 @@ from feature_sync.definitions import FeatureService
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.base import OnlineStore, SchemasOf
 from feature_sync.online.codec import RowSchema
+from feature_sync.online.keys import KEYS_OF_VIEWS
 from feature_sync.serving.card import Card, read_card
 from feature_sync.serving.composing import NotAsDefined, NotPushed, Origin, compose_card, refresh_card
+
+_VIEW_OF_SERVICES = "service"
+"""The view whose Redis keys begin as those of cards do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,11 @@ def publish_cards(
         OnlineStoreError: Redis failed.
     """
     for service in services:
-        if all(each.view.online for each in service.selections):
+        if service.name in KEYS_OF_VIEWS and _VIEW_OF_SERVICES in online.references():
+            yield Unpublished(
+                service.name, f"its card has a Redis key of the view {_VIEW_OF_SERVICES}; rename one of them"
+            )
+        elif all(each.view.online for each in service.selections):
             composing = _Composing(service, online.key_prefix, origin_of(service))
             online.publish(service.name, composing.compose)
             if composing.reason:

@@ -22,6 +22,7 @@ from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 
 if TYPE_CHECKING:
     from feature_sync.service_schema.pin import PinSource
+    from feature_sync.serving.served_log import ServedLog
 
 
 class AsyncFeatureClient:
@@ -44,6 +45,7 @@ class AsyncFeatureClient:
         on_drift: str = "raise",
         max_age: timedelta | None = None,
         timeout: float = TIMEOUT,
+        log: ServedLog | None = None,
     ) -> None:
         """Prepare a client; see `FeatureClient` for the arguments and errors.
 
@@ -56,11 +58,13 @@ class AsyncFeatureClient:
             on_drift: See `FeatureClient`.
             max_age: See `FeatureClient`.
             timeout: See `FeatureClient`.
+            log: See `FeatureClient`.
         """
         self._timeout = checked_timeout(timeout)
         self._socket = AsyncRedisSocket(url, timeout=self._timeout)
         self._requests = ServiceRequests(source_of(service, prefix, card), max_age=max_age)
         self._guard = PinGuard(pin, on_drift)
+        self._log = log
 
     def __repr__(self) -> str:
         return f"AsyncFeatureClient({self._socket!r})"
@@ -101,6 +105,8 @@ class AsyncFeatureClient:
         if vector is None:
             vector = await self._answer(self._requests.get(entity, keys, lenient=lenient))
         self._guard.check(vector.card, pin)
+        if self._log is not None:
+            self._log.add(vector)
         return vector
 
     async def get_many(self, entities: Any, *, pin: PinSource | None = None, on_error: str = "raise") -> FeatureVectors:
@@ -113,6 +119,8 @@ class AsyncFeatureClient:
         """
         vectors = await self._answer(self._requests.get_many(entities, lenient=is_lenient(on_error)))
         self._guard.check(vectors.card, pin)
+        if self._log is not None:
+            self._log.add_many(vectors)
         return vectors
 
     async def _answer(self, request: Request[Answer]) -> Answer:

@@ -18,6 +18,7 @@ from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 
 if TYPE_CHECKING:
     from feature_sync.service_schema.pin import PinSource
+    from feature_sync.serving.served_log import ServedLog
 
 TIMEOUT = 0.25
 _ON_ERROR = ("raise", "null")
@@ -48,6 +49,7 @@ class FeatureClient:
         on_drift: str = "raise",
         max_age: timedelta | None = None,
         timeout: float = TIMEOUT,
+        log: ServedLog | None = None,
     ) -> None:
         """Prepare a client; connects with the first request.
 
@@ -62,6 +64,7 @@ class FeatureClient:
                 warns in both cases.
             max_age: The oldest age at which a row answers, besides its TTL; older ones count as expired.
             timeout: The seconds that a request may take as a whole, connecting and retrying included.
+            log: Logs a sample of the vectors that are served; several clients may share it.
 
         Raises:
             OnlineStoreError: The URL or the card cannot be read.
@@ -71,6 +74,7 @@ class FeatureClient:
         self._sockets = RedisSockets(url, timeout=self._timeout)
         self._requests = ServiceRequests(source_of(service, prefix, card), max_age=max_age)
         self._guard = PinGuard(pin, on_drift)
+        self._log = log
 
     def __repr__(self) -> str:
         return f"FeatureClient({self._sockets!r})"
@@ -126,6 +130,8 @@ class FeatureClient:
         if vector is None:
             vector = self._answer(self._requests.get(entity, keys, lenient=lenient))
         self._guard.check(vector.card, pin)
+        if self._log is not None:
+            self._log.add(vector)
         return vector
 
     def get_many(self, entities: Any, *, pin: PinSource | None = None, on_error: str = "raise") -> FeatureVectors:
@@ -143,6 +149,8 @@ class FeatureClient:
         """
         vectors = self._answer(self._requests.get_many(entities, lenient=is_lenient(on_error)))
         self._guard.check(vectors.card, pin)
+        if self._log is not None:
+            self._log.add_many(vectors)
         return vectors
 
     def _answer(self, request: Request[Answer]) -> Answer:

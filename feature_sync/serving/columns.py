@@ -68,11 +68,21 @@ def table_of(schema: ServiceSchema, columns: Sequence[Sequence[Any]]) -> pyarrow
     """
     import pyarrow
 
-    arrays = [_arrow_array(each.name, each.kind, column) for each, column in zip(schema.features, columns, strict=True)]
+    arrays = [arrow_array(each.name, each.kind, column) for each, column in zip(schema.features, columns, strict=True)]
     return pyarrow.Table.from_arrays(arrays, schema=arrow_schema(schema))
 
 
-def _arrow_array(name: str, kind: ValueType, column: Sequence[Any]) -> pyarrow.Array:
+def arrow_array(name: str, kind: ValueType, column: Sequence[Any]) -> pyarrow.Array:
+    """Make an Arrow array of a column in wire form.
+
+    Args:
+        name: The name of the column, for the error.
+        kind: Its canonical type.
+        column: The values.
+
+    Raises:
+        RequestError: A value does not fit its Arrow type.
+    """
     import pyarrow
 
     target = arrow_type(kind)

@@ -9,6 +9,7 @@ from feature_sync.errors import OnlineStoreError, RequestError, did_you_mean
 from feature_sync.serving.card import Card
 from feature_sync.serving.entities import Entities
 from feature_sync.serving.layouts import Row
+from feature_sync.serving.sampling import EntityHash
 from feature_sync.serving.status import Status
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 from feature_sync.serving.view_rows import BadRow, Judge, ViewRows
@@ -34,6 +35,7 @@ class ServiceRows:
         self.no_judges: tuple[None, ...] = (None,) * len(self.views)
         self.keys = tuple(name for name, _ in card.keys)
         self.key_set = set(self.keys)
+        self.entity_hash = EntityHash(card)
         self.positions = {name: at for at, name in enumerate(self.schema.names)}
         forms = [form for view in self.views for form in view.forms]
         self.converts = tuple(form.convert for form in forms)

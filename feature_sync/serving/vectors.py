@@ -88,6 +88,14 @@ class FeatureVector(Mapping[str, Any]):
         owners = self._service.owners
         return {name: moments[at] for name, (at, _) in zip(self._service.positions, owners, strict=True)}
 
+    def wire_values(self) -> list[Any]:
+        """Return the values in wire form, in the order of the service."""
+        return [None if value is GONE else value for row in self._rows for value in row[2:]]
+
+    def entity_hash(self) -> int:
+        """Return the hash of the keys by which entities are sampled: 32 bits."""
+        return self._service.entity_hash(self.entity)
+
     def to_numpy(self) -> numpy.ndarray[Any, Any]:
         """Return an array of shape (1, number of features): float64 if all features are numbers, else objects."""
         return self._alone().to_numpy()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from feature_sync.serving.vectors import FeatureVector, FeatureVectors
     from feature_sync.store.pushes import PushRequest
     from feature_sync.store.requests import InitRequest, VerifyRequest
+    from feature_sync.store.served_table import ServedTable
     from feature_sync.training import SpineKeywords, SpineSource, TrainingSet
     from feature_sync.verify import VerifyReport
 
@@ -151,35 +152,51 @@ class FeatureStore:
 
         return view_statuses(self.project, self.connections, names)
 
-    def get_feature_vector(self, name: str, keys: Any, *, as_of: str | datetime | None = None) -> FeatureVector:
+    def get_feature_vector(
+        self, name: str, keys: Any, *, as_of: str | datetime | None = None, on_error: str = "raise"
+    ) -> FeatureVector:
         """Read the values of a feature service (or of one view) for one entity.
 
         Args:
             name: Name of a feature service or view.
             keys: The value of each join key by its name; or the bare value of the only key.
             as_of: The moment to use as now; one without a zone is in UTC.
+            on_error: `"null"` answers null for what cannot be read, with the status `gone` or `invalid`.
         """
         from feature_sync.store.vectors import read_vector
 
-        return read_vector(self.project, self.connections, name, keys, as_of=as_of)
+        return read_vector(self.project, self.connections, name, keys, as_of=as_of, on_error=on_error)
 
-    def get_online_features(self, name: str, entities: Any, *, as_of: str | datetime | None = None) -> FeatureVectors:
+    def get_online_features(
+        self, name: str, entities: Any, *, as_of: str | datetime | None = None, on_error: str = "raise"
+    ) -> FeatureVectors:
         """Read the values of a feature service (or of one view) for many entities.
 
         Args:
             name: Name of a feature service or view.
             entities: As `FeatureClient.get_many` takes them: mappings, a frame, or values of the only key.
             as_of: The moment to use as now; one without a zone is in UTC.
+            on_error: See `get_feature_vector`.
         """
         from feature_sync.store.vectors import read_vectors
 
-        return read_vectors(self.project, self.connections, name, entities, as_of=as_of)
+        return read_vectors(self.project, self.connections, name, entities, as_of=as_of, on_error=on_error)
 
     def card(self, service: str) -> Card:
         """Return the card of a feature service in Redis: what `FeatureClient` goes by."""
         from feature_sync.store.vectors import read_service_card
 
         return read_service_card(self.project, self.connections, service)
+
+    def served_table(self, name: str) -> ServedTable:
+        """Return what appends served vectors to a table of the warehouse, for `ServedLog`; connects for each batch.
+
+        Args:
+            name: The name of the table, with its schema.
+        """
+        from feature_sync.store.served_table import ServedTable
+
+        return ServedTable(self.connections, name)
 
     def get_training_set(
         self,

@@ -76,9 +76,9 @@ def push_views(
             _publish(project, context)  # services of the views that did not fail
             raise
         else:
-            yield from _undefined_views(project, context, remove=prunes)
-            _publish(project, context)
+            _publish(project, context)  # before rows are removed that an old card leads to
             _undefined_services(project, context, remove=prunes)
+            yield from _undefined_views(project, context, remove=prunes)
             return
 
 

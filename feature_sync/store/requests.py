@@ -202,8 +202,12 @@ def ask_training_set(
         is_proven_unique=UniquenessTests(project.dbt.run_results, project.manifest).prove,
         reference_to=partial(_reference_to, project.manifest),
         invocation_id=project.manifest.metadata.invocation_id,
-        logic_of=lambda asked: logic_of(asked, project.manifest),
+        logic_of=partial(_logic_of, project.manifest),
     )
+
+
+def _logic_of(manifest: Manifest, service: FeatureService) -> str:
+    return logic_of(service, manifest)
 
 
 def _reference_to(manifest: Manifest, relation: Relation) -> str:

@@ -13,7 +13,7 @@ from feature_sync.online.base import OnlineStore
 from feature_sync.serving.absence import NoCard
 from feature_sync.serving.card import Card
 from feature_sync.serving.card_sources import Answer, Request
-from feature_sync.serving.client import answer
+from feature_sync.serving.client import answer, is_lenient
 from feature_sync.serving.composing import NotPushed
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 from feature_sync.store.connections import Connections
@@ -21,7 +21,13 @@ from feature_sync.store.project import FeatureProject
 
 
 def read_vector(
-    project: FeatureProject, connections: Connections, name: str, entity: Any, *, as_of: str | datetime | None
+    project: FeatureProject,
+    connections: Connections,
+    name: str,
+    entity: Any,
+    *,
+    as_of: str | datetime | None,
+    on_error: str,
 ) -> FeatureVector:
     """Read the vector of one entity; see `FeatureStore.get_feature_vector`.
 
@@ -31,17 +37,24 @@ def read_vector(
         name: Name of a feature service or view.
         entity: The keys as a mapping, or the value of the only key.
         as_of: The moment to use as now.
+        on_error: `"raise"` or `"null"`.
 
     Raises:
         FeatureSyncError: A name or a key is unknown, a view was never pushed, or Redis failed.
     """
     service, moment = _asked(project, name, as_of)
     requests = connections.requests(service)
-    return _answer(connections, service, requests.get(entity, {}, moment=moment))
+    return _answer(connections, service, requests.get(entity, {}, lenient=is_lenient(on_error), moment=moment))
 
 
 def read_vectors(
-    project: FeatureProject, connections: Connections, name: str, entities: Any, *, as_of: str | datetime | None
+    project: FeatureProject,
+    connections: Connections,
+    name: str,
+    entities: Any,
+    *,
+    as_of: str | datetime | None,
+    on_error: str,
 ) -> FeatureVectors:
     """Read the vectors of many entities; see `FeatureStore.get_online_features`.
 
@@ -51,13 +64,14 @@ def read_vectors(
         name: Name of a feature service or view.
         entities: Mappings from key to value, a frame, or values of the only key.
         as_of: The moment to use as now.
+        on_error: `"raise"` or `"null"`.
 
     Raises:
         FeatureSyncError: A name or a key is unknown, a view was never pushed, or Redis failed.
     """
     service, moment = _asked(project, name, as_of)
     requests = connections.requests(service)
-    return _answer(connections, service, requests.get_many(entities, moment=moment))
+    return _answer(connections, service, requests.get_many(entities, lenient=is_lenient(on_error), moment=moment))
 
 
 def read_service_card(project: FeatureProject, connections: Connections, name: str) -> Card:

@@ -60,7 +60,9 @@ def _publish_once(client: redis.Redis, key_prefix: str, service: str, compose: C
         def schemas_of(reference: str) -> Mapping[bytes, RowSchema]:
             schemas = ViewKeys(name_of(key_prefix, reference)).schemas
             pipeline.watch(schemas)
-            return readable_schemas(schemas, cast("dict[bytes, bytes]", pipeline.hgetall(schemas)), strict=False)
+            found = readable_schemas(schemas, cast("dict[bytes, bytes]", pipeline.hgetall(schemas)), strict=False)
+            # another program's field may look like a schema, but not have its id
+            return {schema_id: schema for schema_id, schema in found.items() if schema.id == schema_id}
 
         pipeline.watch(key)
         composed = compose(pipeline.get(key), schemas_of)

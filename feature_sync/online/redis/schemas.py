@@ -24,11 +24,8 @@ def readable_schemas(key: str, found: Mapping[bytes, bytes], *, strict: bool) ->
         if len(schema_id) != SCHEMA_ID_BYTES:
             continue  # another program's field
         try:
-            schema = read_row_schema(content)
+            schemas[schema_id] = read_row_schema(content)
         except OnlineStoreError as unreadable:
             if strict:
                 raise OnlineStoreError(f"{key} in Redis: {unreadable}") from unreadable
-        else:
-            if schema.id == schema_id:  # another program's field may look like a schema
-                schemas[schema_id] = schema
     return dict(sorted(schemas.items(), key=lambda each: each[1].fence))

@@ -81,7 +81,7 @@ SERVING = Advice(
     timeout="raise the client's timeout",
     full="raise maxmemory or remove keys",
     read_only="a client may only read from it",
-    rights="a client needs to read the keys ~PREFIX:* and the commands that docs/pushing.md lists for a reader",
+    rights="a client needs to read the keys ~PREFIX:* and the commands that docs/serving.md lists",
 )
 
 

@@ -205,6 +205,9 @@ class PostgresWarehouse(Warehouse):
     @contextmanager
     def _writing_temporarily(self) -> Iterator[None]:
         """Make the connection writable for a transaction: creating a temporary table counts as writing."""
+        if not self._session.read_only:  # one that writes stays as it is
+            yield
+            return
         self._session.read_only = False
         try:
             yield
