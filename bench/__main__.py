@@ -22,7 +22,7 @@ _DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
     "--write-docs", "docs", is_flag=True, help="Put the tables into docs/benchmarks.md; those of other sections stay."
 )
 def main(sections: tuple[str, ...], scale: float, json_path: Path | None, *, docs: bool) -> None:
-    """Time the point-in-time join and the push; all sections, unless named."""
+    """Time the point-in-time join, the push and serving; all sections, unless named."""
     console, tables = Console(), dict[str, list[Table]]()
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
         for name in sections or SECTIONS:

@@ -1,4 +1,4 @@
-"""Every call into feature-sync stands here."""
+"""Every call into feature-sync stands here, but for those about serving, which are in serving/."""
 
 from __future__ import annotations
 

@@ -6,7 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.report import Table
-from bench.sections import depth, extract, feast, floor, inequality, push, push_feast, push_memory
+from bench.sections import (
+    depth,
+    extract,
+    feast,
+    floor,
+    inequality,
+    push,
+    push_feast,
+    push_memory,
+    serving,
+    serving_feast,
+)
 
 Section = Callable[[Path, float], Iterator[Table]]
 
@@ -19,5 +30,7 @@ SECTIONS: dict[str, Section] = {
     "push": push.tables,
     "push_memory": push_memory.tables,
     "push_feast": push_feast.tables,
+    "serving": serving.tables,
+    "serving_feast": serving_feast.tables,
 }
 """Each is given a folder to work in, and a scale for its numbers of rows."""

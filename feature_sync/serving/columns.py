@@ -5,7 +5,9 @@ Columns are in wire form, as Redis holds them, or Arrow arrays of the canonical 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.errors import RequestError
@@ -21,6 +23,8 @@ EXACT = 2**53
 """Up to this number float64 holds every integer."""
 INTEGERS = ("int64", "wideint")
 NUMBERS = ("bool", "float64", "decimal", *INTEGERS)
+_PLAIN = ("bool", "float64", "int64")
+"""Types whose values in wire form are numbers of Python."""
 _WIDEINT_DIGITS = _MOST_DIGITS = 38
 _BARE_DECIMAL = (76, 38)
 
@@ -116,6 +120,42 @@ def matrix_of(schema: ServiceSchema, columns: Sequence[Sequence[Any]], count: in
         else:
             matrix[:, at] = objects(python_values(column, feature.kind))
     return matrix
+
+
+def matrix_of_rows(
+    schema: ServiceSchema, views: Sequence[Sequence[Sequence[Any]]], count: int
+) -> numpy.ndarray[Any, Any] | None:
+    """Make the array of `matrix_of` of whole rows, which takes less than half the time.
+
+    Returns None where only `matrix_of` knows the answer: for no rows, other types than plain numbers, and integers that
+    float64 may round.
+
+    Args:
+        schema: The schema of the service.
+        views: The rows of each view: the schema id, the event timestamp, and the values in wire form.
+        count: The number of rows of each view.
+    """
+    import numpy
+
+    if not count or not all(each.kind in _PLAIN for each in schema.kinds):
+        return None
+    blocks = [numpy.frombuffer(_packed(rows)).reshape(count, -1) for rows in views]
+    matrix = blocks[0] if len(blocks) == 1 else numpy.hstack(blocks)
+    integers = [at for at, each in enumerate(schema.kinds) if each.kind == "int64"]
+    return None if numpy.any(numpy.abs(matrix[:, integers]) >= EXACT) else matrix
+
+
+def _packed(rows: Sequence[Sequence[Any]]) -> bytearray:
+    """Write the values of rows as float64, null as NaN; an array of a bytearray can be written to."""
+    pack = struct.Struct(f"={len(rows[0]) - 2}d").pack
+    try:
+        return bytearray().join([pack(*row[2:]) for row in rows])
+    except struct.error:  # a null among them; to look for one first would cost as much as packing
+        return bytearray().join([pack(*map(_float, row[2:])) for row in rows])
+
+
+def _float(value: Any) -> float:
+    return value if isinstance(value, int | float) else nan
 
 
 def _floats(name: str, kind: ValueType, column: Sequence[Any]) -> Any:

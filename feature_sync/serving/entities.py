@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.errors import RequestError
@@ -88,8 +89,13 @@ def read_entities(service: ServiceRows, rows: Any) -> Entities:
             f"entities are a list of mappings, such as [{{{example}}}], or a frame, and not {_described(rows)}"
         )
     listed = rows if isinstance(rows, list) else [*rows]
-    if not all(type(each) is dict and each.keys() == service.key_set for each in listed):
-        listed = [_checked(service, each, at, len(listed)) for at, each in enumerate(listed)]
+    if {*map(type, listed)} == {dict} and {*map(len, listed)} == {len(service.keys)}:  # most requests
+        with suppress(KeyError):
+            return _of_mappings(service, listed)
+    return _of_mappings(service, [_checked(service, each, at, len(listed)) for at, each in enumerate(listed)])
+
+
+def _of_mappings(service: ServiceRows, listed: Sequence[Mapping[str, Any]]) -> Entities:
     return Entities({key: [each[key] for each in listed] for key in service.keys}, len(listed))
 
 

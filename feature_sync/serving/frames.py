@@ -13,6 +13,7 @@ from feature_sync.serving.columns import NUMBERS, exact, matrix_of, objects, pyt
 from feature_sync.value_types import ValueType
 
 if TYPE_CHECKING:
+    import numpy
     import pandas
     import pyarrow
 
@@ -59,14 +60,20 @@ def frame_of(
 
     check_dtypes(dtypes)
     if dtypes == "numpy" and all(each.kind in NUMBERS for each in schema.kinds):
-        matrix = matrix_of(schema, columns, count)
-        return pandas.DataFrame(matrix, columns=[*schema.names], index=index, copy=False)
+        return frame_of_matrix(schema, matrix_of(schema, columns, count), index)
     if dtypes == "arrow":
         frame = arrow_frame(table_of(schema, columns))
         return frame if index is None else frame.set_axis(index)
     features = zip(schema.features, columns, strict=True)
     made = {each.name: _series(_of_wire(each.name, each.kind, column), dtypes, index) for each, column in features}
     return pandas.DataFrame(made, columns=[*schema.names], index=pandas.RangeIndex(count) if index is None else index)
+
+
+def frame_of_matrix(schema: ServiceSchema, matrix: numpy.ndarray[Any, Any], index: Any) -> pandas.DataFrame:
+    """Make a frame of numbers, which it shares with the array."""
+    import pandas
+
+    return pandas.DataFrame(matrix, columns=[*schema.names], index=index, copy=False)
 
 
 def frame_of_table(table: pyarrow.Table, kinds: Mapping[str, ValueType], dtypes: str) -> pandas.DataFrame:

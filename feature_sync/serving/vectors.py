@@ -191,10 +191,12 @@ class FeatureVectors(Sequence[FeatureVector]):
             MissingLibrary: NumPy is not installed.
             RequestError: An integer is not exact in float64.
         """
-        from feature_sync.serving.columns import matrix_of
+        from feature_sync.serving.columns import matrix_of, matrix_of_rows
 
+        schema = self._service.schema
         with needed_by("to_numpy()"):
-            return matrix_of(self._service.schema, self.wire_columns(), len(self))
+            matrix = matrix_of_rows(schema, self._rows, len(self))
+            return matrix_of(schema, self.wire_columns(), len(self)) if matrix is None else matrix
 
     def to_pandas(self, dtypes: str = "numpy") -> pandas.DataFrame:
         """Return a pandas frame with the features as columns, and the index of the frame that asked.
@@ -207,11 +209,15 @@ class FeatureVectors(Sequence[FeatureVector]):
             MissingLibrary: pandas, or for `"arrow"` pyarrow, is not installed.
             RequestError: An integer is not exact in float64, or `dtypes` is none of the three.
         """
-        from feature_sync.serving.frames import frame_of
+        from feature_sync.serving.columns import matrix_of_rows
+        from feature_sync.serving.frames import frame_of, frame_of_matrix
 
-        labels = self.entities.row_labels
+        schema, labels = self._service.schema, self.entities.row_labels
         with needed_by(f"to_pandas(dtypes={dtypes!r})" if dtypes == "arrow" else "to_pandas()"):
-            return frame_of(self._service.schema, self.wire_columns(), len(self), dtypes, index=labels)
+            matrix = matrix_of_rows(schema, self._rows, len(self)) if dtypes == "numpy" else None
+            if matrix is not None:
+                return frame_of_matrix(schema, matrix, labels)
+            return frame_of(schema, self.wire_columns(), len(self), dtypes, index=labels)
 
     def to_arrow(self) -> pyarrow.Table:
         """Return an Arrow table of the canonical types, those of a training set.
