@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_to_bytes
+
+import msgspec
 
 from feature_sync.errors import OnlineStoreError, did_you_mean
 
@@ -30,8 +31,7 @@ _OPTION = re.compile(r"([a-z_]+)=(.*)", re.ASCII | re.DOTALL)
 _TRUE, _FALSE = ("true", "yes", "y", "1"), ("false", "no", "n", "0")
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """Where Redis is.
 
     Args:
@@ -42,7 +42,10 @@ class Address:
 
     where: str
     scheme: str
-    options: Mapping[str, Any] = field(repr=False)
+    options: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Address({self.where!r})"
 
 
 def read_address(url: str) -> Address:

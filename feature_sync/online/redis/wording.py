@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import socket
-from dataclasses import dataclass
+
+import msgspec
 
 from feature_sync.online.redis.address import Address
 
@@ -54,8 +55,7 @@ _TLS_REASONS = {
 """By parts of OpenSSL's reasons."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advice:
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
     """What messages advise: a push and the command line can do other things than the client of a service.
 
     Args:
