@@ -152,8 +152,7 @@ class OnlineView(ABC):
     def schemas(self, *, strict: bool = False) -> Mapping[bytes, RowSchema]:
         """Read all row schemas by their ids, in ascending order of `RowSchema.fence`; none if there was no push.
 
-        Entries that are not schemas are left out, since rows may not need them; with `strict`, an unreadable schema
-        raises.
+        Entries that are not schemas are left out: rows may not need them. With `strict`, an unreadable one raises.
         """
 
     @abstractmethod
