@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import math
 import os
@@ -35,6 +36,7 @@ from feature_sync import (
     RequestError,
 )
 from tests.support.projects import EXAMPLE
+from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 from tests.support.unbuilt import UnbuiltProject
 
@@ -743,3 +745,144 @@ def test_the_rights_that_the_page_of_pushes_names_suffice(tmp_path):
             assert client.get_many([1, 2]).to_dict() == {"total": [3, 4]}
             with pytest.raises(OnlineStoreError, match="has no card of the feature service 'other'"):
                 FeatureClient(made.url, "other", prefix="unbuilt", timeout=10).get(1)
+
+
+OTHER = TYPED.replace("id::bigint as id", "(id + 2)::bigint as shop").replace("total::bigint", "(total + 100)::bigint")
+
+
+def test_a_view_of_another_entity_with_keys_of_the_same_type_is_never_read_as_the_one_before(shop, client, tmp_path):
+    """Rows of shop 3 stand where those of customer 3 stood: whoever knows an older card is refused."""
+    assert client.get(KEYS)["total"] == 3
+    card = tmp_path / "card.json"
+    card.write_bytes(client.warm_up().to_json())
+    shop.orders(OTHER, entities={"shop": "shop"})
+    old = {"id": 3, "shop_id": 7}
+    with shop.project.open(shop.url) as store, FeatureClient(shop.url, card=card, timeout=10) as filed:
+        for pushed in store.push_each(["orders"], gate=False, allow_removals=True):
+            assert pushed.failed is None
+            for reader in (client, filed):
+                with pytest.raises(OnlineStoreError, match=r"orders.*pushed with other keys"):
+                    reader.get(old)
+                with pytest.raises(OnlineStoreError, match=r"orders.*pushed with other keys"):
+                    reader.get_many([old, KEYS])
+                assert reader.get(old, on_error="null").statuses["total"] == "invalid"
+        with pytest.raises(RequestError, match="basket_model has no key 'id'; choose from shop, shop_id"):
+            client.get(old)  # the card that the push has published
+        with pytest.raises(OnlineStoreError, match=r"orders.*pushed with other keys"):
+            filed.get(old)
+
+
+def test_a_card_that_stays_while_a_view_is_held_back_never_leads_to_another_entity(shop, client):
+    assert client.get(KEYS)["total"] == 3
+    shop.orders(OTHER, entities={"shop": "shop"})
+    shop.serve({"orders": ["total", "mean", "word"], "home": home("shops", "region", "share", "extra")})
+    shop.project.nodes["model.unbuilt.shops"]["config"]["meta"]["feature_view"]["features"].append("extra")
+    shop.push("orders")
+    with pytest.raises(OnlineStoreError, match=r"orders.*pushed with other keys"):
+        client.get({"id": 3, "shop_id": 7})
+
+
+def test_views_are_not_pruned_while_a_card_still_leads_to_them(shop, client):
+    assert client.get(KEYS)["total"] == 3
+    del shop.project.nodes["model.unbuilt.orders"]
+    shop.orders(TYPED, name="purchases")
+    shop.serve({"purchases": ["total"], "home": home("shops", "region")}, "purchases", "shops")
+    warned: list[str] = []
+    with shop.project.open(shop.url, warn=warned.append) as store:
+        pushed = [each.feature_view for each in store.push_each(["shops"], gate=False, prune=True)]
+    assert pushed == ["shops"]
+    assert "orders is not removed from Redis: the card of basket_model still leads to it" in warned
+    assert client.get(KEYS).to_dict() == ANSWER
+    shop.push(prune=True)
+    assert client.get(KEYS).to_dict() == {"total": 3, "region": "north"}
+    with redis.Redis.from_url(shop.url) as connection:
+        assert [*connection.scan_iter("unbuilt:orders:{*")] == []
+
+
+def test_a_card_of_a_newer_version_or_manifest_is_left_alone(shop):
+    def push(**options) -> list[str]:
+        warned: list[str] = []
+        with shop.project.open(shop.url, warn=warned.append) as store:
+            path = shop.project.folder / "target" / "manifest.json"
+            manifest = json.loads(path.read_text())
+            manifest["metadata"]["generated_at"] = "2024-01-01T00:00:00Z"
+            path.write_text(json.dumps(manifest))
+            [*store.push_each(gate=False, **options)]
+        return warned
+
+    with redis.Redis.from_url(shop.url) as connection:
+        key = "unbuilt:service:basket_model"
+        card = json.loads(connection.get(key))
+        for newer in ({**card, "format": 2}, {**card, "manifest_at": "2999-01-01T00:00:00Z"}):
+            connection.set(key, json.dumps(newer))
+            shop.project.exposures.clear()
+            assert any("newer" in each for each in push(prune=True))
+            assert json.loads(connection.get(key)) == newer
+            shop.serve({"orders": ["total"]}, "orders")
+            assert any("newer" in each for each in push())
+            assert [each["view"] for each in json.loads(connection.get(key))["selections"]] == ["orders", "shops"]
+
+
+@pytest.mark.parametrize(
+    ("column", "default", "reason"),
+    [
+        ("share", 0.125, "decimal(10,2) does not hold it exactly"),
+        ("share", 123456789, "decimal(10,2) does not hold it exactly"),
+        ("wall", "2020-01-01T00:00:00+02:00", "it has a time zone, which the type has not"),
+        ("big", 2**63, "it does not fit into 64 bits"),
+    ],
+)
+def test_a_default_that_its_type_does_not_hold_is_refused_where_it_stands(shop, column, default, reason):
+    query = "select 1::bigint as id, 0.5::decimal(10, 2) as share, timestamp '2020-01-01' as wall, 1::bigint as big"
+    shop.project.view("odd", query, features=[column], columns=defaults(**{column: default}))
+    with pytest.raises(FeatureSyncError, match=reason.replace("(", r"\(").replace(")", r"\)")):
+        shop.push("odd")
+
+
+def test_a_default_is_served_as_it_is_trained(shop):
+    query = (
+        "select 1::bigint as id, 0.5::decimal(10, 2) as share, 0.5::real as single, 0.5::double as double, "
+        "1::decimal(18, 0) as whole"
+    )
+    named = {"share": 1, "single": 0.1, "double": -0.0, "whole": 100}
+    shop.project.view("odd", query, features=[*named], columns=defaults(**named))
+    shop.push("odd")
+    with shop.project.open(shop.url) as store:
+        trained = store.get_training_set(
+            "odd", pandas.DataFrame({"id": [9], "event_timestamp": [datetime(2024, 1, 1)]})
+        )
+        served = store.get_online_features("odd", [9])
+        assert served.to_arrow() == trained.to_arrow().select([*named])
+        assert repr(served[0].to_dict()) == repr(trained.to_arrow().select([*named]).to_pylist()[0])
+
+
+def test_vectors_survive_pickling_and_the_callers_own_changes(shop, client):
+    entity = dict(KEYS)
+    kept = [client.get(entity), client.get(entity)]
+    entity["id"] = 2
+    assert [each.entity for each in kept] == [KEYS, KEYS]
+    batch = client.get_many([KEYS, {"id": 99, "shop_id": 7}])
+    for copied in (pickle.loads(pickle.dumps(batch)), copy.deepcopy(batch)):
+        assert copied.to_arrow() == batch.to_arrow()
+        assert copied.statuses == batch.statuses
+    assert pickle.loads(pickle.dumps(kept[0])) == kept[0]
+    shop.orders(TYPED, features=["total", "mean"])
+    shop.project.exposures.clear()
+    shop.push("orders")
+    gone = pickle.loads(pickle.dumps(client.get(KEYS, on_error="null")))
+    assert (gone["word"], gone.statuses["word"]) == (None, "gone")
+
+
+def test_one_deadline_bounds_a_request_in_which_the_card_changed(shop):
+    with (
+        Proxy(shop.url.removeprefix("unix://")) as proxy,
+        FeatureClient(proxy.url, SERVICE, prefix="unbuilt", timeout=0.5) as client,
+    ):
+        assert client.get(KEYS)["total"] == 3
+        shop.orders(TYPED, columns=defaults(total=-1))
+        shop.push()
+        proxy.delay = 0.3
+        started = time.monotonic()
+        with pytest.raises(OnlineStoreError, match=r"did not answer in time \(0\.5 s\)"):
+            client.get(KEYS)
+        assert time.monotonic() - started < 0.75

@@ -8,6 +8,7 @@ A view that was held back leaves the old card in place, brought up to what Redis
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +17,7 @@ from feature_sync.errors import OnlineStoreError
 from feature_sync.online.base import OnlineStore, SchemasOf
 from feature_sync.online.codec import RowSchema
 from feature_sync.online.keys import KEYS_OF_VIEWS
-from feature_sync.serving.card import Card, read_card
+from feature_sync.serving.card import Card, NewerFormat, read_card
 from feature_sync.serving.composing import NotAsDefined, NotPushed, Origin, compose_card, refresh_card
 
 _VIEW_OF_SERVICES = "service"
@@ -56,10 +57,48 @@ def publish_cards(
                 yield Unpublished(service.name, composing.reason)
 
 
-def forgotten_services(online: OnlineStore, services: Collection[FeatureService]) -> list[str]:
-    """List the services that have a card and that the project no longer defines, or no longer serves."""
+def forgotten_services(
+    online: OnlineStore, services: Collection[FeatureService], *, manifest_at: str
+) -> tuple[list[str], list[str]]:
+    """List the services that have a card and that the project no longer defines, or no longer serves.
+
+    Args:
+        online: The online store.
+        services: The services of the project.
+        manifest_at: When dbt wrote the project's manifest.
+
+    Returns:
+        Those to remove, and those whose card is of a newer manifest or version, which stay.
+
+    Raises:
+        OnlineStoreError: Redis failed.
+    """
     served = {each.name for each in services if all(selection.view.online for selection in each.selections)}
-    return sorted(online.services() - served)
+    forgotten = sorted(online.services() - served)
+    newer = [name for name in forgotten if _is_of_newer(online.card(name), manifest_at)]
+    return [name for name in forgotten if name not in newer], newer
+
+
+def _is_of_newer(stored: bytes | None, manifest_at: str) -> bool:
+    try:
+        card = _read(stored)
+    except NewerFormat:
+        return True
+    return card is not None and _is_newer(card.manifest_at, manifest_at)
+
+
+def views_in_use(online: OnlineStore) -> dict[str, str]:
+    """Return the views to which cards in Redis lead, each with a service that reads it.
+
+    Raises:
+        OnlineStoreError: Redis failed.
+    """
+    used: dict[str, str] = {}
+    for name in sorted(online.services()):
+        with suppress(NewerFormat):
+            card = _read(online.card(name))
+            used.update({each.view: name for each in card.selections} if card is not None else {})
+    return used
 
 
 class _Composing:
@@ -74,7 +113,11 @@ class _Composing:
     def compose(self, stored: bytes | None, schemas_of: SchemasOf) -> tuple[bytes, bool] | None:
         """Return the card to store and whether readers find it changed; None to leave what is stored."""
         self.reason = ""
-        before = _read(stored)
+        try:
+            before = _read(stored)
+        except NewerFormat:
+            self.reason = "its card is of a newer version of feature-sync; upgrade this one"
+            return None
         card = None
         if before is not None and _is_newer(before.manifest_at, self._origin.manifest_at):
             self.reason = f"its card is of a newer manifest, of {before.manifest_at}; run dbt parse, or build again"
@@ -113,8 +156,14 @@ def _is_newer(stored: str, ours: str) -> bool:
 
 
 def _read(stored: bytes | None) -> Card | None:
-    """Read the stored card; one that cannot be read counts as none, and is replaced."""
+    """Read the stored card; one that cannot be read counts as none, and is replaced.
+
+    Raises:
+        NewerFormat: It is of a newer version, and stays.
+    """
     try:
-        return None if stored is None else read_card(stored, "")
+        return None if stored is None else read_card(stored, "the stored card")
+    except NewerFormat:
+        raise
     except OnlineStoreError:
         return None

@@ -99,11 +99,11 @@ class AsyncFeatureClient:
             keys: See `FeatureClient.get`.
         """
         lenient = on_error != "raise" and is_lenient(on_error)
-        vector = None
+        vector, deadline = None, monotonic() + self._timeout
         if asked := self._requests.ask(entity, keys, lenient=lenient):
             vector = self._requests.told(asked, (await self._socket.run(asked[2:]))[0])
         if vector is None:
-            vector = await self._answer(self._requests.get(entity, keys, lenient=lenient))
+            vector = await self._answer(self._requests.get(entity, keys, lenient=lenient), deadline)
         self._guard.check(vector.card, pin)
         if self._log is not None:
             self._log.add(vector)
@@ -123,18 +123,14 @@ class AsyncFeatureClient:
             self._log.add_many(vectors)
         return vectors
 
-    async def _answer(self, request: Request[Answer]) -> Answer:
+    async def _answer(self, request: Request[Answer], deadline: float | None = None) -> Answer:
         """Carry a request's commands to Redis, and its replies back."""
-        deadline, left = None, self._timeout
+        deadline = monotonic() + self._timeout if deadline is None else deadline
         try:
             commands = next(request)
             while True:
-                if deadline is None:
-                    deadline = monotonic() + left
-                else:
-                    left = max(deadline - monotonic(), LEAST_TIMEOUT)
                 try:
-                    replies = await self._socket.run(commands, timeout=left)
+                    replies = await self._socket.run(commands, left=max(deadline - monotonic(), LEAST_TIMEOUT))
                 except OnlineStoreError as failed:
                     commands = request.throw(failed)
                 else:

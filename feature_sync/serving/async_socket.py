@@ -38,13 +38,20 @@ class AsyncRedisSocket:
         self._links: dict[asyncio.AbstractEventLoop, _Link] = {}
         forget_after_fork(self)
 
-    async def run(self, commands: Sequence[Command], *, timeout: float | None = None) -> list[Any]:  # noqa: ASYNC109
+    async def run(
+        self,
+        commands: Sequence[Command],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+        left: float | None = None,
+    ) -> list[Any]:
         """Send commands and return the reply to each; if the connection is lost, once more, so perhaps twice.
 
         Args:
             commands: The words of each.
             timeout: How many seconds all of it may take: connecting, the login and a retry, too. A request that
                 takes longer costs the others of its event loop their connection: they are sent once more.
+            left: How many of these seconds are left, if others were used before; None for all.
 
         Raises:
             OnlineStoreError: Redis cannot be reached, does not answer in time, or refuses the login or a command.
@@ -52,7 +59,7 @@ class AsyncRedisSocket:
         loop = asyncio.get_running_loop()
         link = self._links.get(loop) or self._link(loop)
         allowed = self._endpoint.timeout if timeout is None else timeout
-        deadline = loop.time() + allowed
+        deadline = loop.time() + (allowed if left is None else left)
         if len(commands) == 1:
             request = Request(loop, pack(commands[0]), 1, allowed, deadline)
             link.send(request)

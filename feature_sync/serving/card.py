@@ -44,6 +44,7 @@ class CardSelection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         schemas: The Redis key of the hash of the view's row schemas, by id.
         rows: What the Redis keys of its rows begin with; the join keys and `}` follow.
         keys: For each join key, in order: the name in requests, and the type.
+        join_keys: The names of the join keys in the view's row schemas; empty if they are those of `keys`.
         features: The selected features, in order.
         ttl: The TTL in microseconds; None for any age. Redis expires rows by itself unless `as_of` is set.
         as_of: The fixed clock of the push in microseconds since 1970 UTC, at which readers judge age; else None.
@@ -55,11 +56,18 @@ class CardSelection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     schemas: str
     rows: str
     keys: tuple[tuple[str, str], ...]
+    join_keys: tuple[str, ...] = ()
     features: tuple[CardFeature, ...]
     ttl: int | None = None
     as_of: int | None = None
     layouts: dict[str, tuple[tuple[str, str], ...]]
     newest: str
+
+    @property
+    def schema_keys(self) -> tuple[tuple[str, str], ...]:
+        """Names and types of the join keys, as the row schemas of the view have them."""
+        names = self.join_keys or tuple(name for name, _ in self.keys)
+        return tuple(zip(names, (kind for _, kind in self.keys), strict=True))
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -111,6 +119,10 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.json.encode(self, order="sorted")
 
 
+class NewerFormat(OnlineStoreError):
+    """A card is of a newer format than this version reads."""
+
+
 def read_card(content: bytes | str, where: str) -> Card:
     """Read a card.
 
@@ -124,7 +136,7 @@ def read_card(content: bytes | str, where: str) -> Card:
     try:
         newer = msgspec.json.decode(content, type=_Format).format
         if newer > FORMAT:
-            raise OnlineStoreError(
+            raise NewerFormat(
                 f"{where} is a card of format {newer}, which this version of feature-sync does not read; upgrade it"
             )
         card = msgspec.json.decode(content, type=Card)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = 0.25
 _ON_ERROR = ("raise", "null")
+_MOST_SECONDS = 86_400
 LEAST_TIMEOUT = 0.001
 """Seconds: what a later round trip of a request has at least."""
 
@@ -124,11 +125,11 @@ class FeatureClient:
             RequestError: A key is missing, unknown or of the wrong type, or the service has not the shape of the pin.
         """
         lenient = on_error != "raise" and is_lenient(on_error)
-        vector = None
+        vector, deadline = None, monotonic() + self._timeout
         if asked := self._requests.ask(entity, keys, lenient=lenient):  # one round trip, if no push changed the card
             vector = self._requests.told(asked, self._sockets.run(asked[2:])[0])
         if vector is None:
-            vector = self._answer(self._requests.get(entity, keys, lenient=lenient))
+            vector = self._answer(self._requests.get(entity, keys, lenient=lenient), deadline)
         self._guard.check(vector.card, pin)
         if self._log is not None:
             self._log.add(vector)
@@ -153,29 +154,24 @@ class FeatureClient:
             self._log.add_many(vectors)
         return vectors
 
-    def _answer(self, request: Request[Answer]) -> Answer:
-        return answer(request, self._sockets, self._timeout)
+    def _answer(self, request: Request[Answer], deadline: float | None = None) -> Answer:
+        return answer(request, self._sockets, monotonic() + self._timeout if deadline is None else deadline)
 
 
-def answer(request: Request[Answer], sockets: RedisSockets, timeout: float) -> Answer:
+def answer(request: Request[Answer], sockets: RedisSockets, deadline: float) -> Answer:
     """Carry a request's commands to Redis, and its replies back.
 
     Args:
         request: The request.
         sockets: Connections to Redis.
-        timeout: The seconds that it may take as a whole.
+        deadline: When it ends as a whole, by `time.monotonic`.
     """
-    deadline: float | None = None
     try:
         commands = next(request)
         while True:
-            if deadline is None:
-                left = timeout
-                deadline = monotonic() + left
-            else:
-                left = max(deadline - monotonic(), LEAST_TIMEOUT)
+            left = max(deadline - monotonic(), LEAST_TIMEOUT)
             try:
-                replies = sockets.run(commands, timeout=left)
+                replies = sockets.run(commands, left=left)
             except OnlineStoreError as failed:
                 commands = request.throw(failed)
             else:
@@ -193,7 +189,7 @@ def source_of(service: str | None, prefix: str | None, card: str | os.PathLike[s
         RequestError: Neither a card nor a service with its prefix is named, or both are.
     """
     if card is not None:
-        if service is not None and (not isinstance(card, Card) or card.service != service):
+        if service is not None or prefix is not None:
             raise RequestError("name a service with its prefix, or a card, and not both")
         return FixedCard(card if isinstance(card, Card) else _card_of(card))
     if not service or not prefix:
@@ -232,6 +228,6 @@ def checked_timeout(timeout: Any) -> float:
         RequestError: It is not a positive number.
     """
     is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    if not is_number or not 0 < timeout < float("inf"):
+    if not is_number or not 0 < timeout <= _MOST_SECONDS:
         raise RequestError(f"timeout is a number of seconds, such as 0.25, and not {timeout!r}")
     return float(timeout)

@@ -96,13 +96,16 @@ def refresh_card(card: Card, schemas: Schemas, *, key_prefix: str) -> Card:
 
     Raises:
         NotPushed: Redis has no schema of a view.
-        NotAsDefined: A view in Redis lacks a feature, or has another number of keys.
+        NotAsDefined: A view in Redis lacks a feature, or has other keys.
     """
     selections = []
     for each in card.selections:
         found = schemas.get(each.view)
         if not found:
             raise NotPushed(each.view)
+        newest = tuple(name for name, _ in _newest(found).keys)
+        if newest != tuple(name for name, _ in each.schema_keys):
+            raise NotAsDefined(f"{each.view} was pushed with other keys ({', '.join(newest)})")
         names = tuple(name for name, _ in each.keys)
         selections.append(_selection(each.view, key_prefix, names, each.features, found))
     types = {name: kind for each in selections for name, kind in each.keys}
@@ -137,9 +140,7 @@ def _selection(
     found: Mapping[bytes, RowSchema],
 ) -> CardSelection:
     newest, keys = _newest(found), ViewKeys(name_of(key_prefix, reference))
-    if len(names) != len(newest.keys):
-        raise NotAsDefined(f"{reference} was pushed with {len(newest.keys)} keys; push it again")
-    kinds = dict(newest.features)
+    kinds, join_keys = dict(newest.features), tuple(name for name, _ in newest.keys)
     if gone := next((each.name for each in features if each.name not in kinds), None):
         raise NotAsDefined(f"{reference} in Redis has no {gone}; push it again")
     return CardSelection(
@@ -147,6 +148,7 @@ def _selection(
         schemas=keys.schemas,
         rows=keys.rows,
         keys=tuple((name, str(kind)) for name, (_, kind) in zip(names, newest.keys, strict=True)),
+        join_keys=join_keys if join_keys != tuple(names) else (),
         features=tuple(
             CardFeature(each.name, each.output, str(kinds[each.name]), _default(reference, newest, each.name))
             for each in features
@@ -156,6 +158,7 @@ def _selection(
         layouts={
             schema_id.hex(): tuple((name, str(kind)) for name, kind in schema.features)
             for schema_id, schema in found.items()
+            if schema.keys == newest.keys
         },
         newest=newest.id.hex(),
     )

@@ -61,7 +61,7 @@ def read_entity(service: ServiceRows, entity: Any, keys: Mapping[str, Any]) -> M
     if keys:
         raise RequestError("name the keys by a mapping or by keyword arguments, and not both")
     if isinstance(entity, Mapping):
-        return entity
+        return dict(entity)  # a caller may change its own
     if _is_frame(entity) or isinstance(entity, list | tuple | set | Iterator):
         raise RequestError(f"get() takes the keys of one entity, not {_described(entity)}; take get_many()")
     return {_only_key(service, entity): entity}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from enum import Enum, auto
 from typing import Annotated, Any
 
 import msgspec
@@ -18,8 +19,18 @@ Row = tuple[Any, ...]
 """The schema id, the event timestamp in microseconds UTC, and the values of the selected features in wire form.
 
 In the place of the schema id stands a status if no row answers: `MISSING`, `EXPIRED` or `INVALID`."""
-GONE = object()
+
+
+class _Marker(Enum):
+    """A value that no row holds, and that is itself after pickling."""
+
+    GONE = auto()
+
+
+GONE = _Marker.GONE
 """Stands for a value of a row that lacks the feature, or has it as another type."""
+OTHER_KEYS = (("", "keys"),)
+"""The layout of a schema with other join keys than the card's: its rows are of other entities."""
 NO_LAYOUT = (("", ""),)
 """The layout of a schema that Redis does not have, or that cannot be read: none of its rows can be."""
 UNREADABLE = (msgspec.MsgspecError, ArithmeticError, RecursionError, TypeError, ValueError)
@@ -42,7 +53,8 @@ class Layout:
             forms: How their values are read.
         """
         self._features = features
-        self.is_known = named != NO_LAYOUT
+        self.is_known = named not in (NO_LAYOUT, OTHER_KEYS)
+        self._has_other_keys = named == OTHER_KEYS
         self.types = dict(named)
         positions = {name: at for at, (name, _) in enumerate(named, start=2)}
         held = {
@@ -80,6 +92,8 @@ class Layout:
 
     def fault(self, schema_id: bytes, event_timestamp: int | None, values: Sequence[Any]) -> str:
         """Say what is wrong with a row of this schema that cannot be read; nothing if that is not known."""
+        if self._has_other_keys:
+            return "it was pushed with other keys"
         if not self.is_known:
             return f"Redis has no schema {schema_id.hex()} that can be read"
         if len(values) not in (self._width, self._width + 1) or type([*values, 0][self._width]) is not int:

@@ -19,7 +19,7 @@ from feature_sync.online.codec import read_row_schema
 from feature_sync.serving.card import Card, CardSelection
 from feature_sync.serving.card_sources import CardSource, Request
 from feature_sync.serving.entities import Entities, at_row, held, read_entities, read_entity
-from feature_sync.serving.layouts import NO_LAYOUT
+from feature_sync.serving.layouts import NO_LAYOUT, OTHER_KEYS
 from feature_sync.serving.service_rows import ServiceRows
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 from feature_sync.serving.view_rows import Judge, UnknownLayouts
@@ -42,7 +42,13 @@ class ServiceRequests:
         Args:
             source: Where the card is.
             max_age: The oldest age of a row, besides the TTL; None for any.
+
+        Raises:
+            RequestError: `max_age` is not a duration.
         """
+        given: Any = max_age
+        if given is not None and (not isinstance(given, timedelta) or given < timedelta(0)):
+            raise RequestError(f"max_age is a timedelta, such as timedelta(hours=1), and not {max_age!r}")
         self._source = source
         self._max_age = None if max_age is None else max_age // MICROSECOND
         self._revision = () if source.watches is None else (source.watches,)
@@ -170,7 +176,10 @@ class ServiceRequests:
     def _learn(self, service: ServiceRows, unknown: UnknownLayouts) -> Request[ServiceRows]:
         """Read schemas that a push has written since the card; those that are not there become `NO_LAYOUT`."""
         (contents,) = yield [("HMGET", unknown.selection.schemas, *unknown.ids)]
-        learnt = {schema_id.hex(): _layout(content) for schema_id, content in zip(unknown.ids, contents, strict=True)}
+        learnt = {
+            schema_id.hex(): _layout(unknown.selection, content)
+            for schema_id, content in zip(unknown.ids, contents, strict=True)
+        }
         card = msgspec.structs.replace(
             service.card,
             selections=tuple(
@@ -248,10 +257,16 @@ def _by_key(plan: Sequence[Sequence[bytes | None]], found: list[bytes | None]) -
     return [[None if key is None else next(values) for key in keys] for keys in plan]
 
 
-def _layout(content: bytes | None) -> tuple[tuple[str, str], ...]:
-    """Read the layout that a schema in Redis describes; `NO_LAYOUT` if it cannot be read."""
+def _layout(selection: CardSelection, content: bytes | None) -> tuple[tuple[str, str], ...]:
+    """Read the layout that a schema in Redis describes.
+
+    It is `NO_LAYOUT` if the schema cannot be read, and `OTHER_KEYS` if it has other join keys than the card: its rows,
+    of other entities, may stand at the same Redis keys.
+    """
     try:
         schema = None if content is None else read_row_schema(content)
     except OnlineStoreError:
         schema = None
+    if schema is not None and tuple((name, str(kind)) for name, kind in schema.keys) != selection.schema_keys:
+        return OTHER_KEYS
     return NO_LAYOUT if schema is None else tuple((name, str(kind)) for name, kind in schema.features)

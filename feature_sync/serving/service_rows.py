@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from feature_sync.errors import OnlineStoreError, RequestError, did_you_mean
 from feature_sync.serving.card import Card
@@ -44,6 +44,16 @@ class ServiceRows:
             (at, place) for at, view in enumerate(self.views) for place in range(2, 2 + len(view.forms))
         )
         """For each feature the position of its selection, and of its value in that selection's rows."""
+
+    @classmethod
+    def of(cls, card: Card, revision: bytes | None, lenient: bool) -> Self:  # noqa: FBT001 - a pickled copy's
+        """Compile a card anew, from `arguments`."""
+        return cls(card, revision, lenient=lenient)
+
+    @property
+    def arguments(self) -> tuple[Card, bytes | None, bool]:
+        """What a copy is compiled from."""
+        return self.card, self.revision, self.lenient
 
     def check_keys(self, entity: Mapping[str, Any]) -> None:
         """Check that an entity names the keys of the service and no others.

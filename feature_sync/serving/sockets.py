@@ -56,20 +56,22 @@ class RedisSockets:
         self._idle: deque[_Connection] = deque()
         forget_after_fork(self)
 
-    def run(self, commands: Sequence[Command], *, timeout: float | None = None) -> list[Any]:
+    def run(self, commands: Sequence[Command], *, timeout: float | None = None, left: float | None = None) -> list[Any]:
         """Send commands and return the reply to each; if the connection is lost, once more, so perhaps twice.
 
         Args:
             commands: The words of each.
             timeout: How many seconds all of it may take: connecting, the login and a retry, too. Looking up a
                 host name takes as long as the machine's resolver does.
+            left: How many of these seconds are left, if others were used before; None for all.
 
         Raises:
             OnlineStoreError: Redis cannot be reached, does not answer in time, or refuses the login or a command.
         """
         allowed = self._timeout if timeout is None else timeout
         try:
-            replies = self._ask(commands, allowed, monotonic() + allowed)
+            seconds = allowed if left is None else left
+            replies = self._ask(commands, seconds, monotonic() + seconds)
         except (OSError, ProtocolError) as cause:
             raise self._endpoint.failed(cause, allowed) from cause
         for at, reply in enumerate(replies):

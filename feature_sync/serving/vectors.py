@@ -44,6 +44,9 @@ class FeatureVector(Mapping[str, Any]):
         """The card by which it was read."""
         return self._service.card
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _vector_of, (self._service.arguments, self.entity, self._rows)
+
     def __getitem__(self, name: str) -> Any:
         at = self._service.positions[name]
         return _value(self._cell(at), self._service.converts[at])
@@ -147,6 +150,9 @@ class FeatureVectors(Sequence[FeatureVector]):
     def rows(self) -> Sequence[Sequence[Row]]:
         """The rows of all entities, for each selection of the card."""
         return self._rows
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _vectors_of, (self._service.arguments, self.entities, self._rows)
 
     def __len__(self) -> int:
         return len(self.entities)
@@ -257,3 +263,17 @@ def _status(row: Row, place: int) -> Status:
     if row[place] is GONE:
         return Status.GONE
     return Status.NULL if row[place] is None else Status.PRESENT
+
+
+def _vector_of(service: tuple[Any, ...], entity: Mapping[str, Any], rows: Sequence[Row]) -> FeatureVector:
+    """Make a pickled vector anew."""
+    from feature_sync.serving.service_rows import ServiceRows
+
+    return FeatureVector(ServiceRows.of(*service), entity, rows)
+
+
+def _vectors_of(service: tuple[Any, ...], entities: Entities, rows: Sequence[Sequence[Row]]) -> FeatureVectors:
+    """Make pickled vectors anew."""
+    from feature_sync.serving.service_rows import ServiceRows
+
+    return FeatureVectors(ServiceRows.of(*service), entities, rows)

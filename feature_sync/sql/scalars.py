@@ -194,4 +194,5 @@ def default_value(default: Any, kind: ValueType, *, stored: exp.DataType, dialec
     scalar = SQL_SCALARS.get(kind.kind)
     if scalar is None or scalar.default is None:
         raise ValueError(f"a default cannot be given for {kind}")
-    return exp.cast(scalar.default(default, kind, dialect), stored)
+    is_float = kind.kind == "float64"  # a default of a 32-bit float is a double, as in Redis: 0.1, not 0.10000000149
+    return exp.cast(scalar.default(default, kind, dialect), exp.DataType.build("double") if is_float else stored)

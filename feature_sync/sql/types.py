@@ -173,11 +173,7 @@ def _normalised(parsed: exp.DataType, dialect: Dialect, *, in_array: bool = Fals
         element = _normalised(inner[0], dialect, in_array=True) if is_known else None
         return ValueType("array", element=element) if element is not None else None
     if parsed.this is _Type.STRUCT:
-        fields = [
-            (each.name, _normalised(each.args["kind"], dialect)) for each in inner if isinstance(each, exp.ColumnDef)
-        ]
-        known = tuple((name, field) for name, field in fields if field is not None)
-        return ValueType("struct", fields=known) if known and len(known) == len(inner) else None
+        return _struct(inner, dialect)
     if parsed.this in _WIDEST:
         return ValueType("decimal", precision=_WIDEST_DIGITS, scale=0)
     kind = KIND_OF.get(parsed.this)
@@ -187,3 +183,14 @@ def _normalised(parsed: exp.DataType, dialect: Dialect, *, in_array: bool = Fals
         numbers = [int(each.name) for each in inner] or [*dialect.plain_decimals.get(parsed.this, ())]
         return ValueType(kind, precision=numbers[0], scale=sum(numbers[1:])) if numbers else ValueType(kind)
     return ValueType(kind) if kind else None
+
+
+def _struct(inner: list[exp.Expr], dialect: Dialect) -> ValueType | None:
+    """Return a struct's type; None if a field has none, or is an array of fixed length.
+
+    Where a join finds no row, DuckDB 2.0 makes zeros of such an array in a struct, in place of null.
+    """
+    kinds = {each.name: each.args["kind"] for each in inner if isinstance(each, exp.ColumnDef)}
+    fields = [(name, None if kind.args.get("values") else _normalised(kind, dialect)) for name, kind in kinds.items()]
+    known = tuple((name, field) for name, field in fields if field is not None)
+    return ValueType("struct", fields=known) if known and len(known) == len(inner) else None

@@ -10,7 +10,7 @@ from feature_sync.dbt.run_results import Gate
 from feature_sync.definitions import FeatureService
 from feature_sync.errors import ArtifactsChanged, FeatureSyncError
 from feature_sync.push import PushContext, Pushed, Pusher, PushKeywords, PushOptions, prune, unreferenced_views
-from feature_sync.push.publishing import forgotten_services, publish_cards
+from feature_sync.push.publishing import forgotten_services, publish_cards, views_in_use
 from feature_sync.serving.composing import Origin
 from feature_sync.store.connections import Connections
 from feature_sync.store.project import FeatureProject
@@ -87,7 +87,10 @@ def _undefined_views(project: FeatureProject, context: PushContext, *, remove: b
     defined = [view.reference for view in project.registry.feature_views.values() if view.online]
     names = unreferenced_views(context, defined)
     if remove and not context.options.dry_run:
-        yield from prune(context, names)
+        used = views_in_use(context.online)
+        for name in filter(used.get, names):
+            project.warn(f"{name} is not removed from Redis: the card of {used[name]} still leads to it")
+        yield from prune(context, [name for name in names if name not in used])
     elif names:
         project.warn(f"Redis still holds {', '.join(names)}, which the project no longer pushes; remove with --prune")
 
@@ -111,7 +114,12 @@ def _publish(project: FeatureProject, context: PushContext) -> None:
 
 def _undefined_services(project: FeatureProject, context: PushContext, *, remove: bool) -> None:
     """Remove, or warn of, cards of services that the project no longer defines."""
-    names = forgotten_services(context.online, project.registry.feature_services.values())
+    services, manifest_at = project.registry.feature_services.values(), project.manifest.metadata.generated_at or ""
+    names, newer = forgotten_services(context.online, services, manifest_at=manifest_at)
+    if newer:
+        project.warn(
+            f"Redis serves {', '.join(newer)} by a newer manifest or version, which this project does not define"
+        )
     if names and remove and not context.options.dry_run:
         context.online.withdraw(names)
     elif names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 from feature_sync.clock import read_as_of
@@ -100,7 +101,7 @@ def _asked(project: FeatureProject, name: str, as_of: str | datetime | None) -> 
 
 def _answer(connections: Connections, service: FeatureService, request: Request[Answer]) -> Answer:
     try:
-        return answer(request, connections.sockets(), connections.redis_timeout)
+        return answer(request, connections.sockets(), monotonic() + connections.redis_timeout)
     except (NotPushed, NoCard) as missing:
         raise why_not_served(connections.online(), service, missing) from missing
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import date, datetime
+from decimal import Context, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +15,7 @@ from feature_sync.value_types.scalars import SCALARS, Equality, Scalar
 if TYPE_CHECKING:
     import pyarrow
 
+_DECIMALS = Context(prec=100)
 _LARGEST_EXACT_FLOAT = 2**53
 
 
@@ -144,9 +146,34 @@ def read_default(kind: ValueType, default: Any) -> Any:
     if not isinstance(default, form.written) or (isinstance(default, bool) and kind.kind != "bool"):
         raise ValueError(f"write {' or '.join(each.__name__ for each in form.written)}")
     try:
-        return form.read(default)
+        value = form.read(default)
     except (ArithmeticError, ValueError) as wrong:
         raise ValueError(f"it cannot be read ({type(wrong).__name__})") from wrong
+    return _fitting(kind, value)
+
+
+def _fitting(kind: ValueType, value: Any) -> Any:
+    """Return a default as a column of its type would hold it, so that training and serving show the same.
+
+    Raises:
+        ValueError: The type does not hold it exactly.
+    """
+    if kind.kind == "int64" and not -(2**63) <= value < 2**63:
+        raise ValueError("it does not fit into 64 bits")
+    if kind.kind == "float64":
+        return value + 0.0  # -0.0, which SQL reads as 0.0
+    if kind.kind == "timestamp" and value.tzinfo is not None:
+        raise ValueError("it has a time zone, which the type has not")
+    if kind.kind == "decimal" and kind.precision is not None:
+        scale = kind.scale or 0
+        try:
+            scaled = value.quantize(Decimal(1).scaleb(-scale), context=_DECIMALS)
+        except InvalidOperation as wrong:
+            raise ValueError(f"{kind} does not hold it exactly") from wrong
+        if scaled != value or scaled.adjusted() >= kind.precision - scale:
+            raise ValueError(f"{kind} does not hold it exactly")
+        return scaled
+    return value
 
 
 def wire_default(kind: ValueType, default: Any) -> Any:
@@ -169,5 +196,7 @@ def wire_default(kind: ValueType, default: Any) -> Any:
         return str(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     scalar = kind.scalar
     return str(value) if scalar is not None and scalar.wire is str and value is not None else value

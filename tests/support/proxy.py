@@ -6,6 +6,7 @@ import socket
 import ssl
 from contextlib import suppress
 from threading import Condition, Thread
+from time import sleep
 
 _BYTES_PER_READ = 4096
 SENT, RECEIVED = "sent", "received"
@@ -29,6 +30,8 @@ class Proxy:
         self._cuts = True
         self._question: bytes | None = None
         self.was_reached = False
+        self.delay = 0.0
+        """Seconds that each answer takes longer."""
 
     def __enter__(self):
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -111,6 +114,8 @@ class Proxy:
     def _forward(self, source: socket.socket, target: socket.socket, direction: str) -> None:
         with suppress(OSError, ValueError):
             while data := source.recv(_BYTES_PER_READ):
+                if direction == RECEIVED:
+                    sleep(self.delay)
                 allowed = self._pass(direction, data)
                 target.sendall(data[:allowed])
                 if allowed < len(data):
