@@ -62,10 +62,14 @@ export class FeatureReader {
   }
 
   /** Reads the layouts that a push has written since it wrote the card; one that is not there stays unknown. */
-  async learn({ layouts, schemas }, rows) {
+  async learn({ layouts, schemas, keys, join_keys }, rows) {
+    const own = JSON.stringify(keys.map(([name, type], at) => [join_keys?.[at] ?? name, type]));
     const ids = [...new Set(rows.map((row) => row?.schema).filter((id) => id && !(id in layouts)))];
     const found = ids.length ? await this.client.hmGet(schemas, ids.map((id) => Buffer.from(id, "hex"))) : [];
-    ids.forEach((id, at) => found[at] && (layouts[id] = JSON.parse(found[at]).features));
+    for (const [at, id] of ids.entries()) {
+      const schema = found[at] && JSON.parse(found[at]);
+      if (schema && JSON.stringify(schema.keys) === own) layouts[id] = schema.features; // else rows of other entities
+    }
   }
 }
 

@@ -17,12 +17,12 @@ _MICROSECONDS = 1_000_000
 
 
 class PinnedFeature(msgspec.Struct, frozen=True):
-    """A feature as a model was trained on it; `ttl` is in microseconds."""
+    """A feature as a model was trained on it; its default is in wire form."""
 
     name: str
     type: str
     default: Any = None
-    ttl: int | None = None
+    ttl_seconds: float | None = None
 
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,14 +32,14 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True):
         service: The name of the feature service.
         shape: The shape id: what the model is given.
         logic: The logic id: how dbt computes it; empty if it is unknown.
-        keys: Names and types of the keys.
+        key_types: Names and types of the keys, in order.
         features: The features in order.
     """
 
     service: str
     shape: str
     logic: str
-    keys: tuple[tuple[str, str], ...]
+    key_types: tuple[tuple[str, str], ...]
     features: tuple[PinnedFeature, ...]
 
     def to_json(self) -> str:
@@ -67,8 +67,10 @@ def pin_of(service: str, schema: ServiceSchema, logic: str) -> Pin:
         service=service,
         shape=schema.shape,
         logic=logic,
-        keys=tuple((name, str(kind)) for name, kind in schema.keys),
-        features=tuple(PinnedFeature(each.name, str(each.kind), each.default, each.ttl) for each in schema.features),
+        key_types=tuple((name, str(kind)) for name, kind in schema.keys),
+        features=tuple(
+            PinnedFeature(each.name, str(each.kind), each.default, _seconds(each.ttl)) for each in schema.features
+        ),
     )
 
 
@@ -111,14 +113,17 @@ def _content(source: Any) -> Any:
 
 def _schema_of(pin: Pin) -> ServiceSchema:
     return ServiceSchema(
-        keys=tuple((name, parse(kind)) for name, kind in pin.keys),
-        features=tuple(SchemaFeature(each.name, parse(each.type), each.default, each.ttl) for each in pin.features),
+        keys=tuple((name, parse(kind)) for name, kind in pin.key_types),
+        features=tuple(
+            SchemaFeature(each.name, parse(each.type), each.default, _microseconds(each.ttl_seconds))
+            for each in pin.features
+        ),
     )
 
 
 def _differences(trained: Pin, served: Pin) -> Iterator[str]:
-    if trained.keys != served.keys:
-        yield f"keys: trained with {_named(trained.keys)}, now {_named(served.keys)}"
+    if trained.key_types != served.key_types:
+        yield f"keys: trained with {_named(trained.key_types)}, now {_named(served.key_types)}"
     now = {each.name: each for each in served.features}
     before = {each.name: each for each in trained.features}
     for name, each in before.items():
@@ -129,8 +134,8 @@ def _differences(trained: Pin, served: Pin) -> Iterator[str]:
             yield f"{name}: trained as {each.type}, now {now[name].type}"
         if each.default != now[name].default:
             yield f"{name}: trained with the default {_text(each.default)}, now {_text(now[name].default)}"
-        if each.ttl != now[name].ttl:
-            yield f"{name}: trained with the TTL {_seconds(each.ttl)}, now {_seconds(now[name].ttl)}"
+        if each.ttl_seconds != now[name].ttl_seconds:
+            yield f"{name}: trained with the TTL {_duration(each.ttl_seconds)}, now {_duration(now[name].ttl_seconds)}"
     yield from (f"{name}: new" for name in now if name not in before)
     if set(now) == set(before) and [*now] != [*before]:
         yield f"order: trained as {_listed(before)}, now {_listed(now)}"
@@ -149,5 +154,13 @@ def _text(default: Any) -> str:
     return "none" if default is None else repr(default)
 
 
-def _seconds(ttl: int | None) -> str:
-    return "none" if ttl is None else f"{ttl / _MICROSECONDS:g} s"
+def _duration(seconds: float | None) -> str:
+    return "none" if seconds is None else f"{seconds:g} s"
+
+
+def _seconds(microseconds: int | None) -> float | None:
+    return None if microseconds is None else microseconds / _MICROSECONDS
+
+
+def _microseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * _MICROSECONDS)
