@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from select import select
 from typing import Any, Self
 
 import psycopg
@@ -17,6 +18,9 @@ _MORE_MEMORY_TO_SORT = SQL(
     "select set_config('work_mem', '64MB', false) "
     "where pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')"
 )
+
+_CANCELS = 10
+_SECONDS_BETWEEN_CANCELS = 0.1
 
 
 class Session(psycopg.Connection[Any]):
@@ -49,7 +53,14 @@ class Session(psycopg.Connection[Any]):
                 yield begun
             except BaseException:
                 if self.info.transaction_status == TransactionStatus.ACTIVE:
-                    with suppress(psycopg.Error):  # the server may be gone
-                        self.cancel_safe(timeout=SECONDS_TO_CONNECT)
+                    self._cancel()
                     self.close()
                 raise
+
+    def _cancel(self) -> None:
+        """Cancel the query that was sent; again if nothing comes, as a server ignores a request that is too early."""
+        for _ in range(_CANCELS):
+            with suppress(psycopg.Error):  # the server may be gone
+                self.cancel_safe(timeout=SECONDS_TO_CONNECT)
+            if select([self.pgconn.socket], [], [], _SECONDS_BETWEEN_CANCELS)[0]:
+                return
