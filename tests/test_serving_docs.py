@@ -191,7 +191,7 @@ class Mistakes:
             admin.hset(
                 f"{PREFIX}:airport_weather:schema",
                 b"\0\0\0\1",
-                msgspec.json.encode({"keys": [["origin", "string"]], "features": columns, "defaults": {}, "fence": 0}),
+                msgspec.json.encode({"keys": [["airport", "string"]], "features": columns, "defaults": {}, "fence": 0}),
             )
             row = msgspec.msgpack.encode([b"\0\0\0\1", 1359651000000000, 1.0, 2.0, 3.0])
             try:

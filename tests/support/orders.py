@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from time import monotonic
 from typing import Any
 
 import redis
@@ -111,7 +112,7 @@ class Orders:
 
     def answer(self, request: Request[Answer]) -> Answer:
         try:
-            return answer(request, self.sockets, self.timeout)
+            return answer(request, self.sockets, monotonic() + self.timeout)
         except NotPushed as missing:
             raise why_not_served(self.online, self.service, missing) from missing
 
