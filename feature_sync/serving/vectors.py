@@ -220,7 +220,11 @@ class FeatureVectors(Sequence[FeatureVector]):
 
         schema, labels = self._service.schema, self.entities.row_labels
         with needed_by(f"to_pandas(dtypes={dtypes!r})" if dtypes == "arrow" else "to_pandas()"):
-            matrix = matrix_of_rows(schema, self._rows, len(self)) if dtypes == "numpy" else None
+            matrix = None
+            if dtypes == "numpy":
+                import pandas  # noqa: F401 - named if it is missing, before NumPy, which comes with it
+
+                matrix = matrix_of_rows(schema, self._rows, len(self))
             if matrix is not None:
                 return frame_of_matrix(schema, matrix, labels)
             return frame_of(schema, self.wire_columns(), len(self), dtypes, index=labels)
