@@ -46,7 +46,7 @@ def test_every_spine_row_gets_what_the_oracle_finds_by_every_strategy_in_every_s
 
 
 @pytest.mark.slow
-@examples(500)
+@examples(250)
 @given(data=st.data(), zone=st.sampled_from(SESSION_ZONES))
 def test_among_many_cases_there_is_none_that_is_answered_otherwise(warehouse, data, zone):
     check_every_strategy(warehouse, data, zone)
