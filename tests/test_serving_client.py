@@ -358,6 +358,14 @@ def test_a_wrong_entity_is_refused_by_name(client, entity, message):
         ([KEYS, {"id": "x", "shop_id": 7}], "entities[1]: id: 'x' is not a whole number; orders expects int64"),
         ([[1, 7]], "a mapping from key to value is needed, not a list"),
         (pandas.DataFrame({"id": [1]}), "the frame has no column 'shop_id', a key of basket_model"),
+        (
+            pandas.DataFrame([[1, 2, 7]], columns=["id", "id", "shop_id"]),
+            "the frame has the column 'id' twice, a key of basket_model",
+        ),
+        (
+            pyarrow.Table.from_arrays([[1], [2], [7]], names=["id", "id", "shop_id"]),
+            "the frame has the column 'id' twice, a key of basket_model",
+        ),
     ],
 )
 def test_wrong_entities_are_refused_by_their_place(client, entities, message):

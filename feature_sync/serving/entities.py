@@ -147,6 +147,9 @@ def held(rows: Any) -> Any:
 
 def _of_frame(service: ServiceRows, frame: Any) -> Entities:
     """Read a frame, or an Arrow table; columns that are no keys are ignored, as a spine's are."""
+    names = [*map(str, frame.columns)] if hasattr(frame, "index") else frame.column_names
+    if twice := next((key for key in service.keys if names.count(key) > 1), None):
+        raise RequestError(f"the frame has the column {twice!r} twice, a key of {service.card.service}")
     if hasattr(frame, "index"):  # pandas
         named = {str(name): name for name in frame.columns}
         columns = {key: frame[named[key]].tolist() for key in service.keys if key in named}
