@@ -40,14 +40,14 @@ IMPORT_NAMES = {"pyyaml": "yaml"}
 READ = """
 import json, sys
 from feature_sync import FeatureClient
-with FeatureClient({url!r}, {service!r}, prefix={prefix!r}) as client:
+with FeatureClient({url!r}, {service!r}, prefix={prefix!r}, timeout=30) as client:
     vector = client.get({keys!r}).to_dict()
 """
 READ_WITH_ASYNCIO = """
 import asyncio, json, sys
 from feature_sync import AsyncFeatureClient
 async def read():
-    async with AsyncFeatureClient({url!r}, {service!r}, prefix={prefix!r}) as client:
+    async with AsyncFeatureClient({url!r}, {service!r}, prefix={prefix!r}, timeout=30) as client:
         return (await client.get({keys!r})).to_dict()
 vector = asyncio.run(read())
 """

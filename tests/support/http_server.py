@@ -22,6 +22,7 @@ class HttpServer:
     ) -> None:
         self._command = [sys.executable, *python, "-m", "feature_sync", "serve", "--redis-url", url]
         self._command += ["--key-prefix", "shop", "--port", "0", *arguments]
+        self._command += [] if "--timeout" in arguments else ["--timeout", "10"]  # tests share their machine
         self._folder = folder
         self._environment = {**os.environ, **environment}
 
