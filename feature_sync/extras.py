@@ -24,13 +24,34 @@ def require_project_libraries() -> None:
     Raises:
         MissingLibrary: One is not, as in an installation for serving.
     """
-    from importlib.util import find_spec
-
-    missing = [name for name in _OF_PROJECTS if name not in sys.modules and find_spec(name) is None]
-    if missing:
+    if missing := [name for name in _OF_PROJECTS if not _is_installed(name)]:
         raise MissingLibrary(
             f"a dbt project needs {', '.join(missing)}: pip install 'feature-sync[duckdb]' (or [postgres], [bigquery])"
         )
+
+
+def require_pyarrow(what: str) -> None:
+    """Check that pyarrow is installed, without its import.
+
+    Args:
+        what: What needs it.
+
+    Raises:
+        MissingLibrary: It is not.
+    """
+    if not _is_installed("pyarrow"):
+        raise _missing(what, "pyarrow")
+
+
+def _is_installed(name: str) -> bool:
+    from importlib.util import find_spec
+
+    return sys.modules.get(name) is not None or find_spec(name) is not None
+
+
+def _missing(what: str, library: str) -> MissingLibrary:
+    install = "'feature-sync[server]'" if library in _OF_SERVERS else library
+    return MissingLibrary(f"{what} needs {library}: pip install {install}")
 
 
 @contextmanager
@@ -49,5 +70,4 @@ def needed_by(what: str) -> Iterator[None]:
         library = (absent.name or "").partition(".")[0]
         if library not in (*_OF_FRAMES, *_OF_SERVERS):
             raise
-        install = "'feature-sync[server]'" if library in _OF_SERVERS else library
-        raise MissingLibrary(f"{what} needs {library}: pip install {install}") from absent
+        raise _missing(what, library) from absent

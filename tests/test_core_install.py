@@ -150,6 +150,12 @@ def test_a_vector_says_which_library_a_form_of_it_needs(core, pushed, form, libr
     assert (done.stdout, done.stderr) == (f"{form}() needs {library}: pip install {library}\n", "")
 
 
+def test_a_log_of_vectors_needs_pyarrow(core, tmp_path):
+    done = core.run("-c", f"from feature_sync import ServedLog\nServedLog.to_folder({str(tmp_path)!r})")
+    expected = "feature_sync.extras.MissingLibrary: ServedLog needs pyarrow: pip install pyarrow"
+    assert done.stderr.splitlines()[-1] == expected
+
+
 def test_frames_of_other_libraries_need_pyarrow(core, pushed):
     asked = "class Frame:\n    __arrow_c_stream__ = None\nclient.get_many(Frame())"
     done = core.run("-c", code_for(READ, pushed) + asked)

@@ -26,7 +26,6 @@ import pyarrow.parquet
 import pytest
 
 from feature_sync import AsyncFeatureClient, FeatureClient, FeatureStore, RequestError, ServedLog
-from feature_sync.extras import MissingLibrary
 from feature_sync.serving.card import Card
 from feature_sync.serving.sampling import EntityHash
 from tests.support import emulator
@@ -136,12 +135,6 @@ def test_none_or_all_are_logged(orders, redis_url, share, logged):
 def test_numbers_that_make_no_sense_are_refused(tmp_path, wrong):
     with pytest.raises(RequestError, match=r"is a number of at least"):
         ServedLog.to_folder(tmp_path, **wrong)
-
-
-def test_without_pyarrow_one_line_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("feature_sync.serving.served_log.find_spec", lambda name: None)
-    with pytest.raises(MissingLibrary, match=r"^ServedLog needs pyarrow, which is not installed: pip install pyarrow$"):
-        ServedLog.to_folder(tmp_path)
 
 
 # What is written

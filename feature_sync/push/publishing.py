@@ -8,9 +8,9 @@ A view that was held back leaves the old card in place, brought up to what Redis
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 from feature_sync.definitions import FeatureService
 from feature_sync.errors import OnlineStoreError
@@ -45,6 +45,7 @@ def publish_cards(
     Raises:
         OnlineStoreError: Redis failed.
     """
+    schemas_of = cache(lambda reference: online.view(reference).schemas())
     for service in services:
         if service.name in KEYS_OF_VIEWS and _VIEW_OF_SERVICES in online.references():
             yield Unpublished(
@@ -52,7 +53,8 @@ def publish_cards(
             )
         elif all(each.view.online for each in service.selections):
             composing = _Composing(service, online.key_prefix, origin_of(service))
-            online.publish(service.name, composing.compose)
+            if composing.compose(online.card(service.name), schemas_of) is not None:  # else nothing has changed
+                online.publish(service.name, composing.compose)
             if composing.reason:
                 yield Unpublished(service.name, composing.reason)
 
@@ -87,17 +89,27 @@ def _is_of_newer(stored: bytes | None, manifest_at: str) -> bool:
     return card is not None and _is_newer(card.manifest_at, manifest_at)
 
 
-def views_in_use(online: OnlineStore) -> dict[str, str]:
-    """Return the views to which cards in Redis lead, each with a service that reads it.
+def views_in_use(online: OnlineStore, references: Collection[str]) -> dict[str, str]:
+    """Return those of some views to which cards in Redis lead, each with a service that reads it.
+
+    A card of a newer format may lead to any of them.
+
+    Args:
+        online: The online store.
+        references: The references of the views.
 
     Raises:
         OnlineStoreError: Redis failed.
     """
     used: dict[str, str] = {}
-    for name in sorted(online.services()):
-        with suppress(NewerFormat):
+    for name in sorted(online.services()) if references else ():
+        try:
             card = _read(online.card(name))
-            used.update({each.view: name for each in card.selections} if card is not None else {})
+        except NewerFormat:
+            used.update(dict.fromkeys(references, name))
+        else:
+            selected = {each.view for each in card.selections} if card is not None else set()
+            used.update(dict.fromkeys(selected.intersection(references), name))
     return used
 
 

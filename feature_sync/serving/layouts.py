@@ -29,10 +29,6 @@ class _Marker(Enum):
 
 GONE = _Marker.GONE
 """Stands for a value of a row that lacks the feature, or has it as another type."""
-OTHER_KEYS = (("", "keys"),)
-"""The layout of a schema with other join keys than the card's: its rows are of other entities."""
-NO_LAYOUT = (("", ""),)
-"""The layout of a schema that Redis does not have, or that cannot be read: none of its rows can be."""
 UNREADABLE = (msgspec.MsgspecError, ArithmeticError, RecursionError, TypeError, ValueError)
 _EARLIEST = to_microseconds(datetime.min.replace(tzinfo=UTC))
 _LATEST = to_microseconds(datetime.max.replace(tzinfo=UTC))
@@ -48,13 +44,11 @@ class Layout:
         """Compile.
 
         Args:
-            named: Names and types of the values, or `NO_LAYOUT`.
+            named: Names and types of the values.
             features: The selected features.
             forms: How their values are read.
         """
         self._features = features
-        self.is_known = named not in (NO_LAYOUT, OTHER_KEYS)
-        self._has_other_keys = named == OTHER_KEYS
         self.types = dict(named)
         positions = {name: at for at, (name, _) in enumerate(named, start=2)}
         held = {
@@ -82,20 +76,13 @@ class Layout:
 
         Raises:
             MsgspecError: The row is not of this layout.
-            ValueError: The layout is not known.
         """
-        if not self.is_known:
-            raise ValueError("its schema is not known")
         ends = len(values) == self._width + 1
         row = self.decode_ending(content) if ends else self.decode(content)
         return [GONE if at is None else row[at] for at in self._at], row[-1] if ends else None
 
-    def fault(self, schema_id: bytes, event_timestamp: int | None, values: Sequence[Any]) -> str:
+    def fault(self, event_timestamp: int | None, values: Sequence[Any]) -> str:
         """Say what is wrong with a row of this schema that cannot be read; nothing if that is not known."""
-        if self._has_other_keys:
-            return "it was pushed with other keys"
-        if not self.is_known:
-            return f"Redis has no schema {schema_id.hex()} that can be read"
         if len(values) not in (self._width, self._width + 1) or type([*values, 0][self._width]) is not int:
             return f"it has {len(values)} values, its schema {self._width}"
         try:

@@ -19,7 +19,6 @@ from feature_sync.online.codec import read_row_schema
 from feature_sync.serving.card import Card, CardSelection
 from feature_sync.serving.card_sources import CardSource, Request
 from feature_sync.serving.entities import Entities, at_row, held, read_entities, read_entity
-from feature_sync.serving.layouts import NO_LAYOUT, OTHER_KEYS
 from feature_sync.serving.service_rows import ServiceRows
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 from feature_sync.serving.view_rows import Judge, UnknownLayouts
@@ -174,12 +173,9 @@ class ServiceRequests:
         return self._services[lenient]
 
     def _learn(self, service: ServiceRows, unknown: UnknownLayouts) -> Request[ServiceRows]:
-        """Read schemas that a push has written since the card; those that are not there become `NO_LAYOUT`."""
+        """Read schemas that a push has written since the card; rows of those that are of no use are bad rows."""
         (contents,) = yield [("HMGET", unknown.selection.schemas, *unknown.ids)]
-        learnt = {
-            schema_id.hex(): _layout(unknown.selection, content)
-            for schema_id, content in zip(unknown.ids, contents, strict=True)
-        }
+        learnt, faults = _layouts(unknown, contents)
         card = msgspec.structs.replace(
             service.card,
             selections=tuple(
@@ -189,8 +185,9 @@ class ServiceRequests:
                 for each in service.card.selections
             ),
         )
-        learned = ServiceRows(card, service.revision, lenient=service.lenient)
-        if NO_LAYOUT not in learnt.values():  # a schema that is not there now may be there for the next request
+        faults = {**service.faults, **faults}
+        learned = ServiceRows(card, service.revision, lenient=service.lenient, faults=faults)
+        if not faults:  # a schema that is not there now may be there for the next request
             self._services = {**self._services, service.lenient: learned}
         return learned
 
@@ -257,16 +254,24 @@ def _by_key(plan: Sequence[Sequence[bytes | None]], found: list[bytes | None]) -
     return [[None if key is None else next(values) for key in keys] for keys in plan]
 
 
-def _layout(selection: CardSelection, content: bytes | None) -> tuple[tuple[str, str], ...]:
-    """Read the layout that a schema in Redis describes.
+def _layouts(
+    unknown: UnknownLayouts, contents: Sequence[bytes | None]
+) -> tuple[dict[str, tuple[tuple[str, str], ...]], dict[bytes, str]]:
+    """Read the layouts that schemas in Redis describe, by their ids; and what is wrong with the others.
 
-    It is `NO_LAYOUT` if the schema cannot be read, and `OTHER_KEYS` if it has other join keys than the card: its rows,
-    of other entities, may stand at the same Redis keys.
+    A schema with other join keys than the card's is no use: its rows, of other entities, may stand at the same keys.
     """
-    try:
-        schema = None if content is None else read_row_schema(content)
-    except OnlineStoreError:
-        schema = None
-    if schema is not None and tuple((name, str(kind)) for name, kind in schema.keys) != selection.schema_keys:
-        return OTHER_KEYS
-    return NO_LAYOUT if schema is None else tuple((name, str(kind)) for name, kind in schema.features)
+    layouts: dict[str, tuple[tuple[str, str], ...]] = {}
+    faults: dict[bytes, str] = {}
+    for schema_id, content in zip(unknown.ids, contents, strict=True):
+        try:
+            schema = None if content is None else read_row_schema(content)
+        except OnlineStoreError:
+            schema = None
+        if schema is None:
+            faults[schema_id] = f"Redis has no schema {schema_id.hex()} that can be read"
+        elif tuple((name, str(kind)) for name, kind in schema.keys) != unknown.selection.schema_keys:
+            faults[schema_id] = "it was pushed with other keys"
+        else:
+            layouts[schema_id.hex()] = tuple((name, str(kind)) for name, kind in schema.features)
+    return layouts, faults

@@ -7,14 +7,13 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from importlib.util import find_spec
 from threading import Lock
 from time import time_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 from feature_sync.errors import FeatureSyncError, RequestError
-from feature_sync.extras import MissingLibrary
+from feature_sync.extras import require_pyarrow
 from feature_sync.serving.log_writer import LogWriter, Outcome
 from feature_sync.serving.sampling import HASHES
 from feature_sync.serving.served_files import ServedFiles
@@ -87,8 +86,7 @@ class ServedLog:
         self._rows = int(_checked("rows per batch", rows_per_batch, 1))
         self._seconds = _checked("seconds per batch", seconds_per_batch, 0.001)
         self._most_pending = int(_checked("most_pending", most_pending, 1))
-        if find_spec("pyarrow") is None:  # not imported yet: a client starts without it
-            raise MissingLibrary("ServedLog needs pyarrow, which is not installed: pip install pyarrow")
+        require_pyarrow("ServedLog")  # not imported yet: a client starts without it
         self._prepare()
 
     @classmethod

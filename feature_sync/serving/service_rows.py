@@ -18,18 +18,22 @@ from feature_sync.serving.view_rows import BadRow, Judge, ViewRows
 class ServiceRows:
     """Reads the rows of one service; immutable, so that threads share it."""
 
-    def __init__(self, card: Card, revision: bytes | None, *, lenient: bool = False) -> None:
+    def __init__(
+        self, card: Card, revision: bytes | None, *, lenient: bool = False, faults: Mapping[bytes, str] | None = None
+    ) -> None:
         """Compile a card.
 
         Args:
             card: The card.
             revision: The revision in Redis when the card was read; None if it is not watched.
             lenient: Answer null for what cannot be read, instead of raising.
+            faults: Schema ids whose rows cannot be read, and why.
         """
+        self.faults = faults or {}
         self.card = card
         self.revision = revision
         self.schema = card.schema
-        self.views = tuple(ViewRows(each, lenient=lenient) for each in card.selections)
+        self.views = tuple(ViewRows(each, lenient=lenient, faults=self.faults) for each in card.selections)
         self.lenient = lenient
         self.is_judged_by_redis = all(each.as_of is None for each in card.selections)
         self.no_judges: tuple[None, ...] = (None,) * len(self.views)

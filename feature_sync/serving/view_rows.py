@@ -60,13 +60,15 @@ class Judge(msgspec.Struct, frozen=True):
 class ViewRows:
     """One selection of a card, compiled: writes row keys and reads rows."""
 
-    def __init__(self, selection: CardSelection, *, lenient: bool) -> None:
+    def __init__(self, selection: CardSelection, *, lenient: bool, faults: Mapping[bytes, str]) -> None:
         """Compile.
 
         Args:
             selection: The selection of the card.
             lenient: Answer null for what cannot be read, instead of raising.
+            faults: Schema ids whose rows cannot be read, and why.
         """
+        self._faults = faults
         self.selection = selection
         self.lenient = lenient
         self.features = tuple(each.name for each in selection.features)
@@ -197,13 +199,15 @@ class ViewRows:
             schema_id, *_ = split_row(content)
         except OnlineStoreError:
             return
-        if schema_id not in self._layouts:
+        if schema_id not in self._layouts and schema_id not in self._faults:
             yield schema_id
 
     def _any_row(self, content: bytes, judge: Judge | None, at: int) -> Row:
         """Read a row of any known schema, that may be damaged, lack features, or have ended."""
         try:
             schema_id, event_timestamp, values = split_row(content)
+            if fault := self._faults.get(schema_id):
+                raise ValueError(fault)
             if schema_id not in self._layouts:
                 raise UnknownLayouts(self.selection, [schema_id])
             read, end = self._layouts[schema_id].read(content, values)
@@ -226,7 +230,7 @@ class ViewRows:
             schema_id, event_timestamp, values = split_row(content)
         except OnlineStoreError as damaged:
             return str(damaged.__cause__)
-        return self._layouts[schema_id].fault(schema_id, event_timestamp, values)
+        return self._faults.get(schema_id) or self._layouts[schema_id].fault(event_timestamp, values)
 
     def _gone(self, schema_id: bytes, name: str) -> OnlineStoreError:
         feature = next(each for each in self.selection.features if each.name == name)

@@ -163,9 +163,17 @@ class FeatureStore:
             as_of: The moment to use as now; one without a zone is in UTC.
             on_error: `"null"` answers null for what cannot be read, with the status `gone` or `invalid`.
         """
-        from feature_sync.store.vectors import read_vector
+        from feature_sync.serving.client import is_lenient
+        from feature_sync.store.vectors import read_online
 
-        return read_vector(self.project, self.connections, name, keys, as_of=as_of, on_error=on_error)
+        lenient = is_lenient(on_error)
+        return read_online(
+            self.project,
+            self.connections,
+            name,
+            lambda requests, moment: requests.get(keys, {}, lenient=lenient, moment=moment),
+            as_of=as_of,
+        )
 
     def get_online_features(
         self, name: str, entities: Any, *, as_of: str | datetime | None = None, on_error: str = "raise"
@@ -178,15 +186,23 @@ class FeatureStore:
             as_of: The moment to use as now; one without a zone is in UTC.
             on_error: See `get_feature_vector`.
         """
-        from feature_sync.store.vectors import read_vectors
+        from feature_sync.serving.client import is_lenient
+        from feature_sync.store.vectors import read_online
 
-        return read_vectors(self.project, self.connections, name, entities, as_of=as_of, on_error=on_error)
+        lenient = is_lenient(on_error)
+        return read_online(
+            self.project,
+            self.connections,
+            name,
+            lambda requests, moment: requests.get_many(entities, lenient=lenient, moment=moment),
+            as_of=as_of,
+        )
 
     def card(self, service: str) -> Card:
         """Return the card of a feature service in Redis: what `FeatureClient` goes by."""
-        from feature_sync.store.vectors import read_service_card
+        from feature_sync.store.vectors import read_online
 
-        return read_service_card(self.project, self.connections, service)
+        return read_online(self.project, self.connections, service, lambda requests, _: requests.card())
 
     def served_table(self, name: str) -> ServedTable:
         """Return what appends served vectors to a table of the warehouse, for `ServedLog`; connects for each batch.

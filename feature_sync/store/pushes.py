@@ -87,7 +87,7 @@ def _undefined_views(project: FeatureProject, context: PushContext, *, remove: b
     defined = [view.reference for view in project.registry.feature_views.values() if view.online]
     names = unreferenced_views(context, defined)
     if remove and not context.options.dry_run:
-        used = views_in_use(context.online)
+        used = views_in_use(context.online, names)
         for name in filter(used.get, names):
             project.warn(f"{name} is not removed from Redis: the card of {used[name]} still leads to it")
         yield from prune(context, [name for name in names if name not in used])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from time import monotonic
-from typing import Any
 
 from feature_sync.clock import read_as_of
 from feature_sync.definitions import FeatureService
@@ -12,82 +12,40 @@ from feature_sync.errors import OnlineStoreError, RequestError
 from feature_sync.online.absence import why_unknown
 from feature_sync.online.base import OnlineStore
 from feature_sync.serving.absence import NoCard
-from feature_sync.serving.card import Card
 from feature_sync.serving.card_sources import Answer, Request
-from feature_sync.serving.client import answer, is_lenient
+from feature_sync.serving.client import answer
 from feature_sync.serving.composing import NotPushed
-from feature_sync.serving.vectors import FeatureVector, FeatureVectors
+from feature_sync.serving.requests import ServiceRequests
 from feature_sync.store.connections import Connections
 from feature_sync.store.project import FeatureProject
 
 
-def read_vector(
+def read_online(
     project: FeatureProject,
     connections: Connections,
     name: str,
-    entity: Any,
+    ask: Callable[[ServiceRequests, datetime | None], Request[Answer]],
     *,
-    as_of: str | datetime | None,
-    on_error: str,
-) -> FeatureVector:
-    """Read the vector of one entity; see `FeatureStore.get_feature_vector`.
+    as_of: str | datetime | None = None,
+) -> Answer:
+    """Read the card or feature vectors of a feature service, or of a view.
 
     Args:
         project: The project that defines the service.
         connections: Opens Redis.
         name: Name of a feature service or view.
-        entity: The keys as a mapping, or the value of the only key.
+        ask: Makes the request, by the requests of the service and the moment to use as now if that is fixed.
         as_of: The moment to use as now.
-        on_error: `"raise"` or `"null"`.
 
     Raises:
         FeatureSyncError: A name or a key is unknown, a view was never pushed, or Redis failed.
     """
     service, moment = _asked(project, name, as_of)
-    requests = connections.requests(service)
-    return _answer(connections, service, requests.get(entity, {}, lenient=is_lenient(on_error), moment=moment))
-
-
-def read_vectors(
-    project: FeatureProject,
-    connections: Connections,
-    name: str,
-    entities: Any,
-    *,
-    as_of: str | datetime | None,
-    on_error: str,
-) -> FeatureVectors:
-    """Read the vectors of many entities; see `FeatureStore.get_online_features`.
-
-    Args:
-        project: The project that defines the service.
-        connections: Opens Redis.
-        name: Name of a feature service or view.
-        entities: Mappings from key to value, a frame, or values of the only key.
-        as_of: The moment to use as now.
-        on_error: `"raise"` or `"null"`.
-
-    Raises:
-        FeatureSyncError: A name or a key is unknown, a view was never pushed, or Redis failed.
-    """
-    service, moment = _asked(project, name, as_of)
-    requests = connections.requests(service)
-    return _answer(connections, service, requests.get_many(entities, lenient=is_lenient(on_error), moment=moment))
-
-
-def read_service_card(project: FeatureProject, connections: Connections, name: str) -> Card:
-    """Read the card of a feature service, or make that of a view.
-
-    Args:
-        project: The project that defines the service.
-        connections: Opens Redis.
-        name: Name of a feature service or view.
-
-    Raises:
-        FeatureSyncError: The name is unknown, a view was never pushed, or Redis failed.
-    """
-    service, _ = _asked(project, name, None)
-    return _answer(connections, service, connections.requests(service).card())
+    request = ask(connections.requests(service), moment)
+    try:
+        return answer(request, connections.sockets(), monotonic() + connections.redis_timeout)
+    except (NotPushed, NoCard) as missing:
+        raise why_not_served(connections.online(), service, missing) from missing
 
 
 def _asked(project: FeatureProject, name: str, as_of: str | datetime | None) -> tuple[FeatureService, datetime | None]:
@@ -97,13 +55,6 @@ def _asked(project: FeatureProject, name: str, as_of: str | datetime | None) -> 
         if not view.online:
             raise RequestError(f"{view.relation.location}: {view.reference} says online: false, so it is never pushed")
     return service, clock.now if clock.is_fixed else None
-
-
-def _answer(connections: Connections, service: FeatureService, request: Request[Answer]) -> Answer:
-    try:
-        return answer(request, connections.sockets(), monotonic() + connections.redis_timeout)
-    except (NotPushed, NoCard) as missing:
-        raise why_not_served(connections.online(), service, missing) from missing
 
 
 def why_not_served(online: OnlineStore, service: FeatureService, missing: NotPushed | NoCard) -> OnlineStoreError:

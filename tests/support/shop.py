@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import redis
@@ -16,24 +16,12 @@ from feature_sync.online.redis.store import RedisStore
 from feature_sync.push.publishing import publish_cards
 from feature_sync.serving.composing import Origin
 from feature_sync.value_types import parse, to_microseconds
+from tests.support.orders import NOON, VALUES
 
-NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 PREFIX = "shop"
 EVERY_TYPE = {
-    "flag": ("bool", True),
-    "whole": ("int64", 7),
-    "wide": ("wideint", "1180591620717411303424"),
-    "real": ("float64", 0.5),
-    "exact": ("decimal(10,2)", "1.50"),
-    "words": ("string", "é"),
-    "raw": ("bytes", b"\xff"),
-    "day": ("date", 19_000),
-    "wall": ("timestamp", 1_704_110_400_000_000),
+    **VALUES,
     "instant": ("timestamptz", 1_704_110_400_000_001),
-    "span": ("interval", "1 day"),
-    "token": ("uuid", "c2c5e0aa-9e43-4f52-9c5e-0b1e3d8a7f10"),
-    "document": ("json", "{}"),
-    "numbers": ("array<int64>", [1, None]),
     "reals": ("array<float64>", [0.5, None]),
     "pair": ('struct<"a" date, "b" array<decimal(4,1)>>', {"a": 1, "b": ["1.5", None]}),
 }
