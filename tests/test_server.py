@@ -101,7 +101,8 @@ def test_a_value_of_every_type_has_one_form_in_json(server):
         "order_id": 1, "customer": "c", "flag": True, "whole": 7, "wide": "1180591620717411303424", "real": 0.5,
         "exact": "1.50", "words": "é", "raw": "/w==", "day": "2022-01-08", "wall": "2024-01-01T12:00:00",
         "instant": "2024-01-01T12:00:00.000001Z", "span": "1 day", "token": "c2c5e0aa-9e43-4f52-9c5e-0b1e3d8a7f10",
-        "document": "{}", "numbers": [1, None], "reals": [0.5, None], "pair": {"a": "1970-01-02", "b": ["1.5", None]},
+        "document": "{}", "numbers": [1, None],
+        "singles": [0.10000000149011612], "reals": [0.5, None], "pair": {"a": "1970-01-02", "b": ["1.5", None]},
         "tier": None, "spend": None,
     }  # fmt: skip
 
