@@ -7,19 +7,23 @@ import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+import pandas
 import pyarrow
 import pytest
 
 from feature_sync import FeatureStore
 from tests.support import emulator
+from tests.support.gateway import Gateway
 from tests.support.projects import PROJECTS, build_project
-from tests.support.values import trained_and_served
+from tests.support.values import FORMS, trained_and_served, trained_as_served
 
 
 @pytest.fixture(scope="module")
 def project(bigquery, tmp_path_factory):
+    """Behind a gateway, since the emulator loads no frame."""
     folder = tmp_path_factory.mktemp("bigquery_types")
-    return build_project(PROJECTS / "bigquery_types", folder, target="bigquery", environment=bigquery.environment)
+    with Gateway(bigquery) as gateway:
+        yield build_project(PROJECTS / "bigquery_types", folder, target="bigquery", environment=gateway.environment)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +78,23 @@ def test_a_training_set_holds_the_same_values_with_their_exact_types(store, tmp_
         assert repr(served.pop("real_number")) == repr(row["real_number"])
         for name, value in served.items():
             assert row[name] == value or (row[name], value) == ([], None)  # BigQuery shows a null array as an empty one
+
+
+@pytest.mark.parametrize("ids", [[1], [3, 4], [1, 2, 3, 4] * 125], ids=["one", "null and missing", "500"])
+def test_training_rows_equal_served_rows_including_their_dtypes(store, ids):
+    asked = pandas.DataFrame({"n": range(len(ids)), "id": ids, "event_timestamp": datetime(2024, 1, 2, tzinfo=UTC)})
+    forms = FORMS if ids == [3, 4] else FORMS[1:]  # float64 holds none of the other integers
+    # BigQuery keeps no null array: those are not compared.
+    types, dtypes = trained_as_served(store, "everything", asked, without=("numbers", "moments"), forms=forms)
+    assert (types["whole"], types["exact"], types["pair"]) == (
+        "int64",
+        "decimal128(38, 9)",
+        "struct<day: date32[day], word: string>",
+    )
+    assert {form: each["whole"] for form, each in dtypes.items()} in (
+        {"numpy": "float64", "nullable": "Int64"},
+        {"nullable": "Int64"},
+    )
 
 
 def test_verify_finds_every_value_the_same_and_a_second_push_sends_nothing(store):

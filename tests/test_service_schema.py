@@ -20,6 +20,7 @@ from feature_sync.sql.service_schema import service_schema
 from feature_sync.sql.view_query import ViewQuery
 from tests.support.projects import EXAMPLE, BuiltProject, copy_project
 from tests.support.unbuilt import UnbuiltProject
+from tests.support.values import trained_as_served
 
 ASKED = datetime(2024, 1, 2)
 COLUMNS = {
@@ -32,6 +33,14 @@ COLUMNS = {
     "texts": ("text[]", "array['a', null]"), "singles": ("real[]", "array[0.1, 2.5]"),
     "doubles": ("double precision[]", "array[0.1, null]"), "raw": ("bytea", "'x'"),
 }  # fmt: skip
+OF_DUCKDB = {
+    "huge": ("hugeint", "-170"), "unsigned": ("ubigint", "18"),
+    "pair": ("struct(a integer, b text)", "{'a': 1, 'b': null}"),
+    "days": ("date[]", "[date '2024-02-29', null]"), "nested": ("smallint[][]", "[[1, null], []]"),
+    "pairs": ("struct(a uuid, b decimal(4, 1)[])[]",
+              "[{'a': 'c2c5e0aa-9e43-4f52-9c5e-0b1e3d8a7f10'::uuid, 'b': [1.5]}, null]"),
+}  # fmt: skip
+"""Types that DuckDB alone has: integers beyond 64 bits, structs, arrays of more than numbers and text."""
 NUMBERS = ["flag", "tiny", "whole", "big", "single", "double", "exact"]
 ON_DUCKDB = {"bytea": "blob", "double precision": "double", "double precision[]": "double[]"}
 TYPES = {
@@ -40,9 +49,13 @@ TYPES = {
     "wall": "timestamp[us]", "instant": "timestamp[us, tz=UTC]", "span": "string", "token": "string",
     "document": "string", "numbers": "list<item: int64>", "texts": "list<item: string>",
     "singles": "list<item: float>", "doubles": "list<item: double>", "raw": "binary",
+    "huge": "decimal128(38, 0)", "unsigned": "decimal128(38, 0)", "pair": "struct<a: int64, b: string>",
+    "days": "list<item: date32[day]>", "nested": "list<item: list<item: int64>>",
+    "pairs": "list<item: struct<a: string, b: list<item: decimal128(4, 1)>>>",
 }  # fmt: skip
 DTYPES = {
-    "numpy": {**dict.fromkeys([*NUMBERS, "wide"], "float64"), "day": "datetime64[us]", "wall": "datetime64[us]",
+    "numpy": {**dict.fromkeys([*NUMBERS, "wide", "huge", "unsigned"], "float64"), "day": "datetime64[us]",
+              "wall": "datetime64[us]",
               "instant": "datetime64[us, UTC]"},
     "nullable": {"flag": "boolean", "tiny": "Int64", "whole": "Int64", "big": "Int64", "single": "Float64",
                  "double": "Float64", **dict.fromkeys(["words", "span", "token", "document"], "string"),
@@ -58,10 +71,11 @@ def project(request, tmp_path_factory):
     project = UnbuiltProject(tmp_path_factory.mktemp(request.param), login=login, schema=schema)
     named = ON_DUCKDB if login is None else {}
     columns = {name: (named.get(kind, kind), text) for name, (kind, text) in COLUMNS.items()}
+    columns |= OF_DUCKDB if login is None else {}
     full = ", ".join(f"cast({text} as {kind}) as {name}" for name, (kind, text) in columns.items())
     empty = ", ".join(f"cast(null as {kind}) as {name}" for name, (kind, _) in columns.items())
     rows = [f"select {at} as id, timestamp '2024-01-01' as seen_at, {full if at % 2 else empty}" for at in (1, 2, 3)]
-    project.view("everything", " union all ".join(rows), event_time="seen_at", features=[*COLUMNS])
+    project.view("everything", " union all ".join(rows), event_time="seen_at", features=[*columns])
     project.view("numbers", f"select id, seen_at, {', '.join(NUMBERS)} from {{schema}}.everything",
                  event_time="seen_at", features=NUMBERS)  # fmt: skip
     yield project
@@ -88,26 +102,10 @@ IDS = {
 @pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
 @pytest.mark.parametrize("view", ["everything", "numbers"])
 def test_training_rows_equal_served_rows_including_their_dtypes(store, view, ids):
-    training_set, vectors = store.get_training_set(view, asked(ids)), store.get_online_features(view, asked(ids))
-    names = [*vectors.names]
-    trained = training_set.to_arrow().sort_by("n").select(names)
-    assert vectors.to_arrow() == trained
-    assert {field.name: str(field.type) for field in trained.schema} == {name: TYPES[name] for name in names}
-    assert vectors.to_arrow().to_pylist() == trained.to_pylist()
-    for dtypes in ("numpy", "nullable", "arrow"):
-        frame = training_set.to_pandas(dtypes).sort_values("n")[names].reset_index(drop=True)
-        served = vectors.to_pandas(dtypes)
-        assert served.dtypes.to_dict() == frame.dtypes.to_dict()
-        for name in names:
-            assert plain(served[name]) == plain(frame[name]), (dtypes, name)
-            if dtypes != "arrow":
-                assert str(served[name].dtype) == DTYPES[dtypes].get(name, "object")
-
-
-def plain(series: pandas.Series) -> list[str]:
-    """Values as text that tells types apart, NumPy's arrays included."""
-    return [f"{type(each).__name__} {each.dtype} {each.tolist()}" if isinstance(each, numpy.ndarray) else repr(each)
-            for each in series]  # fmt: skip
+    types, dtypes = trained_as_served(store, view, asked(ids))
+    assert types == {name: TYPES[name] for name in types}
+    for form, expected in DTYPES.items():
+        assert dtypes[form] == {name: expected.get(name, "object") for name in types}
 
 
 def test_an_array_of_numbers_alone_is_float64_whatever_the_values(store):
