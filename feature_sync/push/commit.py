@@ -67,7 +67,9 @@ class Commits:
         is_full, before = staged.full is not None, staged.state.unfinished
         # A full push compares with what Redis holds, not with a list, so that earlier pushes no longer matter.
         pushes = before.pushes if before is not None and not is_full else ()
-        unfinished = Unfinished(pushes=(*pushes, staged.push), table=staged.table, is_full=is_full)
+        unfinished = Unfinished(
+            pushes=(*pushes, staged.push), table=staged.table, is_full=is_full, digests=staged.committed.digests
+        )
         state = self._states.write(staged.state, msgspec.structs.replace(staged.state, unfinished=unfinished))
         return replace(staged, state=state)
 

@@ -29,6 +29,7 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
         columns: The columns of `table` by which rows stop answering.
         candidates: How many rows of the view could answer then; negative if unknown.
         digest: The sum of their hashes.
+        digests: The table of the same for each bucket of entities; empty where there is none.
     """
 
     push: str
@@ -38,6 +39,7 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ()
     candidates: int
     digest: str | None
+    digests: str = ""
 
 
 class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,11 +50,13 @@ class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
         table: All keys that any of them may have touched; after a full push all its rows, without the keys that Redis
             held before and that it may have deleted.
         is_full: True after a full push.
+        digests: The table of digests of the newest of them; empty where there is none.
     """
 
     pushes: tuple[str, ...]
     table: str
     is_full: bool
+    digests: str = ""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +97,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def tables(self) -> set[str]:
         """The tables that pushes still need."""
-        return {each.table for each in (self.committed, self.unfinished) if each is not None}
+        named = [(each.table, each.digests) for each in (self.committed, self.unfinished) if each is not None]
+        return {table for tables in named for table in tables if table}
 
     @property
     def pushes(self) -> set[str]:

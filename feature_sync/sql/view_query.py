@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import Self
 
@@ -135,16 +135,65 @@ class ViewQuery:
         numbered = exp.Window(this=exp.RowNumber(), partition_by=keys, order=exp.Order(expressions=order))
         return self.plain_rows(features, until=until).select(named(numbered, self.row_number_name))
 
-    def newest_rows(self, *, until: exp.Expr) -> exp.Select:
-        """Select the newest row of each entity among those available at the moment `until`."""
-        keys = [self._columns.column(key) for key in self.view.join_keys]
+    def newest_rows(self, *, until: exp.Expr, chosen: Sequence[exp.Expr] = (), is_deep: bool = False) -> exp.Select:
+        """Select the newest row of each entity among those available at the moment `until`.
+
+        Args:
+            until: The moment.
+            chosen: Conditions on `key_columns` that choose entities.
+            is_deep: Whether entities are known to have several rows; it only decides how the rows are found.
+        """
+        if self.has_times and self.view.relation.is_table and self._joins_newest(is_deep=is_deep):
+            return self._joined_to_newest(until, chosen)
+        keys = list(self.key_columns.values())
         if self.dialect.has_distinct_on:
             in_order = [*(ascending(key.copy()) for key in keys), *row_order(self._columns, newest_first=True)]
-            return self.plain_rows(until=until).distinct(*keys).order_by(*in_order)
-        rows = self.rows(newest_first=True, until=until).subquery(exp.to_identifier("numbered", quoted=True))
+            return self.plain_rows(until=until).where(*chosen).distinct(*keys).order_by(*in_order)
+        rows = self.rows(newest_first=True, until=until).where(*chosen).subquery(_subquery_name("numbered"))
+        return exp.select(*map(quoted, self._stored)).from_(rows).where(quoted(self.row_number_name).eq(1))
+
+    def _joins_newest(self, *, is_deep: bool) -> bool:
+        """Whether to look for the newest event timestamps first.
+
+        DuckDB finds a row that is proven to be the only one of its timestamp by its own means.
+        """
+        return is_deep if self.dialect.has_distinct_on else self.dialect.joins_newest and not self.is_unique
+
+    def _joined_to_newest(self, until: exp.Expr, chosen: Sequence[exp.Expr]) -> exp.Select:
+        """Find the newest event timestamp of each entity, and only break ties among the rows that have it.
+
+        All rows are read twice, most of them for keys and times alone, and none of them is sorted.
+        """
+        keys, moment = list(self.view.join_keys), self.event_timestamp_name
+        narrow = self.plain_rows((), until=until).where(*chosen).subquery(_subquery_name("candidates"))
+        newest = exp.select(*map(quoted, keys), named(exp.Max(this=quoted(moment)), moment)).from_(narrow)
+        newest = newest.group_by(*map(quoted, keys))
+        rows = self.plain_rows(until=until, decisive=True).where(*chosen)
+        same = [quoted(name, of="rows").eq(quoted(name, of="newest")) for name in (*keys, moment)]
+        joined = (
+            exp.select(*(quoted(name, of="rows") for name in self._stored))
+            .from_(rows.subquery(_subquery_name("rows")))
+            .join(newest.subquery(_subquery_name("newest")), on=exp.and_(*same))
+        )
+        if self.is_unique:
+            return joined
+        of_rows, ties = [quoted(key, of="rows") for key in keys], self.tie_order(of="rows", decisive=True)
+        if self.dialect.has_distinct_on:
+            return joined.distinct(*of_rows).order_by(*(ascending(key.copy()) for key in of_rows), *ties)
+        numbered = exp.Window(this=exp.RowNumber(), partition_by=of_rows, order=exp.Order(expressions=ties))
+        numbers = joined.select(named(numbered, self.row_number_name)).subquery(_subquery_name("numbered"))
+        return exp.select(*map(quoted, self._stored)).from_(numbers).where(quoted(self.row_number_name).eq(1))
+
+    @property
+    def key_columns(self) -> dict[str, exp.Expr]:
+        """The columns of the join keys in the relation, by the names of the keys."""
+        return {key: self._columns.column(key) for key in self.view.join_keys}
+
+    @property
+    def _stored(self) -> list[str]:
+        """The columns of the newest rows: keys, features and times, without `known_at`."""
         columns = (*self.view.join_keys, *self.feature_types, *self.times)
-        selected = [quoted(name) for name in columns if name != self.known_at_name]
-        return exp.select(*selected).from_(rows).where(quoted(self.row_number_name).eq(1))
+        return [name for name in columns if name != self.known_at_name]
 
     def newest_row(self, keys: dict[str, exp.Expr], moment: exp.Expr, *, features: Iterable[str]) -> exp.Select:
         """Select the newest row of one entity that is available at a moment, in a form that an index serves.
@@ -170,9 +219,16 @@ class ViewQuery:
             .limit(1)
         )
 
-    def tie_order(self, *, of: str) -> list[exp.Ordered]:
-        """Order rows of `plain_rows` that have the same keys and event timestamp, the newest first."""
+    def tie_order(self, *, of: str, decisive: bool = False) -> list[exp.Ordered]:
+        """Order rows of `plain_rows` that have the same keys and event timestamp, the newest first.
+
+        Args:
+            of: The step that holds the rows.
+            decisive: Whether they have `known_at`, as those of `plain_rows(decisive=True)`, and it may differ.
+        """
         created = [] if self.view.created_timestamp is None else [quoted(self.created_name, of=of)]
+        if decisive and self.view.known_at is not None:
+            created.insert(0, quoted(self.known_at_name, of=of))
         features = [
             term
             for name, kind in self.feature_types.items()
@@ -193,3 +249,7 @@ class ViewQuery:
     def has_end(self) -> bool:
         """Whether the view has `valid_to`, as a snapshot has."""
         return self.view.valid_to is not None
+
+
+def _subquery_name(name: str) -> exp.Identifier:
+    return exp.to_identifier(name, quoted=True)

@@ -47,8 +47,12 @@ class Dialect(ABC):
     """The text that a cast turns into an infinite double."""
     has_distinct_on: ClassVar[bool] = False
     """Whether it has DISTINCT ON, which picks the first row of each key more cheaply than numbering all rows."""
+    joins_newest: ClassVar[bool] = False
+    """Whether the newest rows are found cheapest by a join with the newest event timestamp of each entity."""
     hashes_rows: ClassVar[bool] = True
     """Whether pushed rows are compared by a stored hash; if not, by all their values."""
+    buckets: ClassVar[int] = 1
+    """The number of buckets of entities in the digest of a push, a power of two; 1 where more would not pay."""
     has_transactions: ClassVar[bool] = True
     """Whether several statements, also those that create tables, can take effect together and keys are enforced."""
     names_by_table: ClassVar[bool] = False

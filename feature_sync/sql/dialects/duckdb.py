@@ -18,6 +18,8 @@ class DuckDB(Dialect):
     caveat = None
     strategies = ("asof", "carry", "lateral")
     materializes = True
+    joins_newest = True
+    buckets = 2**14
     has_infinite_times = True
     plain_decimals: ClassVar[Mapping[exp.DType, tuple[int, int]]] = {exp.DType.DECIMAL: (18, 3)}
 

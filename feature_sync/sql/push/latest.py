@@ -1,7 +1,8 @@
-"""Queries at one moment: the newest row of every entity, and a digest of all rows that are candidates for it."""
+"""Queries at one moment: the newest row of every entity, as a push stores it and as Redis holds it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlglot import exp
@@ -9,7 +10,7 @@ from sqlglot import exp
 from feature_sync.sql.columns import ascending, is_not_null, named, quoted
 from feature_sync.sql.limits import within_limits
 from feature_sync.sql.push.wire import wire
-from feature_sync.sql.validity import has_ended, still_answers, young_enough
+from feature_sync.sql.validity import still_answers
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import ValueType
 
@@ -18,19 +19,25 @@ MOMENT = ValueType("timestamp")
 _ROWS = exp.to_identifier("rows", quoted=True)
 
 
-def stored_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
+def stored_rows(
+    query: ViewQuery, *, now: datetime, chosen: Sequence[exp.Expr] = (), is_deep: bool = False
+) -> exp.Select:
     """Select the answer of a point-in-time join at `now` for every entity; rows with an infinite key are left out.
 
     The columns are the join keys in wire form (as Redis holds them) and, as the warehouse stores them, the event
     timestamp, the end of validity (if the view has them) and the features.
+
+    Args:
+        query: The view.
+        now: The moment.
+        chosen: Conditions on `query.key_columns` that choose entities.
+        is_deep: Whether entities are known to have several rows each.
     """
     dialect = query.dialect
-    keys = {
-        key: wire(
-            dialect.canonical_key(within_limits(quoted(key), kind, key, dialect=dialect), kind), kind, dialect=dialect
-        )
-        for key, kind in query.key_types.items()
-    }
+    keys = wire_keys(
+        query,
+        {key: within_limits(quoted(key), kind, key, dialect=dialect) for key, kind in query.key_types.items()},
+    )
     finite = [is_not_null(keys[key].copy()) for key, kind in query.key_types.items() if kind.is_time]
     selected = [named(value, key) for key, value in keys.items()]
     selected += [_validity_column(query, name) for name in validity_columns(query)]
@@ -38,8 +45,16 @@ def stored_rows(query: ViewQuery, *, now: datetime) -> exp.Select:
         named(within_limits(quoted(name), kind, name, dialect=dialect), name)
         for name, kind in query.feature_types.items()
     ]
-    newest = query.newest_rows(until=dialect.moment(now)).subquery(_ROWS.copy())
+    newest = query.newest_rows(until=dialect.moment(now), chosen=chosen, is_deep=is_deep).subquery(_ROWS.copy())
     return exp.select(*selected).from_(newest).where(*still_answers(query, dialect.moment(now)), *finite)
+
+
+def wire_keys(query: ViewQuery, columns: Mapping[str, exp.Expr]) -> dict[str, exp.Expr]:
+    """Convert join keys to wire form, as Redis and the tables of pushes hold them."""
+    return {
+        key: wire(query.dialect.canonical_key(columns[key], kind), kind, dialect=query.dialect)
+        for key, kind in query.key_types.items()
+    }
 
 
 def _validity_column(query: ViewQuery, name: str) -> exp.Expr:
@@ -86,25 +101,6 @@ def values_to_hold(query: ViewQuery, *, of: str | None = None) -> list[exp.Expr]
     values = [wire(quoted(name, of=of), kind, dialect=dialect) for name, kind in query.feature_types.items()]
     names = (query.event_timestamp_name, query.valid_until_name, *query.feature_types)
     return [named(value, name) for value, name in zip([*times, *values], names, strict=True)]
-
-
-def candidates(query: ViewQuery, *, now: datetime) -> exp.Select:
-    """Select the number of rows that could answer at `now`, and the sum of their hashes as text: one row.
-
-    While both stay the same, `latest_rows` returns the same rows: it depends only on these rows and, for a snapshot,
-    on which of them have ended.
-    """
-    dialect = query.dialect
-    values = [(quoted(name), kind) for name, kind in query.key_types.items()] + row_values(query)
-    values += [(quoted(name), MOMENT) for name in (query.known_at_name, query.created_name) if name in query.times]
-    if query.has_end:
-        values.append((has_ended(query, dialect.moment(now)), ValueType("bool")))
-    digest = exp.cast(exp.Sum(this=dialect.row_hash(values)), "text")
-    return (
-        exp.select(named(exp.Count(this=exp.Star()), "candidates"), named(digest, "digest"))
-        .from_(query.plain_rows(until=dialect.moment(now), decisive=True).subquery(_ROWS.copy()))
-        .where(*young_enough(query, dialect.moment(now)))
-    )
 
 
 def newest_event(query: ViewQuery) -> exp.Select:

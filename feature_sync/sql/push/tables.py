@@ -11,7 +11,8 @@ from datetime import datetime
 from sqlglot import exp
 
 from feature_sync.sql.columns import ascending, is_not_null, named, quoted
-from feature_sync.sql.push.latest import row_values, stored_rows, validity_columns, values_to_hold
+from feature_sync.sql.push.digests import BUCKET, bucket_digests, bucket_of, candidates_of, changed_buckets
+from feature_sync.sql.push.latest import row_values, stored_rows, validity_columns, values_to_hold, wire_keys
 from feature_sync.sql.push.state_schema import PushTables, quoted_name
 from feature_sync.sql.validity import still_answers
 from feature_sync.sql.view_query import ViewQuery
@@ -42,9 +43,54 @@ class ViewTables:
         """The columns that `alive` reads, and the type of its times."""
         return self._keys[0], *validity_columns(self._query), self._query.dialect.moment_type
 
-    def fresh(self, *, now: datetime) -> exp.Select:
-        """Select the `stored_rows` at `now`, with their hashes if the dialect hashes rows."""
-        rows = stored_rows(self._query, now=now)
+    @property
+    def has_buckets(self) -> bool:
+        """True if digests are kept for buckets of entities, so that only buckets in which rows changed are staged."""
+        return self._query.dialect.buckets > 1
+
+    def create_digests(self, name: str, *, now: datetime) -> exp.Expr:
+        """Create a table of the digests of all buckets."""
+        return self._tables.create(name, bucket_digests(self._query, now=now), self._query.dialect.layout([BUCKET]))
+
+    def candidates(self, digests: str) -> exp.Select:
+        """Select the number of candidates and their digest from a table of digests."""
+        return candidates_of(self._tables.table(digests))
+
+    def changed_buckets(self, fresh: str, known: str, uncertain: str | None) -> exp.Query:
+        """Select the buckets of the entities that may have changed.
+
+        Args:
+            fresh: Table of the digests now.
+            known: Table of the digests of the last push.
+            uncertain: Change table of an unfinished push; the buckets of its keys are always selected.
+        """
+        changed = changed_buckets(self._tables.table(fresh), self._tables.table(known))
+        if uncertain is None:
+            return changed
+        unsure = exp.select(named(self._bucket(), BUCKET)).from_(self._tables.table(uncertain))
+        return exp.union(changed, unsure)
+
+    def count_buckets(self, chosen: exp.Query, fresh: str) -> exp.Select:
+        """Select how many buckets are chosen, and how many there are in a table of digests."""
+        every = exp.select(exp.Count(this=exp.Star())).from_(self._tables.table(fresh))
+        return exp.select(exp.Count(this=exp.Star()), every.subquery()).from_(chosen.subquery(quoted_name("chosen")))
+
+    def _bucket(self, *, of: str | None = None) -> exp.Expr:
+        return bucket_of(self._query, {key: quoted(key, of=of) for key in self._keys})
+
+    def fresh(self, *, now: datetime, buckets: exp.Query | None = None, is_deep: bool = False) -> exp.Select:
+        """Select the `stored_rows` at `now`, with their hashes if the dialect hashes rows.
+
+        Args:
+            now: The moment.
+            buckets: Selects the buckets of the entities to select; None for all entities.
+            is_deep: Whether entities are known to have several rows each.
+        """
+        chosen = []
+        if buckets is not None:
+            bucket = bucket_of(self._query, wire_keys(self._query, self._query.key_columns))
+            chosen.append(exp.In(this=bucket, query=buckets.subquery()))
+        rows = stored_rows(self._query, now=now, chosen=chosen, is_deep=is_deep)
         if not self._hash:
             return rows
         columns = [*map(quoted, self._keys), *(value for value, _ in row_values(self._query))]
@@ -54,9 +100,9 @@ class ViewTables:
             rows.subquery(quoted_name("rows"))
         )
 
-    def create_rows(self, name: str, *, now: datetime) -> list[exp.Expr]:
+    def create_rows(self, name: str, *, now: datetime, is_deep: bool = False) -> list[exp.Expr]:
         """Create a table of rows; with an index on the keys if that saves sorting when it is compared and changed."""
-        fresh = self.fresh(now=now)
+        fresh = self.fresh(now=now, is_deep=is_deep)
         statements: list[exp.Expr] = [self._tables.create(name, fresh, self._query.dialect.layout(self._keys))]
         if self._query.dialect.looks_up_by_index:
             columns = [ascending(quoted(key)) for key in self._keys]
@@ -77,7 +123,15 @@ class ViewTables:
         kept = self._query.dialect.kept(self._tables.table(name))
         return [] if kept is None else [kept]
 
-    def changes(self, fresh: exp.Select, known: str, uncertain: str | None, *, now: datetime) -> exp.Select:
+    def changes(
+        self,
+        fresh: exp.Select,
+        known: str,
+        uncertain: str | None,
+        *,
+        now: datetime,
+        buckets: exp.Query | None = None,
+    ) -> exp.Select:
         """Select the keys whose fresh row differs from the known one, with the fresh row.
 
         A key without a fresh row is marked as removed.
@@ -87,10 +141,13 @@ class ViewTables:
             known: Table of rows that Redis holds.
             uncertain: Change table of an unfinished push; its keys are always selected.
             now: The moment at which rows answer.
+            buckets: Selects the buckets to compare, to which `fresh` is limited already; None for all.
         """
         known_row, fresh_row = quoted(self._keys[0], of=_KNOWN), quoted(self._keys[0], of=_FRESH)
         differs = [fresh_row.is_(exp.null()), known_row.is_(exp.null()), *self._differences()]
         joins: dict[str, exp.Query | exp.Table] = {_KNOWN: self._tables.table(known)}
+        if buckets is not None:
+            joins[_KNOWN] = self.rows(known).where(exp.In(this=self._bucket(), query=buckets.subquery()))
         if uncertain is not None:
             joins[_UNCERTAIN] = exp.select(*map(quoted, self._keys)).from_(self._tables.table(uncertain))
             differs.append(is_not_null(quoted(self._keys[0], of=_UNCERTAIN)))
