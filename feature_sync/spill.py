@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import msgspec
 
@@ -28,13 +28,15 @@ def _spilling() -> Iterator[None]:
 
 
 class KeySpill:
-    """A multiset of keys on disk; equal keys are in the same part. Its unnamed files vanish with the process."""
+    """A multiset of keys on disk; equal keys are in the same part. Its unnamed files vanish with the process.
+
+    Most spills of a push stay empty, and open no file.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self._opened = ExitStack()
-        with _spilling():
-            self._files = [self._opened.enter_context(TemporaryFile()) for _ in range(_PARTS)]  # noqa: SIM115
+        self._files: dict[int, IO[bytes]] = {}
 
     def add(self, keys: Sequence[bytes]) -> None:
         """Add keys, also ones that were added before."""
@@ -45,7 +47,7 @@ class KeySpill:
         for part, batch in parts.items():
             content = msgspec.msgpack.encode(batch)
             with _spilling():
-                self._files[part].write(len(content).to_bytes(_LENGTH_BYTES) + content)
+                self._file(part).write(len(content).to_bytes(_LENGTH_BYTES) + content)
         self.count += len(keys)
 
     def minus(self, other: KeySpill) -> Iterator[bytes]:
@@ -57,8 +59,15 @@ class KeySpill:
             if keys := self._part(part):
                 yield from keys - other._part(part)
 
+    def _file(self, part: int) -> IO[bytes]:
+        if part not in self._files:
+            self._files[part] = self._opened.enter_context(TemporaryFile())  # noqa: SIM115
+        return self._files[part]
+
     def _part(self, part: int) -> set[bytes]:
-        file = self._files[part]
+        file = self._files.get(part)
+        if file is None:
+            return set()
         with _spilling():
             file.seek(0)  # also flushes what is still buffered, which may fail for lack of space
         keys: set[bytes] = set()

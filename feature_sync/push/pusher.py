@@ -10,6 +10,7 @@ from feature_sync.dbt.run_results import Gate
 from feature_sync.definitions import FeatureView, Period
 from feature_sync.errors import ArtifactsChanged, FeatureSyncError, ViewsFailed
 from feature_sync.push.context import PushContext
+from feature_sync.push.pool import WarehousePool
 from feature_sync.push.report import Pushed
 from feature_sync.push.state import create_states, warehouse_id
 from feature_sync.push.view_push import ViewPush
@@ -48,14 +49,16 @@ class Pusher:
         reasons = {view.reference: self._gate and self._gate.reason_to_hold(view) for view in views}
         yield from (Pushed(feature_view=name, held_back=reason) for name, reason in reasons.items() if reason)
         dry_run = self._context.options.dry_run
-        queries, name = self._prepare([view for view in views if not reasons[view.reference]])
+        pool = WarehousePool(self._context.open_warehouse)
+        queries, name = self._prepare([view for view in views if not reasons[view.reference]], pool)
         stop = Event()
         check = self._gate.check_unchanged if self._gate else lambda: None
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="push") as pool:
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="push") as workers:
             pushes = [
-                ViewPush(query, self._context, warehouse_id=name, check=check, stopped=stop.is_set) for query in queries
+                ViewPush(query, self._context, pool=pool, warehouse_id=name, check=check, stopped=stop.is_set)
+                for query in queries
             ]
-            running = {pool.submit(each.preview if dry_run else each.push): each for each in pushes}
+            running = {workers.submit(each.preview if dry_run else each.push): each for each in pushes}
             failures: dict[str, FeatureSyncError] = {}
             unsent: dict[str, ArtifactsChanged] = {}
             try:
@@ -70,21 +73,22 @@ class Pusher:
                         yield Pushed(feature_view=name, failed=str(failure))
             finally:
                 stop.set()
-                _end(pool, running)
+                _end(workers, running)
+                pool.close()
         if failures:
             yield from (Pushed(feature_view=name, failed=str(changed)) for name, changed in unsent.items())
             raise _joined({**failures, **unsent})
         if unsent:
             raise next(iter(unsent.values()))
 
-    def _prepare(self, views: Collection[FeatureView]) -> tuple[list[ViewQuery], str]:
+    def _prepare(self, views: Collection[FeatureView], pool: WarehousePool) -> tuple[list[ViewQuery], str]:
         """Check rights and types, create the table of states, and return the queries and the warehouse's id.
 
         A dry run creates nothing.
         """
         if not views:
             return [], ""
-        with self._context.open_warehouse() as warehouse:
+        with pool.lend() as warehouse:
             options = self._context.options
             writes_to = None if options.dry_run else options.state_schema
             warehouse.check_rights([view.relation.name for view in views], writes_to=writes_to)
@@ -98,9 +102,9 @@ class Pusher:
             return queries, named(runner, PushTables(options.state_schema))
 
 
-def _end(pool: ThreadPoolExecutor, running: Mapping[Future[Pushed], ViewPush]) -> None:
+def _end(workers: ThreadPoolExecutor, running: Mapping[Future[Pushed], ViewPush]) -> None:
     """Wait for pushes that were asked to stop, and cancel their queries."""
-    pool.shutdown(wait=False, cancel_futures=True)
+    workers.shutdown(wait=False, cancel_futures=True)
     while waiting := wait(running, timeout=_SECONDS_BETWEEN_CANCELS).not_done:
         for future in waiting:  # again and again: a push may have been between two queries, and started another
             running[future].cancel()

@@ -23,6 +23,7 @@ from feature_sync.online.rows import RowEncoder
 from feature_sync.push.commit import Staged
 from feature_sync.push.context import PushContext
 from feature_sync.push.plan import OnlineState
+from feature_sync.push.pool import WarehousePool
 from feature_sync.push.report import Pushed
 from feature_sync.push.sending import Sent, count_rows, send_rows
 from feature_sync.push.staging import Staging
@@ -43,6 +44,7 @@ class ViewPush:
         query: ViewQuery,
         context: PushContext,
         *,
+        pool: WarehousePool,
         warehouse_id: str,
         check: Callable[[], None],
         stopped: Callable[[], bool],
@@ -52,12 +54,14 @@ class ViewPush:
         Args:
             query: The view.
             context: What the pushes of all views share.
+            pool: Lends the warehouse.
             warehouse_id: The random id kept in the warehouse; empty in a dry run before the first push.
             check: Raises if dbt has rewritten the artifacts that this push goes by.
             stopped: Ends the push early when it returns True.
         """
         self._query = query
         self._context = context
+        self._pool = pool
         self._warehouse_id = warehouse_id
         self._check = check
         self._stopped = stopped
@@ -85,11 +89,11 @@ class ViewPush:
         options = context.options
         with (
             self._view.hold(duration=options.lease, wait=options.wait, stopped=self._stopped) as writer,
-            context.open_warehouse(stopped=self._stopped) as warehouse,
+            self._pool.lend(stopped=self._stopped) as warehouse,
             at_location(self._query.view.relation.location),
         ):
             self._warehouse = warehouse
-            warehouse.label(feature_view=self.reference)
+            warehouse.label(feature_view=self.reference, push=None)
             online = self._online_state(writer.server)
             staging = self._staging(warehouse, online)
             try:
@@ -136,13 +140,13 @@ class ViewPush:
         context = self._context
         relation = self._query.view.relation.name
         with (
-            context.open_warehouse(stopped=self._stopped) as warehouse,
+            self._pool.lend(stopped=self._stopped) as warehouse,
             warehouse.snapshot([relation]),
             self._timing("stage"),
         ):
             self._warehouse = warehouse
             try:
-                warehouse.label(feature_view=self.reference)
+                warehouse.label(feature_view=self.reference, push=None)
                 staging = self._staging(warehouse, self._online_state(context.online.server_state()))
                 to_scan = staging.bytes_to_scan()
                 preview = staging.preview()

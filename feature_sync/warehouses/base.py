@@ -77,8 +77,8 @@ class Warehouse(ABC):
         """The qualifier that schema names need; None if the connection implies it."""
         return None
 
-    def label(self, **labels: str) -> None:  # noqa: B027 - most warehouses have no labels
-        """Tag subsequent queries with labels (BigQuery job labels; no-op elsewhere)."""
+    def label(self, **labels: str | None) -> None:  # noqa: B027 - most warehouses have no labels
+        """Tag subsequent queries with labels (BigQuery job labels; no-op elsewhere); None takes a label away."""
 
     def bytes_to_scan(self, query: str) -> int | None:  # noqa: ARG002 - most warehouses do not charge by it
         """Return how many bytes a query would read, without running it; None if the warehouse does not report it."""

@@ -79,9 +79,10 @@ class Session:
                 raise ProfileError(f"target {target.name}: project is missing")
             return cls(settings, credentials, bigquery.DatasetReference(project, target.schema))
 
-    def label(self, **labels: str) -> None:
-        """Add to the labels of all jobs."""
-        self._labels |= {name: _label(value) for name, value in labels.items()}
+    def label(self, **labels: str | None) -> None:
+        """Add to the labels of all jobs, or take those away that are None."""
+        self._labels |= {name: _label(value) for name, value in labels.items() if value is not None}
+        self._labels = {name: value for name, value in self._labels.items() if labels.get(name, value) is not None}
 
     def plan(self, query: str) -> bigquery.QueryJob | None:
         """Plan a query (a dry run), which costs nothing; None if another service than Google's cannot."""

@@ -62,7 +62,7 @@ class BigQueryWarehouse(Warehouse):
         """The project of the tables, which need not be the one that pays."""
         return str(self._session.dataset.project)
 
-    def label(self, **labels: str) -> None:
+    def label(self, **labels: str | None) -> None:
         """Add to the labels of all jobs."""
         self._session.label(**labels)
 
