@@ -11,7 +11,7 @@ from sqlglot import exp
 from feature_sync.definitions import FeatureView, Period
 from feature_sync.errors import Findings
 from feature_sync.sql.answerable import can_answer
-from feature_sync.sql.columns import ascending, descending, named, quoted, table, unused
+from feature_sync.sql.columns import TakenNames, ascending, descending, extend, named, quoted, table
 from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.row_order import row_order, tie_breakers
 from feature_sync.sql.scalars import orderable
@@ -51,7 +51,7 @@ class ViewQuery:
         self.feature_types = self._columns.feature_types
         self.is_unique = self._columns.is_unique
         """True if no two rows have the same keys and event timestamp as this query reads them."""
-        self._taken = {*view.relation.columns, *view.join_keys}
+        self._taken = TakenNames((*view.relation.columns, *view.join_keys))
         self.event_timestamp_name = self.own_name("_event_timestamp")
         self.available_at_name = self.own_name("_available_at")
         self.valid_until_name = self.own_name("_valid_until")
@@ -68,7 +68,7 @@ class ViewQuery:
 
     def own_name(self, name: str) -> str:
         """Return the name, with underscores appended if a column of the view has it."""
-        return unused(name, self._taken)
+        return self._taken.unused(name)
 
     def plain_rows(
         self, features: Iterable[str] | None = None, *, until: exp.Expr | None = None, decisive: bool = False
@@ -91,13 +91,13 @@ class ViewQuery:
         selected += [named(moment, name) for name, moment in times.items()]
         rows = (
             exp.select(*selected)
-            .from_(table(view.relation, dialect=self.native))
-            .where(*can_answer(self._columns, self._asked))
+            .from_(table(view.relation, dialect=self.native), copy=False)
+            .where(*can_answer(self._columns, self._asked), copy=False)
         )
         available_at = self._columns.available_at()
         if until is None or available_at is None:
             return rows
-        return rows.where(exp.LTE(this=available_at, expression=until))
+        return rows.where(exp.LTE(this=available_at, expression=until), copy=False)
 
     @property
     def times(self) -> dict[str, exp.Expr]:
@@ -133,18 +133,19 @@ class ViewQuery:
         if across_entities:
             order, keys = [*map(ascending, keys), *order], []
         numbered = exp.Window(this=exp.RowNumber(), partition_by=keys, order=exp.Order(expressions=order))
-        return self.plain_rows(features, until=until).select(named(numbered, self.row_number_name))
+        return extend(self.plain_rows(features, until=until), [named(numbered, self.row_number_name)])
 
     def newest_rows(self, *, until: exp.Expr) -> exp.Select:
         """Select the newest row of each entity among those available at the moment `until`."""
         keys = [self._columns.column(key) for key in self.view.join_keys]
         if self.dialect.has_distinct_on:
             in_order = [*(ascending(key.copy()) for key in keys), *row_order(self._columns, newest_first=True)]
-            return self.plain_rows(until=until).distinct(*keys).order_by(*in_order)
-        rows = self.rows(newest_first=True, until=until).subquery(exp.to_identifier("numbered", quoted=True))
+            return self.plain_rows(until=until).distinct(*keys, copy=False).order_by(*in_order, copy=False)
+        rows = self.rows(newest_first=True, until=until)
+        numbered = rows.subquery(exp.to_identifier("numbered", quoted=True), copy=False)
         columns = (*self.view.join_keys, *self.feature_types, *self.times)
         selected = [quoted(name) for name in columns if name != self.known_at_name]
-        return exp.select(*selected).from_(rows).where(quoted(self.row_number_name).eq(1))
+        return exp.select(*selected).from_(numbered, copy=False).where(quoted(self.row_number_name).eq(1), copy=False)
 
     def newest_row(self, keys: dict[str, exp.Expr], moment: exp.Expr, *, features: Iterable[str]) -> exp.Select:
         """Select the newest row of one entity that is available at a moment, in a form that an index serves.
@@ -165,9 +166,9 @@ class ViewQuery:
         newest = descending(self._columns.stored_time(event_timestamp), nulls_first=True)
         return (
             self.plain_rows(features)
-            .where(*conditions)
-            .order_by(newest, *row_order(self._columns, newest_first=True)[1:])
-            .limit(1)
+            .where(*conditions, copy=False)
+            .order_by(newest, *row_order(self._columns, newest_first=True)[1:], copy=False)
+            .limit(1, copy=False)
         )
 
     def tie_order(self, *, of: str) -> list[exp.Ordered]:
