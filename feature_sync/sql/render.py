@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -53,7 +54,7 @@ def render(query: Statement, *, dialect: Dialect, is_template: bool = False, dat
     return _MARKER.sub(lambda marker: verbatim.get(marker[0], marker[0]), text) if verbatim else text
 
 
-def _make_types_explicit(nodes: list[exp.Expr], dialect: Dialect) -> None:
+def _make_types_explicit(nodes: Sequence[exp.Expr], dialect: Dialect) -> None:
     for data_type in nodes if dialect.explicit_types else ():
         if isinstance(data_type, exp.DataType) and (explicit := dialect.explicit_types.get(data_type.this)):
             data_type.replace(exp.DataType.build(explicit, dialect=dialect.name))

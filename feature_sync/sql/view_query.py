@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import copy
+from dataclasses import replace
 from typing import Self
 
 from sqlglot import exp
 
-from feature_sync.definitions import FeatureView, Period
+from feature_sync.definitions import FeatureView, Index, Period
 from feature_sync.errors import Findings
 from feature_sync.sql.answerable import can_answer
 from feature_sync.sql.columns import TakenNames, ascending, descending, extend, named, quoted, table
@@ -184,6 +185,22 @@ class ViewQuery:
         order += [descending(term, nulls_first=True) for term in ends]
         breakers = tie_breakers(self._columns, {name: quoted(name, of=of) for name in self.feature_types})
         return [*order, *map(descending, breakers)]
+
+    def with_indexes(self, indexes: Iterable[Index]) -> FeatureView:
+        """Return the view with what indexes of its table prove beyond its definition: lookups by time, and uniqueness.
+
+        An index orders times as it stores them, which is of no use where the query converts them.
+        """
+        view, relation = self.view, self.view.relation
+        names = {self._columns.stored_name(name): name for name in relation.columns}
+        keys = [([names.get(each, "") for each in index.columns], index.is_unique) for index in indexes]
+        is_ordered = self.has_times and isinstance(self._columns.stored_time(str(view.event_timestamp)), exp.Column)
+        return replace(
+            view,
+            is_indexed=view.is_indexed or (is_ordered and any(view.is_found_by(columns) for columns, _ in keys)),
+            is_unique=view.is_unique
+            or any(is_unique and view.is_identified_by(columns) for columns, is_unique in keys),
+        )
 
     @property
     def has_times(self) -> bool:
