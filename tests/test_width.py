@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlglot import exp
 
 from feature_sync.definitions import (
     Column,
@@ -190,3 +191,31 @@ def test_a_name_that_a_warehouse_would_cut_off_is_refused():
     PointInTimeJoin(long, case.spine, dialect=DIALECTS["duckdb"])
     with pytest.raises(RequestError, match="bytes long, but postgres keeps only 63; give its view a shorter alias"):
         PointInTimeJoin(long, case.spine, dialect=DIALECTS["postgres"])
+
+
+WAYS = [("duckdb", "asof"), ("duckdb", "carry"), ("postgres", "bucket"), ("postgres", "lateral"), ("bigquery", "carry")]
+
+
+@pytest.mark.parametrize("is_unique", [False, True], ids=["", "unique"])
+@pytest.mark.parametrize(("name", "strategy"), WAYS, ids=[" ".join(way) for way in WAYS])
+def test_the_work_to_build_a_query_grows_no_faster_than_the_query(monkeypatch, name, strategy, is_unique):
+    """Counts the nodes of expressions that are made while a query of 20 and of 80 views is built, copies included."""
+    made = 0
+    init = exp.Expression.__init__
+
+    def counting(self, *arguments, **named):
+        nonlocal made
+        made += 1
+        init(self, *arguments, **named)
+
+    monkeypatch.setattr(exp.Expression, "__init__", counting)
+    work = []
+    for size in (20, 80):
+        views = [view_of(number, is_unique=is_unique) for number in range(size)]
+        case = case_of(views, keys=["one"] * size)
+        join = PointInTimeJoin(case.service, case.spine, dialect=DIALECTS[name], native=DIALECTS["duckdb"])
+        made = 0
+        query = training_query(join, strategy=strategy)
+        work.append(made / sum(1 for _ in query.walk()))
+    few, many = work
+    assert 0 < many <= few * 1.2

@@ -219,22 +219,13 @@ def _feature_names(view: FeatureView | None, block: Block, node: Node, left_out:
 
 
 def _is_unique(view: FeatureView, node: Node, adapter: str | None) -> bool:
-    """True if the warehouse enforces a unique key within join keys and event timestamp; BigQuery enforces none.
-
-    Only in UTC: in a zone with summer time, two different local times may mean the same moment.
-    """
-    columns = {*view.join_keys, view.event_timestamp}
-    enforced = adapter in _ENFORCING and any(columns.issuperset(key) for key in node.enforced_keys)
-    return enforced and view.timezone.upper() == "UTC"
+    """True if the warehouse enforces a unique key within join keys and event timestamp; BigQuery enforces none."""
+    return adapter in _ENFORCING and any(map(view.is_identified_by, node.enforced_keys))
 
 
 def _is_indexed(view: FeatureView, node: Node) -> bool:
-    """True if an index starts with the join keys, in any order, followed by the event timestamp."""
-    keys = len(view.join_keys)
-    return any(
-        set(index[:keys]) == set(view.join_keys) and index[keys : keys + 1] == [view.event_timestamp]
-        for index in (*node.enforced_keys, *node.indexes)
-    )
+    """True if an index that dbt makes finds the rows of an entity in the order of time."""
+    return any(map(view.is_found_by, (*node.enforced_keys, *node.indexes)))
 
 
 def _default(column: str, meta: object, location: Location, findings: Findings) -> Any:

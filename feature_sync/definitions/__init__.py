@@ -12,7 +12,7 @@ from feature_sync.definitions.feature_service import (
 from feature_sync.definitions.feature_view import Entity, Feature, FeatureView, History
 from feature_sync.definitions.fingerprint import fingerprint, view_fingerprint
 from feature_sync.definitions.registry import Registry, parse_features, split_features
-from feature_sync.definitions.relation import Column, Relation
+from feature_sync.definitions.relation import Column, Index, Relation
 from feature_sync.definitions.spine import Ordering, Period, Spine, parse_ordering
 from feature_sync.definitions.target import Target
 from feature_sync.definitions.zones import check_zone
@@ -24,6 +24,7 @@ __all__ = [
     "FeatureService",
     "FeatureView",
     "History",
+    "Index",
     "Ordering",
     "Period",
     "Registry",

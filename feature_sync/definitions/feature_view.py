@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -89,6 +89,18 @@ class FeatureView:
         """The columns with times, and snapshots' `dbt_is_deleted`: they are never features."""
         columns = (getattr(self, name) for name in _TIMES)
         return tuple(dict.fromkeys(column for column in columns if column is not None))
+
+    def is_identified_by(self, key: Iterable[str]) -> bool:
+        """True if no two rows share join keys and event timestamp where none share `key`, columns of this definition.
+
+        Only in UTC: in a zone with summer time, two different local times may mean the same moment.
+        """
+        return {*self.join_keys, self.event_timestamp}.issuperset(key) and self.timezone.upper() == "UTC"
+
+    def is_found_by(self, index: Sequence[str]) -> bool:
+        """True if an index of these columns starts with the join keys, in any order, and then the event timestamp."""
+        keys = len(self.join_keys)
+        return set(index[:keys]) == set(self.join_keys) and [*index[keys : keys + 1]] == [self.event_timestamp]
 
     def feature(self, name: str) -> Feature:
         """Return a feature by its name.

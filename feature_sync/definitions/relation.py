@@ -26,6 +26,14 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """An index over all rows of a table. `is_unique`: the warehouse enforces that no two rows share its columns."""
+
+    columns: tuple[str, ...]
+    is_unique: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
     """A table or view that dbt builds: `name` is qualified and quoted for the warehouse, as dbt wrote it.
 

@@ -60,7 +60,8 @@ def column(relation: Relation, name: str, *, of: str | None = None) -> exp.Colum
 
 def quoted(name: str, *, of: str | None = None) -> exp.Column:
     """Refer to a column by its exact name, qualified by the table, alias or step `of`."""
-    return exp.column(exp.to_identifier(name, quoted=True), table=of and exp.to_identifier(of, quoted=True))
+    table = of and exp.Identifier(this=of, quoted=True)
+    return exp.Column(this=exp.Identifier(this=name, quoted=True), table=table or None)
 
 
 def named(expression: exp.Expr, name: str) -> exp.Expr:
@@ -85,9 +86,29 @@ def is_not_null(expression: exp.Expr) -> exp.Expr:
     return exp.Is(this=expression, expression=exp.Not(this=exp.null()))
 
 
-def unused(name: str, taken: Iterable[str]) -> str:
-    """Append underscores to a name until it is not taken, ignoring case; deterministic."""
-    folded = {each.casefold() for each in taken}
-    while name.casefold() in folded:
-        name = f"{name}_"
-    return name
+def extend(query: exp.Select, columns: Iterable[exp.Expr], joins: Iterable[exp.Join] = ()) -> exp.Select:
+    """Add columns and joins to a query in place and return it; `select` and `join` copy all that is there already."""
+    for each in columns:
+        query.append("expressions", each)
+    for join in joins:
+        query.append("joins", join)
+    return query
+
+
+class TakenNames:
+    """Names that no other name may equal, ignoring case; folded once, however many names are asked for."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._folded = {each.casefold() for each in names}
+
+    def unused(self, name: str) -> str:
+        """Append underscores to a name until it is not taken; deterministic."""
+        while name.casefold() in self._folded:
+            name = f"{name}_"
+        return name
+
+    def take(self, name: str) -> str:
+        """Return an `unused` name, which is taken from now on."""
+        chosen = self.unused(name)
+        self._folded.add(chosen.casefold())
+        return chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -17,6 +18,7 @@ Query: TypeAlias = exp.Query
 Select: TypeAlias = exp.Select
 _LINE = 100
 _JINJA = re.compile(r"\{(?=[{%#])")
+_MARKER = re.compile(rf"{VERBATIM}[0-9a-f]{{64}}")
 
 
 def render(query: Statement, *, dialect: Dialect, is_template: bool = False, database: str | None = None) -> str:
@@ -29,31 +31,32 @@ def render(query: Statement, *, dialect: Dialect, is_template: bool = False, dat
         database: The database of tables that are qualified by a schema only.
     """
     copy = query.copy()
-    for table in copy.find_all(exp.Table) if database else ():
-        if table.db and not table.catalog:
+    nodes = list(copy.find_all(exp.Alias, exp.DataType, exp.Identifier, exp.Table, exp.Var))
+    for table in nodes if database else ():
+        if isinstance(table, exp.Table) and table.db and not table.catalog:
             table.set("catalog", exp.to_identifier(database, quoted=True))
-    for identifier in copy.find_all(exp.Identifier):
-        if not identifier.quoted:
+    for identifier in nodes:
+        if isinstance(identifier, exp.Identifier) and not identifier.quoted:
             identifier.set("this", dialect.fold(identifier.this))
             identifier.set("quoted", True)
-    _make_types_explicit(copy, dialect)
-    for alias in list(copy.find_all(exp.Alias)):
+    _make_types_explicit(nodes, dialect)
+    for alias in nodes:
+        if not isinstance(alias, exp.Alias):
+            continue
         keeps_name = isinstance(alias.this, exp.Column) and alias.this.name == alias.alias
         if keeps_name and not (dialect.names_by_table and alias.this.table):
             alias.replace(alias.this)
-    text = write(copy, dialect=dialect, unsupported_level=ErrorLevel.RAISE) + "\n"
+    text = _written(copy, dialect, unsupported_level=ErrorLevel.RAISE) + "\n"
     if is_template:
         text = _JINJA.sub("{{ '{' }}", text)
     # After Jinja is escaped: verbatim text may be a `ref()` of the template.
-    for marker in copy.find_all(exp.Var):
-        if VERBATIM in marker.meta:
-            text = text.replace(marker.name, marker.meta[VERBATIM])
-    return text
+    verbatim = {each.name: each.meta[VERBATIM] for each in nodes if isinstance(each, exp.Var) and VERBATIM in each.meta}
+    return _MARKER.sub(lambda marker: verbatim.get(marker[0], marker[0]), text) if verbatim else text
 
 
-def _make_types_explicit(query: Statement, dialect: Dialect) -> None:
-    for data_type in list(query.find_all(exp.DataType)):
-        if explicit := dialect.explicit_types.get(data_type.this):
+def _make_types_explicit(nodes: Sequence[exp.Expr], dialect: Dialect) -> None:
+    for data_type in nodes if dialect.explicit_types else ():
+        if isinstance(data_type, exp.DataType) and (explicit := dialect.explicit_types.get(data_type.this)):
             data_type.replace(exp.DataType.build(explicit, dialect=dialect.name))
 
 
@@ -63,12 +66,17 @@ def write(expression: Statement, *, dialect: Dialect, **options: Any) -> str:
     Raises:
         ValueError: A term of an ORDER BY leaves one of them to the session's default: a bug in the query.
     """
+    return _written(expression.copy(), dialect, **options)
+
+
+def _written(expression: Statement, dialect: Dialect, **options: Any) -> str:
+    """Write an expression as `write` does; the generator may change it."""
     for order in expression.find_all(exp.Order):
         if bare := [each for each in order.expressions if not isinstance(each, exp.Ordered)]:
             raise ValueError(f"an ORDER BY holds a bare term: {bare[0].sql()}")
     spelling = SqlglotDialect.get_or_raise(dialect.name)
     generator = _generator(dialect.name)(dialect=spelling, pretty=True, max_text_width=_LINE, **options)
-    return generator.generate(expression)
+    return generator.generate(expression, copy=False)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
@@ -138,7 +139,7 @@ def normal_type(data_type: str, *, dialect: Dialect) -> str:
     Types of different widths stay different: rows kept in a column of one may not fit a column of another.
     """
     try:
-        parsed = _parsed(data_type, dialect)
+        parsed = _parsed(data_type, dialect).copy()
     except SqlglotError:
         return " ".join(data_type.split()).lower()
     for each in parsed.find_all(exp.DataType):
@@ -160,10 +161,18 @@ def with_normal_types(view: FeatureView, *, dialect: Dialect) -> FeatureView:
 def _parsed(data_type: str, dialect: Dialect) -> exp.DataType:
     """Parse a type; parsed, the different spellings of structs and enums by DuckDB and sqlglot are equal.
 
+    The result is shared: whoever changes it, copies it first.
+
     Raises:
         SqlglotError: sqlglot does not know the type.
     """
-    return exp.DataType.build(data_type, dialect=dialect.name, udt=False)
+    return _parsed_once(data_type, dialect.name)
+
+
+@lru_cache(maxsize=1024)
+def _parsed_once(data_type: str, dialect: str) -> exp.DataType:
+    """Parse a type once: a wide service has few types, and asks for that of each column several times."""
+    return exp.DataType.build(data_type, dialect=dialect, udt=False)
 
 
 def _normalised(parsed: exp.DataType, dialect: Dialect, *, in_array: bool = False) -> ValueType | None:

@@ -50,6 +50,10 @@ class ViewColumns:
         """Refer to a column; timestamps are cast to microseconds."""
         return plain_time(column(self.view.relation, name), self.view.relation.columns.get(name), dialect=self.native)
 
+    def stored_name(self, name: str) -> str:
+        """Return the exact name of a column in the warehouse."""
+        return self.view.relation.columns[name].stored_as or self.native.fold(name)
+
     def kind(self, name: str) -> ValueType:
         """Return the type of a column.
 

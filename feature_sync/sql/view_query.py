@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Self
 
 from sqlglot import exp
 
-from feature_sync.definitions import FeatureView, Period
+from feature_sync.definitions import FeatureView, Index, Period
 from feature_sync.errors import Findings
 from feature_sync.sql.answerable import can_answer
-from feature_sync.sql.columns import ascending, descending, named, quoted, table, unused
+from feature_sync.sql.columns import TakenNames, ascending, descending, extend, named, quoted, table
 from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.row_order import row_order, tie_breakers
 from feature_sync.sql.scalars import orderable
@@ -51,7 +52,7 @@ class ViewQuery:
         self.feature_types = self._columns.feature_types
         self.is_unique = self._columns.is_unique
         """True if no two rows have the same keys and event timestamp as this query reads them."""
-        self._taken = {*view.relation.columns, *view.join_keys}
+        self._taken = TakenNames((*view.relation.columns, *view.join_keys))
         self.event_timestamp_name = self.own_name("_event_timestamp")
         self.available_at_name = self.own_name("_available_at")
         self.valid_until_name = self.own_name("_valid_until")
@@ -68,7 +69,7 @@ class ViewQuery:
 
     def own_name(self, name: str) -> str:
         """Return the name, with underscores appended if a column of the view has it."""
-        return unused(name, self._taken)
+        return self._taken.unused(name)
 
     def plain_rows(
         self, features: Iterable[str] | None = None, *, until: exp.Expr | None = None, decisive: bool = False
@@ -91,13 +92,13 @@ class ViewQuery:
         selected += [named(moment, name) for name, moment in times.items()]
         rows = (
             exp.select(*selected)
-            .from_(table(view.relation, dialect=self.native))
-            .where(*can_answer(self._columns, self._asked))
+            .from_(table(view.relation, dialect=self.native), copy=False)
+            .where(*can_answer(self._columns, self._asked), copy=False)
         )
         available_at = self._columns.available_at()
         if until is None or available_at is None:
             return rows
-        return rows.where(exp.LTE(this=available_at, expression=until))
+        return rows.where(exp.LTE(this=available_at, expression=until), copy=False)
 
     @property
     def times(self) -> dict[str, exp.Expr]:
@@ -133,7 +134,7 @@ class ViewQuery:
         if across_entities:
             order, keys = [*map(ascending, keys), *order], []
         numbered = exp.Window(this=exp.RowNumber(), partition_by=keys, order=exp.Order(expressions=order))
-        return self.plain_rows(features, until=until).select(named(numbered, self.row_number_name))
+        return extend(self.plain_rows(features, until=until), [named(numbered, self.row_number_name)])
 
     def newest_rows(self, *, until: exp.Expr, chosen: Sequence[exp.Expr] = (), is_deep: bool = False) -> exp.Select:
         """Select the newest row of each entity among those available at the moment `until`.
@@ -148,9 +149,9 @@ class ViewQuery:
         keys = list(self.key_columns.values())
         if self.dialect.has_distinct_on:
             in_order = [*(ascending(key.copy()) for key in keys), *row_order(self._columns, newest_first=True)]
-            return self.plain_rows(until=until).where(*chosen).distinct(*keys).order_by(*in_order)
-        rows = self.rows(newest_first=True, until=until).where(*chosen).subquery(_subquery_name("numbered"))
-        return exp.select(*map(quoted, self._stored)).from_(rows).where(quoted(self.row_number_name).eq(1))
+            rows = self.plain_rows(until=until).where(*chosen, copy=False)
+            return rows.distinct(*keys, copy=False).order_by(*in_order, copy=False)
+        return self._first(self.rows(newest_first=True, until=until).where(*chosen, copy=False))
 
     def _joins_newest(self, *, is_deep: bool) -> bool:
         """Whether to look for the newest event timestamps first.
@@ -165,24 +166,29 @@ class ViewQuery:
         All rows are read twice, most of them for keys and times alone, and none of them is sorted.
         """
         keys, moment = list(self.view.join_keys), self.event_timestamp_name
-        narrow = self.plain_rows((), until=until).where(*chosen).subquery(_subquery_name("candidates"))
-        newest = exp.select(*map(quoted, keys), named(exp.Max(this=quoted(moment)), moment)).from_(narrow)
-        newest = newest.group_by(*map(quoted, keys))
+        narrow = _subquery(self.plain_rows((), until=until).where(*chosen), "candidates")
+        newest = exp.select(*map(quoted, keys), named(exp.Max(this=quoted(moment)), moment)).from_(narrow, copy=False)
+        newest = newest.group_by(*map(quoted, keys), copy=False)
         rows = self.plain_rows(until=until, decisive=True).where(*chosen)
         same = [quoted(name, of="rows").eq(quoted(name, of="newest")) for name in (*keys, moment)]
         joined = (
             exp.select(*(quoted(name, of="rows") for name in self._stored))
-            .from_(rows.subquery(_subquery_name("rows")))
-            .join(newest.subquery(_subquery_name("newest")), on=exp.and_(*same))
+            .from_(_subquery(rows, "rows"), copy=False)
+            .join(_subquery(newest, "newest"), on=exp.and_(*same), copy=False)
         )
         if self.is_unique:
             return joined
         of_rows, ties = [quoted(key, of="rows") for key in keys], self.tie_order(of="rows", decisive=True)
         if self.dialect.has_distinct_on:
-            return joined.distinct(*of_rows).order_by(*(ascending(key.copy()) for key in of_rows), *ties)
+            in_order = [*(ascending(key.copy()) for key in of_rows), *ties]
+            return joined.distinct(*of_rows, copy=False).order_by(*in_order, copy=False)
         numbered = exp.Window(this=exp.RowNumber(), partition_by=of_rows, order=exp.Order(expressions=ties))
-        numbers = joined.select(named(numbered, self.row_number_name)).subquery(_subquery_name("numbered"))
-        return exp.select(*map(quoted, self._stored)).from_(numbers).where(quoted(self.row_number_name).eq(1))
+        return self._first(joined.select(named(numbered, self.row_number_name), copy=False))
+
+    def _first(self, numbered: exp.Select) -> exp.Select:
+        """Select the rows that have the number 1."""
+        rows = exp.select(*map(quoted, self._stored)).from_(_subquery(numbered, "numbered"), copy=False)
+        return rows.where(quoted(self.row_number_name).eq(1), copy=False)
 
     @property
     def key_columns(self) -> dict[str, exp.Expr]:
@@ -214,9 +220,9 @@ class ViewQuery:
         newest = descending(self._columns.stored_time(event_timestamp), nulls_first=True)
         return (
             self.plain_rows(features)
-            .where(*conditions)
-            .order_by(newest, *row_order(self._columns, newest_first=True)[1:])
-            .limit(1)
+            .where(*conditions, copy=False)
+            .order_by(newest, *row_order(self._columns, newest_first=True)[1:], copy=False)
+            .limit(1, copy=False)
         )
 
     def tie_order(self, *, of: str, decisive: bool = False) -> list[exp.Ordered]:
@@ -240,6 +246,22 @@ class ViewQuery:
         breakers = tie_breakers(self._columns, {name: quoted(name, of=of) for name in self.feature_types})
         return [*order, *map(descending, breakers)]
 
+    def with_indexes(self, indexes: Iterable[Index]) -> FeatureView:
+        """Return the view with what indexes of its table prove beyond its definition: lookups by time, and uniqueness.
+
+        An index orders times as it stores them, which is of no use where the query converts them.
+        """
+        view, relation = self.view, self.view.relation
+        names = {self._columns.stored_name(name): name for name in relation.columns}
+        keys = [([names.get(each, "") for each in index.columns], index.is_unique) for index in indexes]
+        is_ordered = self.has_times and isinstance(self._columns.stored_time(str(view.event_timestamp)), exp.Column)
+        return replace(
+            view,
+            is_indexed=view.is_indexed or (is_ordered and any(view.is_found_by(columns) for columns, _ in keys)),
+            is_unique=view.is_unique
+            or any(is_unique and view.is_identified_by(columns) for columns, is_unique in keys),
+        )
+
     @property
     def has_times(self) -> bool:
         """Whether the view has an event timestamp."""
@@ -251,5 +273,5 @@ class ViewQuery:
         return self.view.valid_to is not None
 
 
-def _subquery_name(name: str) -> exp.Identifier:
-    return exp.to_identifier(name, quoted=True)
+def _subquery(rows: exp.Select, name: str) -> exp.Subquery:
+    return rows.subquery(exp.to_identifier(name, quoted=True), copy=False)

@@ -52,6 +52,16 @@ class Rows:
     origin: Mapping[str, Any]
 
 
+def _with_indexes(warehouse: Warehouse, join: PointInTimeJoin) -> PointInTimeJoin:
+    """Return the join with what the tables' indexes prove, also those of which dbt knows nothing."""
+    indexes = warehouse.indexes([query.view.relation.name for query in join.views.values()])
+    known = {name: query.with_indexes(indexes.get(query.view.relation.name, ())) for name, query in join.views.items()}
+    if all(view == join.views[name].view for name, view in known.items()):
+        return join
+    service = join.service.with_views(lambda view: known[view.reference])
+    return PointInTimeJoin(service, join.spine, dialect=join.dialect)
+
+
 def _is_unproven(view: FeatureView) -> bool:  # noqa: ARG001 - the default of `is_proven_unique`
     return False
 
@@ -222,6 +232,7 @@ class TrainingSet:
             check_collations(warehouse, collations, join.dialect, join.spine.relation.location)
             names = [*(each.view.relation.name for each in service.selections), join.spine.relation.name]
             with warehouse.snapshot(names):
+                join = _with_indexes(warehouse, join)
                 asked = period_of(warehouse, render(moments_asked(join), dialect=self.dialect))
                 sql = render(training_query(join, strategy=self.strategy, asked=asked), dialect=self.dialect)
                 yield Answering(warehouse=warehouse, join=join, sql=sql, asked=asked)

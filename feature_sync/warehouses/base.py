@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import msgspec
 
-from feature_sync.definitions import Target
+from feature_sync.definitions import Index, Target
 from feature_sync.errors import ProfileError
 
 if TYPE_CHECKING:
@@ -106,6 +106,10 @@ class Warehouse(ABC):
     @abstractmethod
     def describe(self, query: str) -> Mapping[str, str]:
         """Return the types of a query's columns by name, as the warehouse writes them, without reading all rows."""
+
+    def indexes(self, relations: Sequence[str]) -> Mapping[str, Sequence[Index]]:  # noqa: ARG002 - few have indexes
+        """Return the indexes of tables by their quoted names; empty where they do not make a query faster."""
+        return {}
 
     @abstractmethod
     def fetch(self, query: str) -> list[tuple[Any, ...]]:

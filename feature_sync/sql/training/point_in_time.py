@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sqlglot import exp
 
 from feature_sync.definitions import FeatureService, Period, Spine
-from feature_sync.sql.columns import named, quoted
+from feature_sync.sql.columns import TakenNames, named, quoted
 from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.scalars import default_value
 from feature_sync.sql.training.join import PointInTimeJoin
@@ -49,8 +49,8 @@ def training_query(join: PointInTimeJoin, *, strategy: str | None = None, asked:
     joins: list[exp.Join] = []
     answers: dict[str, Answer] = {}
     spine_step = SPINE
-    groups = _groups(service, queries, dialect, strategy)
-    prefixes = [question.prefix for _, questions in groups for question in questions]
+    prefixes = TakenNames()
+    groups = _groups(service, queries, dialect, strategy, prefixes)
     for answer, questions in groups:
         plan = answer(_group(questions, names, spine_step, prefixes))
         spine_step = plan.spine
@@ -65,11 +65,11 @@ def training_query(join: PointInTimeJoin, *, strategy: str | None = None, asked:
         selected += _features(service, answers[each.alias])
     last = step_table(spine_step)
     result = exp.select(*selected).from_(
-        last if spine_step == SPINE else exp.alias_(last, SPINE, quoted=True, table=True)
+        last if spine_step == SPINE else exp.alias_(last, SPINE, quoted=True, table=True), copy=False
     )
     result.set("joins", joins)
     if spine.order_by:
-        result = result.order_by(*spine_query.order(of=SPINE))
+        result = result.order_by(*spine_query.order(of=SPINE), copy=False)
     return dialect.finished(_with_steps(result, steps))
 
 
@@ -81,38 +81,43 @@ def _names(service: FeatureService, spine: Spine) -> Names:
 
 
 def _groups(
-    service: FeatureService, queries: Mapping[str, ViewQuery], dialect: Dialect, wanted: str | None
+    service: FeatureService,
+    queries: Mapping[str, ViewQuery],
+    dialect: Dialect,
+    wanted: str | None,
+    prefixes: TakenNames,
 ) -> list[tuple[Strategy, list[Question]]]:
     """Group the views that are asked with the same columns of the spine by the same strategy."""
-    prefixes: list[str] = []
     groups: dict[tuple[Strategy, tuple[str, ...]], list[Question]] = {}
     for selection in service.selections:
-        prefixes.append(prefix_for(selection.alias, prefixes))
         outputs = {name: service.output_name(selection, name) for name in selection.features}
-        question = Question(selection, queries[selection.view.reference], prefixes[-1], outputs)
+        prefix = prefix_for(selection.alias, prefixes)
+        question = Question(selection, queries[selection.view.reference], prefix, outputs)
         strategy = strategy_for(selection.view, dialect=dialect, wanted=wanted)
         groups.setdefault((strategy, selection.spine_keys), []).append(question)
     return [(strategy, questions) for (strategy, _), questions in groups.items()]
 
 
-def _group(questions: list[Question], names: Names, spine: str, taken: list[str]) -> Group:
+def _group(questions: list[Question], names: Names, spine: str, prefixes: TakenNames) -> Group:
     """Make a group, whose shared steps are named after the entity, or after the view if it has only one."""
     if len(questions) == 1:
         return Group(tuple(questions), names, spine, questions[0].prefix)
     entities = "_".join(each.name for each in questions[0].selection.view.entities)
-    taken.append(prefix_for(entities, taken))
-    return Group(tuple(questions), names, spine, taken[-1])
+    return Group(tuple(questions), names, spine, prefix_for(entities, prefixes))
 
 
 def _with_steps(result: exp.Select, steps: list[Step]) -> exp.Select:
+    named_steps: list[exp.CTE] = []
     for step in steps:
         # Of a union, only a comment on its first SELECT is written at the beginning of the step.
         first = step.query
         while isinstance(first, exp.Union):
             first = first.this
         first.add_comments([step.comment], prepend=True)
-        name = exp.to_identifier(step.name, quoted=True)
-        result = result.with_(name, as_=step.query, materialized=step.is_kept, copy=False)
+        alias = exp.TableAlias(this=exp.to_identifier(step.name, quoted=True))
+        named_steps.append(exp.CTE(this=step.query, alias=alias, materialized=step.is_kept))
+    # At once: `with_` would make a new list of all steps for each of them.
+    result.set("with_", exp.With(expressions=named_steps))
     return result
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlglot import exp
 
 from feature_sync.definitions import Selection, format_duration
-from feature_sync.sql.columns import ascending, is_not_null, named, quoted, unused
+from feature_sync.sql.columns import TakenNames, ascending, extend, is_not_null, named, quoted
 from feature_sync.sql.validity import still_answers
 from feature_sync.sql.view_query import ViewQuery
 
@@ -21,20 +21,20 @@ _LONGEST_PREFIX = 40
 class Names:
     """Names for the query's own columns, which no column of a spine or a view has."""
 
-    taken: frozenset[str]
+    taken: TakenNames
     asked_at: str
     moment: str
     is_asked: str
 
     def own(self, name: str) -> str:
         """Return the name, with underscores appended if it is taken."""
-        return unused(name, self.taken)
+        return self.taken.unused(name)
 
 
 def names_for(taken: Iterable[str]) -> Names:
     """Choose names that differ from all taken ones."""
-    known = frozenset(taken)
-    return Names(known, *(unused(name, known) for name in ("_asked_at", "_moment", "_is_asked")))
+    known = TakenNames(taken)
+    return Names(known, *(known.unused(name) for name in ("_asked_at", "_moment", "_is_asked")))
 
 
 class Step(NamedTuple):
@@ -160,16 +160,18 @@ class Group:
     def select_answer(self, answers: exp.Select, question: Question, rows: str) -> exp.Select:
         """Select a view's features from its joined rows; if defaults need it, also whether a row was joined.
 
+        Changes `answers` in place: a copy for each view would make the time quadratic.
+
         Args:
             answers: The step of answers so far.
             question: The view.
             rows: The step or alias of the joined rows.
         """
-        answers = answers.select(*question.features(rows))
+        extend(answers, question.features(rows))
         if not question.has_defaults:
             return answers
         has_row = is_not_null(quoted(question.query.event_timestamp_name, of=rows))
-        return answers.select(named(has_row, self.found(question)))
+        return extend(answers, [named(has_row, self.found(question))])
 
     def join_answers(self, steps: list[Step]) -> Plan:
         """Return the plan of steps of which the last holds an answer for each pair of keys and moment asked."""
@@ -263,9 +265,9 @@ def step_table(name: str) -> exp.Table:
     return exp.Table(this=exp.to_identifier(name, quoted=True))
 
 
-def prefix_for(name: str, taken: Iterable[str]) -> str:
-    """Return the prefix of steps of a view or an entity: short enough for every warehouse, and not taken.
+def prefix_for(name: str, taken: TakenNames) -> str:
+    """Take the prefix of steps of a view or an entity: short enough for every warehouse, and unlike all others.
 
     BigQuery reads a dot in the name of a table as the end of a dataset's name, even in quotes.
     """
-    return unused(name.replace(".", "_").encode()[:_LONGEST_PREFIX].decode(errors="ignore"), taken)
+    return taken.take(name.replace(".", "_").encode()[:_LONGEST_PREFIX].decode(errors="ignore"))

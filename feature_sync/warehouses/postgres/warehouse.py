@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
-from feature_sync.definitions import Target
+from feature_sync.definitions import Index, Target
 from feature_sync.errors import RequestError, WarehouseConflict, WarehouseError
 from feature_sync.warehouses.base import Columns, Warehouse, never, read_settings
 from feature_sync.warehouses.postgres.errors import one_line, translating
+from feature_sync.warehouses.postgres.indexes import indexes_of
 from feature_sync.warehouses.postgres.rights import missing_grants
 from feature_sync.warehouses.postgres.session import Session
 from feature_sync.warehouses.postgres.settings import SECONDS_TO_CONNECT, PostgresSettings
@@ -99,6 +100,11 @@ class PostgresWarehouse(Warehouse):
             return {}
         with translating(), self._session.transaction():
             return dict(self._session.execute(query, [list(unknown)]).fetchall())
+
+    def indexes(self, relations: Sequence[str]) -> Mapping[str, Sequence[Index]]:
+        """Look all of them up by one query of the catalog; inside `snapshot`, they are those of the snapshot."""
+        with translating(), self._session.transaction():
+            return indexes_of(self._session, relations)
 
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
         """Run the query, in a transaction of its own unless one is open."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from feature_sync.sql.columns import is_not_null, named, quoted
+from feature_sync.sql.columns import extend, is_not_null, named, quoted
 from feature_sync.sql.training.steps import SPINE, Answer, Group, Plan, Question, Step, answer_of, left_join, step_table
 
 
@@ -52,8 +52,8 @@ def _last_timestamps(group: Group, tied: list[Question]) -> exp.Select:
     for question in tied:
         rows = question.step("rows")
         last = quoted(question.query.event_timestamp_name, of=rows)
-        asked = asked.select(named(last, _answered_by(group, question)))
-        asked.append("joins", left_join(rows, _last_available(group, question, spine), method="ASOF"))
+        join = left_join(rows, _last_available(group, question, spine), method="ASOF")
+        extend(asked, [named(last, _answered_by(group, question))], [join])
     return asked
 
 

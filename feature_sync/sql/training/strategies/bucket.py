@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from feature_sync.sql.columns import ascending, named, quoted
+from feature_sync.sql.columns import ascending, extend, named, quoted
 from feature_sync.sql.dialects.base import call
-from feature_sync.sql.training.steps import Group, Plan, Question, Step, highest_so_far, step_table
+from feature_sync.sql.training.steps import Group, Plan, Question, Step, highest_so_far, left_join, step_table
 
 _ONE = exp.Literal.number(1)
 
@@ -94,9 +94,9 @@ def _buckets(group: Group, question: Question) -> exp.Select:
     newest = exp.Max(this=quoted(question.query.event_timestamp_name, of=rows))
     return (
         exp.select(named(number, _number(group)), named(newest, _timestamp(group, question)))
-        .from_(step_table(rows))
-        .join(step_table(moments), on=exp.and_(*question.same_keys(moments, rows), is_asked))
-        .group_by(_ONE.copy())
+        .from_(step_table(rows), copy=False)
+        .join(step_table(moments), on=exp.and_(*question.same_keys(moments, rows), is_asked), copy=False)
+        .group_by(_ONE.copy(), copy=False)
     )
 
 
@@ -107,9 +107,8 @@ def _carried(group: Group) -> exp.Select:
     for question in group.questions:
         buckets = question.step("buckets")
         last = highest_so_far(quoted(_number(group), of=buckets), keys=_keys(group, of=asked), order=[number])
-        carried = carried.select(
-            quoted(_timestamp(group, question), of=buckets), named(last, _last_number(group, question))
-        ).join(step_table(buckets), on=quoted(_number(group), of=buckets).eq(number.copy()), join_type="left")
+        columns = [quoted(_timestamp(group, question), of=buckets), named(last, _last_number(group, question))]
+        extend(carried, columns, [left_join(buckets, [quoted(_number(group), of=buckets).eq(number)])])
     return carried
 
 
@@ -121,12 +120,12 @@ def _newest(group: Group, question: Question) -> exp.Select:
     same = [*question.same_keys(carried, rows), event_timestamp.eq(quoted(_timestamp(group, question), of=carried))]
     ends = [quoted(query.valid_until_name, of=rows)] if query.has_end else []
     features = [quoted(name, of=rows) for name in question.selection.features]
-    newest = exp.select(number, event_timestamp.copy(), *ends, *features).from_(step_table(carried))
+    newest = exp.select(number, event_timestamp.copy(), *ends, *features).from_(step_table(carried), copy=False)
     ties = [] if query.is_unique else query.tie_order(of=rows)
     return (
-        newest.join(step_table(rows), on=exp.and_(*same))
-        .distinct(number.copy())
-        .order_by(ascending(number.copy()), *ties)
+        newest.join(step_table(rows), on=exp.and_(*same), copy=False)
+        .distinct(number.copy(), copy=False)
+        .order_by(ascending(number.copy()), *ties, copy=False)
     )
 
 
@@ -137,7 +136,5 @@ def _answers(group: Group) -> exp.Select:
         newest = question.step("newest")
         same = quoted(_number(group), of=newest).eq(quoted(_last_number(group, question), of=carried))
         alive = question.alive(quoted(group.names.moment, of=carried), newest)
-        answers = group.select_answer(answers, question, newest).join(
-            step_table(newest), on=exp.and_(same, *alive), join_type="left"
-        )
+        extend(group.select_answer(answers, question, newest), (), [left_join(newest, [same, *alive])])
     return answers

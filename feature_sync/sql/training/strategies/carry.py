@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from feature_sync.sql.columns import named, quoted
-from feature_sync.sql.training.steps import Group, Plan, Question, Step, highest_so_far, step_table
+from feature_sync.sql.columns import extend, named, quoted
+from feature_sync.sql.training.steps import Group, Plan, Question, Step, highest_so_far, left_join, step_table
 
 
 def carry(group: Group) -> Plan:
@@ -49,28 +49,33 @@ def _no_number(question: Question) -> exp.Expr:
 
 
 def _line(group: Group) -> exp.Query:
-    parts = [_available(group, question) for question in group.questions]
-    nothing = [named(_no_number(each), _number(group, each)) for each in group.questions]
+    # Each view's part has a null for each other view: made once and shared, as `render` copies before it writes.
+    no_number = _no_number(group.questions[0])
+    nothing = [named(no_number, _number(group, each)) for each in group.questions]
+    parts = [_available(group, at, nothing) for at in range(len(group.questions))]
     asked = group.moments_asked().select(named(exp.true(), group.names.is_asked), *nothing)
-    return exp.union(*parts, asked, distinct=False)
+    return exp.union(*parts, asked, distinct=False, copy=False)
 
 
-def _available(group: Group, question: Question) -> exp.Select:
-    """Select when each row of a view became available, with its number; the numbers of other views are null."""
-    names, query = group.names, question.query
+def _available(group: Group, at: int, nothing: list[exp.Expr]) -> exp.Select:
+    """Select when each row of the view at a place became available, with its number; `nothing` for all other views."""
+    names, question = group.names, group.questions[at]
+    query = question.query
     keys: dict[str, str] = {}
     same = [
         quoted(keys[key]).eq(quoted(join_key))
         for key, join_key in question.key_pairs()
         if keys.setdefault(key, join_key) != join_key  # one column of the spine holds two keys
     ]
-    numbers = [quoted(query.row_number_name) if each is question else _no_number(each) for each in group.questions]
+    number = named(quoted(query.row_number_name), _number(group, question))
     available = exp.select(
         *(named(quoted(join_key), key) for key, join_key in keys.items()),
         named(quoted(query.available_at_name), names.moment),
         named(exp.false(), names.is_asked),
-        *(named(number, _number(group, each)) for number, each in zip(numbers, group.questions, strict=True)),
-    ).from_(step_table(question.step("rows")))
+        *nothing[:at],
+        number,
+        *nothing[at + 1 :],
+    ).from_(step_table(question.step("rows")), copy=False)
     return available.where(*same) if same else available
 
 
@@ -82,7 +87,7 @@ def _carried(group: Group) -> exp.Select:
     carried = exp.select(*keys, quoted(names.moment), quoted(names.is_asked)).from_(step_table(group.step("line")))
     for question in group.questions:
         number = _number(group, question)
-        carried = carried.select(named(highest_so_far(quoted(number), keys=keys, order=order), number))
+        extend(carried, [named(highest_so_far(quoted(number), keys=keys, order=order), number)])
     return carried
 
 
@@ -95,7 +100,5 @@ def _answers(group: Group) -> exp.Select:
         if not query.dialect.numbers_across_entities:
             same = [*question.same_keys(carried, rows), *same]
         alive = question.alive(quoted(group.names.moment, of=carried), rows)
-        answers = group.select_answer(answers, question, rows).join(
-            step_table(rows), on=exp.and_(*same, *alive), join_type="left"
-        )
+        extend(group.select_answer(answers, question, rows), (), [left_join(rows, [*same, *alive])])
     return answers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from feature_sync.sql.columns import ascending, quoted
+from feature_sync.sql.columns import ascending, extend, quoted
 from feature_sync.sql.training.steps import Group, Plan, Step
 
 
@@ -37,7 +37,8 @@ def _answers(group: Group) -> exp.Select:
         if alive := question.alive(moment, row):
             # Not as the join's condition: DuckDB 1.5 accepts only plain comparisons there, and no OR.
             selected = [quoted(name, of=row) for name in newest.named_selects]
-            newest = exp.select(*selected).from_(newest.subquery(alias)).where(*alive)
-        looked_up = exp.Lateral(this=newest.subquery(), alias=exp.TableAlias(this=alias.copy()))
-        answers = group.select_answer(answers, question, row).join(looked_up, on=exp.true(), join_type="left")
+            newest = exp.select(*selected).from_(newest.subquery(alias, copy=False)).where(*alive, copy=False)
+        looked_up = exp.Lateral(this=newest.subquery(copy=False), alias=exp.TableAlias(this=alias.copy()))
+        join = exp.Join(this=looked_up, side="LEFT", on=exp.true())
+        extend(group.select_answer(answers, question, row), (), [join])
     return answers
