@@ -25,7 +25,8 @@ from feature_sync.definitions import (
 )
 from feature_sync.errors import Location
 from feature_sync.sql.dialects import dialect_named
-from feature_sync.sql.push.latest import candidates, latest_rows, newest_event
+from feature_sync.sql.push.digests import candidates
+from feature_sync.sql.push.latest import latest_rows, newest_event
 from feature_sync.sql.push.state_schema import PushTables
 from feature_sync.sql.push.states import StateTable
 from feature_sync.sql.push.tables import ViewTables
