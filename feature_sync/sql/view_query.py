@@ -70,6 +70,10 @@ class ViewQuery:
         """Return the name, with underscores appended if a column of the view has it."""
         return unused(name, self._taken)
 
+    def stored_key(self, name: str) -> exp.Expr:
+        """Refer to a join key in the view's table, as `plain_rows` reads it."""
+        return self._columns.column(name)
+
     def plain_rows(
         self, features: Iterable[str] | None = None, *, until: exp.Expr | None = None, decisive: bool = False
     ) -> exp.Select:
@@ -171,14 +175,18 @@ class ViewQuery:
         )
 
     def tie_order(self, *, of: str) -> list[exp.Ordered]:
-        """Order rows of `plain_rows` that have the same keys and event timestamp, the newest first."""
+        """Order rows of `plain_rows` that have the same keys and event timestamp, the newest first.
+
+        Those of a view with `known_at` need the column that `decisive` adds.
+        """
+        known = [] if self.view.known_at is None else [quoted(self.known_at_name, of=of)]
         created = [] if self.view.created_timestamp is None else [quoted(self.created_name, of=of)]
         features = [
             term
             for name, kind in self.feature_types.items()
             for term in orderable(quoted(name, of=of), kind, self.dialect)
         ]
-        order = [descending(term) for term in (*created, *features)]
+        order = [descending(term) for term in (*known, *created, *features)]
         ends = [quoted(self.valid_until_name, of=of)] if self.has_end else []
         order += [descending(term, nulls_first=True) for term in ends]
         breakers = tie_breakers(self._columns, {name: quoted(name, of=of) for name in self.feature_types})
