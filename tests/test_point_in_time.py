@@ -57,7 +57,9 @@ def check_every_strategy(warehouse, data, zone):
     warehouse.set_zone(zone)
     load(warehouse, case)
     wanted = canonical(case.expected())
+    restricted = data.draw(st.sets(st.sampled_from([each.alias for each in case.service.selections]), min_size=1))
     for strategy in strategies(warehouse, case):
+        assert canonical(ask(warehouse, case, strategy, restricted=restricted)) == wanted, f"{strategy}, restricted"
         assert canonical(ask(warehouse, case, strategy)) == wanted, strategy
         assert canonical(ask(warehouse, case, strategy, asked=case.asked)) == wanted, f"{strategy}, within bounds"
 

@@ -56,8 +56,8 @@ def relation(name: str, types: dict[str, str], event_time: str | None = None) ->
     )
 
 
-def view_of(number: int, **settings) -> FeatureView:
-    names = [f"feature_{number}_{each}" for each in range(FEATURES)]
+def view_of(number: int, width: int = FEATURES, **settings) -> FeatureView:
+    names = [f"feature_{number}_{each}" for each in range(width)]
     types = {"entity": "bigint", "seen_at": "timestamp with time zone"} | dict.fromkeys(names, "bigint")
     return FeatureView(
         name=f"view_{number}",
@@ -123,6 +123,35 @@ def test_a_hundred_views_of_every_kind_still_fit(warehouse):
     case = case_of(views, keys=[f"key_{number % 7}" for number in range(2 * VIEWS)])
     load(warehouse, case)
     assert len(ask(warehouse, case)) == len(case.spine_rows)
+
+
+@pytest.mark.parametrize("width", [10, 11, 60])
+@pytest.mark.parametrize("restricted", [False, True], ids=["", "restricted"])
+def test_unique_rows_are_answered_alike_whether_the_join_carries_them_or_they_are_fetched(warehouse, width, restricted):
+    kinds = [{}, {"known_at": "seen_at"}, {"created_timestamp": "seen_at"}]
+    views = [view_of(number, width, is_unique=True, **kinds[number % 3]) for number in range(6)]
+    case = case_of(views, keys=["one", "other", "one"] * 2)
+    tables = {
+        name: list({(row["entity"], row["seen_at"]): row for row in rows}.values())
+        for name, rows in case.tables.items()
+    }
+    few = [row | {"one": 1, "other": None} for row in case.spine_rows]
+    case = replace(case, tables=tables, spine_rows=few if restricted else case.spine_rows)
+    load(warehouse, case)
+    wanted = canonical(case.expected())
+    aliases = [view.name for view in views[1:]] if restricted else []
+    for strategy in (None, "carry"):
+        assert canonical(ask(warehouse, case, strategy, restricted=aliases)) == wanted, strategy
+
+
+def test_wide_rows_are_read_by_their_times_and_narrow_ones_are_not():
+    def written(view: FeatureView) -> str:
+        join = PointInTimeJoin((case := case_of([view], keys=["one"])).service, case.spine, dialect=DIALECTS["duckdb"])
+        return render(training_query(join), dialect=join.dialect)
+
+    assert "_answered_by" not in written(view_of(0, 10, is_unique=True))
+    assert "_answered_by" in written(view_of(0, 11, is_unique=True))
+    assert "ROW_NUMBER" not in written(view_of(0, 11, is_unique=True))
 
 
 def test_a_time_at_infinity_is_before_or_after_all_others(warehouse):

@@ -63,6 +63,11 @@ class Spine:
             )
         return relation.event_time
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether only some of its source's rows are asked: a sample, or the first ones."""
+        return self.sample is not None or self.limit is not None
+
     def checked(self) -> Spine:
         """Return the spine itself if sample, limit, period and ordering are valid.
 

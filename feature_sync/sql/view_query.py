@@ -178,7 +178,7 @@ class ViewQuery:
         )
         if self.is_unique:
             return joined
-        of_rows, ties = [quoted(key, of="rows") for key in keys], self.tie_order(of="rows", decisive=True)
+        of_rows, ties = [quoted(key, of="rows") for key in keys], self.tie_order(of="rows")
         if self.dialect.has_distinct_on:
             in_order = [*(ascending(key.copy()) for key in of_rows), *ties]
             return joined.distinct(*of_rows, copy=False).order_by(*in_order, copy=False)
@@ -225,22 +225,19 @@ class ViewQuery:
             .limit(1, copy=False)
         )
 
-    def tie_order(self, *, of: str, decisive: bool = False) -> list[exp.Ordered]:
+    def tie_order(self, *, of: str) -> list[exp.Ordered]:
         """Order rows of `plain_rows` that have the same keys and event timestamp, the newest first.
 
-        Args:
-            of: The step that holds the rows.
-            decisive: Whether they have `known_at`, as those of `plain_rows(decisive=True)`, and it may differ.
+        Those of a view with `known_at` need the column that `decisive` adds.
         """
+        known = [] if self.view.known_at is None else [quoted(self.known_at_name, of=of)]
         created = [] if self.view.created_timestamp is None else [quoted(self.created_name, of=of)]
-        if decisive and self.view.known_at is not None:
-            created.insert(0, quoted(self.known_at_name, of=of))
         features = [
             term
             for name, kind in self.feature_types.items()
             for term in orderable(quoted(name, of=of), kind, self.dialect)
         ]
-        order = [descending(term) for term in (*created, *features)]
+        order = [descending(term) for term in (*known, *created, *features)]
         ends = [quoted(self.valid_until_name, of=of)] if self.has_end else []
         order += [descending(term, nulls_first=True) for term in ends]
         breakers = tie_breakers(self._columns, {name: quoted(name, of=of) for name in self.feature_types})

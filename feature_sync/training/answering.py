@@ -13,8 +13,10 @@ from feature_sync.service_schema import ServiceSchema
 from feature_sync.sql.render import render
 from feature_sync.sql.service_schema import service_schema
 from feature_sync.sql.training.join import PointInTimeJoin
-from feature_sync.sql.training.time_bounds import earliest_answerable, rows_asked
+from feature_sync.sql.training.point_in_time import training_query
+from feature_sync.sql.training.time_bounds import earliest_answerable, moments_asked, rows_asked
 from feature_sync.training.extract import is_within
+from feature_sync.training.restriction import views_to_restrict
 from feature_sync.value_types import since_epoch
 from feature_sync.warehouses.base import Warehouse
 
@@ -83,10 +85,13 @@ class Answering:
         return dict(self.warehouse.fetch(render(query, dialect=self.join.dialect)))
 
 
-def period_of(warehouse: Warehouse, bounds: str) -> Period:
-    """Return the period between the first and last moment that the query `bounds` selects.
+def query_of(warehouse: Warehouse, join: PointInTimeJoin, strategy: str | None) -> tuple[str, Period]:
+    """Write the query for what the spine asks, and return the period between its first and last moment.
 
     An end is open if it is infinite or beyond the years 1 to 9999.
     """
-    (first, last), *_ = warehouse.fetch(bounds)
-    return Period(since_epoch(first), since_epoch(last))
+    ((first, last, *counts),) = warehouse.fetch(render(moments_asked(join), dialect=join.dialect))
+    asked = Period(since_epoch(first), since_epoch(last))
+    restricted = views_to_restrict(warehouse, join, counts)
+    query = training_query(join, strategy=strategy, asked=asked, restricted=restricted)
+    return render(query, dialect=join.dialect), asked

@@ -59,7 +59,8 @@ class Answers:
         if self._rows != self._expected:
             raise WarehouseError(
                 f"the training set has {self._rows} rows, and its spine {self._expected}: one of them was changed "
-                "while it was read; run this again"
+                "while it was read, or a view has rows that share join keys and event timestamp though dbt's tests had "
+                "found none; run dbt test, then this again"
             )
 
     def _column(self, name: str, column: pyarrow.Array) -> pyarrow.Array:

@@ -22,9 +22,8 @@ from feature_sync.sql.render import render
 from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.sql.training.spine import every_row, spine_collations, spine_keys
-from feature_sync.sql.training.time_bounds import moments_asked
 from feature_sync.table_files import check_suffix, table_writer
-from feature_sync.training.answering import Answering, period_of
+from feature_sync.training.answering import Answering, query_of
 from feature_sync.training.answers import Answers
 from feature_sync.training.extract import Extract, Tally
 from feature_sync.training.frames import training_frame
@@ -233,8 +232,7 @@ class TrainingSet:
             names = [*(each.view.relation.name for each in service.selections), join.spine.relation.name]
             with warehouse.snapshot(names):
                 join = _with_indexes(warehouse, join)
-                asked = period_of(warehouse, render(moments_asked(join), dialect=self.dialect))
-                sql = render(training_query(join, strategy=self.strategy, asked=asked), dialect=self.dialect)
+                sql, asked = query_of(warehouse, join, self.strategy)
                 yield Answering(warehouse=warehouse, join=join, sql=sql, asked=asked)
 
     def _join(self, warehouse: Warehouse, service: FeatureService) -> PointInTimeJoin:

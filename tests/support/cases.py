@@ -175,9 +175,12 @@ class _Cases:
             "Label_x": VALUES["text"],
             asked_at: times.asked(time_type),
         }
+        few = draw(st.integers(0, 3)) == 0  # the views then have entities for which the spine never asks
         row = st.fixed_dictionaries(
             {
-                name: asking[name] if name in asking else _at_times_null(st.sampled_from(pools[kind]))
+                name: asking[name]
+                if name in asking
+                else _at_times_null(st.sampled_from(pools[kind][:1] if few else pools[kind]))
                 for name, kind in kinds.items()
             }
         )

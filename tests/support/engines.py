@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+from collections.abc import Collection
 from contextlib import contextmanager
 from datetime import UTC
 from decimal import Decimal
@@ -99,12 +100,19 @@ def strategies(warehouse, case: Case) -> list[str | None]:
     """All ways in which the warehouse can be asked; None leaves the choice to the product."""
     bitemporal = any(selection.view.known_at for selection in case.service.selections)
     known = warehouse.dialect.strategies
-    return [None, *(each for each in known if each not in ("asof", "bucket") or not bitemporal)]
+    return [None, *(each for each in known if each != "bucket" or not bitemporal)]
 
 
-def ask(warehouse, case: Case, strategy: str | None = None, asked: Period | None = None) -> list[dict]:
+def ask(
+    warehouse,
+    case: Case,
+    strategy: str | None = None,
+    asked: Period | None = None,
+    restricted: Collection[str] | None = None,
+) -> list[dict]:
     join = PointInTimeJoin(case.service, case.spine, dialect=warehouse.dialect)
-    return warehouse.fetch(render(training_query(join, strategy=strategy, asked=asked), dialect=join.dialect))
+    query = training_query(join, strategy=strategy, asked=asked, restricted=restricted)
+    return warehouse.fetch(render(query, dialect=join.dialect))
 
 
 def load(warehouse, case: Case, *, seed: int | None = None) -> None:

@@ -74,6 +74,10 @@ class Dialect(ABC):
     plain_decimals: ClassVar[Mapping[exp.DType, tuple[int, int]]] = {}
     """Precision and scale of a decimal whose type names none; of one that is not here, each value has its own."""
 
+    def approximate_count(self, columns: Sequence[exp.Expr]) -> exp.Expr | None:  # noqa: ARG002
+        """Estimate the number of distinct rows of some columns; None where that is not cheap enough to plan by it."""
+        return None
+
     def fold(self, name: str) -> str:
         """Spell an unquoted name as the warehouse stores it."""
         return name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from sqlglot import exp
 
@@ -22,20 +22,28 @@ from feature_sync.sql.training.steps import (
     prefix_for,
     step_table,
 )
-from feature_sync.sql.training.strategies import Strategy, strategy_for
+from feature_sync.sql.training.strategies import RESTRICTED, Strategy, strategy_for
 from feature_sync.sql.types import output_type
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import read_default
 
 
-def training_query(join: PointInTimeJoin, *, strategy: str | None = None, asked: Period | None = None) -> exp.Select:
+def training_query(
+    join: PointInTimeJoin,
+    *,
+    strategy: str | None = None,
+    asked: Period | None = None,
+    restricted: Collection[str] | None = None,
+) -> exp.Select:
     """Select one row for each spine row: the spine's columns, then the service's features in declared order.
 
     Args:
         join: The spine and the service.
         strategy: The name of a strategy; None for each view's best.
         asked: The period of the moments asked, if known more precisely than the spine's own period; only rows of the
-            views that can answer in it are read.
+                        views that can answer in it are read.
+        restricted: The aliases of the views of which only rows of the spine's entities are read, which pays where the
+            spine has few of them; None for all if the spine has a sample or a limit, and else none.
 
     Raises:
         RequestError: The dialect or a view does not support the strategy.
@@ -49,8 +57,10 @@ def training_query(join: PointInTimeJoin, *, strategy: str | None = None, asked:
     joins: list[exp.Join] = []
     answers: dict[str, Answer] = {}
     spine_step = SPINE
+    if restricted is None:
+        restricted = [each.alias for each in service.selections] if spine.is_partial else []
     prefixes = TakenNames()
-    groups = _groups(service, queries, dialect, strategy, prefixes)
+    groups = _groups(service, queries, dialect, strategy, prefixes, restricted)
     for answer, questions in groups:
         plan = answer(_group(questions, names, spine_step, prefixes))
         spine_step = plan.spine
@@ -86,14 +96,16 @@ def _groups(
     dialect: Dialect,
     wanted: str | None,
     prefixes: TakenNames,
+    restricted: Collection[str],
 ) -> list[tuple[Strategy, list[Question]]]:
     """Group the views that are asked with the same columns of the spine by the same strategy."""
     groups: dict[tuple[Strategy, tuple[str, ...]], list[Question]] = {}
     for selection in service.selections:
         outputs = {name: service.output_name(selection, name) for name in selection.features}
         prefix = prefix_for(selection.alias, prefixes)
-        question = Question(selection, queries[selection.view.reference], prefix, outputs)
         strategy = strategy_for(selection.view, dialect=dialect, wanted=wanted)
+        is_restricted = selection.alias in restricted and strategy in RESTRICTED
+        question = Question(selection, queries[selection.view.reference], prefix, outputs, is_restricted=is_restricted)
         groups.setdefault((strategy, selection.spine_keys), []).append(question)
     return [(strategy, questions) for (strategy, _), questions in groups.items()]
 

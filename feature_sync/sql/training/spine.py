@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sqlglot import exp
 
@@ -83,15 +83,25 @@ class SpineQuery:
         rows = rows if self.spine.limit is None else rows.limit(self.spine.limit)
         return rows.subquery(exp.to_identifier("chosen", quoted=True))
 
-    def bounds(self) -> exp.Select:
-        """Select the first and the last moment asked, in microseconds UTC.
+    def bounds(self, counted: Iterable[tuple[str, ...]] = ()) -> exp.Select:
+        """Select the first and the last moment asked, in microseconds UTC, and counts of rows and entities.
 
-        The limit is ignored: the bounds may be wider than the rows.
+        The limit is ignored: the bounds may be wider than the rows, and the counts higher.
+
+        Args:
+            counted: Columns with the keys of entities to count; without any, rows are not counted either.
         """
         moments = (exp.Min(this=self._asked_at()), exp.Max(this=self._asked_at()))
         bounds = [self._dialect.microseconds(moment) for moment in moments]
         first, last = (named(bound, name) for bound, name in zip(bounds, ("first_asked", "last_asked"), strict=True))
-        return exp.select(first, last).from_(source(self.spine, dialect=self._native)).where(*self._chosen())
+        selected = [first, last]
+        counts = [self._dialect.approximate_count([self._column(key) for key in keys]) for keys in counted]
+        if counts:
+            selected.append(named(exp.Count(this=exp.Star()), "rows_asked"))
+        selected += [
+            named(count, f"entities_{place}") for place, count in enumerate(counts, start=1) if count is not None
+        ]
+        return exp.select(*selected).from_(source(self.spine, dialect=self._native)).where(*self._chosen())
 
     def order(self, *, of: str) -> list[exp.Ordered]:
         """Order a result that holds the spine's columns."""

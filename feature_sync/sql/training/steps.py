@@ -59,6 +59,8 @@ class Question:
     prefix: str
     outputs: Mapping[str, str]
     """The name of each feature in the result."""
+    is_restricted: bool = False
+    """Whether to read only the rows of the spine's entities."""
 
     @property
     def reference(self) -> str:
@@ -68,18 +70,6 @@ class Question:
     def step(self, role: str) -> str:
         """Name one of the view's steps."""
         return f"{self.prefix}_{role}"
-
-    def rows_step(self, *, are_read_twice: bool) -> Step:
-        """Select the rows that can answer, with all features if ties have to be broken.
-
-        A table that is read twice is not kept, as reading it again is faster than a copy. A view may be kept: when
-        evaluated again, it may choose differently among ties of its own.
-        """
-        view = self.selection.view
-        rows = self.query.plain_rows(self.selection.features if self.query.is_unique else None)
-        proven = "; one for each entity and event timestamp" if self.query.is_unique else ""
-        is_kept = False if view.relation.is_table and are_read_twice else None
-        return Step(self.step("rows"), rows, f"{self.reference}: rows that can answer{proven}.", is_kept)
 
     def key_pairs(self) -> list[tuple[str, str]]:
         """Return pairs of the spine's column and the view's join key."""
@@ -222,13 +212,17 @@ def highest_so_far(value: exp.Expr, *, keys: Iterable[exp.Expr], order: Iterable
     Args:
         value: The value.
         keys: The columns that partition the rows.
-        order: The columns that order them, never null. They are written with NULLS FIRST because BigQuery accepts
-            nothing else in an aggregate's window.
+        order: The columns that order them, never null; ascending unless they say otherwise. They are written with
+            NULLS FIRST because BigQuery accepts nothing else in an aggregate's window.
     """
     return exp.Window(
         this=exp.Max(this=value),
         partition_by=[key.copy() for key in keys],
-        order=exp.Order(expressions=[ascending(each.copy(), nulls_first=True) for each in order]),
+        order=exp.Order(
+            expressions=[
+                each if isinstance(each, exp.Ordered) else ascending(each.copy(), nulls_first=True) for each in order
+            ]
+        ),
         spec=exp.WindowSpec(kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW"),
     )
 

@@ -1,17 +1,41 @@
-"""Bounds in time: the moments that spines ask for, and the first moments that views can answer."""
+"""What to know before a training query is written: moments and entities asked, and what the views hold of them."""
 
 from __future__ import annotations
 
 from sqlglot import exp
 
-from feature_sync.sql.columns import named, quoted
+from feature_sync.sql.columns import named, quoted, table
 from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.view_query import ViewQuery
 
 
 def moments_asked(join: PointInTimeJoin) -> exp.Select:
-    """Select the first and the last moment asked, in microseconds UTC: one row, of nulls if the spine has none."""
-    return join.spine_query.bounds()
+    """Select the first and the last moment asked, in microseconds UTC: one row, of nulls if the spine has none.
+
+    Where entities are cheap to count, the number of rows follows, and that of the entities by each of `keys_asked`.
+    """
+    return join.spine_query.bounds(keys_asked(join))
+
+
+def keys_asked(join: PointInTimeJoin) -> list[tuple[str, ...]]:
+    """Return the columns of the spine by which views with times are asked; none if counting entities is not cheap."""
+    if join.dialect.approximate_count([exp.null()]) is None:
+        return []
+    asked = (each.spine_keys for each in join.service.selections if join.views[each.view.reference].has_times)
+    return list(dict.fromkeys(asked))
+
+
+def rows_of(query: ViewQuery) -> exp.Select:
+    """Select the number of rows of a view: of a table, the warehouse knows it without reading."""
+    return exp.select(named(exp.Count(this=exp.Star()), "rows")).from_(table(query.view.relation, dialect=query.native))
+
+
+def entities_of(query: ViewQuery) -> exp.Select:
+    """Select an estimate of the number of entities of a view."""
+    count = query.dialect.approximate_count(list(query.key_columns.values()))
+    if count is None:
+        raise NotImplementedError(query.dialect.name)
+    return exp.select(named(count, "entities")).from_(table(query.view.relation, dialect=query.native))
 
 
 def rows_asked(join: PointInTimeJoin) -> exp.Select:

@@ -17,7 +17,12 @@ from feature_sync.sql.training.strategies.timeless import timeless
 Strategy = Callable[[Group], Plan]
 
 STRATEGIES: dict[str, Strategy] = {"asof": asof, "bucket": bucket, "carry": carry, "lateral": lateral}
-_IN_ORDER = ("asof", "bucket")
+RESTRICTED: tuple[Strategy, ...] = (asof, carry)
+"""Strategies that read a view's rows before they meet the spine, so that they gain by restricting them to its entities.
+
+The others look rows up by the keys of the spine, or join them to these first.
+"""
+_IN_ORDER = ("bucket",)
 """Strategies that take the last row to become available as the newest, which need not hold with `known_at`."""
 
 
@@ -26,7 +31,7 @@ def strategy_for(view: FeatureView, *, dialect: Dialect, wanted: str | None) -> 
 
     DuckDB uses its ASOF join. PostgreSQL looks rows up one by one if the view has an index on keys and time, and
     otherwise puts them into buckets. Carry works everywhere, also for views with `known_at`, whose newest row need not
-    be the last to become available.
+    be the last to become available, so that buckets do not answer them.
 
     Args:
         view: The view.

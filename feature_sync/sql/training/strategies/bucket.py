@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from feature_sync.sql.columns import ascending, extend, named, quoted
 from feature_sync.sql.dialects.base import call
+from feature_sync.sql.training.rows import rows_step
 from feature_sync.sql.training.steps import Group, Plan, Question, Step, highest_so_far, left_join, step_table
 
 _ONE = exp.Literal.number(1)
@@ -26,7 +27,8 @@ def bucket(group: Group) -> Plan:
     ]
     for each in questions:
         comment = f"{each.reference}: the newest rows of those that first count at the same moment asked."
-        steps += [each.rows_step(are_read_twice=True), Step(each.step("buckets"), _buckets(group, each), comment)]
+        steps.append(rows_step(group, each, are_read_twice=True))
+        steps.append(Step(each.step("buckets"), _buckets(group, each), comment))
     steps.append(Step(group.step("carried"), _carried(group), "For each moment asked, the last place that has a row."))
     for each in questions:
         comment = f"{each.reference}: the rows of those timestamps, the newest of each."

@@ -10,19 +10,17 @@ from __future__ import annotations
 from sqlglot import exp
 
 from feature_sync.sql.columns import extend, named, quoted
+from feature_sync.sql.training.rows import entities_steps, restricted
 from feature_sync.sql.training.steps import Group, Plan, Question, Step, highest_so_far, left_join, step_table
 
 
 def carry(group: Group) -> Plan:
     """Number the rows, carry the highest numbers along the line, look up their rows."""
-    steps = [
+    steps = entities_steps(group)
+    steps += [
         Step(
             question.step("rows"),
-            question.query.rows(
-                newest_first=False,
-                features=question.selection.features,
-                across_entities=question.query.dialect.numbers_across_entities,
-            ),
+            restricted(group, question, _numbered(question)),
             f"{question.reference}: rows that can answer, numbered from the oldest to the newest.",
         )
         for question in group.questions
@@ -37,6 +35,14 @@ def carry(group: Group) -> Plan:
         ),
     ]
     return group.join_answers(steps)
+
+
+def _numbered(question: Question) -> exp.Select:
+    return question.query.rows(
+        newest_first=False,
+        features=question.selection.features,
+        across_entities=question.query.dialect.numbers_across_entities,
+    )
 
 
 def _number(group: Group, question: Question) -> str:
