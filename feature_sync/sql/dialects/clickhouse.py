@@ -9,7 +9,8 @@ from typing import ClassVar
 from sqlglot import exp
 
 from feature_sync.sql.columns import is_not_null
-from feature_sync.sql.dialects.base import Dialect, call, in_units, last_reading, wall_clock
+from feature_sync.sql.dialects.base import Dialect, call, in_units, wall_clock
+from feature_sync.sql.dialects.clocks import last_reading
 from feature_sync.value_types import ValueType
 
 _Type = exp.DType

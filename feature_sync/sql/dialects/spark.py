@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from sqlglot import exp
 
-from feature_sync.sql.dialects.base import Dialect, call, last_reading
+from feature_sync.sql.dialects.base import Dialect, call
+from feature_sync.sql.dialects.clocks import last_reading
 from feature_sync.value_types import ValueType
 
 _Type = exp.DType
