@@ -21,6 +21,7 @@ from feature_sync.definitions import (
 )
 from feature_sync.errors import Location
 from feature_sync.sql.dialects import DIALECTS, dialect_named
+from feature_sync.sql.newest_rows import newest_rows
 from feature_sync.sql.push.latest import latest_rows
 from feature_sync.sql.render import render
 from feature_sync.sql.training.join import PointInTimeJoin
@@ -149,7 +150,7 @@ def asked_in_every_way(view: FeatureView, dialect: str, asked: Period | None = N
 def newest(view: FeatureView, dialect: str) -> exp.Select:
     """Select what a push would stage, before it is turned into what Redis holds."""
     query = ViewQuery(view, dialect=dialect_named(dialect))
-    return query.newest_rows(until=query.dialect.moment(NOON + timedelta(days=1)))
+    return newest_rows(query, until=query.dialect.moment(NOON + timedelta(days=1)))
 
 
 def test_numbers_that_are_one_key_are_one_key_in_redis_however_they_are_written(engines):

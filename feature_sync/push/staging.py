@@ -32,8 +32,6 @@ _VERSION = 4
 """The version of staged rows: raise it when older rows can no longer be compared, and so all must be sent."""
 _LARGEST_REMOVAL = 0.3
 _LONGEST_NAME = 30
-_DEEP = 4
-"""From how many rows an entity on PostgreSQL finds the newest by a join; with two, sorting all is twice as fast."""
 _UNKNOWN = -1
 """A number of candidates that no table has: the next push then compares all rows instead of skipping."""
 
@@ -154,7 +152,7 @@ class Staging:
 
     def _stage_all(self, state: State, committed: Committed, reason: str) -> Staged:
         table = self._table("rows", committed.push)
-        committed = self._create_rows(table, committed, is_deep=self._is_deep(committed, state.committed))
+        committed = self._create_rows(table, committed, depth=_depth(committed, state.committed))
         rows, _ = self._runner.fetch(self._view_tables.count_rows(table, now=self._now))[0]
         if state.committed is not None:
             alive = self._count_alive(state.committed)
@@ -168,13 +166,13 @@ class Staging:
             table=table,
         )
 
-    def _create_rows(self, table: str, committed: Committed, *, is_deep: bool) -> Committed:
+    def _create_rows(self, table: str, committed: Committed, *, depth: float | None) -> Committed:
         """Create a table of all rows, to be committed; returns what to commit.
 
         Where two queries do not share a snapshot, the view may have changed between the digest and the rows. The digest
         is then dropped: kept, it could make later pushes skip rows that were never sent.
         """
-        self._runner.run(*self._view_tables.create_rows(table, now=self._now, is_deep=is_deep))
+        self._runner.run(*self._view_tables.create_rows(table, now=self._now, depth=depth))
         known = Candidates(committed.candidates, committed.digest)
         if not self._view_tables.changes_in_place and self._digests.candidates() != known:
             committed = msgspec.structs.replace(committed, candidates=_UNKNOWN, digest=None)
@@ -183,11 +181,11 @@ class Staging:
     def _stage_changes(self, state: State, known: Committed, committed: Committed) -> Staged:
         table = self._table("changes", committed.push)
         committed = msgspec.structs.replace(committed, table=known.table)
-        is_deep = self._is_deep(committed, known)
+        depth = _depth(committed, known)
         if not self._view_tables.changes_in_place:  # then the commit points at a new table of rows
-            committed = self._create_rows(self._table("rows", committed.push), committed, is_deep=is_deep)
+            committed = self._create_rows(self._table("rows", committed.push), committed, depth=depth)
         buckets = self._digests.changed(committed.digests, known.digests, _uncertain(state))
-        changes = self._changes(state, known, committed.table, buckets=buckets, is_deep=is_deep)
+        changes = self._changes(state, known, committed.table, buckets=buckets, depth=depth)
         self._runner.run(self._view_tables.create_changes(table, changes))
         counts = self._count(table, state, known)
         committed = msgspec.structs.replace(committed, rows=counts.rows)
@@ -200,22 +198,14 @@ class Staging:
         return Staged(push=committed.push, state=state, committed=committed, table=table)
 
     def _changes(
-        self, state: State, known: Committed, table: str, *, buckets: Query | None = None, is_deep: bool
+        self, state: State, known: Committed, table: str, *, buckets: Query | None = None, depth: float | None
     ) -> Select:
         """Select how rows differ from the committed ones: rows of another table, or those that answer now."""
         tables = self._view_tables
         fresh = (
-            tables.fresh(now=self._now, buckets=buckets, is_deep=is_deep)
-            if table == known.table
-            else tables.rows(table)
+            tables.fresh(now=self._now, buckets=buckets, depth=depth) if table == known.table else tables.rows(table)
         )
         return tables.changes(fresh, known.table, _uncertain(state), now=self._now, buckets=buckets)
-
-    def _is_deep(self, now: Committed, known: Committed | None) -> bool:
-        """Whether entities have many rows each; before the first push an index on keys and time suggests it."""
-        if known is None:
-            return self._query.view.is_indexed
-        return now.candidates >= known.rows * _DEEP
 
     def _count(self, changes: Select | str, state: State, known: Committed) -> _Counts:
         """Count changes; raises HeldBack if they look wrong."""
@@ -257,7 +247,7 @@ class Staging:
         if plan.action is Action.SEND_ALL or known is None:
             rows = self._view_tables.rows_to_write(self._view_tables.fresh(now=self._now), of_changes=False)
             return Preview(query=self._runner.text(rows), full=plan.reason, deleted=0, rows=0)
-        changes = self._changes(state, known, known.table, is_deep=self._query.view.is_indexed)
+        changes = self._changes(state, known, known.table, depth=_depth(known, known))
         counts = self._count(changes, state, known)
         rows = self._view_tables.rows_to_write(changes, of_changes=True)
         return Preview(query=self._runner.text(rows), full=None, deleted=counts.removed, rows=counts.rows)
@@ -298,3 +288,8 @@ class Staging:
 def _uncertain(state: State) -> str | None:
     """Return the table of the keys that unfinished pushes may have touched."""
     return state.unfinished.table if state.unfinished else None
+
+
+def _depth(now: Committed, known: Committed | None) -> float | None:
+    """Return how many rows an entity has on average; None before the first push, which counts the entities."""
+    return now.candidates / known.rows if known is not None and known.rows else None

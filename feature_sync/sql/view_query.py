@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import replace
 from typing import Self
@@ -100,6 +100,11 @@ class ViewQuery:
             return rows
         return rows.where(exp.LTE(this=available_at, expression=until), copy=False)
 
+    def aliased_table(self) -> exp.Expr:
+        """Refer to the table by an alias, in a query that refers to a step, whose name may be the table's own."""
+        alias = exp.to_identifier("candidates", quoted=True)
+        return exp.alias_(table(self.view.relation, dialect=self.native), alias, table=True)
+
     @property
     def times(self) -> dict[str, exp.Expr]:
         """The times that the view has, by the names that `plain_rows` gives them."""
@@ -136,70 +141,20 @@ class ViewQuery:
         numbered = exp.Window(this=exp.RowNumber(), partition_by=keys, order=exp.Order(expressions=order))
         return extend(self.plain_rows(features, until=until), [named(numbered, self.row_number_name)])
 
-    def newest_rows(self, *, until: exp.Expr, chosen: Sequence[exp.Expr] = (), is_deep: bool = False) -> exp.Select:
-        """Select the newest row of each entity among those available at the moment `until`.
-
-        Args:
-            until: The moment.
-            chosen: Conditions on `key_columns` that choose entities.
-            is_deep: Whether entities are known to have several rows; it only decides how the rows are found.
-        """
-        if self.has_times and self.view.relation.is_table and self._joins_newest(is_deep=is_deep):
-            return self._joined_to_newest(until, chosen)
-        keys = list(self.key_columns.values())
-        if self.dialect.has_distinct_on:
-            in_order = [*(ascending(key.copy()) for key in keys), *row_order(self._columns, newest_first=True)]
-            rows = self.plain_rows(until=until).where(*chosen, copy=False)
-            return rows.distinct(*keys, copy=False).order_by(*in_order, copy=False)
-        return self._first(self.rows(newest_first=True, until=until).where(*chosen, copy=False))
-
-    def _joins_newest(self, *, is_deep: bool) -> bool:
-        """Whether to look for the newest event timestamps first.
-
-        DuckDB finds a row that is proven to be the only one of its timestamp by its own means.
-        """
-        return is_deep if self.dialect.has_distinct_on else self.dialect.joins_newest and not self.is_unique
-
-    def _joined_to_newest(self, until: exp.Expr, chosen: Sequence[exp.Expr]) -> exp.Select:
-        """Find the newest event timestamp of each entity, and only break ties among the rows that have it.
-
-        All rows are read twice, most of them for keys and times alone, and none of them is sorted.
-        """
-        keys, moment = list(self.view.join_keys), self.event_timestamp_name
-        narrow = _subquery(self.plain_rows((), until=until).where(*chosen), "candidates")
-        newest = exp.select(*map(quoted, keys), named(exp.Max(this=quoted(moment)), moment)).from_(narrow, copy=False)
-        newest = newest.group_by(*map(quoted, keys), copy=False)
-        rows = self.plain_rows(until=until, decisive=True).where(*chosen)
-        same = [quoted(name, of="rows").eq(quoted(name, of="newest")) for name in (*keys, moment)]
-        joined = (
-            exp.select(*(quoted(name, of="rows") for name in self._stored))
-            .from_(_subquery(rows, "rows"), copy=False)
-            .join(_subquery(newest, "newest"), on=exp.and_(*same), copy=False)
-        )
-        if self.is_unique:
-            return joined
-        of_rows, ties = [quoted(key, of="rows") for key in keys], self.tie_order(of="rows")
-        if self.dialect.has_distinct_on:
-            in_order = [*(ascending(key.copy()) for key in of_rows), *ties]
-            return joined.distinct(*of_rows, copy=False).order_by(*in_order, copy=False)
-        numbered = exp.Window(this=exp.RowNumber(), partition_by=of_rows, order=exp.Order(expressions=ties))
-        return self._first(joined.select(named(numbered, self.row_number_name), copy=False))
-
-    def _first(self, numbered: exp.Select) -> exp.Select:
-        """Select the rows that have the number 1."""
-        rows = exp.select(*map(quoted, self._stored)).from_(_subquery(numbered, "numbered"), copy=False)
-        return rows.where(quoted(self.row_number_name).eq(1), copy=False)
-
     @property
     def key_columns(self) -> dict[str, exp.Expr]:
         """The columns of the join keys in the relation, by the names of the keys."""
         return {key: self._columns.column(key) for key in self.view.join_keys}
 
     @property
-    def _stored(self) -> list[str]:
-        """The columns of the newest rows: keys, features and times, without `known_at`."""
+    def stored_names(self) -> list[str]:
+        """The names of what a push stores of a row: keys, features and times, without `known_at`."""
         columns = (*self.view.join_keys, *self.feature_types, *self.times)
         return [name for name in columns if name != self.known_at_name]
+
+    def order(self) -> list[exp.Ordered]:
+        """Order rows of the relation by the definition, the newest first."""
+        return row_order(self._columns, newest_first=True)
 
     def newest_row(self, keys: dict[str, exp.Expr], moment: exp.Expr, *, features: Iterable[str]) -> exp.Select:
         """Select the newest row of one entity that is available at a moment, in a form that an index serves.
@@ -220,6 +175,7 @@ class ViewQuery:
         newest = descending(self._columns.stored_time(event_timestamp), nulls_first=True)
         return (
             self.plain_rows(features)
+            .from_(self.aliased_table(), copy=False)
             .where(*conditions, copy=False)
             .order_by(newest, *row_order(self._columns, newest_first=True)[1:], copy=False)
             .limit(1, copy=False)
@@ -268,7 +224,3 @@ class ViewQuery:
     def has_end(self) -> bool:
         """Whether the view has `valid_to`, as a snapshot has."""
         return self.view.valid_to is not None
-
-
-def _subquery(rows: exp.Select, name: str) -> exp.Subquery:
-    return rows.subquery(exp.to_identifier(name, quoted=True), copy=False)

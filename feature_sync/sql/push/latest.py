@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from feature_sync.sql.columns import ascending, is_not_null, named, quoted
 from feature_sync.sql.limits import within_limits
+from feature_sync.sql.newest_rows import newest_rows
 from feature_sync.sql.push.wire import wire
 from feature_sync.sql.validity import still_answers
 from feature_sync.sql.view_query import ViewQuery
@@ -20,7 +21,7 @@ _ROWS = exp.to_identifier("rows", quoted=True)
 
 
 def stored_rows(
-    query: ViewQuery, *, now: datetime, chosen: Sequence[exp.Expr] = (), is_deep: bool = False
+    query: ViewQuery, *, now: datetime, chosen: Sequence[exp.Expr] = (), depth: float | None = None
 ) -> exp.Select:
     """Select the answer of a point-in-time join at `now` for every entity; rows with an infinite key are left out.
 
@@ -31,7 +32,7 @@ def stored_rows(
         query: The view.
         now: The moment.
         chosen: Conditions on `query.key_columns` that choose entities.
-        is_deep: Whether entities are known to have several rows each.
+        depth: How many rows an entity has on average, None if unknown.
     """
     dialect = query.dialect
     keys = wire_keys(
@@ -45,7 +46,7 @@ def stored_rows(
         named(within_limits(quoted(name), kind, name, dialect=dialect), name)
         for name, kind in query.feature_types.items()
     ]
-    newest = query.newest_rows(until=dialect.moment(now), chosen=chosen, is_deep=is_deep).subquery(_ROWS.copy())
+    newest = newest_rows(query, until=dialect.moment(now), chosen=chosen, depth=depth).subquery(_ROWS.copy())
     return exp.select(*selected).from_(newest).where(*still_answers(query, dialect.moment(now)), *finite)
 
 

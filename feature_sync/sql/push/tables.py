@@ -78,19 +78,19 @@ class ViewTables:
     def _bucket(self, *, of: str | None = None) -> exp.Expr:
         return bucket_of(self._query, {key: quoted(key, of=of) for key in self._keys})
 
-    def fresh(self, *, now: datetime, buckets: exp.Query | None = None, is_deep: bool = False) -> exp.Select:
+    def fresh(self, *, now: datetime, buckets: exp.Query | None = None, depth: float | None = None) -> exp.Select:
         """Select the `stored_rows` at `now`, with their hashes if the dialect hashes rows.
 
         Args:
             now: The moment.
             buckets: Selects the buckets of the entities to select; None for all entities.
-            is_deep: Whether entities are known to have several rows each.
+            depth: How many rows an entity has on average, None if unknown.
         """
         chosen = []
         if buckets is not None:
             bucket = bucket_of(self._query, wire_keys(self._query, self._query.key_columns))
             chosen.append(exp.In(this=bucket, query=buckets.subquery()))
-        rows = stored_rows(self._query, now=now, chosen=chosen, is_deep=is_deep)
+        rows = stored_rows(self._query, now=now, chosen=chosen, depth=depth)
         if not self._hash:
             return rows
         columns = [*map(quoted, self._keys), *(value for value, _ in row_values(self._query))]
@@ -100,9 +100,9 @@ class ViewTables:
             rows.subquery(quoted_name("rows"))
         )
 
-    def create_rows(self, name: str, *, now: datetime, is_deep: bool = False) -> list[exp.Expr]:
+    def create_rows(self, name: str, *, now: datetime, depth: float | None = None) -> list[exp.Expr]:
         """Create a table of rows; with an index on the keys if that saves sorting when it is compared and changed."""
-        fresh = self.fresh(now=now, is_deep=is_deep)
+        fresh = self.fresh(now=now, depth=depth)
         statements: list[exp.Expr] = [self._tables.create(name, fresh, self._query.dialect.layout(self._keys))]
         if self._query.dialect.looks_up_by_index:
             columns = [ascending(quoted(key)) for key in self._keys]

@@ -46,7 +46,8 @@ def restricted(group: Group, question: Question, rows: exp.Select) -> exp.Select
         question.query.key_columns[key].eq(quoted(_key(group, place), of=_entities(group)))
         for place, key in enumerate(question.selection.view.join_keys)
     ]
-    return rows.join(step_table(_entities(group)), on=exp.and_(*same))
+    rows = rows.from_(question.query.aliased_table(), copy=False)
+    return rows.join(step_table(_entities(group)), on=exp.and_(*same), copy=False)
 
 
 def _entities(group: Group) -> str:
