@@ -37,6 +37,7 @@ from feature_sync.sql.training.time_bounds import earliest_answerable, moments_a
 from feature_sync.sql.view_query import ViewQuery
 from tests.support.bigquery import GoogleSql, Refused
 from tests.support.cases import cases
+from tests.support.engines import examples
 from tests.support.projects import EXAMPLE, BuiltProject, copy_project
 
 SERVICE = "departure_delay_model"
@@ -215,6 +216,7 @@ def test_every_statement_of_a_push_is_taken(google, view):
     google.analyse_statement(written(keep))
 
 
+@examples(30)
 @given(data=st.data())
 def test_the_newest_rows_of_generated_views_are_taken(google, data):
     case = data.draw(cases("bigquery"))

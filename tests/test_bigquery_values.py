@@ -80,7 +80,14 @@ def test_a_training_set_holds_the_same_values_with_their_exact_types(store, tmp_
             assert row[name] == value or (row[name], value) == ([], None)  # BigQuery shows a null array as an empty one
 
 
-@pytest.mark.parametrize("ids", [[1], [3, 4], [1, 2, 3, 4] * 125], ids=["one", "null and missing", "500"])
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pytest.param([1], id="one"),
+        pytest.param([3, 4], id="null and missing"),
+        pytest.param([1, 2, 3, 4] * 125, id="500", marks=pytest.mark.slow),
+    ],
+)
 def test_training_rows_equal_served_rows_including_their_dtypes(store, ids):
     asked = pandas.DataFrame({"n": range(len(ids)), "id": ids, "event_timestamp": datetime(2024, 1, 2, tzinfo=UTC)})
     forms = FORMS if ids == [3, 4] else FORMS[1:]  # float64 holds none of the other integers

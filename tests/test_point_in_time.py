@@ -39,7 +39,7 @@ def warehouse(request):
     engine.connection.close()
 
 
-@examples(50)
+@examples(30)
 @given(data=st.data(), zone=st.sampled_from(SESSION_ZONES))
 def test_every_spine_row_gets_what_the_oracle_finds_by_every_strategy_in_every_session_zone(warehouse, data, zone):
     check_every_strategy(warehouse, data, zone)
@@ -120,7 +120,7 @@ def check_orders(warehouse, data, *, orders):
     assert all(each == answers[0] for each in answers)
 
 
-@examples(50)
+@examples(30)
 @given(data=st.data())
 def test_rows_that_became_available_later_change_nothing_about_the_past(warehouse, data):
     case = data.draw(cases(warehouse.adapter))

@@ -663,7 +663,7 @@ def test_pushes_leave_no_table_behind_but_the_newest_rows(meters):
 # Buckets of entities
 
 
-MANY = 40_000
+MANY = 20_000
 """More entities than buckets: most share one with others."""
 
 
@@ -671,20 +671,26 @@ def test_of_entities_that_share_a_bucket_only_those_that_changed_are_sent(meters
     if meters.project.target == "bigquery":
         pytest.skip("its emulator takes minutes for so many rows; it has no buckets")
     meters.many(MANY)
-    assert meters.push().written == MANY
+    assert push_unchecked(meters).written == MANY
     meters.run(
-        "update {t} set kwh = -1 where meter in ('m1', 'm20000')",
-        "delete from {t} where meter in ('m2', 'm20001')",
+        "update {t} set kwh = -1 where meter in ('m1', 'm19000')",
+        "delete from {t} where meter in ('m2', 'm19001')",
     )
     meters.read(("new", 0, 5.0))
     pushed = meters.push()
     assert (pushed.written, pushed.deleted, pushed.kept) == (3, 2, MANY - 4)
     # More than half of the buckets, and then all of them:
     meters.run("update {t} set kwh = -2 where meter like 'm1%'")
-    assert meters.push().written == meters.run("select count(*) from {t} where kwh = -2")[0][0]
+    assert push_unchecked(meters).written == meters.run("select count(*) from {t} where kwh = -2")[0][0]
     meters.run("update {t} set kwh = -3")
-    assert meters.push().written == MANY - 1
+    assert push_unchecked(meters).written == MANY - 1
     assert meters.push().written == 0
+
+
+def push_unchecked(meters):
+    """Push without the comparison of all rows, which takes seconds for so many."""
+    (pushed,) = meters.store.push(["latest_readings"])
+    return pushed
 
 
 def test_what_an_unfinished_push_touched_is_sent_again_though_the_rows_are_as_before(meters):
