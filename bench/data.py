@@ -87,12 +87,12 @@ class Numbers:
             f"from {self.counted.format(count)}"
         )
 
-    def newer(self, place: int) -> str:
-        """Select a newer row for every hundredth entity: each place has entities of its own."""
+    def newer(self, place: int, every: int = 100) -> str:
+        """Select a newer row for one in so many entities: each place has entities of its own."""
         return (
             f"select entity_id, happened_at + interval '{place + 1} hour', amount_day + 1, amount_month, score, ratio, "
             "orders + 1, visits, rank, segment, city, joined_at from entities "
-            f"where entity_id % 100 = {place} and happened_at < timestamp '2024-01-31 00:00:00'"
+            f"where entity_id % {every} = {place} and happened_at < timestamp '2024-01-31 00:00:00'"
         )
 
 

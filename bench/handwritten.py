@@ -41,6 +41,33 @@ def newest_entities() -> str:
     return f"select * from bench.entities qualify {newest_first} = 1"
 
 
+def newest_rows(table: str, *, has_ties: bool) -> str:
+    """Find the newest timestamp of each entity, and join back; with ties, the greatest features are kept."""
+    found = "(select entity_id, max(happened_at) as happened_at from {0} group by entity_id)"
+    return _joined_back(found.format(table), table, has_ties=has_ties)
+
+
+def newest_rows_by_skips(table: str, *, has_ties: bool) -> str:
+    """Skip along an index from entity to entity, to the last entry of each, and join back."""
+    newest = "select entity_id, happened_at from {0} {1} order by entity_id desc, happened_at desc limit 1"
+    found = (
+        f"(with recursive skips as (({newest.format(table, '')}) union all select each.* from skips, lateral "
+        f"({newest.format(table, 'where entity_id < skips.entity_id')}) each) select * from skips)"
+    )
+    return _joined_back(found, table, has_ties=has_ties)
+
+
+def _joined_back(found: str, table: str, *, has_ties: bool) -> str:
+    keys = "entity_id, happened_at"
+    rows = f"select r.* from {found} found join {table} r using ({keys})"
+    if not has_ties:
+        return rows
+    order = ", ".join(f"{name}_0 desc nulls last" for name in FEATURES)
+    names = ", ".join(f"{name}_0" for name in FEATURES)
+    numbered = f"select *, row_number() over (partition by entity_id order by {order}) as place from ({rows}) tied"
+    return f"select {keys}, {names} from ({numbered}) ranked where place = 1"
+
+
 def _asof(tables: dict[int, str]) -> str:
     joins = (
         f"asof left join {table} v{number} on s.entity_id = v{number}.entity_id and s.asked_at >= v{number}.happened_at"

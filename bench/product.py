@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -112,16 +112,25 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class OnlineView:
-    """The view of entities, pushed from one warehouse to one Redis."""
+    """Tables pushed from one warehouse to one Redis: that of entities, or others whose columns are alike."""
 
     adapter: str
     where: str
     redis: str
     memory_limit: str | None = None
     """How much DuckDB may take for itself."""
+    names: tuple[str, ...] = ("entities",)
+    features: Mapping[str, str] = field(default_factory=lambda: ENTITY_FEATURES)
+    is_unique: bool = True
+    is_indexed: bool = False
 
     def push(self) -> push.Pushed:
-        """Push it."""
+        """Push it, where there is but one."""
+        (pushed,) = self.push_all()
+        return pushed
+
+    def push_all(self) -> list[push.Pushed]:
+        """Push all of them."""
         with closing(RedisStore(self.redis, key_prefix="bench")) as online:
             setting = push.PushContext(
                 open_warehouse=partial(open_warehouse, self._target(), writable=True),
@@ -131,11 +140,10 @@ class OnlineView:
                 invocation_id=None,
                 progress=lambda view, rows: None,
             )
-            (pushed,) = push.Pusher(setting, gate=None, threads=1).push([_entities_view()])
-        return pushed
+            return [*push.Pusher(setting, gate=None, threads=1).push(self._views())]
 
     def verify(self) -> verify.Verified:
-        """Compare all of Redis with the warehouse."""
+        """Compare all of Redis with the warehouse, where there is but one view."""
         with closing(RedisStore(self.redis, key_prefix="bench")) as online:
             setting = verify.VerifyContext(
                 open_warehouse=partial(open_warehouse, self._target()),
@@ -145,8 +153,24 @@ class OnlineView:
                 redact=False,
                 progress=lambda view, rows: None,
             )
-            (verified,) = verify.Verifier(setting).verify([_entities_view()])
+            (verified,) = verify.Verifier(setting).verify(self._views())
         return verified
+
+    def _views(self) -> list[FeatureView]:
+        columns = {"entity_id": "bigint", "happened_at": "timestamp", **self.features}
+        return [
+            FeatureView(
+                name=name,
+                relation=replace(_relation(f"{_SCHEMA}{name}", columns), is_table=True),
+                entities=(Entity(name="thing", join_keys=("entity_id",)),),
+                features=tuple(Feature(name=each) for each in self.features),
+                event_timestamp="happened_at",
+                ttl=timedelta(days=TTL_DAYS),
+                is_unique=self.is_unique,
+                is_indexed=self.is_indexed,
+            )
+            for name in self.names
+        ]
 
     def _target(self) -> Target:
         settings = _settings(self.adapter, self.where)
@@ -170,20 +194,6 @@ def place(uri: str) -> dict[str, str]:
     parts = urlsplit(uri)
     host = parse_qs(parts.query).get("host", [parts.hostname or ""])[0]
     return {"host": host, "port": str(parts.port or 5432), "user": parts.username or "", "password": "unused"}
-
-
-def _entities_view() -> FeatureView:
-    return FeatureView(
-        name="entities",
-        relation=_relation(
-            f"{_SCHEMA}entities", {"entity_id": "bigint", "happened_at": "timestamp", **ENTITY_FEATURES}
-        ),
-        entities=(Entity(name="thing", join_keys=("entity_id",)),),
-        features=tuple(Feature(name=name) for name in ENTITY_FEATURES),
-        event_timestamp="happened_at",
-        ttl=timedelta(days=TTL_DAYS),
-        is_unique=True,
-    )
 
 
 def _settings(adapter: str, where: str) -> dict[str, Any]:

@@ -26,6 +26,8 @@ class Target:
     value: float
     limit: float
     at_least: bool = False
+    is_ratio: bool = True
+    """Whether it compares two measurements of one run: then another machine, or fewer rows, say something, too."""
 
     @property
     def is_met(self) -> bool:

@@ -12,7 +12,15 @@ from bench.sections import SECTIONS
 SCALE = 0.0005
 
 
-@pytest.mark.parametrize("name", [name for name in SECTIONS if "feast" not in name])
+SLOW = ("push_history",)
+"""Sections that have a test in the slow set."""
+
+
+def _parameter(name):
+    return pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+
+
+@pytest.mark.parametrize("name", [_parameter(name) for name in SECTIONS if "feast" not in name])
 def test_a_section_compares_its_contenders_and_shows_them(name, tmp_path):
     for table in SECTIONS[name](tmp_path, SCALE):
         assert table.rows
