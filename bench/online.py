@@ -78,7 +78,7 @@ def calls(client: Any) -> dict[str, int]:
     }
 
 
-def check_history(client: Any, engine: Engine, newest: str, features: Sequence[str], *, view: str) -> None:
+def check_rows(client: Any, engine: Engine, newest: str, features: Sequence[str], *, view: str) -> None:
     """Compare all rows of a view in Redis with a table of newest rows, with nothing of feature-sync between.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any
 from bench import handwritten
 from bench.data import SPREAD, Sizes
 from bench.engines import DuckDBEngine, Engine, PostgresEngine, WrongAnswer, duckdb_file, postgres_server
-from bench.online import check_history, empty, empty_redis
+from bench.online import check_rows, empty, empty_redis
 from bench.product import FEATURES, STATES, OnlineView
 from bench.report import Table, Target, megabytes, number, seconds, times
 from bench.timing import Run, clock, race, run_alone
@@ -138,7 +138,7 @@ class _Rivals:
             raise WrongAnswer(f"{pushed} instead of {rows:,} rows")
         self.write()
         with closing(self._open_engine()) as engine:
-            check_history(self._client, engine, "bench.newest", _NAMES, view="view_0")
+            check_rows(self._client, engine, "bench.newest", _NAMES, view="view_0")
         return Run(pushed.phase_seconds["stage"])
 
 
