@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from bench.data import extra_features
 from feature_sync import push, verify
 from feature_sync.clock import read_clock
 from feature_sync.definitions import (
@@ -68,6 +69,8 @@ class Question:
     is_indexed: bool = False
     is_table: bool = True
     ttl_days: int | None = None
+    extras: int = 0
+    is_late: bool = False
 
     def sql(self) -> str:
         """Write the query."""
@@ -96,14 +99,16 @@ class Question:
         return service_of([selection_of(self._view(schema, number)) for number in range(self.views)], name="bench")
 
     def _view(self, schema: str, number: int) -> FeatureView:
-        features = {f"{name}_{number}": kind for name, kind in FEATURES.items()}
-        relation = _relation(f"{schema}view_{number}", {"entity_id": "bigint", "happened_at": "timestamp", **features})
+        features = {f"{name}_{number}": kind for name, kind in FEATURES.items()} | extra_features(self.extras)
+        times = {"happened_at": "timestamp", **({"known_at": "timestamp"} if self.is_late else {})}
+        relation = _relation(f"{schema}view_{number}", {"entity_id": "bigint", **times, **features})
         return FeatureView(
             name=f"view_{number}",
             relation=replace(relation, is_table=self.is_table),
             entities=(Entity(name="thing", join_keys=("entity_id",)),),
             features=tuple(Feature(name=name) for name in features),
             event_timestamp="happened_at",
+            known_at="known_at" if self.is_late else None,
             ttl=None if self.ttl_days is None else timedelta(days=self.ttl_days),
             is_unique=self.is_unique,
             is_indexed=self.is_indexed,

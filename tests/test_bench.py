@@ -12,7 +12,7 @@ from bench.sections import SECTIONS
 SCALE = 0.0005
 
 
-SLOW = ("push_history", "push_changes", "push_many")
+SLOW = ("push_history", "push_changes", "push_many", "small_spine", "wide", "late", "index", "generation")
 """Sections that have a test in the slow set."""
 
 

@@ -11,7 +11,10 @@ from bench.sections import (
     extract,
     feast,
     floor,
+    generation,
+    index,
     inequality,
+    late,
     push,
     push_changes,
     push_feast,
@@ -20,6 +23,8 @@ from bench.sections import (
     push_memory,
     serving,
     serving_feast,
+    small_spine,
+    wide,
 )
 
 Section = Callable[[Path, float], Iterator[Table]]
@@ -28,6 +33,11 @@ SECTIONS: dict[str, Section] = {
     "floor": floor.tables,
     "depth": depth.tables,
     "inequality": inequality.tables,
+    "small_spine": small_spine.tables,
+    "wide": wide.tables,
+    "late": late.tables,
+    "index": index.tables,
+    "generation": generation.tables,
     "extract": extract.tables,
     "feast": feast.tables,
     "push": push.tables,
