@@ -18,6 +18,7 @@ SCALES = {
     "index": 0.2,
     "generation": 0.5,
     "extract": 0.01,
+    "parquet": 0.05,
     "push": 0.05,
     "push_changes": 0.02,
     "push_many": 0.2,
