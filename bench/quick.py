@@ -10,7 +10,7 @@ from bench.report import Table, Target, number
 
 SCALES = {
     "floor": 0.05,
-    "depth": 0.02,
+    "depth": 0.01,
     "inequality": 0.05,
     "small_spine": 0.1,
     "wide": 0.2,
