@@ -13,7 +13,7 @@ SCALES = {
     "depth": 0.01,
     "inequality": 0.05,
     "small_spine": 0.1,
-    "wide": 0.2,
+    "wide": 0.1,
     "late": 0.1,
     "index": 0.2,
     "generation": 0.5,
