@@ -24,8 +24,8 @@ proof: .venv/.test .venv-bigquery/.made .venv-engines/.made .venv-spark/.made .v
 mutants: .venv/.test .venv-bigquery/.made .venv-engines/.made .venv-mutants/.made ## Change the product and see whether tests notice: MUTANTS=200 or all, MUTANTS_SEED=7
 	@.venv-mutants/bin/python scripts/mutants.py
 
-bench: .venv/.test .venv-feast/.made ## Time the point-in-time join, the push and serving against SQL by hand, bare sockets and Feast, for an hour
-	@$(BIN)/python -m bench
+bench: .venv/.test $(if $(QUICK),,.venv-feast/.made) ## Time the point-in-time join, the push and serving against SQL by hand, bare sockets and Feast, for hours: QUICK=1 for some minutes
+	@$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 lint: .venv/.test ## Check style, types, floors, SQL and dbt's YAML
 	@$(BIN)/ruff check

@@ -17,6 +17,10 @@ class Sizes:
     spine: int
     rows: int
     depth: int
+    extras: int = 0
+    """How many features each view has beside its two; every third is text."""
+    is_late: bool = False
+    """Whether each row says when it became known, up to ten days after it happened."""
 
     @classmethod
     def scaled(cls, scale: float, *, spine: int, rows: int, depth: int) -> Sizes:
@@ -64,12 +68,15 @@ class Numbers:
         share = SPREAD // sizes.depth
         place = f"i {self.divide} {sizes.entities}"
         row = f"(i - case when {place} % 8 = 7 then {sizes.entities} else 0 end)" if has_ties else "i"
+        moment = "timestamp '2024-01-01 00:00:00' + interval '1 second' * ({})"
         second = f"{row} {self.divide} {sizes.entities} * {share} + {row} * {_STRIDES[number]} % {share}"
+        known = f"{moment.format(f'{second} + i * 7919 % 864000')} as known_at, " if sizes.is_late else ""
         return (
             f"select i % {sizes.entities} as entity_id, "
-            f"timestamp '2024-01-01 00:00:00' + interval '1 second' * ({second}) as happened_at, "
+            f"{moment.format(second)} as happened_at, {known}"
             f"cast((i * {number + 7}) % 1000 as double precision) / 10 as amount_{number}, "
-            f"(i * {number + 3}) % 77 as count_{number} from {self.counted.format(sizes.rows)} order by happened_at"
+            f"(i * {number + 3}) % 77 as count_{number}{_extras(sizes)} "
+            f"from {self.counted.format(sizes.rows)} order by happened_at"
         )
 
     def entities(self, count: int) -> str:
@@ -87,13 +94,28 @@ class Numbers:
             f"from {self.counted.format(count)}"
         )
 
-    def newer(self, place: int) -> str:
-        """Select a newer row for every hundredth entity: each place has entities of its own."""
+    def newer(self, place: int, every: int = 100) -> str:
+        """Select a newer row for one in so many entities: each place has entities of its own."""
         return (
             f"select entity_id, happened_at + interval '{place + 1} hour', amount_day + 1, amount_month, score, ratio, "
             "orders + 1, visits, rank, segment, city, joined_at from entities "
-            f"where entity_id % 100 = {place} and happened_at < timestamp '2024-01-31 00:00:00'"
+            f"where entity_id % {every} = {place} and happened_at < timestamp '2024-01-31 00:00:00'"
         )
+
+
+def extra_features(count: int) -> dict[str, str]:
+    """Name the features that a wide view has beside its two, with their types."""
+    return {f"extra_{place}": ("text", "double precision", "bigint")[place % 3] for place in range(count)}
+
+
+def _extras(sizes: Sizes) -> str:
+    written = {
+        "text": "'value ' || (i * {0} % 5000)",
+        "double precision": "cast(i * {0} % 9973 as double precision) / 7",
+        "bigint": "i * {0} % 99991",
+    }
+    features = extra_features(sizes.extras).items()
+    return "".join(f", {written[kind].format(2 * place + 3)} as {name}" for place, (name, kind) in enumerate(features))
 
 
 DUCKDB = Numbers("(select range as i from range({})) numbers", "//")

@@ -63,10 +63,10 @@ class Engine(ABC):
         self.execute(f"create table entities as {self.numbers.entities(count)}")
         self.settle()
 
-    def change_entities(self, place: int, *, schema: str = "bench") -> None:
-        """Add a newer row for every hundredth entity; each place has entities of its own."""
+    def change_entities(self, place: int, *, every: int = 100, schema: str = "bench") -> None:
+        """Add a newer row for one in so many entities; each place has entities of its own."""
         self.use(schema)
-        self.execute(f"insert into entities {self.numbers.newer(place)}")
+        self.execute(f"insert into entities {self.numbers.newer(place, every)}")
         self.settle()
 
     def race(self, contenders: Mapping[Key, Contender]) -> dict[Key, Run]:

@@ -78,6 +78,24 @@ def calls(client: Any) -> dict[str, int]:
     }
 
 
+def check_rows(client: Any, engine: Engine, newest: str, features: Sequence[str], *, view: str) -> None:
+    """Compare all rows of a view in Redis with a table of newest rows, with nothing of feature-sync between.
+
+    Raises:
+        WrongAnswer: Redis holds other rows.
+    """
+    moment = _TO_MICROSECONDS.format("happened_at")
+    rows = engine.fetch(f"select entity_id, {moment}, {', '.join(features)} from {newest}")
+    contents = client.mget([f"bench:{view}:{{{entity}}}" for entity, *_ in rows])
+    for (entity, *values), content in zip(rows, contents, strict=True):
+        held = None if content is None else msgpack.unpackb(content)[1:]
+        if held != values:
+            raise WrongAnswer(f"entity {entity}: by hand {values}, Redis holds {held}")
+    found = sum(1 for _ in client.scan_iter(match=f"bench:{view}:{{*", count=_KEYS_PER_READ))
+    if not rows or found != len(rows):
+        raise WrongAnswer(f"Redis holds {found:,} entities, by hand there are {len(rows):,}")
+
+
 def check_spots(client: Any, engine: Engine, entities: int) -> None:
     """Read some entities on both sides, with nothing of feature-sync between.
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from bench.data import extra_features
 from feature_sync import push, verify
 from feature_sync.clock import read_clock
 from feature_sync.definitions import (
@@ -68,6 +69,8 @@ class Question:
     is_indexed: bool = False
     is_table: bool = True
     ttl_days: int | None = None
+    extras: int = 0
+    is_late: bool = False
 
     def sql(self) -> str:
         """Write the query."""
@@ -96,14 +99,16 @@ class Question:
         return service_of([selection_of(self._view(schema, number)) for number in range(self.views)], name="bench")
 
     def _view(self, schema: str, number: int) -> FeatureView:
-        features = {f"{name}_{number}": kind for name, kind in FEATURES.items()}
-        relation = _relation(f"{schema}view_{number}", {"entity_id": "bigint", "happened_at": "timestamp", **features})
+        features = {f"{name}_{number}": kind for name, kind in FEATURES.items()} | extra_features(self.extras)
+        times = {"happened_at": "timestamp", **({"known_at": "timestamp"} if self.is_late else {})}
+        relation = _relation(f"{schema}view_{number}", {"entity_id": "bigint", **times, **features})
         return FeatureView(
             name=f"view_{number}",
             relation=replace(relation, is_table=self.is_table),
             entities=(Entity(name="thing", join_keys=("entity_id",)),),
             features=tuple(Feature(name=name) for name in features),
             event_timestamp="happened_at",
+            known_at="known_at" if self.is_late else None,
             ttl=None if self.ttl_days is None else timedelta(days=self.ttl_days),
             is_unique=self.is_unique,
             is_indexed=self.is_indexed,
@@ -112,16 +117,25 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class OnlineView:
-    """The view of entities, pushed from one warehouse to one Redis."""
+    """Tables pushed from one warehouse to one Redis: that of entities, or others whose columns are alike."""
 
     adapter: str
     where: str
     redis: str
     memory_limit: str | None = None
     """How much DuckDB may take for itself."""
+    names: tuple[str, ...] = ("entities",)
+    features: Mapping[str, str] = field(default_factory=lambda: ENTITY_FEATURES)
+    is_unique: bool = True
+    is_indexed: bool = False
 
     def push(self) -> push.Pushed:
-        """Push it."""
+        """Push it, where there is but one."""
+        (pushed,) = self.push_all()
+        return pushed
+
+    def push_all(self) -> list[push.Pushed]:
+        """Push all of them."""
         with closing(RedisStore(self.redis, key_prefix="bench")) as online:
             setting = push.PushContext(
                 open_warehouse=partial(open_warehouse, self._target(), writable=True),
@@ -131,11 +145,10 @@ class OnlineView:
                 invocation_id=None,
                 progress=lambda view, rows: None,
             )
-            (pushed,) = push.Pusher(setting, gate=None, threads=1).push([_entities_view()])
-        return pushed
+            return [*push.Pusher(setting, gate=None, threads=1).push(self._views())]
 
     def verify(self) -> verify.Verified:
-        """Compare all of Redis with the warehouse."""
+        """Compare all of Redis with the warehouse, where there is but one view."""
         with closing(RedisStore(self.redis, key_prefix="bench")) as online:
             setting = verify.VerifyContext(
                 open_warehouse=partial(open_warehouse, self._target()),
@@ -145,8 +158,24 @@ class OnlineView:
                 redact=False,
                 progress=lambda view, rows: None,
             )
-            (verified,) = verify.Verifier(setting).verify([_entities_view()])
+            (verified,) = verify.Verifier(setting).verify(self._views())
         return verified
+
+    def _views(self) -> list[FeatureView]:
+        columns = {"entity_id": "bigint", "happened_at": "timestamp", **self.features}
+        return [
+            FeatureView(
+                name=name,
+                relation=replace(_relation(f"{_SCHEMA}{name}", columns), is_table=True),
+                entities=(Entity(name="thing", join_keys=("entity_id",)),),
+                features=tuple(Feature(name=each) for each in self.features),
+                event_timestamp="happened_at",
+                ttl=timedelta(days=TTL_DAYS),
+                is_unique=self.is_unique,
+                is_indexed=self.is_indexed,
+            )
+            for name in self.names
+        ]
 
     def _target(self) -> Target:
         settings = _settings(self.adapter, self.where)
@@ -170,20 +199,6 @@ def place(uri: str) -> dict[str, str]:
     parts = urlsplit(uri)
     host = parse_qs(parts.query).get("host", [parts.hostname or ""])[0]
     return {"host": host, "port": str(parts.port or 5432), "user": parts.username or "", "password": "unused"}
-
-
-def _entities_view() -> FeatureView:
-    return FeatureView(
-        name="entities",
-        relation=_relation(
-            f"{_SCHEMA}entities", {"entity_id": "bigint", "happened_at": "timestamp", **ENTITY_FEATURES}
-        ),
-        entities=(Entity(name="thing", join_keys=("entity_id",)),),
-        features=tuple(Feature(name=name) for name in ENTITY_FEATURES),
-        event_timestamp="happened_at",
-        ttl=timedelta(days=TTL_DAYS),
-        is_unique=True,
-    )
 
 
 def _settings(adapter: str, where: str) -> dict[str, Any]:

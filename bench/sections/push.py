@@ -146,11 +146,11 @@ def _shown(adapter: str, rivals: _Rivals, took: dict[str, Run]) -> Table:
             "Cold push, share of the bare socket's speed", times(bare, cold), _LEAST_OF_BARE[adapter], at_least=True
         ),
         Target("Nothing changed, share of a cold push", times(took["nothing changed"], cold), _HIGHEST_UNCHANGED),
-        Target("Nothing changed, row commands that reached Redis", row_commands, 0),
+        Target("Nothing changed, row commands that reached Redis", row_commands, 0, is_ratio=False),
         Target("1% changed, share of a cold push", times(took["1% changed"], cold), _HIGHEST_CHANGED),
         Target("1% changed, bytes that Redis received, times those of the rows ready-made", sent, _HIGHEST_SENT),
         Target("Verify, share of a cold push", times(took["verify"], cold), _HIGHEST_VERIFY),
-        Target("Redis memory, bytes a feature", memory, _HIGHEST_BYTES_PER_FEATURE),
+        Target("Redis memory, bytes a feature", memory, _HIGHEST_BYTES_PER_FEATURE, is_ratio=False),
     ]
     listed = ", ".join(f"{name} {times_called:,}" for name, times_called in sorted(rivals.calls.items()))
     size = rivals.ready_bytes / rivals.entities

@@ -50,7 +50,9 @@ def _on_duckdb(where: str, sizes: list[int]) -> Table:
         above = pushed.peak_megabytes - alone.peak_megabytes
         table.add(short(entities), seconds(pushed), megabytes(pushed), megabytes(alone), f"{above:,.0f} MB")
         table.targets.append(
-            Target(f"{short(entities)} entities, MB above the engine's own", above, _HIGHEST_ABOVE_ENGINE)
+            Target(
+                f"{short(entities)} entities, MB above the engine's own", above, _HIGHEST_ABOVE_ENGINE, is_ratio=False
+            )
         )
         pushes.append(pushed)
     table.notes.append(
@@ -74,7 +76,7 @@ def _on_postgres(where: str, sizes: list[int]) -> Table:
         pushes.append(pushed)
     first, last = pushes[0].peak_megabytes, pushes[-1].peak_megabytes
     table.targets += [
-        Target(f"{short(sizes[0])} entities, MB", first, _HIGHEST_ABOVE_ENGINE),
+        Target(f"{short(sizes[0])} entities, MB", first, _HIGHEST_ABOVE_ENGINE, is_ratio=False),
         Target(f"{short(sizes[-1])} entities, times the peak of {short(sizes[0])}", last / first, _HIGHEST_GROWTH),
     ]
     table.notes.append("The engine is another process here: the peak is that of feature-sync alone.")
