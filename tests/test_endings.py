@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from random import Random
 
+import pyarrow
 import pytest
 import redis
 
@@ -160,3 +162,30 @@ def test_a_signal_between_a_command_and_its_answer_ends_the_query_and_says_nothi
     assert caplog.messages == []
     with postgres.connect() as connection:
         until(lambda: connection.execute("select from pg_stat_activity where pid = %s", [process]).fetchone() is None)
+
+
+def test_a_signal_at_any_moment_ends_postgres_as_itself_and_says_nothing(postgres, caplog):
+    """Also between two commands, before a transaction has begun and while it is committed."""
+    chance, rows = Random(7), pyarrow.table({"a": range(20_000)})
+    before = signal.signal(signal.SIGALRM, press_ctrl_c)
+    interrupted = 0
+    try:
+        for _ in range(80):
+            with closing(PostgresWarehouse.connect(postgres.target)) as warehouse:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.001, 0.08))
+                    warehouse.load("spine", rows.to_reader(), {})
+                    warehouse.fetch("select count(*) from spine")
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                except KeyboardInterrupt:
+                    interrupted += 1
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted > 10
+    assert caplog.messages == []
+
+
+def press_ctrl_c(*_):
+    raise KeyboardInterrupt

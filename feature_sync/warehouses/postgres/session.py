@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from select import select
@@ -18,7 +19,6 @@ _MORE_MEMORY_TO_SORT = SQL(
     "select set_config('work_mem', '64MB', false) "
     "where pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')"
 )
-
 _CANCELS = 10
 _SECONDS_BETWEEN_CANCELS = 0.1
 
@@ -48,14 +48,21 @@ class Session(psycopg.Connection[Any]):
     @contextmanager
     def transaction(self, *arguments: Any, **options: Any) -> Iterator[psycopg.Transaction]:
         """Begin and commit; any exception rolls back."""
-        with super().transaction(*arguments, **options) as begun:
-            try:
-                yield begun
-            except BaseException:
-                if self.info.transaction_status == TransactionStatus.ACTIVE:
-                    self._cancel()
-                    self.close()
-                raise
+        try:
+            with super().transaction(*arguments, **options) as begun:
+                try:
+                    yield begun
+                except BaseException:
+                    self._end_what_runs()
+                    raise
+        except BaseException:  # a signal may come before the transaction has begun, or while it is committed
+            self._end_what_runs()
+            raise
+
+    def _end_what_runs(self) -> None:
+        if self.info.transaction_status == TransactionStatus.ACTIVE:
+            self._cancel()
+            self.close()
 
     def _cancel(self) -> None:
         """Cancel the query that was sent; again if nothing comes, as a server ignores a request that is too early."""
@@ -64,3 +71,12 @@ class Session(psycopg.Connection[Any]):
                 self.cancel_safe(timeout=SECONDS_TO_CONNECT)
             if select([self.pgconn.socket], [], [], _SECONDS_BETWEEN_CANCELS)[0]:
                 return
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """Return False for psycopg's warning that it cannot roll back what a signal ended: such a session is closed."""
+    about = record.args[0] if isinstance(record.args, tuple) and record.args else None
+    return not (isinstance(about, psycopg.Transaction) and isinstance(about.connection, Session))
+
+
+logging.getLogger("psycopg.transaction").addFilter(_is_of_use)

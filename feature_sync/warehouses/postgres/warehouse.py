@@ -218,7 +218,8 @@ class PostgresWarehouse(Warehouse):
         try:
             yield
         finally:
-            self._session.read_only = True
+            if not self._session.closed:
+                self._session.read_only = True
 
     def _execute(self, statement: Composed) -> None:
         """Run one statement: the binary protocol refuses a text that contains several."""
