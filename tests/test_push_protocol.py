@@ -198,6 +198,10 @@ def test_a_deleted_entity_goes_and_comes_back_with_the_same_row(meters):
     assert (pushed.written, pushed.deleted, meters.value("m1")) == (1, 0, (1.0, "present"))
 
 
+LONG = timedelta(minutes=10)
+"""A lease that no push renews, whose commands are counted."""
+
+
 def test_one_percent_changed_sends_exactly_those_rows(meters):
     meters.many(1000)
     assert meters.push().written == 1000
@@ -205,7 +209,7 @@ def test_one_percent_changed_sends_exactly_those_rows(meters):
     meters.run("delete from {t} where meter in ('m8', 'm9')")
     meters.read(("new", 0, 1.0))
     before = calls(meters)
-    pushed = meters.push()
+    pushed = meters.push(lease=LONG)
     assert (pushed.written, pushed.deleted, pushed.kept, pushed.full) == (8, 2, 991, None)
     after = calls(meters)
     assert after["set"] - before["set"] == 8 + len(["lease", "fence", "this Redis's name", "sending", "done"])
@@ -217,7 +221,7 @@ def test_an_unchanged_view_sends_no_row(meters):
     meters.push()
     mark = meters.client.get(f"{KEYS}push")
     before = calls(meters)
-    pushed = meters.push()
+    pushed = meters.push(lease=LONG)
     assert (pushed.written, pushed.deleted, pushed.kept) == (0, 0, 100)
     after = calls(meters)
     assert after["set"] - before["set"] == len(["lease", "fence", "this Redis's name"])
