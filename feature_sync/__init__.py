@@ -79,7 +79,7 @@ def __getattr__(name: str) -> Any:
     """Import a name when it is first asked for, so that `feature-sync --help` and clients start quickly.
 
     Raises:
-        AttributeError: There is no such name.
+        AttributeError: The package does not have this name.
         MissingLibrary: The name is one for dbt projects, whose libraries an installation for serving lacks.
     """
     for module, names in _MODULES.items():

@@ -506,7 +506,7 @@ def test_a_pin_refuses_another_shape_and_warns_of_another_logic(shop, tmp_path):
             warned.get(KEYS)  # each card is compared once
     with pytest.raises(RequestError, match="the pin was changed: its shape id does not fit"):
         shop.client(pin=pin.to_json().replace("int64", "bool"))
-    with pytest.raises(RequestError, match="that is no pin"):
+    with pytest.raises(RequestError, match="that is not a pin"):
         shop.client(pin="{}")
 
 

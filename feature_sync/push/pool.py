@@ -13,7 +13,7 @@ _SECONDS_AT_REST = 0.1
 
 
 class WarehousePool:
-    """Opens warehouses, lends each to one push at a time, and closes those that nobody takes soon."""
+    """Opens warehouses, lends each to one push at a time, and closes idle ones after a moment."""
 
     def __init__(self, open_warehouse: Callable[..., Warehouse]) -> None:
         """Open nothing yet.

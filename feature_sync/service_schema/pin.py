@@ -80,7 +80,7 @@ def read_pin(source: PinSource) -> Pin:
     A sidecar of a training set is read as well, by its key `pin`.
 
     Raises:
-        RequestError: It cannot be read, is no pin, or was changed by hand, so that its shape id does not fit.
+        RequestError: It cannot be read, is not a pin, or was changed by hand, so that its shape id does not fit.
     """
     if isinstance(source, Pin):
         return source
@@ -93,7 +93,9 @@ def read_pin(source: PinSource) -> Pin:
     except OSError as unreadable:
         raise RequestError(f"the pin {source!r} cannot be read: {unreadable.strerror or unreadable}") from unreadable
     except (msgspec.MsgspecError, RecursionError, ValueError) as wrong:
-        raise RequestError(f"that is no pin, as `feature-sync describe SERVICE --pin` writes one ({wrong})") from wrong
+        raise RequestError(
+            f"that is not a pin, as `feature-sync describe SERVICE --pin` writes one ({wrong})"
+        ) from wrong
     if shape != pin.shape:
         raise RequestError("the pin was changed: its shape id does not fit its keys and features; make it again")
     return pin

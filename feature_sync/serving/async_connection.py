@@ -55,7 +55,7 @@ class AsyncConnection(asyncio.Protocol):
     """One connection; a reply belongs to the oldest request that waits. What is sent in one turn is written at once."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, lose: Callable[[AsyncConnection, BaseException], None]) -> None:
-        """Take what to call when the connection is lost, or what comes is no reply; `waiting` is its business then."""
+        """Take what to call when the connection is lost, or what comes is not a reply; it then handles `waiting`."""
         reader = Reader()
         self.waiting: deque[Request] = deque()
         self.ended: asyncio.Future[None] = loop.create_future()

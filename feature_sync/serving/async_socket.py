@@ -173,8 +173,8 @@ class _Link:
         """Open a connection and log in.
 
         Raises:
-            OSError: There is no connection.
-            OnlineStoreError: Redis refuses the login, or it is no Redis.
+            OSError: Redis cannot be reached.
+            OnlineStoreError: Redis refuses the login, or the server is not Redis.
         """
         connection = AsyncConnection(self.loop, self.lose)
         commands = self._endpoint.login

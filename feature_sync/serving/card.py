@@ -131,7 +131,7 @@ def read_card(content: bytes | str, where: str) -> Card:
         where: Where it stands, for the error.
 
     Raises:
-        OnlineStoreError: It is no card, or of a newer format than this version reads.
+        OnlineStoreError: It is not a card, or of a newer format than this version reads.
     """
     try:
         newer = msgspec.json.decode(content, type=_Format).format

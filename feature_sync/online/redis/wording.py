@@ -98,7 +98,7 @@ def foreignness(address: Address) -> str:
 
 
 def loss(cause: BaseException | None, address: Address) -> str:
-    """Explain an error of the socket or of TLS; None means that there is no connection for an unknown reason."""
+    """Explain an error of the socket or of TLS; None means that the connection was lost for an unknown reason."""
     return f"cannot be reached{_reason(cause, address) if isinstance(cause, OSError) else _IS_RUNNING}"
 
 
