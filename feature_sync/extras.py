@@ -10,7 +10,7 @@ from feature_sync.errors import FeatureSyncError
 
 _OF_PROJECTS = ("jinja2", "pyarrow", "redis", "rich", "sqlglot", "yaml")
 """What the extra `project` brings and is imported, whatever the warehouse; `tzdata` is read only where no other is."""
-_OF_FRAMES = ("numpy", "pandas", "pyarrow")
+_OF_FRAMES = ("numpy", "pandas", "polars", "pyarrow")
 _OF_SERVERS = ("httptools", "prometheus_client", "starlette", "uvicorn", "uvloop")
 
 

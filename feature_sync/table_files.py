@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from feature_sync.csv_text import check_csv
 from feature_sync.errors import OutputError, RequestError
@@ -126,7 +126,27 @@ def read_table(path: Path, types: Mapping[str, ValueType], *, moment: str) -> py
     return _plain(reader, str(path), (moment, *types), rows=rows)
 
 
-def read_frame(frame: pandas.DataFrame | pyarrow.Table, spellings: Iterable[str] = ()) -> pyarrow.RecordBatchReader:
+def frame_in_memory(frame: Any) -> pandas.DataFrame | pyarrow.Table:
+    """Return a pandas frame or an Arrow table as it is, and read anything else that has an Arrow stream, once.
+
+    Raises:
+        RequestError: The frame is none of them.
+    """
+    import pyarrow
+
+    if isinstance(frame, pyarrow.Table) or (hasattr(frame, "iloc") and hasattr(frame, "index")):
+        return frame
+    if not hasattr(frame, "__arrow_c_stream__"):
+        kind = f"{type(frame).__module__.partition('.')[0]}.{type(frame).__qualname__}"
+        collect = "; collect() it first" if hasattr(frame, "collect") else ""
+        raise RequestError(f"a spine is a frame or another table with an Arrow stream, not a {kind}{collect}")
+    try:
+        return pyarrow.table(frame)
+    except (pyarrow.ArrowException, ValueError) as broken:
+        raise _unreadable("the frame", broken) from broken
+
+
+def read_frame(frame: Any, spellings: Iterable[str] = ()) -> pyarrow.RecordBatchReader:
     """Read a table in memory; a pandas frame's index is left out.
 
     Columns named in `spellings` are found in any case, and returned in the spelling given there.
@@ -136,8 +156,7 @@ def read_frame(frame: pandas.DataFrame | pyarrow.Table, spellings: Iterable[str]
     """
     import pyarrow
 
-    if not isinstance(frame, pyarrow.Table) and not hasattr(frame, "iloc"):
-        raise RequestError(f"a spine is a pandas frame or an Arrow table, not a {type(frame).__name__}")
+    frame = frame_in_memory(frame)
     try:
         table = frame if isinstance(frame, pyarrow.Table) else pyarrow.Table.from_pandas(frame, preserve_index=False)
     except (pyarrow.ArrowException, ValueError, OverflowError) as mixed:
@@ -219,7 +238,7 @@ def _plain(
         try:
             for batch in reader:
                 read_rows += batch.num_rows
-                yield batch.rename_columns(schema.names).cast(schema)
+                yield pyarrow.RecordBatch.from_arrays(list(map(_cast, batch.columns, schema.types)), schema=schema)
         except (OSError, pyarrow.ArrowException) as broken:
             raise _unreadable(source, broken) from broken
         # Another number than `check_csv` counts means that Arrow skipped or split rows without an error.
@@ -227,6 +246,10 @@ def _plain(
             raise RequestError(f"{source} has {rows} rows, but only {read_rows} can be read; save it as CSV again")
 
     return pyarrow.RecordBatchReader.from_batches(schema, batches())
+
+
+def _cast(column: pyarrow.Array, kind: pyarrow.DataType) -> pyarrow.Array:
+    return column if column.type == kind else column.cast(kind)  # Arrow fails to cast a slice of structs to themselves
 
 
 def _unreadable(source: object, broken: Exception) -> RequestError:

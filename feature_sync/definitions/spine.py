@@ -34,6 +34,7 @@ class Spine:
 
     `query` defines the rows if no table does. `sample` is the share, above 0 and up to 1, of pairs of join keys and
     moment to keep; `limit` keeps the first rows in the order of `order_by`, or else of the moment and the join keys.
+    `labels` names columns that a model learns to predict.
     """
 
     relation: Relation
@@ -42,6 +43,12 @@ class Spine:
     sample: float | None = None
     limit: int | None = None
     order_by: tuple[Ordering, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The columns that a model learns to predict: those named, else those that the project marks as labels."""
+        return self.labels or tuple(name for name, column in self.relation.columns.items() if column.is_label)
 
     @property
     def asked_at(self) -> str:
@@ -85,9 +92,14 @@ class Spine:
         if since is not None and until is not None and until < since:
             raise RequestError(f"the period ends ({until.isoformat()}) before it begins ({since.isoformat()})")
         for each in self.order_by:
-            if self.relation.columns_are_complete and each.column not in self.relation.columns:
-                raise UnknownName("column of the spine", each.column, self.relation.columns)
+            self._check_column(each.column)
+        for label in self.labels:
+            self._check_column(label)
         return self
+
+    def _check_column(self, name: str) -> None:
+        if self.relation.columns_are_complete and name not in self.relation.columns:
+            raise UnknownName("column of the spine", name, self.relation.columns)
 
     def with_relation(self, relation: Relation) -> Spine:
         """Return the same spine over another table, or with more known about its columns."""

@@ -128,6 +128,15 @@ def _in_microseconds(node: exp.Expr) -> exp.Expr:
     return exp.DataType.build("timestamp") if is_other else node
 
 
+def is_sortable(data_type: str | None, *, dialect: Dialect) -> bool:
+    """True if a column of this type can be ordered by: one of the closed list's scalars except JSON."""
+    try:
+        found = _normalised(_parsed(data_type or "", dialect), dialect)
+    except SqlglotError:
+        return False
+    return found is not None and found.scalar is not None and found.kind != "json"
+
+
 def is_padded(column: Column, *, dialect: Dialect) -> bool:
     """True if a column holds blank-padded text, whose trailing blanks are ignored in comparisons."""
     return _parsed(column.data_type or "", dialect).this in _PADDED

@@ -19,6 +19,7 @@ from feature_sync.json_text import write_document
 from feature_sync.service_schema import Pin
 from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.types import with_normal_types
+from feature_sync.training.content_hash import ContentHash
 from feature_sync.value_types import since_epoch, to_microseconds
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Extract:
     dialect: Dialect
     invocation_id: str | None
     pin: Pin
+    content_hash: str
 
     @property
     def _normal_service(self) -> FeatureService:
@@ -94,6 +96,7 @@ class Extract:
                 }
                 for each in self.views
             ],
+            "content_hash": self.content_hash,
             "pin": msgspec.to_builtins(self.pin),
             "definitions_sha256": fingerprint(self._normal_service),
             "dbt_invocation_id": self.invocation_id,
@@ -105,7 +108,7 @@ class Extract:
 
 
 class Tally:
-    """Counts rows, nulls, and moments before the first one that a view can answer."""
+    """Counts rows, nulls, and moments before the first one that a view can answer; hashes the rows."""
 
     def __init__(self, service: FeatureService, asked_at: str, earliest: Mapping[str, int | None]) -> None:
         """Start at zero.
@@ -120,6 +123,7 @@ class Tally:
         self._service = service
         self._asked_at = asked_at
         self._earliest = earliest
+        self._hashed = ContentHash()
         self._nulls: Counter[str] = Counter()
         self._asked_earlier: Counter[str] = Counter()
 
@@ -128,12 +132,18 @@ class Tally:
         import pyarrow.compute
 
         self.rows += batch.num_rows
+        self._hashed.add(batch)
         for name in self._service.feature_names:
             self._nulls[name] += batch.column(name).null_count
-        asked = _microseconds(batch.column(self._asked_at))
+        asked = microseconds(batch.column(self._asked_at))
         for reference, first in self._earliest.items():
             before = asked.is_valid() if first is None else pyarrow.compute.less(asked, _number(first))
             self._asked_earlier[reference] += pyarrow.compute.sum(before).as_py() or 0
+
+    @property
+    def content_hash(self) -> str:
+        """The hash of the rows counted so far, in any order."""
+        return self._hashed.hexdigest()
 
     def views(self) -> tuple[ViewExtract, ...]:
         """Return how each view answered the rows counted so far."""
@@ -159,12 +169,13 @@ def is_within(moments: pyarrow.Array, period: Period) -> bool:
 
     if moments.null_count == len(moments):
         return True
-    ends = pyarrow.compute.min_max(_microseconds(moments)).as_py()
+    ends = pyarrow.compute.min_max(microseconds(moments)).as_py()
     since, until = (None if end is None else to_microseconds(end) for end in (period.since, period.until))
     return (since is None or since <= ends["min"]) and (until is None or ends["max"] <= until)
 
 
-def _microseconds(moments: pyarrow.Array) -> pyarrow.Array:
+def microseconds(moments: pyarrow.Array) -> pyarrow.Array:
+    """Return dates or timestamps as microseconds since 1970; infinite ones stay beyond all others."""
     import pyarrow
 
     if pyarrow.types.is_date32(moments.type):  # a cast would fail: an infinite date has no timestamp

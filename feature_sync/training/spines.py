@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from hashlib import file_digest
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypedDict, Union
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict, Union
 
 from feature_sync.clock import read_moment
 from feature_sync.dbt.manifest import Manifest
 from feature_sync.definitions import Period, Relation, Spine, parse_ordering
 from feature_sync.errors import Location, ProjectError, RequestError, UnknownName
-from feature_sync.table_files import SUFFIXES, check_suffix, read_frame, read_table
+from feature_sync.table_files import SUFFIXES, check_suffix, frame_in_memory, read_frame, read_table
 from feature_sync.training.training_set import Rows
 from feature_sync.value_types import ValueType
 
@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-SpineSource: TypeAlias = Union[str, "os.PathLike[str]", "pandas.DataFrame", "pyarrow.Table"]
+
+class ArrowStream(Protocol):
+    """Rows that have an Arrow stream: a polars frame, a relation of DuckDB, record batches, and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Return the stream."""
+
+
+SpineSource: TypeAlias = Union[str, "os.PathLike[str]", "pandas.DataFrame", "pyarrow.Table", ArrowStream]
 _EVENT_TIMESTAMP = "event_timestamp"
 
 
@@ -36,6 +44,7 @@ class SpineKeywords(TypedDict, total=False):
     sample: float | None
     limit: int | None
     order_by: str | None
+    labels: str | Iterable[str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +58,9 @@ class SpineOptions:
         until: Last moment to answer.
         sample: Share of the rows to answer, above 0 and up to 1; the same rows every time.
         limit: Number of rows to answer, the first in order.
-        order_by: Columns to order the rows by, written as `column, other desc`.
+        order_by: Columns to order the rows by, written as `column, other desc`. Then, and without it, a file or a frame
+            keeps its own order; other rows are ordered by the moment, the keys, and all other columns of the spine.
+        labels: Columns that a model learns to predict, unless the spine's model marks them with `label: true`.
     """
 
     event_timestamp: str | None = None
@@ -58,6 +69,7 @@ class SpineOptions:
     sample: float | None = None
     limit: int | None = None
     order_by: str | None = None
+    labels: str | Iterable[str] | None = None
 
 
 def read_spine(
@@ -87,8 +99,12 @@ def read_spine(
         relation = _undeclared(os.fspath(source), options)
         rows = _file(Path(source), relation.event_time or "")
     else:
-        relation, frame = _undeclared("the frame", options), source
-        rows = Rows(read=partial(_read_frame, frame, relation.event_time or ""), origin={"frame": True})
+        relation, frame = _undeclared("the frame", options), frame_in_memory(source)
+        rows = Rows(
+            read=partial(_read_frame, frame, relation.event_time or ""),
+            origin={"frame": True},
+            index=getattr(frame, "index", None),
+        )
     since, until = (
         None if moment is None else read_moment(moment, name)
         for name, moment in (("--since", options.since), ("--until", options.until))
@@ -100,6 +116,7 @@ def read_spine(
         sample=options.sample,
         limit=options.limit,
         order_by=parse_ordering(options.order_by) if options.order_by else (),
+        labels=(labels,) if isinstance(labels := options.labels or (), str) else tuple(labels),
     )
     return spine.checked(), rows
 

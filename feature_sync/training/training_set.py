@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from feature_sync.definitions import FeatureService, FeatureView, Relation, Spin
 from feature_sync.errors import RequestError, UnfitValue
 from feature_sync.files import whole_file, writing
 from feature_sync.query_runner import check_collations, check_view_collations
+from feature_sync.service_schema import Pin
 from feature_sync.service_schema.pin import pin_of
 from feature_sync.serving.frames import check_dtypes
 from feature_sync.sql.columns import every_column
@@ -26,12 +28,14 @@ from feature_sync.table_files import check_suffix, table_writer
 from feature_sync.training.answering import Answering, query_of
 from feature_sync.training.answers import Answers
 from feature_sync.training.extract import Extract, Tally
-from feature_sync.training.frames import training_frame
+from feature_sync.training.ordering import PLACE, numbered, ordered, without_place
+from feature_sync.training.training_table import TrainingTable
 from feature_sync.value_types import ValueType
 from feature_sync.warehouses.base import Warehouse
 
 if TYPE_CHECKING:
     import pandas
+    import polars
     import pyarrow
 
 _SPINE_TABLE = "feature_sync_spine"
@@ -44,11 +48,13 @@ Describe = Callable[[str], Mapping[str, str]]
 class Rows:
     """The rows of a spine that is not a table of the warehouse.
 
-    `read` returns them, given the types of the keys by column; `origin` describes their source in the sidecar.
+    `read` returns them, given the types of the keys by column; `origin` describes their source in the sidecar; `index`
+    holds the row labels of a pandas frame.
     """
 
     read: Callable[[Mapping[str, ValueType]], pyarrow.RecordBatchReader] = field(repr=False)
     origin: Mapping[str, Any]
+    index: Any = field(default=None, repr=False)
 
 
 def _with_indexes(warehouse: Warehouse, join: PointInTimeJoin) -> PointInTimeJoin:
@@ -130,23 +136,59 @@ class TrainingSet:
             f"-- Do not edit it: change the definitions, and write it again.\n{text}"
         )
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the features, in the order of the service."""
+        return self.service.feature_names
+
+    def collect(self) -> TrainingTable:
+        """Run the query and keep the rows in memory, in their order: a frame comes back in its own."""
+        with self._answering() as answering:
+            with self._placed(answering) as reader:
+                table = reader.read_all()
+            spine, index = answering.join.spine, None if self.rows is None else self.rows.index
+            if PLACE in table.column_names:
+                index = None if index is None else index.take(table.column(PLACE).to_numpy())
+                table = table.drop_columns(PLACE)
+            return TrainingTable(
+                table=table,
+                schema=answering.schema,
+                moment_name=spine.asked_at,
+                key_names=answering.join.service.join_keys,
+                label_names=spine.label_names,
+                pin=self._pin(answering),
+                index=index,
+            )
+
     def to_arrow(self) -> pyarrow.Table:
         """Run the query and return the result as an Arrow table."""
-        with self._answering() as answering, self._checked(answering) as reader:
-            return reader.read_all()
+        return self.collect().to_arrow()
 
     def to_pandas(self, dtypes: str = "numpy") -> pandas.DataFrame:
-        """Run the query and return the result as a pandas frame; features have the dtypes of served ones.
-
-        Args:
-            dtypes: As for `FeatureVectors.to_pandas`: numpy, nullable or arrow.
-
-        Raises:
-            RequestError: An integer is not exact in float64, or `dtypes` is none of the three.
-        """
+        """Run the query and return the result as a pandas frame; see `TrainingTable.to_pandas`."""
         check_dtypes(dtypes)
+        return self.collect().to_pandas(dtypes)
+
+    def to_polars(self) -> polars.DataFrame:
+        """Run the query and return the result as a polars frame; see `TrainingTable.to_polars`."""
+        return self.collect().to_polars()
+
+    def xy(self, dtypes: str = "numpy") -> tuple[pandas.DataFrame, Any]:
+        """Run the query and return features and labels; see `TrainingTable.xy`."""
+        return self.collect().xy(dtypes)
+
+    def split_by_time(self, *cuts: str | date, gap: timedelta | str | None = None) -> tuple[TrainingTable, ...]:
+        """Run the query and split the rows at moments; see `TrainingTable.split_by_time`."""
+        return self.collect().split_by_time(*cuts, gap=gap)
+
+    def batches(self) -> Iterator[pyarrow.RecordBatch]:
+        """Run the query and iterate over the record batches of the result; memory is bounded by the batch."""
         with self._answering() as answering, self._checked(answering) as reader:
-            return training_frame(reader.read_all(), answering.schema, dtypes)
+            yield from reader
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Run the query and return an Arrow stream, which polars, pandas, DuckDB and Arrow read."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def write(self, path: str | Path, progress: Callable[[int], None] = lambda rows: None) -> Extract:
         """Run the query and stream the result to a Parquet or CSV file; the sidecar `<path>.json` describes it.
@@ -179,7 +221,8 @@ class TrainingSet:
                 sql=answering.sql,
                 dialect=self.dialect,
                 invocation_id=self.invocation_id,
-                pin=pin_of(service.name, answering.schema, self.logic_of(self.service)),
+                pin=self._pin(answering),
+                content_hash=tally.content_hash,
             )
             with writing(sidecar):
                 partial_sidecar.write_text(extract.to_json(), encoding="utf-8")
@@ -187,13 +230,22 @@ class TrainingSet:
 
     @contextmanager
     def _checked(self, answering: Answering) -> Iterator[pyarrow.RecordBatchReader]:
-        """Stream the checked answers; an error about a value names its file, node and column."""
+        """Stream the checked answers."""
+        with self._placed(answering) as reader:
+            yield without_place(reader)
+
+    @contextmanager
+    def _placed(self, answering: Answering) -> Iterator[pyarrow.RecordBatchReader]:
+        """Stream the checked answers, with places if the spine has them; an error about a value names its column."""
         try:
             checks = Answers(answering.schema, expected=answering.rows_asked())
             with answering.answers() as reader:
                 yield checks.checked(reader)
         except UnfitValue as unfit:
             raise unfit.at(answering.location_of(unfit.column)) from unfit
+
+    def _pin(self, answering: Answering) -> Pin:
+        return pin_of(self.service.name, answering.schema, self.logic_of(self.service))
 
     def _origin(self) -> dict[str, str]:
         relation, query = self.spine.relation, self.spine.query
@@ -231,7 +283,7 @@ class TrainingSet:
             check_collations(warehouse, collations, join.dialect, join.spine.relation.location)
             names = [*(each.view.relation.name for each in service.selections), join.spine.relation.name]
             with warehouse.snapshot(names):
-                join = _with_indexes(warehouse, join)
+                join = ordered(_with_indexes(warehouse, join))
                 sql, asked = query_of(warehouse, join, self.strategy)
                 yield Answering(warehouse=warehouse, join=join, sql=sql, asked=asked)
 
@@ -241,7 +293,9 @@ class TrainingSet:
         if self.rows is not None:
             keys = spine_keys(service, dialect=self.dialect)
             uuids = {name: data_type for name, (kind, data_type) in keys.items() if kind.kind == "uuid"}
-            name = warehouse.load(_SPINE_TABLE, self.rows.read({name: kind for name, (kind, _) in keys.items()}), uuids)
+            name = warehouse.load(
+                _SPINE_TABLE, numbered(self.rows.read({name: kind for name, (kind, _) in keys.items()})), uuids
+            )
         elif self.spine.query is not None:
             join = PointInTimeJoin(service, self._typed_spine(warehouse.describe), dialect=self.dialect)
             name = warehouse.keep(_SPINE_TABLE, self._rows_of(join.spine))

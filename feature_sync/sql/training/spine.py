@@ -12,7 +12,7 @@ from feature_sync.sql.collation import collations
 from feature_sync.sql.columns import column, named, quoted, table, typed_rows
 from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.training.typed_query import one_select
-from feature_sync.sql.types import key_type, plain_time, value_type
+from feature_sync.sql.types import is_sortable, key_type, plain_time, value_type
 from feature_sync.value_types import ValueType
 
 _SAMPLED_DIGITS = 8
@@ -46,6 +46,11 @@ class SpineQuery:
             DefinitionError: The type is not in the closed list.
         """
         return value_type(self.spine.relation.columns[name], self.spine.relation, dialect=self._native)
+
+    def is_sortable(self, name: str) -> bool:
+        """True if every warehouse can order rows by a column of the spine: a number, text, time, or the like."""
+        column = self.spine.relation.columns[name]
+        return is_sortable(column.data_type, dialect=self._native)
 
     def check_time(self) -> None:
         """Check that the column with the moment asked holds times.
