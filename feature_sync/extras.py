@@ -11,6 +11,7 @@ from feature_sync.errors import FeatureSyncError
 _OF_PROJECTS = ("jinja2", "pyarrow", "redis", "rich", "sqlglot", "yaml")
 """What the extra `project` brings and is imported, whatever the warehouse; `tzdata` is read only where no other is."""
 _OF_FRAMES = ("numpy", "pandas", "polars", "pyarrow")
+_OF_MODELS = ("tensorflow", "torch")
 _OF_SERVERS = ("httptools", "prometheus_client", "starlette", "uvicorn", "uvloop")
 
 
@@ -68,6 +69,6 @@ def needed_by(what: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as absent:
         library = (absent.name or "").partition(".")[0]
-        if library not in (*_OF_FRAMES, *_OF_SERVERS):
+        if library not in (*_OF_FRAMES, *_OF_MODELS, *_OF_SERVERS):
             raise
         raise _missing(what, library) from absent

@@ -64,6 +64,7 @@ class Extract:
     invocation_id: str | None
     pin: Pin
     content_hash: str
+    labels: tuple[str, ...]
 
     @property
     def _normal_service(self) -> FeatureService:
@@ -84,6 +85,7 @@ class Extract:
                 "limit": spine.limit,
                 "order_by": [f"{each.column}{' desc' if each.descending else ''}" for each in spine.order_by],
             },
+            "label_columns": self.labels,
             "rows": self.rows,
             "column_types": self.columns,
             "feature_views": [

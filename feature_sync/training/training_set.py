@@ -223,6 +223,7 @@ class TrainingSet:
                 invocation_id=self.invocation_id,
                 pin=self._pin(answering),
                 content_hash=tally.content_hash,
+                labels=answering.join.spine.label_names,
             )
             with writing(sidecar):
                 partial_sidecar.write_text(extract.to_json(), encoding="utf-8")
