@@ -224,15 +224,21 @@ def sql(
 
 @cli.command()
 @training_options
+@click.option("--latest", is_flag=True, help="Answer all entities, or those of the spine, as of the present moment.")
+@click.option("--of", metavar="VIEW", help="The view whose entities --latest answers, if several have every key.")
 @click.option("-o", "--output", required=True, metavar="FILE", help="The file to write: .parquet or .csv.")
 @json_option
 @pass_feature_store
-def extract(store: FeatureStore, /, output: str, *, as_json: bool, **training: Any) -> None:
+def extract(
+    store: FeatureStore, /, of: str | None, output: str, *, latest: bool, as_json: bool, **training: Any
+) -> None:
     """Write a training set to a Parquet or CSV file: one row for each row of the spine."""
-    from feature_sync.cli.answers import print_extract
+    from feature_sync.cli.answers import ask_latest, print_extract
     from feature_sync.cli.tables import progress_bars
 
-    training_set = store.get_training_set(**training)
+    if of is not None and not latest:
+        raise click.UsageError("--of names the view of --latest")
+    training_set = ask_latest(store, of, training) if latest else store.get_training_set(**training)
     with progress_bars("rows") as progress:
         written = training_set.write(output, lambda rows: progress(output, rows))
     print_extract(written, as_json=as_json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,8 @@ from feature_sync.definitions import FeatureService, Selection
 
 if TYPE_CHECKING:
     from feature_sync.serving.vectors import FeatureVector
-    from feature_sync.training import Extract
+    from feature_sync.store import FeatureStore
+    from feature_sync.training import Extract, TrainingSet
 
 _SMALLEST_SHARE = 0.001
 _MOST_SHARES = 8
@@ -28,6 +29,18 @@ def print_vector(vector: FeatureVector, *, as_json: bool) -> None:
     statuses, moments = vector.statuses, vector.event_timestamps
     rows = [(name, format_value(value), statuses[name], format_value(moments[name])) for name, value in vector.items()]
     print_table(("feature", "value", "status", "event time"), rows)
+
+
+def ask_latest(store: FeatureStore, of: str | None, training: dict[str, Any]) -> TrainingSet:
+    """Ask for entities as of the present moment.
+
+    Raises:
+        click.UsageError: An option is given that makes no sense for them.
+    """
+    service, entities, features = (training.pop(name) for name in ("service", "spine", "features"))
+    if given := [name.replace("_", "-") for name, value in training.items() if value]:
+        raise click.UsageError(f"--latest asks as of one moment, so --{given[0]} makes no sense with it")
+    return store.get_latest(service, entities, of=of, features=features)
 
 
 def print_extract(extract: Extract, *, as_json: bool) -> None:

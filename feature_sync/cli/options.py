@@ -53,13 +53,22 @@ _TRAINING_OPTIONS = (
     click.option("--sample", type=float, metavar="SHARE", help="Answer a share of the rows, the same rows every time."),
     click.option("--limit", type=int, metavar="ROWS", help="Answer that many rows, the first in order."),
     click.option(
-        "--order-by", metavar="COLUMN [desc],...", help="Order the rows; without it their order is undefined."
+        "--order-by",
+        metavar="COLUMN [desc],...",
+        help="Order the rows; without it, and in ties, a file keeps its order, and other rows go by moment and keys.",
     ),
     click.option(
         "--features",
         metavar="VIEW[ENTITY=COLUMN]:FEATURE,...",
         callback=lambda context, parameter, text: _features(text or ""),
         help="Features to explore with, instead of a feature service; [...] if the spine's column has another name.",
+    ),
+    click.option(
+        "--label",
+        "labels",
+        multiple=True,
+        metavar="COLUMN",
+        help="A column that a model learns to predict; the default is those with label: true.",
     ),
     click.option(
         "--strategy",

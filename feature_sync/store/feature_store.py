@@ -234,7 +234,30 @@ class FeatureStore:
             strategy: How to join: asof, lateral, bucket or carry; the default is the best for each view.
             options: See `SpineOptions`.
         """
-        from feature_sync.store.requests import ask_training_set
+        from feature_sync.store.training_sets import ask_training_set
 
         asked, source = self.project.service(service, features), (spine, spine_sql)
         return ask_training_set(self.project, self.connections, asked, source, strategy=strategy, options=options)
+
+    def get_latest(
+        self,
+        service: str | None,
+        entities: SpineSource | None = None,
+        *,
+        of: str | None = None,
+        features: Iterable[str] = (),
+        as_of: str | datetime | None = None,
+    ) -> TrainingSet:
+        """Answer entities with a service from the warehouse, all at one moment: what Redis serves then.
+
+        Args:
+            service: Name of a feature service or view; None with `features`.
+            entities: Whatever can be a spine, without moments; None for all entities that the service's views have.
+            of: The view whose entities are asked; needed if several views have every key, and not all of them count.
+            features: See `get_training_set`.
+            as_of: The moment, at which views without history cannot answer; None for the present one.
+        """
+        from feature_sync.store.training_sets import ask_latest
+
+        asked = self.project.service(service, features)
+        return ask_latest(self.project, self.connections, asked, entities, of=of, as_of=as_of)

@@ -1,4 +1,4 @@
-"""Requests and their keyword arguments: verify, status, init, training sets; `pushes` and `vectors` hold the others."""
+"""Requests and their keyword arguments: verify, status, init; the modules beside this one hold the others."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from typing import Any, TypedDict
 from feature_sync.adopting import Adopter, Adoption, Asked
 from feature_sync.check import Checked, check_definitions
 from feature_sync.clock import read_as_of
-from feature_sync.dbt.logic import logic_of
-from feature_sync.dbt.manifest import Manifest
-from feature_sync.dbt.run_results import UniquenessTests
-from feature_sync.definitions import FeatureService, FeatureView, Relation
+from feature_sync.definitions import FeatureView
 from feature_sync.push import Progress
 from feature_sync.push.status import StatusContext, ViewStatus, read_statuses
 from feature_sync.query_runner import QueryRunner
@@ -23,7 +20,6 @@ from feature_sync.service_schema.pin import PinSource
 from feature_sync.store.connections import Connections
 from feature_sync.store.pins import pin_findings
 from feature_sync.store.project import FeatureProject, listed
-from feature_sync.training import SpineKeywords, SpineOptions, SpineSource, TrainingSet, read_spine
 from feature_sync.verify import Verified, Verifier, VerifyContext
 
 
@@ -166,52 +162,6 @@ def adopt_models(
     if request.get("write"):
         adopter.write(adoption)
     return adoption
-
-
-def ask_training_set(
-    project: FeatureProject,
-    connections: Connections,
-    service: FeatureService,
-    spine: tuple[SpineSource | None, str | None],
-    *,
-    strategy: str | None,
-    options: SpineKeywords,
-) -> TrainingSet:
-    """Return the training set that answers a spine, or a query that selects one, with a feature service.
-
-    Args:
-        project: The project of the service.
-        connections: Opens the warehouse when the training set is run.
-        service: The features.
-        spine: A spine, or a query in the warehouse's own SQL; the other is None.
-        strategy: How to join; None for the best of each view.
-        options: The fields of `SpineOptions`.
-
-    Raises:
-        FeatureSyncError: A name is unknown, or an option makes no sense.
-        TypeError: The options have a key that `SpineOptions` lacks.
-    """
-    asked, rows = read_spine(*spine, SpineOptions(**options), manifest=project.manifest)
-    return TrainingSet(
-        service=service,
-        spine=asked,
-        rows=rows,
-        strategy=strategy,
-        dialect=project.dialect,
-        open_warehouse=connections.open_warehouse,
-        is_proven_unique=UniquenessTests(project.dbt.run_results, project.manifest).prove,
-        reference_to=partial(_reference_to, project.manifest),
-        invocation_id=project.manifest.metadata.invocation_id,
-        logic_of=partial(_logic_of, project.manifest),
-    )
-
-
-def _logic_of(manifest: Manifest, service: FeatureService) -> str:
-    return logic_of(service, manifest)
-
-
-def _reference_to(manifest: Manifest, relation: Relation) -> str:
-    return manifest.reference(relation.unique_id)
 
 
 def selection(
