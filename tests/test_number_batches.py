@@ -147,7 +147,7 @@ def test_features_and_label_are_known_of_a_training_set_its_table_and_its_file(t
     with project.open("redis://localhost:1") as store:
         training_set = store.get_training_set(None, "orders", features=["trips:fee", "trips:riders"])
         path = training_set.write(tmp_path / "rows.parquet").path
-        assert json.loads((tmp_path / "rows.parquet.json").read_text())["label_columns"] == ["is_late"]
+        assert json.loads((tmp_path / "rows.parquet.json").read_text())["label_names"] == ["is_late"]
         for source in (training_set, training_set.collect(), path):
             matrices = Matrices(source=source)
             assert (matrices.columns, matrices.label) == (("fee", "riders"), "is_late")

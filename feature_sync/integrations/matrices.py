@@ -178,7 +178,7 @@ def _names(source: Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
     sidecar = Path(f"{os.fspath(source)}.json") if _is_path(source) else None
     if sidecar is not None and sidecar.exists():
         content = msgspec.json.decode(sidecar.read_bytes())
-        return tuple(each.name for each in read_pin(content).features), tuple(content["label_columns"])
+        return tuple(each.name for each in read_pin(content).features), tuple(content["label_names"])
     return (), ()
 
 

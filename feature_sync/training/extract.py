@@ -85,7 +85,6 @@ class Extract:
                 "limit": spine.limit,
                 "order_by": [f"{each.column}{' desc' if each.descending else ''}" for each in spine.order_by],
             },
-            "label_columns": self.labels,
             "rows": self.rows,
             "column_types": self.columns,
             "feature_views": [
@@ -98,8 +97,9 @@ class Extract:
                 }
                 for each in self.views
             ],
-            "content_hash": self.content_hash,
             "pin": msgspec.to_builtins(self.pin),
+            "label_names": self.labels,
+            "content_hash": self.content_hash,
             "definitions_sha256": fingerprint(self._normal_service),
             "dbt_invocation_id": self.invocation_id,
             "feature_sync_version": version("feature-sync"),
