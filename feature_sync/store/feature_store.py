@@ -12,7 +12,7 @@ from feature_sync.dbt.description import Description
 from feature_sync.dbt.manifest import Manifest
 from feature_sync.definitions import Registry, Target
 from feature_sync.store.connections import Connections
-from feature_sync.store.project import FeatureProject, OptionKeywords, Options
+from feature_sync.store.project import ONLY_ONE, FeatureProject, OptionKeywords, Options
 
 if TYPE_CHECKING:
     from feature_sync.adopting import Adoption
@@ -153,12 +153,12 @@ class FeatureStore:
         return view_statuses(self.project, self.connections, names)
 
     def get_feature_vector(
-        self, name: str, keys: Any, *, as_of: str | datetime | None = None, on_error: str = "raise"
+        self, name: Any, keys: Any = ONLY_ONE, *, as_of: str | datetime | None = None, on_error: str = "raise"
     ) -> FeatureVector:
         """Read the values of a feature service (or of one view) for one entity.
 
         Args:
-            name: Name of a feature service or view.
+            name: Name of a feature service or view; the keys alone will do where the project has one service.
             keys: The value of each join key by its name; or the bare value of the only key.
             as_of: The moment to use as now; one without a zone is in UTC.
             on_error: `"null"` answers null for what cannot be read, with the status `gone` or `invalid`.
@@ -166,22 +166,22 @@ class FeatureStore:
         from feature_sync.serving.client import is_lenient
         from feature_sync.store.vectors import read_online
 
-        lenient = is_lenient(on_error)
+        lenient, (service, keys) = is_lenient(on_error), self.project.named(name, keys)
         return read_online(
             self.project,
             self.connections,
-            name,
+            service,
             lambda requests, moment: requests.get(keys, {}, lenient=lenient, moment=moment),
             as_of=as_of,
         )
 
     def get_online_features(
-        self, name: str, entities: Any, *, as_of: str | datetime | None = None, on_error: str = "raise"
+        self, name: Any, entities: Any = ONLY_ONE, *, as_of: str | datetime | None = None, on_error: str = "raise"
     ) -> FeatureVectors:
         """Read the values of a feature service (or of one view) for many entities.
 
         Args:
-            name: Name of a feature service or view.
+            name: Name of a feature service or view; the entities alone will do where the project has one service.
             entities: As `FeatureClient.get_many` takes them: mappings, a frame, or values of the only key.
             as_of: The moment to use as now; one without a zone is in UTC.
             on_error: See `get_feature_vector`.
@@ -189,11 +189,11 @@ class FeatureStore:
         from feature_sync.serving.client import is_lenient
         from feature_sync.store.vectors import read_online
 
-        lenient = is_lenient(on_error)
+        lenient, (service, entities) = is_lenient(on_error), self.project.named(name, entities)
         return read_online(
             self.project,
             self.connections,
-            name,
+            service,
             lambda requests, moment: requests.get_many(entities, lenient=lenient, moment=moment),
             as_of=as_of,
         )
