@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 import msgspec
 
+from feature_sync.option_words import in_callers_words
+
 if TYPE_CHECKING:
     from feature_sync.findings import Finding, Severity  # at run time only where there is one: clients have none
 
@@ -19,7 +21,13 @@ Fallback = TypeVar("Fallback")
 
 
 class FeatureSyncError(Exception):
-    """Base class of all exceptions that are raised on purpose: the text is one line that says what to change."""
+    """Base class of all exceptions that are raised on purpose: the text is one line that says what to change.
+
+    It names options as its reader gives them: keyword arguments in Python, `--option` on the command line.
+    """
+
+    def __str__(self) -> str:
+        return in_callers_words(super().__str__())
 
 
 class ProjectError(FeatureSyncError):

@@ -36,7 +36,7 @@ def test_a_key_with_a_collation_that_redis_does_not_know_is_refused_everywhere(t
         ]
         assert [each.held_back for each in store.push(["plain"], gate=False)] == [None]
         assert store.get_training_set("plain", spine_sql=query).to_arrow().num_rows == 1
-        with pytest.raises(DefinitionError, match=f"--spine-sql: columns.id: .* treats {alike} as equal"):
+        with pytest.raises(DefinitionError, match=f"spine_sql: columns.id: .* treats {alike} as equal"):
             store.get_training_set("plain", spine_sql=f"select id, {ASKS} from main.people").to_arrow()
 
 

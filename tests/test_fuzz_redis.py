@@ -161,7 +161,7 @@ def test_a_damaged_row_gives_its_values_or_an_error_that_names_it(orders, chance
             errors += 1
             assert said.startswith("orders: "), (SEED, content)
             assert KEY in said, (SEED, content)
-            assert said.endswith("push again with --full-refresh"), (SEED, content)
+            assert said.endswith("push again: feature-sync push --full-refresh"), (SEED, content)
     assert errors > TIMES / 10
 
 

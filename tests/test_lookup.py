@@ -17,7 +17,7 @@ from feature_sync.online.codec import encode_row, read_row_schema
 from feature_sync.value_types import parse, to_microseconds
 from tests.support.orders import DEFAULT, NOON, SCHEMA, VALUES, Orders
 
-AGAIN = "push again with --full-refresh"
+AGAIN = "push again: feature-sync push --full-refresh"
 NEST = b"\x91" * 100_000 + b"\xc0"
 
 
@@ -266,7 +266,7 @@ def test_another_key_prefix_is_an_error_that_names_those_which_exist(orders):
     orders.client.set("text:views", "x")
     with pytest.raises(
         OnlineStoreError,
-        match=r"no schema of orders under the key prefix 'shop', which is empty; others are 'a:b', 'flights': .*--key",
+        match=r"no schema of orders under the key prefix 'shop', .*; others are 'a:b', 'flights': .*key_prefix=",
     ):
         orders.read({"k0": 1})
 

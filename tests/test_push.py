@@ -226,7 +226,7 @@ def test_a_reader_cannot_go_back_before_the_push(store):
 
 def test_between_a_fixed_and_the_real_clock_lies_a_full_refresh(store, client):
     pushed(store, "corrected_temperatures", as_of=NOW)
-    with pytest.raises(OnlineStoreError, match="--full-refresh"):
+    with pytest.raises(OnlineStoreError, match="full_refresh=True"):
         list(store.push(["corrected_temperatures"]))
     pushed(store, "corrected_temperatures", full_refresh=True)
     assert len(client.keys("histories:corrected_temperatures:{*")) == 2

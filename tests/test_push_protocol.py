@@ -514,12 +514,12 @@ def test_keys_that_another_warehouse_pushed_are_an_error_until_they_are_taken_ov
     meters.many(10)
     meters.push()
     own.many(5)
-    with pytest.raises(OnlineStoreError, match=r"latest_readings in Redis was pushed from .*--take-over"):
+    with pytest.raises(OnlineStoreError, match=r"latest_readings in Redis was pushed from .*take_over=True"):
         list(own.store.push(["latest_readings"]))
     assert meters.differences() == []
     pushed = own.push(take_over=True)
     assert (pushed.written, pushed.deleted, pushed.full) == (5, 5, "taken over from another warehouse")
-    with pytest.raises(OnlineStoreError, match="--take-over"):
+    with pytest.raises(OnlineStoreError, match="take_over=True"):
         list(meters.store.push(["latest_readings"]))
     assert meters.push(take_over=True).written == 10
     assert meters.push().written == 0
@@ -617,7 +617,7 @@ def test_another_warehouse_at_the_same_address_is_told_from_the_one_before(meter
     meters.push()
     meters.run(f"drop schema {meters.sync_schema} cascade", "delete from {t} where meter < 'm5'")
     for options in ({"dry_run": True}, {}, {"full_refresh": True}, {"allow_removals": True}):
-        with pytest.raises(OnlineStoreError, match=r"another warehouse at the same address.*--take-over"):
+        with pytest.raises(OnlineStoreError, match=r"another warehouse at the same address.*take_over=True"):
             list(meters.store.push(["latest_readings"], **options))
     assert len(meters.client.keys(f"{KEYS}{{*")) == 10
     pushed = meters.push(take_over=True, allow_removals=True)
@@ -720,7 +720,7 @@ def test_a_push_that_would_remove_many_entities_is_held_back_until_that_is_allow
     meters.run("delete from {t} where meter in ('m4', 'm5', 'm6')")
     for options in ({}, {"full_refresh": True}):
         (held,) = meters.store.push(["latest_readings"], **options)
-        assert held.held_back == "it would remove 3 of 7 entities; if they are gone on purpose, add --allow-removals"
+        assert held.held_back == "it would remove 3 of 7 entities; if they are gone on purpose, add allow_removals=True"
     assert meters.value("m4") == (4.0, "present")
     done = meters.project.feature_sync("push", "latest_readings", "--redis-url", meters.redis_url)
     assert (done.returncode, "3 of 7 entities" in done.stdout + done.stderr) == (3, True)

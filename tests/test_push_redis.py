@@ -267,7 +267,7 @@ def test_a_second_pusher_fails_at_once_and_names_the_first_or_waits(meters, prox
     proxy.hold(SENT, 100_000)
     process = pushes.start(proxy.url, ["latest_readings"])
     proxy.wait_until_reached()
-    with pytest.raises(LeaseHeld, match=rf"process {process}, has been pushing it since 20.*Z; wait with --wait"):
+    with pytest.raises(LeaseHeld, match=rf"process {process}, has been pushing it since 20.*Z; wait with wait=True"):
         push(meters.store)
     done = meters.project.feature_sync("push", "latest_readings", "--redis-url", server.url)
     assert (done.returncode, f"process {process}," in done.stderr) == (1, True)

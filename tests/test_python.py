@@ -86,9 +86,9 @@ def test_what_is_no_list_of_rows_is_refused(store, rows):
 def test_a_push_takes_pandas_own_moments(store):
     ((pushed,),) = [store.push([VIEW], as_of=pandas.Timestamp("2013-01-31T16:50:00Z"))]
     assert pushed.written > 0
-    with pytest.raises(RequestError, match="--as-of: NaT is not a moment"):
+    with pytest.raises(RequestError, match="as_of: NaT is not a moment"):
         store.push([VIEW], as_of=pandas.NaT)
-    with pytest.raises(RequestError, match="--as-of: '' is not a moment"):
+    with pytest.raises(RequestError, match="as_of: '' is not a moment"):
         store.push([VIEW], as_of="")
 
 

@@ -180,7 +180,7 @@ def test_the_options_that_are_known_reach_the_client(server):
 
 @pytest.mark.parametrize("asked", ["0", "-1", "soon", "inf", "nan", "1e9", 0, -0.5, "5s"])
 def test_a_timeout_that_is_not_a_number_of_seconds_is_refused(asked):
-    with pytest.raises(RequestError, match=r"^--redis-timeout: .* is not a number of seconds, such as 2.5"):
+    with pytest.raises(RequestError, match=r"^redis_timeout: .* is not a number of seconds, such as 2.5"):
         read_timeout(asked)
     assert (read_timeout("0.5"), read_timeout(3), read_timeout(None), read_timeout("")) == (0.5, 3.0, 10.0, 10.0)
 
@@ -438,7 +438,7 @@ def test_a_redis_that_accepts_and_never_answers_ends_every_request_in_time():
             for ask in (lambda: RedisStore(silent.url, key_prefix="shop", timeout=0.5), lambda: orders.read({"k0": 1})):
                 began = time.monotonic()
                 with pytest.raises(
-                    OnlineStoreError, match=r"did not answer in time \(0.5 s\); raise it with --redis-timeout"
+                    OnlineStoreError, match=r"did not answer in time \(0.5 s\); raise it with redis_timeout="
                 ):
                     ask()
                 assert time.monotonic() - began < 5  # a bound of sanity: without it this took four minutes

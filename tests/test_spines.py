@@ -123,7 +123,7 @@ TYPED = [
 @pytest.mark.parametrize("dialect", ["duckdb", "postgres", "bigquery", "snowflake", "spark", "trino", "redshift"])
 @pytest.mark.parametrize(("text", "words"), TYPED, ids=[words for _, words in TYPED])
 def test_one_select_is_all_that_may_be_typed(dialect, text, words):
-    with pytest.raises(RequestError, match=f"--spine-sql {words}") as refused:
+    with pytest.raises(RequestError, match=f"spine_sql= {words}") as refused:
         one_select(text, dialect=dialect_named(dialect))
     assert "\n" not in str(refused.value)
 
@@ -186,9 +186,9 @@ def test_rows_and_names_may_come_from_a_generator_and_a_lone_name_is_one(tmp_pat
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        pytest.param({"since": 20240101}, "--since: 20240101 is not a moment", id="a number as a moment"),
-        pytest.param({"since": pandas.NaT}, "--since: NaT is not a moment", id="no moment at all"),
-        pytest.param({"since": ""}, "--since: '' is not a moment", id="an empty text as a moment"),
+        pytest.param({"since": 20240101}, "since: 20240101 is not a moment", id="a number as a moment"),
+        pytest.param({"since": pandas.NaT}, "since: NaT is not a moment", id="no moment at all"),
+        pytest.param({"since": ""}, "since: '' is not a moment", id="an empty text as a moment"),
         pytest.param({"sample": "x"}, "a sample of x is not a share", id="a text as a share"),
         pytest.param({"sample": float("nan")}, "a sample of nan is not a share", id="NaN as a share"),
         pytest.param(

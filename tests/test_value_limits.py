@@ -238,7 +238,7 @@ def test_a_spine_keeps_columns_of_any_type_exactly_or_names_them(project, redis_
         assert {name: row[name] for name in texts} == {name: expected for name, (_, expected) in texts.items()}
         for moment, words in (("infinity", "infinity"), ("10000-01-01", "a time outside")):
             query = f"select 1 as id, timestamp '2024-01-02' as event_timestamp, date '{moment}' as due"
-            with pytest.raises(DefinitionError, match=f"--spine-sql: columns.due: holds {words}"):
+            with pytest.raises(DefinitionError, match=f"spine_sql: columns.due: holds {words}"):
                 store.get_training_set("amounts", spine_sql=query).to_arrow()
 
 

@@ -22,6 +22,7 @@ from feature_sync.cli.options import (
 )
 from feature_sync.cli.saying import discard_output, os_error_text, say
 from feature_sync.errors import FeatureSyncError
+from feature_sync.option_words import for_the_command_line
 
 if TYPE_CHECKING:
     from feature_sync.store import FeatureStore
@@ -276,7 +277,8 @@ def main() -> None:
     try:
         cli(prog_name="feature-sync")
     except FeatureSyncError as error:
-        say(f"Error: {error}", err=True)
+        with for_the_command_line():
+            say(f"Error: {error}", err=True)
         sys.exit(1)
     except OSError as refused:
         say(f"Error: {os_error_text(refused)}", err=True)

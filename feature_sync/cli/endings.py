@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 import click
 
+from feature_sync.option_words import for_the_command_line
+
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 _BEYOND_SIGNALS = 128
 _received: list[signal.Signals] = []
@@ -26,7 +28,8 @@ class EndsInOrder(click.Group):
         for name in _SIGNALS:
             _listen(name)
         try:
-            return super().invoke(ctx)
+            with for_the_command_line():
+                return super().invoke(ctx)
         except (KeyboardInterrupt, Exception):
             if not _received:
                 raise

@@ -135,7 +135,7 @@ def read_row_schema(content: bytes) -> RowSchema:
         )
     except _UNREADABLE as unreadable:
         raise OnlineStoreError(
-            f"a schema in Redis cannot be read ({unreadable}); push again with --full-refresh"
+            f"a schema in Redis cannot be read ({unreadable}); push again: feature-sync push --full-refresh"
         ) from unreadable
 
 
@@ -181,7 +181,8 @@ def read_row(content: bytes) -> Row:
         return Row(schema_id, None if event_timestamp is None else from_microseconds(event_timestamp), values)
     except OverflowError as beyond:
         raise OnlineStoreError(
-            f"a row in Redis cannot be read (its event timestamp is {event_timestamp}); push again with --full-refresh"
+            f"a row in Redis cannot be read (its event timestamp is {event_timestamp}); "
+            "push again: feature-sync push --full-refresh"
         ) from beyond
 
 
@@ -197,7 +198,7 @@ def split_row(content: bytes) -> tuple[bytes, int | None, list[Any]]:
             raise TypeError("it does not begin with a schema id and an event timestamp")
     except _UNREADABLE as unreadable:
         raise OnlineStoreError(
-            f"a row in Redis cannot be read ({unreadable}); push again with --full-refresh"
+            f"a row in Redis cannot be read ({unreadable}); push again: feature-sync push --full-refresh"
         ) from unreadable
     return schema_id, event_timestamp, values
 

@@ -140,5 +140,6 @@ class ServiceRows:
 def _unreadable(view: ViewRows, entity: Mapping[str, Any], bad: BadRow) -> OnlineStoreError:
     key = (view.key(entity) or b"").decode(errors="backslashreplace")
     return OnlineStoreError(
-        f"{view.selection.view}: the row {key} in Redis cannot be read ({bad.reason}); push again with --full-refresh"
+        f"{view.selection.view}: the row {key} in Redis cannot be read ({bad.reason}); "
+        "push again: feature-sync push --full-refresh"
     )

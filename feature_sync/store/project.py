@@ -210,7 +210,7 @@ class FeatureProject:
         """
         chosen = listed(features)
         if (name is None) == (not chosen):
-            raise RequestError("name a feature service, or features as --features view:feature,..., and not both")
+            raise RequestError("name a feature service, or features (each view:feature) with --features, and not both")
         if name is not None:
             return self._warned_of(self.registry.service_or_view(name))
         return service_of(parse_features(chosen, self.registry), name="my_model")

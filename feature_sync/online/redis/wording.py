@@ -133,7 +133,8 @@ def refusal(message: str, advice: Advice = PUSHING) -> str:
 
 def wrong_type(key: str) -> str:
     """Return the whole message of a Redis key that holds another type of value than pushes write."""
-    return f"{key} in Redis is not of the type that pushes write; delete it and push with --full-refresh"
+    again = "feature-sync push --full-refresh"
+    return f"{key} in Redis is not of the type that pushes write; delete it and push again: {again}"
 
 
 def forbidden(message: str, advice: Advice) -> str:

@@ -105,7 +105,7 @@ class _ViewWriter:
         except (ArithmeticError, ValueError) as wrong:
             raise OnlineStoreError(
                 f"{self._reference}: a row in Redis has an event timestamp that cannot be read ({wrong}); push "
-                "again with --full-refresh"
+                "again: feature-sync push --full-refresh"
             ) from wrong
 
 
