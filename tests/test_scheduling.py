@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet
@@ -142,6 +144,7 @@ def test_airflow_fails_where_redis_differs_and_skips_what_follows_a_push_that_is
 
 
 def test_airflow_pushes_what_passed_and_fails_a_run_whose_build_failed(airflow):
+    airflow.environment.pop("AIRFLOW_VAR_FEATURES_TARGET")  # the profile has a default
     break_a_test(airflow)
     ended = answer(airflow, AIRFLOW, "airflow_worker", "run")
     states = {name: state for name, (state, _) in ended["tasks"].items()}
@@ -152,55 +155,81 @@ def test_airflow_pushes_what_passed_and_fails_a_run_whose_build_failed(airflow):
 
 
 def test_dagster_materializes_and_checks_each_view_that_is_not_held_back(schedulers):
-    ended = answer(schedulers, SCHEDULERS, "dagster_worker", "materialize")
+    ended = answer(schedulers, SCHEDULERS, "dagster_worker", "all")
     assert ended["success"], ended["output"]
-    assert set(ended["assets"]) == {"dbt_build"} | {f"redis/{view}" for view in VIEWS}
+    assert set(ended["assets"]) == {"dbt_build", "training_set"} | {f"redis/{view}" for view in VIEWS}
     assert ended["checks"] == {"dbt_build": True} | {f"redis/{view}": True for view in VIEWS}
     aircraft = ended["assets"]["redis/aircraft_profile"]
     assert aircraft["dagster/row_count"] == aircraft["written"] > 2000
+    assert len(training_sets(schedulers)) == 1
 
-    spoil_redis(schedulers)
     break_a_test(schedulers)
-    ended = answer(schedulers, SCHEDULERS, "dagster_worker", "materialize")
+    ended = answer(schedulers, SCHEDULERS, "dagster_worker", "all")
     others = VIEWS - {"aircraft_profile"}
     assert set(ended["assets"]) == {"dbt_build"} | {f"redis/{view}" for view in others}, ended["output"]
     assert list(ended["held back"]) == ["redis/aircraft_profile"]
-    assert ended["checks"] == {"dbt_build": False} | {f"redis/{view}": view != "airport_weather" for view in others}
+    assert ended["checks"] == {"dbt_build": False} | {f"redis/{view}": True for view in others}
     assert ended["failures"] == []
 
+
+def test_dagster_makes_no_training_set_where_redis_differs_and_does_not_retry_a_wrong_setting(schedulers):
+    assert schedulers.feature_sync("push").returncode == 0
+    spoil_redis(schedulers)
+    ended = answer(schedulers, SCHEDULERS, "dagster_worker", "online")
+    assert ended["checks"] == {f"redis/{view}": view != "airport_weather" for view in VIEWS}, ended["output"]
+    assert ended["failures"] == [["redis__airport_weather_redis_equals_warehouse", "STEP_FAILURE"]]
+    assert "training_set" not in ended["assets"]
+
     schedulers.environment["DBT_TARGET"] = "nowhere"
-    ended = answer(schedulers, SCHEDULERS, "dagster_worker", "push")
+    ended = answer(schedulers, SCHEDULERS, "dagster_worker", "online")
     assert ended["failures"] == [["push", "STEP_FAILURE"]], ended["output"]
 
 
+@contextmanager
+def prefect(project: BuiltProject) -> Iterator[Callable[[str], dict]]:
+    """Start the worker for Prefect; yields what asks it."""
+    command = [SCHEDULERS / "python", "-m", "tests.support.prefect_worker"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, cwd=project.folder, env=project.variables, text=True, **pipes) as worker:
+
+        def ask(line: str) -> dict:
+            worker.stdin.write(f"{line}\n")
+            worker.stdin.flush()
+            said = []
+            for each in worker.stdout:
+                said.append(each)
+                if each.startswith("{"):
+                    return {**json.loads(each), "output": "".join(said)}
+            raise AssertionError("".join(said))
+
+        yield ask
+
+
 def test_prefect_ends_the_flow_where_a_push_is_held_back_and_fails_it_where_the_build_failed(schedulers):
-    ended = answer(schedulers, SCHEDULERS, "prefect_worker", "run")
-    assert ended["run"] == "Completed", ended["output"]
-    assert ended["tasks"] == {name: ["Completed", 1] for name in ("build", "push", "verify", "train")}
-    assert len(training_sets(schedulers)) == 1
+    with prefect(schedulers) as ask:
+        ended = ask("run")
+        assert ended["run"] == "Completed", ended["output"]
+        assert ended["tasks"] == {name: ["Completed", 1] for name in ("build", "push", "verify", "train")}
+        assert len(training_sets(schedulers)) == 1
 
-    lose_aircraft(schedulers)
-    ended = answer(schedulers, SCHEDULERS, "prefect_worker", "run")
-    assert (ended["run"], ended["message"]) == ("HeldBack", "aircraft_profile"), ended["output"]
-    assert set(ended["tasks"]) == {"build", "push"}
+        lose_aircraft(schedulers)
+        ended = ask("run")
+        assert (ended["run"], ended["message"]) == ("HeldBack", "aircraft_profile"), ended["output"]
+        assert set(ended["tasks"]) == {"build", "push"}
 
-    break_a_test(schedulers)
-    ended = answer(schedulers, SCHEDULERS, "prefect_worker", "run")
-    assert ended["run"] == "Failed", ended["output"]
-    assert ended["tasks"] == {"build": ["Failed", 1], "push": ["Completed", 1]}
+        break_a_test(schedulers)
+        ended = ask("run")
+        assert ended["run"] == "Failed", ended["output"]
+        assert ended["tasks"] == {"build": ["Failed", 1], "push": ["Completed", 1]}
 
 
-@pytest.mark.parametrize(
-    ("wrong", "times"),
-    [
-        pytest.param({"FEATURE_SYNC_REDIS_URL": "redis://localhost:1/0"}, 4, id="Redis is down"),
-        pytest.param({"DBT_TARGET": "nowhere"}, 1, id="a setting is wrong"),
-    ],
-)
-def test_prefect_retries_a_push_only_where_it_may_help(schedulers, wrong, times):
-    schedulers.environment.update(wrong)
-    ended = answer(schedulers, SCHEDULERS, "prefect_worker", "push")
-    assert ended["push"] == ["Failed", times], ended["output"]
+def test_prefect_retries_a_push_only_where_it_may_help(schedulers):
+    right = schedulers.environment["FEATURE_SYNC_REDIS_URL"]
+    with prefect(schedulers) as ask:
+        down = ask("push FEATURE_SYNC_REDIS_URL=redis://localhost:1/0")
+        assert down["push"] == ["Failed", 4], down["output"]
+        wrong = ask(f"push FEATURE_SYNC_REDIS_URL={right} DBT_TARGET=nowhere")
+        assert wrong["push"] == ["Failed", 1], wrong["output"]
 
 
 def test_the_workflow_is_one_that_github_accepts(tmp_path):

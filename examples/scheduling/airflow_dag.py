@@ -5,7 +5,9 @@ It needs `dbt` and `feature-sync` on the workers' PATH, and in Airflow:
 - Variable `features_project`: the folder of dbt_project.yml. All tasks of a run must see the same one: a push
   reads in `target/` what dbt has built.
 - Variable `features_target`: the dbt target; without it, the profile's own.
-- Connection `features_redis`, of type redis: the Redis to push to.
+- Connection `features_redis`, of type redis (or rediss, for TLS): the Redis to push to.
+
+profiles.yml is found as dbt finds it: in `DBT_PROFILES_DIR`, the project's folder, or ~/.dbt.
 """
 
 from datetime import timedelta
@@ -55,7 +57,7 @@ with DAG(
         trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
         retries=3,
         retry_delay=timedelta(minutes=1),
-        retry_exponential_backoff=True,
+        retry_exponential_backoff=2,  # after 1, 2 and 4 minutes
     )
 
     # Exit code 3 is a difference here, and fails: what differs now will differ after a retry.

@@ -1,4 +1,4 @@
-"""Dagster: each feature view in Redis is an asset, its push the computation, `verify` its check.
+"""Dagster: each feature view in Redis is an asset, its push the computation, `verify` its check; then a training set.
 
 `dagster dev -f dagster_assets.py`, with these environment variables, and `dbt parse` before the first start:
 
@@ -9,25 +9,19 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 
 from feature_sync import DefinitionError, FeatureStore, ProfileError, ProjectError, RequestError
 
-PROJECT = os.environ.get("DBT_PROJECT_DIR", ".")
+PROJECT = Path(os.environ.get("DBT_PROJECT_DIR", "."))
 NODES_FAILED = 1
 MISTAKES = (DefinitionError, ProfileError, ProjectError, RequestError)
 
-with FeatureStore(PROJECT) as store:
-    VIEWS = {view.reference: view for view in store.registry.feature_views.values() if view.online}
-
-
-def key_of(view: str) -> dg.AssetKey:
-    """The asset of a feature view, such as redis/carrier_delays_v2."""
-    return dg.AssetKey(["redis", view.replace(".", "_")])
-
-
-KEYS = {view: key_of(view) for view in VIEWS}
+with FeatureStore(PROJECT) as features:
+    VIEWS = [view.reference for view in features.registry.feature_views.values() if view.online]
+KEYS = {view: dg.AssetKey(["redis", view.replace(".", "_")]) for view in VIEWS}  # such as redis/carrier_delays_v2
 
 
 @dg.asset(group_name="features", check_specs=[dg.AssetCheckSpec("all_nodes_passed", asset="dbt_build")])
@@ -86,7 +80,7 @@ def push(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
 def verify_check(view: str) -> dg.AssetChecksDefinition:
     """The check that Redis holds what the warehouse answers, for one view."""
 
-    @dg.asset_check(asset=KEYS[view], name="redis_equals_warehouse")
+    @dg.asset_check(asset=KEYS[view], name="redis_equals_warehouse", blocking=True)
     def check() -> dg.AssetCheckResult:
         with FeatureStore(PROJECT) as store:
             (verified,) = store.verify([view])
@@ -96,7 +90,22 @@ def verify_check(view: str) -> dg.AssetChecksDefinition:
     return check
 
 
+@dg.asset(deps=KEYS.values(), group_name="features")
+def training_set() -> dg.MaterializeResult:
+    """What a model learns from; not made where a view was held back, or its check failed. A place for training."""
+    path = PROJECT / "target" / "training_set.parquet"
+    with FeatureStore(PROJECT) as store:
+        written = store.get_training_set("departure_delay_model", "departures").write(path)
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": written.rows, "path": dg.MetadataValue.path(path)},
+    )
+
+
 hourly = dg.ScheduleDefinition(
     job=dg.define_asset_job("features", selection=dg.AssetSelection.groups("features")), cron_schedule="5 * * * *"
 )
-defs = dg.Definitions(assets=[dbt_build, push], asset_checks=[verify_check(view) for view in KEYS], schedules=[hourly])
+defs = dg.Definitions(
+    assets=[dbt_build, push, training_set],
+    asset_checks=[verify_check(view) for view in VIEWS],
+    schedules=[hourly],
+)

@@ -23,10 +23,11 @@ from feature_sync import (
     ProjectError,
     PushReport,
     RequestError,
+    UnknownName,
 )
 
 PROJECT = Path(os.environ.get("DBT_PROJECT_DIR", "."))
-MISTAKES = (DefinitionError, ProfileError, ProjectError, RequestError)
+MISTAKES = (DefinitionError, ProfileError, ProjectError, RequestError, UnknownName)
 
 
 def may_pass(_task: Any, _run: Any, state: State) -> bool:
