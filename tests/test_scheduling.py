@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pyarrow.parquet
@@ -21,6 +22,7 @@ FOLDER = EXAMPLE / "examples" / "scheduling"
 AIRFLOW = EXAMPLE / ".venv-airflow" / "bin"
 SCHEDULERS = EXAMPLE / ".venv-schedulers" / "bin"
 VIEWS = {"carrier_delays_v1", "carrier_delays_v2", "aircraft_history", "aircraft_profile", "airport_weather"}
+RENDERED = "select rendered_fields from rendered_task_instance_fields"
 NO_TELEMETRY = {
     "DO_NOT_TRACK": "1",
     "SCARF_ANALYTICS": "false",
@@ -123,6 +125,9 @@ def test_airflow_fails_where_redis_differs_and_skips_what_follows_a_push_that_is
     once = ["success", 1]
     assert ended["tasks"] == dict.fromkeys(("check", "build", "push", "verify", "train"), once), ended["output"]
     assert ended["run"] == "success"
+    with closing(sqlite3.connect(Path(airflow.environment["AIRFLOW_HOME"], "airflow.db"))) as database:
+        rendered = [json.loads(each) for (each,) in database.execute(RENDERED)]
+    assert [each["env"]["FEATURE_SYNC_REDIS_URL"] for each in rendered] == ["***"] * 5
     (written,) = training_sets(airflow)
     assert pyarrow.parquet.read_metadata(written).num_rows > 20_000
 
@@ -134,7 +139,7 @@ def test_airflow_fails_where_redis_differs_and_skips_what_follows_a_push_that_is
     assert ended["run"] == "failed"
 
     lose_aircraft(airflow)
-    ended = answer(airflow, AIRFLOW, "airflow_worker", "run")
+    ended = answer(airflow, AIRFLOW, "airflow_worker", "run", "check")
     states = {name: state for name, (state, _) in ended["tasks"].items()}
     assert states == {
         "check": "success", "build": "success", "push": "skipped", "verify": "skipped", "train": "skipped"
@@ -146,7 +151,7 @@ def test_airflow_fails_where_redis_differs_and_skips_what_follows_a_push_that_is
 def test_airflow_pushes_what_passed_and_fails_a_run_whose_build_failed(airflow):
     airflow.environment.pop("AIRFLOW_VAR_FEATURES_TARGET")  # the profile has a default
     break_a_test(airflow)
-    ended = answer(airflow, AIRFLOW, "airflow_worker", "run")
+    ended = answer(airflow, AIRFLOW, "airflow_worker", "run", "check")
     states = {name: state for name, (state, _) in ended["tasks"].items()}
     assert states == {
         "check": "success", "build": "failed", "push": "skipped", "verify": "skipped", "train": "upstream_failed"
@@ -252,7 +257,7 @@ def test_the_steps_of_the_workflow_run_and_a_held_back_push_is_a_warning(project
         output.write_text("")
         return project.run("bash", "-e", "-c", steps[name], GITHUB_OUTPUT=str(output))
 
-    for name in ("Check", "Build", "Push", "Verify", "Extract"):
+    for name in ("Check", "Push", "Verify", "Extract"):
         done = run(name)
         assert done.returncode == 0, done.stdout + done.stderr
         assert output.read_text() == ""

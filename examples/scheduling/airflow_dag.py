@@ -14,7 +14,8 @@ from datetime import timedelta
 
 import pendulum
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import DAG, TriggerRule
+from airflow.sdk import DAG, Connection, TriggerRule
+from airflow.sdk.log import mask_secret
 
 HELD_BACK = 3
 
@@ -26,12 +27,21 @@ feature-sync extract departure_delay_model --spine departures \
     --output 'target/training_set_{{ dag_run.run_after | ts_nodash }}.parquet'
 """
 
+
+def redis_url() -> str:
+    """The URL of the Connection, masked as a whole: Airflow masks its password, but not the %-encoding of one."""
+    url = Connection.get("features_redis").get_uri()
+    mask_secret(url)
+    return url
+
+
 with DAG(
     dag_id="features",
     schedule="5 * * * *",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,  # a push sends what is newest now: there is no past run to make up for
     max_active_runs=1,
+    user_defined_macros={"redis_url": redis_url},
     default_args={
         "retries": 0,
         "cwd": "{{ var.value.features_project }}",
@@ -39,7 +49,7 @@ with DAG(
         "env": {
             "DBT_PROJECT_DIR": "{{ var.value.features_project }}",
             "DBT_TARGET": "{{ var.value.get('features_target', '') }}",
-            "FEATURE_SYNC_REDIS_URL": "{{ conn.features_redis.get_uri() }}",
+            "FEATURE_SYNC_REDIS_URL": "{{ redis_url() }}",
         },
     },
 ) as dag:
