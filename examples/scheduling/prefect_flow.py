@@ -1,6 +1,7 @@
 """Prefect 3: build with dbt, push, verify, then write a training set.
 
-`python prefect_flow.py` serves the flow on its schedule, with these environment variables:
+Beside a `prefect server start`, `python prefect_flow.py` serves the flow on its schedule, with these environment
+variables:
 
 - `DBT_PROJECT_DIR`: the folder of dbt_project.yml; also `DBT_PROFILES_DIR` and `DBT_TARGET`, unless dbt's defaults fit.
 - `FEATURE_SYNC_REDIS_URL`: the Redis to push to.
@@ -90,4 +91,4 @@ def keep_features_fresh() -> Any:
 
 
 if __name__ == "__main__":
-    keep_features_fresh.serve(cron="5 * * * *")
+    keep_features_fresh.serve(cron="5 * * * *", limit=1)
