@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PROJECT := pyproject.toml constraints.txt
+OF_PROOF := .venv-spark .venv-models .venv-deep .venv-airflow .venv-schedulers .node
 
 export DBT_PROFILES_DIR := $(CURDIR)/profiles
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
@@ -18,7 +19,7 @@ quick: .venv/.test ## Run the tests that start no process, within a minute; of g
 test: .venv/.test .venv-bigquery/.made .venv-engines/.made ## Run all tests, against real servers that the tests start and stop
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
-proof: .venv/.test .venv-bigquery/.made .venv-engines/.made .venv-spark/.made .venv-models/.made .venv-deep/.made .node/.made ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
+proof: .venv/.test .venv-bigquery/.made .venv-engines/.made $(OF_PROOF:=/.made) ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
 	@$(BIN)/python -m pytest -m slow -rfEsP --numprocesses 2 --dist worksteal
 
 mutants: .venv/.test .venv-bigquery/.made .venv-engines/.made .venv-mutants/.made ## Change the product and see whether tests notice: MUTANTS=200 or all, MUTANTS_SEED=7
@@ -45,7 +46,7 @@ format: .venv/.test ## Put everything into the house's style
 
 clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@if [ -x $(BIN)/feature-sync ]; then $(BIN)/feature-sync redis stop; fi
-	@rm -rf .venv .venv-bigquery .venv-engines .venv-spark .venv-models .venv-deep .venv-feast .venv-mutants .node .mutants target logs .feature_sync *.duckdb .coverage*
+	@rm -rf .venv .venv-bigquery .venv-engines $(OF_PROOF) .venv-feast .venv-mutants .mutants target logs .feature_sync *.duckdb .coverage*
 
 .venv/.made:
 	@echo "Making a virtual environment in .venv"
@@ -92,6 +93,19 @@ clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@echo "Installing PyTorch and TensorFlow into an environment of their own (a minute or two, 2.8 GB)"
 	@$(PYTHON) -m venv .venv-deep
 	@.venv-deep/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/deep.txt
+	@touch $@
+
+.venv-airflow/.made: tests/airflow.txt
+	@echo "Installing Airflow into an environment of its own (a minute, 0.3 GB)"
+	@$(PYTHON) -m venv .venv-airflow
+	@.venv-airflow/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/airflow.txt
+	@touch $@
+
+.venv-schedulers/.made: tests/schedulers.txt
+	@echo "Installing Dagster and Prefect into an environment of their own (a minute, 0.6 GB)"
+	@$(PYTHON) -m venv .venv-schedulers
+	@.venv-schedulers/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/schedulers.txt
+	@.venv-schedulers/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --editable .
 	@touch $@
 
 .node/.made: examples/node/package.json

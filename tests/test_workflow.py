@@ -10,6 +10,7 @@ import yaml
 from tests.support.projects import EXAMPLE
 
 FILES = sorted((EXAMPLE / ".github" / "workflows").glob("*.yml"))
+ALL_FILES = [*FILES, EXAMPLE / "examples" / "scheduling" / "github_actions.yml"]
 
 
 def steps(file):
@@ -20,7 +21,7 @@ def test_there_is_a_workflow():
     assert FILES
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", ALL_FILES, ids=lambda file: file.name)
 def test_actions_are_pinned_by_commit_and_name_their_version(file):
     used = re.findall(r"uses: *(.*)", file.read_text())
     assert used
@@ -28,7 +29,7 @@ def test_actions_are_pinned_by_commit_and_name_their_version(file):
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", each), each
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", ALL_FILES, ids=lambda file: file.name)
 def test_a_workflow_may_read_the_repository_and_nothing_else(file):
     workflow = yaml.safe_load(file.read_text())
     assert workflow["permissions"] == {"contents": "read"}
