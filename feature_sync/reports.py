@@ -1,7 +1,8 @@
-"""The return type of requests that cover several feature views: their results, one after the other."""
+"""What notebooks show: tables, and the results of requests that cover several feature views, as one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
 from html import escape
 from typing import Any, ClassVar, TypeVar
@@ -18,10 +19,14 @@ class Report(tuple[Result, ...]):
     def _repr_html_(self) -> str:
         """Return an HTML table: one row for each result, without the columns that are empty in all of them."""
         names = [name for name in self.columns if any(_is_filled(getattr(each, name)) for each in self)]
-        head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names)
-        rows = ["".join(f"<td>{_cell(getattr(each, name))}</td>" for name in names) for each in self]
-        body = "".join(f"<tr>{row}</tr>" for row in rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return html_table(names, [[getattr(each, name) for name in names] for each in self])
+
+
+def html_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Write an HTML table for a notebook; a cell that is a tuple has a line for each item."""
+    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in columns)
+    body = "".join(f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def columns_of(kind: type[Any], *, without: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -59,6 +59,9 @@ class Manifest:
         self._functions = content.functions or {}
         self._macros = content.macros or {}
 
+    def __repr__(self) -> str:
+        return f"Manifest({str(self.path)!r})"
+
     def node(self, unique_id: str) -> Node | None:
         """Decode one node, source, exposure, docs block, group or unit test; None if the manifest has no such id.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from html import escape
 
 from feature_sync.definitions.feature_view import FeatureView
 from feature_sync.errors import FeatureSyncError, Location, RequestError
 from feature_sync.findings import Finding
+from feature_sync.reports import html_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,20 @@ class FeatureService:
     owner: str = ""
     location: Location | None = None
     warnings: tuple[Finding, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"FeatureService({self.name!r}, {len(self.feature_names)} features of {len(self.selections)} views)"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                each.view.reference,
+                tuple(self.output_name(each, name) for name in each.features),
+                ", ".join(each.spine_keys),
+            )
+            for each in self.selections
+        ]
+        return f"<p>{escape(repr(self))}</p>{html_table(('feature_view', 'features', 'keys'), rows)}"
 
     def output_name(self, selection: Selection, feature: str) -> str:
         """Return the name of a feature in training sets and feature vectors."""

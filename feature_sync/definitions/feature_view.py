@@ -74,6 +74,9 @@ class FeatureView:
     is_unique: bool = False
     is_indexed: bool = False
 
+    def __repr__(self) -> str:
+        return f"FeatureView({self.reference!r}, {len(self.features)} features of {', '.join(self.join_keys)})"
+
     @property
     def reference(self) -> str:
         """The name with its version, as services and Redis keys write it."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from html import escape
 
 from feature_sync.definitions.feature_service import FeatureService, Selection, selection_of, service_of
 from feature_sync.definitions.feature_view import FeatureView
 from feature_sync.errors import RequestError, UnknownName
 from feature_sync.findings import Finding
+from feature_sync.reports import html_table
 
 _FEATURE = re.compile(r"(?P<view>[^\[\]:]+)(\[(?P<keys>[^\[\]]*)\])?:(?P<feature>.+)", re.DOTALL)
 
@@ -21,6 +23,24 @@ class Registry:
     project: str
     feature_views: Mapping[str, FeatureView]
     feature_services: Mapping[str, FeatureService]
+
+    def __repr__(self) -> str:
+        views, services = len(self.feature_views), len(self.feature_services)
+        return f"Registry({self.project!r}, {views} feature views, {services} feature services)"
+
+    def _repr_html_(self) -> str:
+        services = [
+            (name, tuple(each.view.reference for each in service.selections), len(service.feature_names))
+            for name, service in self.feature_services.items()
+        ]
+        views = [
+            (name, tuple(each.name for each in view.entities), tuple(each.name for each in view.features))
+            for name, view in self.feature_views.items()
+        ]
+        return (
+            f"<p>{escape(repr(self))}</p>{html_table(('feature_service', 'feature_views', 'features'), services)}"
+            f"{html_table(('feature_view', 'entities', 'features'), views)}"
+        )
 
     @property
     def warnings(self) -> tuple[Finding, ...]:

@@ -42,6 +42,9 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True):
     key_types: tuple[tuple[str, str], ...]
     features: tuple[PinnedFeature, ...]
 
+    def __repr__(self) -> str:
+        return f"Pin({self.service!r}, shape={self.shape!r}, logic={self.logic!r}, {len(self.features)} features)"
+
     def to_json(self) -> str:
         """Write the pin as JSON; equal pins give equal bytes."""
         return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=2).decode() + "\n"

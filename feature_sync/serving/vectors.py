@@ -61,6 +61,13 @@ class FeatureVector(Mapping[str, Any]):
         shown = ", ".join(f"{name}={self[name]!r:.40}" for name in [*self][:_SHOWN])
         return f"FeatureVector({shown}{', ...' if len(self) > _SHOWN else ''})"
 
+    def _repr_html_(self) -> str:
+        from feature_sync.reports import html_table
+
+        moments, statuses = self.event_timestamps, self.statuses
+        rows = [(name, value, statuses[name], moments[name]) for name, value in self.items()]
+        return html_table(("feature", "value", "status", "event_timestamp"), rows)
+
     def __array__(self, dtype: Any = None, copy: Any = None) -> numpy.ndarray[Any, Any]:
         """Return an array of shape (1, number of features): float64 if all features are numbers, else objects."""
         del copy
@@ -164,6 +171,13 @@ class FeatureVectors(Sequence[FeatureVector]):
 
     def __repr__(self) -> str:
         return f"FeatureVectors({len(self)} x {len(self.names)} of {self._service.card.service})"
+
+    def _repr_html_(self) -> str:
+        from feature_sync.reports import html_table
+
+        rows = [(*each.entity.values(), *each.values()) for each in self[:_SHOWN]]
+        shown = f"<p>{_SHOWN} of {len(self)}:</p>" if len(self) > _SHOWN else ""
+        return shown + html_table((*self.entities.columns, *self.names), rows)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
+from html import escape
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from feature_sync.dbt.description import Description
 from feature_sync.dbt.manifest import Manifest
 from feature_sync.definitions import Registry, Target
+from feature_sync.errors import FeatureSyncError
 from feature_sync.store.connections import Connections
 from feature_sync.store.project import ONLY_ONE, FeatureProject, OptionKeywords, Options
 
@@ -58,6 +60,12 @@ class FeatureStore:
 
     def __repr__(self) -> str:
         return f"FeatureStore({str(self.project.dbt.directory)!r})"
+
+    def _repr_html_(self) -> str:
+        try:
+            return self.registry._repr_html_()
+        except FeatureSyncError as wrong:
+            return f"<p>{escape(repr(self))}: {escape(str(wrong))}</p>"
 
     def __enter__(self) -> Self:
         return self

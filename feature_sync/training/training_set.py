@@ -14,6 +14,7 @@ from feature_sync.definitions import FeatureService, FeatureView, Relation, Spin
 from feature_sync.errors import RequestError, UnfitValue
 from feature_sync.files import whole_file, writing
 from feature_sync.query_runner import check_collations, check_view_collations
+from feature_sync.reports import html_table
 from feature_sync.service_schema import Pin
 from feature_sync.service_schema.pin import pin_of
 from feature_sync.serving.frames import check_dtypes
@@ -105,6 +106,18 @@ class TrainingSet:
 
     def __repr__(self) -> str:
         return f"TrainingSet({self.service.name!r}, {self.spine.relation.name!r})"
+
+    def _repr_html_(self) -> str:
+        spine = self.spine
+        rows = {
+            "feature service": self.service.name,
+            "spine": spine.relation.name or str(spine.relation.location),
+            "moment": spine.relation.event_time,
+            "keys": self.service.join_keys,
+            "labels": spine.label_names,
+            "features": self.feature_names,
+        }
+        return html_table(("training set", "not run yet"), rows.items())
 
     @property
     def sql(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.errors import RequestError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 _SHOWN_ROWS = 5
+_SHOWN_COLUMNS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ class TrainingTable:
 
     def _repr_html_(self) -> str:
         head = replace(self, table=self.table.slice(0, _SHOWN_ROWS), index=None)
-        return f"<p>{self!r}</p>{head.to_pandas('arrow').to_html(index=False)}"
+        return f"<p>{escape(repr(self))}</p>{head.to_pandas('arrow').to_html(index=False, max_cols=_SHOWN_COLUMNS)}"
 
     @property
     def feature_names(self) -> tuple[str, ...]:
