@@ -19,12 +19,14 @@ class Report(tuple[Result, ...]):
     def _repr_html_(self) -> str:
         """Return an HTML table: one row for each result, without the columns that are empty in all of them."""
         names = [name for name in self.columns if any(_is_filled(getattr(each, name)) for each in self)]
-        return html_table(names, [[getattr(each, name) for name in names] for each in self])
+        return html_table(
+            [name.replace("_", " ") for name in names], [[getattr(each, name) for name in names] for each in self]
+        )
 
 
 def html_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     """Write an HTML table for a notebook; a cell that is a tuple has a line for each item."""
-    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in columns)
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = "".join(f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 

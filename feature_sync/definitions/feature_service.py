@@ -53,7 +53,7 @@ class FeatureService:
             )
             for each in self.selections
         ]
-        return f"<p>{escape(repr(self))}</p>{html_table(('feature_view', 'features', 'keys'), rows)}"
+        return f"<p>{escape(repr(self))}</p>{html_table(('feature view', 'features', 'keys'), rows)}"
 
     def output_name(self, selection: Selection, feature: str) -> str:
         """Return the name of a feature in training sets and feature vectors."""

@@ -38,8 +38,8 @@ class Registry:
             for name, view in self.feature_views.items()
         ]
         return (
-            f"<p>{escape(repr(self))}</p>{html_table(('feature_service', 'feature_views', 'features'), services)}"
-            f"{html_table(('feature_view', 'entities', 'features'), views)}"
+            f"<p>{escape(repr(self))}</p>{html_table(('feature service', 'feature views', 'features'), services)}"
+            f"{html_table(('feature view', 'entities', 'features'), views)}"
         )
 
     @property

@@ -66,7 +66,7 @@ class FeatureVector(Mapping[str, Any]):
 
         moments, statuses = self.event_timestamps, self.statuses
         rows = [(name, value, statuses[name], moments[name]) for name, value in self.items()]
-        return html_table(("feature", "value", "status", "event_timestamp"), rows)
+        return html_table(("feature", "value", "status", "event time"), rows)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> numpy.ndarray[Any, Any]:
         """Return an array of shape (1, number of features): float64 if all features are numbers, else objects."""
