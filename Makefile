@@ -8,10 +8,16 @@ OF_PROOF := .venv-spark .venv-models .venv-deep .venv-airflow .venv-schedulers .
 export DBT_PROFILES_DIR := $(CURDIR)/profiles
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: demo quick test proof mutants bench lint format clean
+.PHONY: demo example quick test proof mutants bench lint format clean
 
 demo: .venv/.demo ## Build the example on DuckDB, push it to an embedded Redis, read a vector, write a training set
 	@$(BIN)/python scripts/demo.py
+
+example: .venv/.demo .venv-models/.made ## Build and push the example, train a model of it, log it to MLflow, and predict
+	@$(BIN)/dbt --quiet build
+	@$(BIN)/feature-sync push
+	@PYTHONPATH=$(CURDIR) .venv-models/bin/python examples/departure_delay/train.py
+	@PYTHONPATH=$(CURDIR) .venv-models/bin/python examples/departure_delay/predict.py
 
 quick: .venv/.test ## Run the tests that start no process, within a minute; of generated cases a fifth
 	@HYPOTHESIS_TIMES=0.2 $(BIN)/python -m pytest -m "quick and not slow" --numprocesses 2 --dist loadfile

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +44,7 @@ class OptionKeywords(TypedDict, total=False):
     key_prefix: str | None
     variables: Mapping[str, Any]
     warn: Callable[[str], None] | None
+    connection: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,9 @@ class Options:
         key_prefix: Prefix of every key in Redis; the default is the project's name.
         variables: dbt variables, as for `dbt --vars`. They may hold passwords, too.
         warn: Receives warnings (stale artifacts, deprecated or unpinned versions); None logs them.
+        connection: An open connection of DuckDB to the target's database, as a notebook has one: it is used instead of
+            opening the file again, which DuckDB refuses while the file is open with other settings. Copies in other
+            processes open the file.
     """
 
     project_dir: str | os.PathLike[str] | None = None
@@ -75,6 +79,16 @@ class Options:
     key_prefix: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     warn: Callable[[str], None] | None = field(default=None, repr=False)
+    connection: Any = field(default=None, repr=False)
+
+    def __getstate__(self) -> list[Any]:
+        """Leave out the connection, which belongs to this process."""
+        return [None if each.name == "connection" else getattr(self, each.name) for each in fields(self)]
+
+    def __setstate__(self, state: list[Any]) -> None:
+        """Take the fields of a copy."""
+        for each, value in zip(fields(self), state, strict=True):
+            object.__setattr__(self, each.name, value)
 
 
 class FeatureProject:
@@ -144,7 +158,12 @@ class FeatureProject:
             ProfileError: `profiles.yml` has no such profile or target, or cannot be read.
         """
         options = self.options
-        return read_target(self.dbt, profiles_dir=self._profiles_dir, profile=options.profile, target=options.target)
+        target = read_target(self.dbt, profiles_dir=self._profiles_dir, profile=options.profile, target=options.target)
+        if options.connection is None:
+            return target
+        if target.adapter != "duckdb":
+            raise RequestError(f"connection= is for DuckDB, and the target {target.name} is {target.adapter}")
+        return replace(target, settings={**target.settings, "connection": options.connection})
 
     @property
     def _profiles_dir(self) -> str | None:

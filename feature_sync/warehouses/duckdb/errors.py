@@ -27,6 +27,11 @@ def translated(refused: Exception, where: str) -> WarehouseError:
         return WarehouseError(
             f"{where} is locked by process {holder[1]}; wait until it has ended (a dbt run, a notebook?)"
         )
+    if "different configuration" in text:
+        return WarehouseError(
+            f"{where} is open in this process with other settings; pass that connection: "
+            "FeatureStore(..., connection=...), or close it"
+        )
     if unfit := UnfitValue.read(text):
         return unfit
     if isinstance(refused, duckdb.CatalogException):

@@ -85,6 +85,11 @@ class Session:
             WarehouseError: The file does not exist, is locked, or is not a database.
         """
         settings = read_settings(target, DuckDBSettings)
+        open_with = partial(
+            cls, settings=settings, project_dir=Path(target.project_dir), writable=writable, stopped=stopped
+        )
+        if settings.connection is not None:
+            return open_with(Path(target.project_dir, settings.path), patience=0)
         if not names_file(settings.path) and not settings.path.startswith(":memory:"):
             raise ProfileError(f"target {target.name}: path is not a file, and nothing else is supported")
         if settings.path.startswith(":memory:"):
@@ -94,14 +99,7 @@ class Session:
         path = Path(target.project_dir, settings.path)
         if not path.exists():
             raise WarehouseError(f"{path} does not exist; run dbt build")
-        return cls(
-            path,
-            settings,
-            project_dir=Path(target.project_dir),
-            writable=writable,
-            patience=math.inf if wait else 0,
-            stopped=stopped,
-        )
+        return open_with(path, patience=math.inf if wait else 0)
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -131,6 +129,8 @@ class Session:
 
     def _open(self, patience: float) -> duckdb.DuckDBPyConnection:
         """Open the file; tries again for `patience` seconds while another process has it locked."""
+        if self._settings.connection is not None:
+            return self._borrowed(self._settings.connection)
         config = self._settings.config_options or {}
         deadline = time.monotonic() + patience
         while True:
@@ -147,6 +147,17 @@ class Session:
                 time.sleep(_SECONDS_BETWEEN_TRIES)
             else:
                 return connection
+
+    @staticmethod
+    def _borrowed(lender: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+        """Return a connection of our own to the database of the caller's, which stays as it is when ours is closed."""
+        try:
+            connection = lender.cursor()
+        except (AttributeError, duckdb.Error) as closed:
+            raise WarehouseError(f"the connection given is no open connection of DuckDB: {closed}") from closed
+        with _closing_on_failure(connection), translating():
+            pin(connection)
+        return connection
 
     def _set_up(self, connection: duckdb.DuckDBPyConnection) -> None:
         with suppress(duckdb.InvalidInputException):  # `config_options` may have locked the configuration

@@ -30,8 +30,9 @@ class Attachment(TargetSettings):
 
 
 class DuckDBSettings(TargetSettings):
-    """The fields of dbt-duckdb's profile that reading needs."""
+    """The fields of dbt-duckdb's profile that reading needs; `connection` is one of the caller's own, if not None."""
 
+    connection: Any = None
     path: str = ":memory:"
     config_options: dict[str, Any] | None = None
     extensions: list[str | dict[str, str]] | None = None
