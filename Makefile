@@ -8,7 +8,7 @@ OF_PROOF := .venv-spark .venv-models .venv-deep .venv-airflow .venv-schedulers .
 export DBT_PROFILES_DIR := $(CURDIR)/profiles
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: demo example quick test proof mutants bench lint format clean
+.PHONY: demo example quick test coverage proof mutants bench lint format clean
 
 demo: .venv/.demo ## Build the example on DuckDB, push it to an embedded Redis, read a vector, write a training set
 	@$(BIN)/python scripts/demo.py
@@ -23,6 +23,9 @@ quick: .venv/.test ## Run the tests that start no process, within a minute; of g
 	@HYPOTHESIS_TIMES=0.2 $(BIN)/python -m pytest -m "quick and not slow" --numprocesses 2 --dist loadfile
 
 test: .venv/.test .venv-bigquery/.made .venv-engines/.made ## Run all tests, against real servers that the tests start and stop
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+coverage: .venv/.test .venv-bigquery/.made .venv-engines/.made ## Run all tests, a quarter slower, and list the lines that none runs
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 proof: .venv/.test .venv-bigquery/.made .venv-engines/.made $(OF_PROOF:=/.made) ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run

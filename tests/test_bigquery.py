@@ -216,7 +216,7 @@ def test_every_statement_of_a_push_is_taken(google, view):
     google.analyse_statement(written(keep))
 
 
-@examples(30)
+@examples(12)
 @given(data=st.data())
 def test_the_newest_rows_of_generated_views_are_taken(google, data):
     case = data.draw(cases("bigquery"))

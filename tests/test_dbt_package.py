@@ -530,6 +530,7 @@ def test_a_table_that_shrinks_or_grows_too_much_fails_against_the_build_before(p
     assert proof.statuses()["count_is_steady"] == ("fail", 7)
 
 
+@pytest.mark.slow
 def test_a_table_is_compared_with_the_build_before_by_a_test_of_its_own_too(proof):
     def build(count):
         proof.write([replace(each, entity="a", happened_at=BEGIN) for each in random_events(1, 40)[:count]])

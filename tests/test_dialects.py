@@ -85,7 +85,7 @@ def spines(draw, spine):
 
 
 @pytest.mark.parametrize("dialect", KNOWN)
-@examples(25)
+@examples(10)
 @given(data=st.data())
 def test_a_query_reads_back_as_it_was_written_and_holds_only_what_its_warehouse_knows(dialect, data):
     case = data.draw(cases())

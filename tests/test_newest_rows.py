@@ -53,7 +53,7 @@ def warehouse(request):
     engine.connection.close()
 
 
-@examples(60)
+@examples(40)
 @given(data=st.data(), seed=st.integers(0, 9))
 def test_every_entity_has_the_row_that_the_oracle_finds_in_every_form_and_order(warehouse, data, seed):
     case = data.draw(cases(warehouse.adapter))
