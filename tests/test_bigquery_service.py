@@ -51,7 +51,7 @@ def meters(built, gateway, redis_url, monkeypatch):
 
 REFUSALS = [
     pytest.param("quotaExceeded", 403, "Quota exceeded: your project", "wait until the quota is free", id="quota"),
-    pytest.param("rateLimitExceeded", 429, "Exceeded rate limits", "fewer --threads", id="too many requests"),
+    pytest.param("rateLimitExceeded", 429, "Exceeded rate limits", "fewer threads=", id="too many requests"),
     pytest.param("accessDenied", 403, "Access Denied: Dataset p:d", "grant the account", id="no permission"),
     pytest.param("notFound", 404, "Not found: Dataset p:d in location US", "set location", id="elsewhere"),
     pytest.param("backendError", 503, "Error encountered during execution", "run this again", id="backend error"),

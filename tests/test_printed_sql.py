@@ -56,7 +56,7 @@ def test_spark_itself_answers_as_the_oracle_does_in_hostile_sessions(spark, data
 
 
 @pytest.mark.slow
-@examples(100)
+@examples(40)
 @given(data=st.data())
 def test_among_many_cases_no_engine_answers_otherwise(engine, data):
     check(engine, data)

@@ -22,7 +22,7 @@ from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.slow
 
-TIMES = int(os.environ.get("PROOF_TIMES", "100"))
+TIMES = int(os.environ.get("PROOF_TIMES", "60"))
 SEED = int(os.environ.get("PROOF_SEED") or random.SystemRandom().randrange(1_000_000))
 METERS = 4_000
 KEYS = "meters:latest_readings:"
