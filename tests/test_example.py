@@ -27,7 +27,10 @@ FLIGHT = "2013-01-31_B6_1006_JFK"
 ASKED = "2013-01-31T16:50:00Z"
 
 
-@pytest.fixture(scope="module", params=["example", "example_on_postgres", "example_on_bigquery"])
+ON_BIGQUERY = pytest.param("example_on_bigquery", marks=pytest.mark.slow)  # to build it there takes a minute
+
+
+@pytest.fixture(scope="module", params=["example", "example_on_postgres", ON_BIGQUERY])
 def project(request):
     return request.getfixturevalue(request.param)
 
@@ -108,11 +111,6 @@ def test_every_warehouse_answers_as_duckdb_does(example, training_rows, tmp_path
     assert training_rows.sort_by("flight_id").equals(on_duckdb)
 
 
-@pytest.mark.parametrize(
-    "project",
-    ["example", "example_on_postgres", pytest.param("example_on_bigquery", marks=pytest.mark.slow)],
-    indirect=True,
-)
 def test_a_pushed_vector_equals_the_training_row_of_the_same_moment(project, redis_url, training_rows):
     row = next(row for row in training_rows.to_pylist() if row["flight_id"] == FLIGHT)
     assert project.feature_sync("push", "--redis-url", redis_url, "--json").returncode == 0
@@ -194,6 +192,7 @@ def test_each_view_is_asked_in_the_way_that_suits_it(project):
     assert "LATERAL" not in carried
 
 
+@pytest.mark.slow
 def test_on_bigquery_feature_views_are_partitioned_by_day_and_clustered_by_their_keys(example_on_bigquery):
     with closing(connect(example_on_bigquery.environment["FEATURE_SYNC_BIGQUERY_ENDPOINT"])) as client:
         tables = [client.get_table(f"features.{name}") for name in ("carrier_delays_v2", "aircraft_profile")]
