@@ -25,7 +25,6 @@ from feature_sync.definitions import (
 )
 from feature_sync.errors import Location
 from feature_sync.sql.dialects import dialect_named
-from feature_sync.sql.push.digests import candidates
 from feature_sync.sql.push.latest import latest_rows, newest_event
 from feature_sync.sql.push.state_schema import PushTables
 from feature_sync.sql.push.states import StateTable
@@ -191,23 +190,22 @@ def test_every_statement_of_a_push_is_taken(google, view):
     google.load(view.relation, [])
     asked = ViewQuery(view, dialect=BIGQUERY, asked=Period(NOW, NOW))
     tables = ViewTables(TABLES, asked)
-    google.analyse(written(candidates(asked, now=NOW)))
     (create,) = tables.create_rows("rows_1", now=NOW)
-    google.analyse_statement(written(create))
-    for name in ("rows_1", "rows_2"):
-        google.keep(f"`a-project`.shop_feature_sync.{name}", written(tables.fresh(now=NOW)))
-    changes = tables.changes(tables.rows("rows_2"), "rows_1", None, now=NOW)
-    google.analyse_statement(written(tables.create_changes("changes_2", changes)))
-    google.keep("`a-project`.shop_feature_sync.changes_2", written(changes))
-    after_a_crash = tables.changes(tables.rows("rows_2"), "rows_1", "changes_2", now=NOW)
-    google.analyse_statement(written(tables.create_changes("changes_3", after_a_crash)))
-    for preview in (changes, tables.changes(tables.fresh(now=NOW), "rows_1", "changes_2", now=NOW)):
-        google.analyse(written(tables.rows_to_write(preview, of_changes=True)))
-        google.analyse(written(tables.count_changes(preview)))
-    sent = google.analyse(written(tables.rows_to_write("changes_2", of_changes=True)))
+    changed = tables.create_rows_and_changes("rows_2", "rows_1", None, now=NOW)
+    after_a_crash = tables.create_rows_and_changes("rows_3", "rows_1", "rows_2", now=NOW)
+    for name, statement in (("rows_1", create), ("rows_2", changed), ("rows_3", after_a_crash)):
+        google.analyse_statement(written(statement))
+        google.keep(f"`a-project`.shop_feature_sync.{name}", written(statement.expression))
+    for preview in (None, "rows_2"):
+        changes = tables.changes(tables.fresh(now=NOW), "rows_1", preview, now=NOW)
+        google.analyse(written(tables.rows_to_write(changes, of_changes=True)))
+        google.analyse(written(tables.count_changes(changes)))
+    google.analyse(written(tables.count_changes("rows_2")))
+    google.analyse(written(tables.count_were_alive("rows_2")))
+    sent = google.analyse(written(tables.rows_to_write("rows_2", of_changes=True)))
     assert {sent[name] for name in ("whole", "day", "instant", "clock", "born", "since")} == {"INT64"}
     google.analyse(written(tables.rows_to_write("rows_2", of_changes=False)))
-    google.analyse(written(tables.keys_to_delete("changes_2")))
+    google.analyse(written(tables.keys_to_delete("rows_2")))
     google.analyse(written(tables.count_rows("rows_1", now=NOW)))
     google.analyse(written(tables.summary("rows_1", now=NOW)))
     google.analyse(written(tables.some_keys("rows_1", now=NOW, size=10)))

@@ -71,7 +71,7 @@ def test_what_bigquery_refuses_is_one_line_that_says_what_to_do(meters, gateway,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("statement", ["CREATE TABLE", "MERGE", "_changes_", "SELECT"])
+@pytest.mark.parametrize("statement", ["CREATE TABLE", "MERGE", "_rows_", "SELECT"])
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_a_job_that_is_cancelled_midway_leaves_nothing_half_committed(meters, gateway, statement, times):
     meters.push()
@@ -141,9 +141,9 @@ def test_a_spine_that_changes_between_two_queries_is_not_answered_for_other_mome
 def test_a_dry_run_shows_the_bytes_that_bigquery_would_scan(meters, gateway, built, redis_url):
     gateway.bytes_to_scan = 12_345_678
     done = built.feature_sync("push", "latest_readings", "--dry-run", "--redis-url", redis_url)
-    assert "37.0 MB scanned" in done.stdout, done.stdout + done.stderr
+    assert "12.3 MB scanned" in done.stdout, done.stdout + done.stderr
     told = built.feature_sync("push", "latest_readings", "--dry-run", "--redis-url", redis_url, "--json")
-    assert json.loads(told.stdout)["feature_views"][0]["scan_bytes"] == 3 * 12_345_678
+    assert json.loads(told.stdout)["feature_views"][0]["scan_bytes"] == 12_345_678
 
 
 def test_the_types_of_a_view_are_asked_for_without_running_anything(meters, gateway):
@@ -212,7 +212,6 @@ def test_staging_reads_only_the_partitions_in_which_a_row_may_answer(meters, gat
     (collations,) = [each for each in reads if "FALSE" in each]
     assert "`read_at` = CAST('1970-01-01 00:00:00.000000+00:00' AS TIMESTAMP)" in collations  # no partition
     reads.remove(collations)
-    assert len(reads) == 3  # the rows, and their count before and after
-    for read in reads:
-        assert "`read_at` >= CAST('2024-01-01 11:30:00.000000+00:00' AS TIMESTAMP)" in read
-        assert "`read_at` <= CAST('2024-01-01 12:30:00.000000+00:00' AS TIMESTAMP)" in read
+    (read,) = reads
+    assert "`read_at` >= CAST('2024-01-01 11:30:00.000000+00:00' AS TIMESTAMP)" in read
+    assert "`read_at` <= CAST('2024-01-01 12:30:00.000000+00:00' AS TIMESTAMP)" in read

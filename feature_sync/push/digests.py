@@ -39,8 +39,13 @@ class Digests:
         self._runner.run(self._tables.create_digests(name, now=self._now))
         return name
 
-    def candidates(self, table: str = "") -> Candidates:
-        """Count the rows that could answer, and sum their hashes; by a table of digests if one is named."""
+    def candidates(self, table: str) -> Candidates | None:
+        """Count the rows that could answer, and sum their hashes; by a table of digests if one is named.
+
+        None where the statement that stages would read other rows than this one: there a comparison costs no more.
+        """
+        if not self._tables.changes_in_place:
+            return None
         query = self._tables.candidates(table) if table else candidates(self._query, now=self._now)
         return Candidates(*self._runner.fetch(query)[0])
 

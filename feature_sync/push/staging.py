@@ -19,7 +19,6 @@ from feature_sync.push.plan import Action, Candidates, Expected, OnlineState, ch
 from feature_sync.push.report import PushOptions
 from feature_sync.push.state import Committed, State, StateStore
 from feature_sync.query_runner import QueryRunner
-from feature_sync.sql.push.digests import candidates
 from feature_sync.sql.push.latest import newest_event
 from feature_sync.sql.push.state_schema import PushTables
 from feature_sync.sql.push.tables import ViewTables
@@ -32,8 +31,8 @@ _VERSION = 4
 """The version of staged rows: raise it when older rows can no longer be compared, and so all must be sent."""
 _LARGEST_REMOVAL = 0.3
 _LONGEST_NAME = 30
-_UNKNOWN = -1
-"""A number of candidates that no table has: the next push then compares all rows instead of skipping."""
+_NOT_COUNTED = Candidates(-1, None)
+"""What no table has: the next push compares all rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +123,7 @@ class Staging:
         digests = self._digests.create(self._table("digests", push))
         found = self._digests.candidates(digests)
         plan = plan_push(self._online, state, self._expected, found)
+        found = found or _NOT_COUNTED
         known = state.committed
         committed = Committed(
             push=push,
@@ -152,7 +152,8 @@ class Staging:
 
     def _stage_all(self, state: State, committed: Committed, reason: str) -> Staged:
         table = self._table("rows", committed.push)
-        committed = self._create_rows(table, committed, depth=_depth(committed, state.committed))
+        depth = _depth(committed, state.committed)
+        self._runner.run(*self._view_tables.create_rows(table, now=self._now, depth=depth))
         rows, _ = self._runner.fetch(self._view_tables.count_rows(table, now=self._now))[0]
         if state.committed is not None:
             alive = self._count_alive(state.committed)
@@ -161,32 +162,23 @@ class Staging:
         return Staged(
             push=committed.push,
             state=state,
-            committed=msgspec.structs.replace(committed, rows=rows),
+            committed=msgspec.structs.replace(committed, table=table, rows=rows),
             full=reason,
             table=table,
         )
 
-    def _create_rows(self, table: str, committed: Committed, *, depth: float | None) -> Committed:
-        """Create a table of all rows, to be committed; returns what to commit.
-
-        Where two queries do not share a snapshot, the view may have changed between the digest and the rows. The digest
-        is then dropped: kept, it could make later pushes skip rows that were never sent.
-        """
-        self._runner.run(*self._view_tables.create_rows(table, now=self._now, depth=depth))
-        known = Candidates(committed.candidates, committed.digest)
-        if not self._view_tables.changes_in_place and self._digests.candidates() != known:
-            committed = msgspec.structs.replace(committed, candidates=_UNKNOWN, digest=None)
-        return msgspec.structs.replace(committed, table=table)
-
     def _stage_changes(self, state: State, known: Committed, committed: Committed) -> Staged:
-        table = self._table("changes", committed.push)
-        committed = msgspec.structs.replace(committed, table=known.table)
-        depth = _depth(committed, known)
-        if not self._view_tables.changes_in_place:  # then the commit points at a new table of rows
-            committed = self._create_rows(self._table("rows", committed.push), committed, depth=depth)
-        buckets = self._digests.changed(committed.digests, known.digests, _uncertain(state))
-        changes = self._changes(state, known, committed.table, buckets=buckets, depth=depth)
-        self._runner.run(self._view_tables.create_changes(table, changes))
+        if self._view_tables.changes_in_place:
+            table = self._table("changes", committed.push)
+            committed = msgspec.structs.replace(committed, table=known.table)
+            buckets = self._digests.changed(committed.digests, known.digests, _uncertain(state))
+            changes = self._changes(state, known, buckets=buckets, depth=_depth(committed, known))
+            self._runner.run(self._view_tables.create_changes(table, changes))
+        else:  # no two statements see the same rows, so that one reads them
+            table = self._table("rows", committed.push)
+            committed = msgspec.structs.replace(committed, table=table)
+            staged = self._view_tables.create_rows_and_changes(table, known.table, _uncertain(state), now=self._now)
+            self._runner.run(staged)
         counts = self._count(table, state, known)
         committed = msgspec.structs.replace(committed, rows=counts.rows)
         if not counts.written and not counts.removed:
@@ -197,14 +189,10 @@ class Staging:
             return Staged(push=known.push, state=state, committed=committed, is_unchanged=True)
         return Staged(push=committed.push, state=state, committed=committed, table=table)
 
-    def _changes(
-        self, state: State, known: Committed, table: str, *, buckets: Query | None = None, depth: float | None
-    ) -> Select:
-        """Select how rows differ from the committed ones: rows of another table, or those that answer now."""
+    def _changes(self, state: State, known: Committed, *, buckets: Query | None = None, depth: float | None) -> Select:
+        """Select how the rows that answer now differ from the committed ones."""
         tables = self._view_tables
-        fresh = (
-            tables.fresh(now=self._now, buckets=buckets, depth=depth) if table == known.table else tables.rows(table)
-        )
+        fresh = tables.fresh(now=self._now, buckets=buckets, depth=depth)
         return tables.changes(fresh, known.table, _uncertain(state), now=self._now, buckets=buckets)
 
     def _count(self, changes: Select | str, state: State, known: Committed) -> _Counts:
@@ -214,7 +202,7 @@ class Staging:
         )[0]
         counts = _Counts(written=changed - removed, removed=removed, rows=known.rows - removed_known + new)
         if removed_alive:
-            self._check_removals(removed_alive, self._count_alive(known))
+            self._check_removals(removed_alive, self._count_were_alive(changes, known))
         self._check_rows(counts.rows, state)
         return counts
 
@@ -224,15 +212,15 @@ class Staging:
             return known.rows
         return int(self._runner.fetch(self._view_tables.count_rows(known.table, now=self._now))[0][1])
 
+    def _count_were_alive(self, changes: Select | str, known: Committed) -> int:
+        """Count the committed entities that still answer, in the table of this push if it holds them all."""
+        if isinstance(changes, str) and not self._view_tables.changes_in_place:
+            return int(self._runner.fetch(self._view_tables.count_were_alive(changes))[0][0])
+        return self._count_alive(known)
+
     def bytes_to_scan(self) -> int | None:
-        """Return how many bytes of the view staging all rows would read; None if the warehouse does not report it."""
-        count = candidates(self._query, now=self._now)
-        reads = [self._view_tables.fresh(now=self._now), count]
-        if not self._view_tables.changes_in_place:  # they are counted again, after the rows are written
-            reads.append(count)
-        found = [self._runner.warehouse.bytes_to_scan(self._runner.text(query)) for query in reads]
-        known = [each for each in found if each is not None]
-        return sum(known) if len(known) == len(found) else None
+        """Return how many bytes of the view staging would read; None if the warehouse does not report it."""
+        return self._runner.warehouse.bytes_to_scan(self._runner.text(self._view_tables.fresh(now=self._now)))
 
     def preview(self) -> Preview:
         """Return what would be staged, and write nothing.
@@ -247,7 +235,7 @@ class Staging:
         if plan.action is Action.SEND_ALL or known is None:
             rows = self._view_tables.rows_to_write(self._view_tables.fresh(now=self._now), of_changes=False)
             return Preview(query=self._runner.text(rows), full=plan.reason, deleted=0, rows=0)
-        changes = self._changes(state, known, known.table, depth=_depth(known, known))
+        changes = self._changes(state, known, depth=_depth(known, known))
         counts = self._count(changes, state, known)
         rows = self._view_tables.rows_to_write(changes, of_changes=True)
         return Preview(query=self._runner.text(rows), full=None, deleted=counts.removed, rows=counts.rows)
@@ -291,5 +279,7 @@ def _uncertain(state: State) -> str | None:
 
 
 def _depth(now: Committed, known: Committed | None) -> float | None:
-    """Return how many rows an entity has on average; None before the first push, which counts the entities."""
-    return now.candidates / known.rows if known is not None and known.rows else None
+    """Return how many rows an entity has on average; None if not counted, as before the first push."""
+    if known is None or not known.rows or now.candidates < 0:
+        return None
+    return now.candidates / known.rows

@@ -27,7 +27,7 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
         rows: How many rows that are.
         definition: The fingerprint of all that determines the rows.
         columns: The columns of `table` by which rows stop answering.
-        candidates: How many rows of the view could answer then; negative if unknown.
+        candidates: How many rows of the view could answer then; negative if not counted.
         digest: The sum of their hashes.
         digests: The table of the same for each bucket of entities; empty where there is none.
     """
@@ -48,7 +48,7 @@ class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         pushes: Their ids, the newest last.
         table: All keys that any of them may have touched; after a full push all its rows, without the keys that Redis
-            held before and that it may have deleted.
+            held before and that it may have deleted. Where one table holds rows and changes, its changes are meant.
         is_full: True after a full push.
         digests: The table of digests of the newest of them; empty where there is none.
     """

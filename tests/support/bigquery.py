@@ -64,6 +64,7 @@ _STATEMENTS = [
 _FOR_STATEMENTS = [
     LanguageFeature.FEATURE_CREATE_TABLE_CLUSTER_BY,
     LanguageFeature.FEATURE_CREATE_TABLE_NOT_NULL,
+    LanguageFeature.FEATURE_CREATE_TABLE_PARTITION_BY,
 ]
 _FUNCTIONS = ZetaSQLBuiltinFunctionOptions(language_options=_LANGUAGE)
 # Types by sqlglot's names for them.

@@ -146,7 +146,8 @@ class Dialect(ABC):
     def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
         """Hash a row to at most 64 bits; barring collisions, rows that Redis would hold differently have other hashes.
 
-        The sum of these hashes identifies a table as well, because a row's hash is not a sum over its columns.
+        With `has_transactions`, the sum of these hashes identifies a table as well, because a row's hash is not a sum
+        over its columns.
 
         Raises:
             RequestError: This warehouse does not support pushes.
@@ -228,9 +229,14 @@ class Dialect(ABC):
         del value
         return call("ERROR", UnfitValue.written(name, reason))
 
-    def layout(self, keys: Sequence[str]) -> exp.Properties | None:
-        """Return the storage properties of a push table: clustered by join keys, expiring if it is never dropped."""
-        del keys
+    def layout(self, keys: Sequence[str], *, change: str) -> exp.Properties | None:
+        """Return the storage properties of a table of rows: clustered by keys, expiring if it is never dropped.
+
+        Args:
+            keys: The join keys.
+            change: A column of 0, 1 or 2 by which rows are chosen; without `has_transactions` it is in the table.
+        """
+        del keys, change
         return None
 
     def kept(self, table: exp.Table) -> exp.Expr | None:

@@ -13,11 +13,12 @@ from feature_sync.sql.dialects.base import Dialect, call, in_units
 from feature_sync.value_types import ValueType
 
 _MOST_CLUSTERED = 4
+_CHANGES = 3
 _DAYS_TO_KEEP = 7
 """After how many days tables of a killed push expire; the next push has to run before."""
 _FIRST_MOMENT = datetime(1, 1, 1, tzinfo=UTC)
-_HASH_VERSION = 3
-"""To be raised by every change that gives a row another hash."""
+_HASH_VERSION = 4
+"""To be raised by every change that gives a row another hash, or a table of rows other columns."""
 _HASH_DIGITS = 15
 """The most hexadecimal digits that BigQuery always casts to a positive INT64."""
 
@@ -61,7 +62,7 @@ class BigQuery(Dialect):
         return call("UNIX_DATE", date)
 
     def row_hash(self, values: Iterable[tuple[exp.Expr, ValueType]]) -> exp.Expr:
-        """Hash the row's JSON text to 60 bits, as a NUMERIC whose sum does not overflow.
+        """Hash the row's JSON text to 60 bits, as an INT64, of which a scan costs half as much as of a NUMERIC.
 
         Each value is named by its position: of values without a name or with equal names, the text may hold only one.
         """
@@ -72,7 +73,7 @@ class BigQuery(Dialect):
         digits = exp.Substring(
             this=exp.MD5(this=row), start=exp.Literal.number(1), length=exp.Literal.number(_HASH_DIGITS)
         )
-        return exp.cast(exp.cast(call("CONCAT", "0x", digits), "bigint"), "decimal")
+        return exp.cast(call("CONCAT", "0x", digits), "bigint")
 
     @property
     def hash_version(self) -> str:
@@ -98,16 +99,23 @@ class BigQuery(Dialect):
     def stored_json(self, value: exp.Expr) -> exp.Expr:
         return self.json_text(value)
 
-    def layout(self, keys: Sequence[str]) -> exp.Properties:
+    def layout(self, keys: Sequence[str], *, change: str) -> exp.Properties:
+        """Add a partition for each `change`: a query for the rows to send is billed for those alone."""
         days = exp.TimestampAdd(
             this=call("CURRENT_TIMESTAMP"), expression=exp.Literal.number(_DAYS_TO_KEEP), unit=exp.var("DAY")
         )
         columns = [quoted(key) for key in keys[:_MOST_CLUSTERED]]
-        return exp.Properties(expressions=[exp.ClusterProperty(expressions=columns), _expiring(days)])
+        ranges = exp.GenerateSeries(start=_number(0), end=_number(_CHANGES), step=_number(1))
+        partition = exp.PartitionedByProperty(this=exp.RangeBucket(this=quoted(change), expression=ranges))
+        return exp.Properties(expressions=[partition, exp.ClusterProperty(expressions=columns), _expiring(days)])
 
     def kept(self, table: exp.Table) -> exp.Expr:
         options = exp.Properties(expressions=[_expiring(exp.null())])
         return exp.Alter(this=table, kind="TABLE", actions=[exp.AlterSet(expressions=[options])])
+
+
+def _number(value: int) -> exp.Expr:
+    return exp.Literal.number(value)
 
 
 def _expiring(moment: exp.Expr) -> exp.Property:

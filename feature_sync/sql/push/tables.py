@@ -1,7 +1,8 @@
 """The statements of a push: its tables in the warehouse, and how two sets of rows differ.
 
 All tables are in one schema, that of the table of states. A table of rows holds the result of `stored_rows`, a table of
-changes how a later result differed from it. Values are converted to wire form only when they are sent.
+changes how a later result differed from it; where a commit names a new table of rows, one table holds both. Values are
+converted to wire form only when they are sent.
 """
 
 from __future__ import annotations
@@ -10,14 +11,12 @@ from datetime import datetime
 
 from sqlglot import exp
 
-from feature_sync.sql.columns import ascending, is_not_null, named, quoted
+from feature_sync.sql.columns import ascending, named, quoted
+from feature_sync.sql.push.comparison import REMOVED, WRITTEN, Comparison
 from feature_sync.sql.push.digests import BUCKET, bucket_digests, bucket_of, candidates_of, changed_buckets
-from feature_sync.sql.push.latest import row_values, stored_rows, validity_columns, values_to_hold, wire_keys
+from feature_sync.sql.push.latest import row_values, stored_rows, values_to_hold, wire_keys
 from feature_sync.sql.push.state_schema import PushTables, quoted_name
-from feature_sync.sql.validity import still_answers
 from feature_sync.sql.view_query import ViewQuery
-
-_FRESH, _KNOWN, _UNCERTAIN = "fresh", "known", "uncertain"
 
 
 class ViewTables:
@@ -26,12 +25,8 @@ class ViewTables:
     def __init__(self, tables: PushTables, query: ViewQuery) -> None:
         self._tables = tables
         self._query = query
-        self.is_removed, self.was_known, self.was_alive = (
-            query.own_name(name) for name in ("_is_removed", "_was_known", "_was_alive")
-        )
-        self._keys = tuple(query.key_types)
-        self._hash = (query.row_hash_name,) if query.dialect.hashes_rows else ()
-        self._values = (*validity_columns(query), *query.feature_types, *self._hash)
+        self._comparison = Comparison(tables, query)
+        self._keys, self._values = self._comparison.keys, self._comparison.values
 
     @property
     def changes_in_place(self) -> bool:
@@ -40,8 +35,8 @@ class ViewTables:
 
     @property
     def liveness_columns(self) -> tuple[str, ...]:
-        """The columns that `alive` reads, and the type of its times."""
-        return self._keys[0], *validity_columns(self._query), self._query.dialect.moment_type
+        """The columns by which rows still answer, and the type of their times."""
+        return *self._comparison.liveness_columns, self._query.dialect.moment_type
 
     @property
     def has_buckets(self) -> bool:
@@ -50,7 +45,7 @@ class ViewTables:
 
     def create_digests(self, name: str, *, now: datetime) -> exp.Expr:
         """Create a table of the digests of all buckets."""
-        return self._tables.create(name, bucket_digests(self._query, now=now), self._query.dialect.layout([BUCKET]))
+        return self._tables.create(name, bucket_digests(self._query, now=now))
 
     def candidates(self, digests: str) -> exp.Select:
         """Select the number of candidates and their digest from a table of digests."""
@@ -91,7 +86,7 @@ class ViewTables:
             bucket = bucket_of(self._query, wire_keys(self._query, self._query.key_columns))
             chosen.append(exp.In(this=bucket, query=buckets.subquery()))
         rows = stored_rows(self._query, now=now, chosen=chosen, depth=depth)
-        if not self._hash:
+        if not self._comparison.hash:
             return rows
         columns = [*map(quoted, self._keys), *(value for value, _ in row_values(self._query))]
         keys = [(quoted(key), kind) for key, kind in self._query.key_types.items()]
@@ -103,7 +98,9 @@ class ViewTables:
     def create_rows(self, name: str, *, now: datetime, depth: float | None = None) -> list[exp.Expr]:
         """Create a table of rows; with an index on the keys if that saves sorting when it is compared and changed."""
         fresh = self.fresh(now=now, depth=depth)
-        statements: list[exp.Expr] = [self._tables.create(name, fresh, self._query.dialect.layout(self._keys))]
+        if not self.changes_in_place:  # all of them are changes, too
+            fresh = fresh.select(named(exp.Literal.number(WRITTEN), self._comparison.change), copy=False)
+        statements: list[exp.Expr] = [self._tables.create(name, fresh, self._layout)]
         if self._query.dialect.looks_up_by_index:
             columns = [ascending(quoted(key)) for key in self._keys]
             index = exp.Index(table=self._tables.table(name), params=exp.IndexParameters(columns=columns))
@@ -112,11 +109,24 @@ class ViewTables:
 
     def create_changes(self, name: str, changes: exp.Select) -> exp.Expr:
         """Create a table of `changes`."""
-        return self._tables.create(name, changes, self._query.dialect.layout(self._keys))
+        return self._tables.create(name, changes)
 
-    def rows(self, name: str) -> exp.Select:
-        """Select a table of rows, for `changes` to compare with another."""
-        return exp.select(*map(quoted, (*self._keys, *self._values))).from_(self._tables.table(name))
+    def create_rows_and_changes(self, name: str, known: str, uncertain: str | None, *, now: datetime) -> exp.Expr:
+        """Create a table of rows that says of each how it differs: one statement, which reads the view once.
+
+        Args:
+            name: The table.
+            known: Table of rows that Redis holds.
+            uncertain: Table of an unfinished push; the keys of its changes always count as changed.
+            now: The moment at which rows answer.
+        """
+        held = self._comparison.known_rows(known)
+        rows = self._comparison.every_row(self.fresh(now=now), held, uncertain, now=now)
+        return self._tables.create(name, rows, self._layout)
+
+    @property
+    def _layout(self) -> exp.Properties | None:
+        return self._query.dialect.layout(self._keys, change=self._comparison.change)
 
     def keep(self, name: str) -> list[exp.Expr]:
         """Return the statement that cancels the expiry of a table of rows, if its layout has one."""
@@ -124,67 +134,26 @@ class ViewTables:
         return [] if kept is None else [kept]
 
     def changes(
-        self,
-        fresh: exp.Select,
-        known: str,
-        uncertain: str | None,
-        *,
-        now: datetime,
-        buckets: exp.Query | None = None,
+        self, fresh: exp.Select, known: str, uncertain: str | None, *, now: datetime, buckets: exp.Query | None = None
     ) -> exp.Select:
-        """Select the keys whose fresh row differs from the known one, with the fresh row.
-
-        A key without a fresh row is marked as removed.
+        """Select how rows differ from those that Redis holds: see `Comparison.changes`.
 
         Args:
-            fresh: Selects the rows that answer at `now`, from the view or a table of rows.
+            fresh: Selects the rows that answer at `now`.
             known: Table of rows that Redis holds.
             uncertain: Change table of an unfinished push; its keys are always selected.
             now: The moment at which rows answer.
             buckets: Selects the buckets to compare, to which `fresh` is limited already; None for all.
         """
-        known_row, fresh_row = quoted(self._keys[0], of=_KNOWN), quoted(self._keys[0], of=_FRESH)
-        differs = [fresh_row.is_(exp.null()), known_row.is_(exp.null()), *self._differences()]
-        joins: dict[str, exp.Query | exp.Table] = {_KNOWN: self._tables.table(known)}
+        held = self._comparison.known_rows(known)
         if buckets is not None:
-            joins[_KNOWN] = self.rows(known).where(exp.In(this=self._bucket(), query=buckets.subquery()))
-        if uncertain is not None:
-            joins[_UNCERTAIN] = exp.select(*map(quoted, self._keys)).from_(self._tables.table(uncertain))
-            differs.append(is_not_null(quoted(self._keys[0], of=_UNCERTAIN)))
-        sides = [_FRESH, *joins]
-        selected: list[exp.Expr] = [named(_first_of(key, sides), key) for key in self._keys]
-        selected += [quoted(name, of=_FRESH) for name in self._values]
-        selected += [
-            named(exp.paren(fresh_row.is_(exp.null())), self.is_removed),
-            named(exp.paren(is_not_null(known_row)), self.was_known),
-            named(
-                exp.Coalesce(this=exp.paren(exp.and_(*self.alive(of=_KNOWN, now=now))), expressions=[exp.false()]),
-                self.was_alive,
-            ),
-        ]
-        changes = exp.select(*selected).from_(fresh.subquery(quoted_name(_FRESH)))
-        # Full joins: a key may be missing on any side, so each side is joined on the first key that is not null.
-        for at, (side, rows) in enumerate(joins.items(), 1):
-            same = [_first_of(key, sides[:at]).eq(quoted(key, of=side)) for key in self._keys]
-            aliased = (
-                rows.subquery(quoted_name(side))
-                if isinstance(rows, exp.Query)
-                else exp.alias_(rows, quoted_name(side), table=True)
-            )
-            changes = changes.join(aliased, on=exp.and_(*same), join_type="full")
-        return changes.where(exp.or_(*differs))
-
-    def _differences(self) -> list[exp.Expr]:
-        """Return the conditions under which a fresh row differs from the known one: any of them."""
-        if self._hash:
-            fresh, known = (quoted(self._query.row_hash_name, of=side) for side in (_FRESH, _KNOWN))
-            return [exp.NEQ(this=fresh, expression=known)]
-        sides = zip(row_values(self._query, of=_FRESH), row_values(self._query, of=_KNOWN), strict=True)
-        return [self._query.dialect.differ(fresh, known, kind) for (fresh, kind), (known, _) in sides]
+            columns = exp.select(*map(quoted, (*self._keys, *self._values))).from_(self._tables.table(known))
+            held = columns.where(exp.In(this=self._bucket(), query=buckets.subquery()))
+        return self._comparison.changes(fresh, held, uncertain, now=now)
 
     def count_rows(self, name: str, *, now: datetime) -> exp.Select:
         """Select the number of rows in a table of rows, and how many of them still answer at `now`."""
-        alive = _count(exp.and_(*self.alive(of=name, now=now)))
+        alive = _count(exp.and_(*self._comparison.alive(of=name, now=now)))
         return exp.select(exp.Count(this=exp.Star()), alive).from_(self._tables.table(name))
 
     def summary(self, name: str, *, now: datetime) -> exp.Select:
@@ -192,7 +161,7 @@ class ViewTables:
 
         The timestamps are those of all rows, in microseconds UTC; null if the view has no event timestamp.
         """
-        query, alive = self._query, _count(exp.and_(*self.alive(of=name, now=now)))
+        query, alive = self._query, _count(exp.and_(*self._comparison.alive(of=name, now=now)))
         moment = quoted(query.event_timestamp_name)
         ends = [query.dialect.microseconds(end(this=moment.copy())) for end in (exp.Min, exp.Max)]
         bounds = ends if query.has_times else [exp.null(), exp.null()]
@@ -207,24 +176,32 @@ class ViewTables:
             size: How many keys at most.
         """
         rows = exp.select(*map(quoted, self._keys)).from_(self._tables.table(name))
-        return rows.where(*self.alive(of=name, now=now)).limit(size)
+        return rows.where(*self._comparison.alive(of=name, now=now)).limit(size)
 
     def count_changes(self, changes: str | exp.Select) -> exp.Select:
         """Select five numbers: changes, removals, those of known rows, those of rows that still answer, new rows."""
-        removed, known, alive = (quoted(name) for name in (self.is_removed, self.was_known, self.was_alive))
-        new = exp.and_(exp.not_(removed.copy()), exp.not_(known.copy()))
-        counts = (removed.copy(), exp.and_(removed.copy(), known), exp.and_(removed.copy(), alive), new)
-        return exp.select(exp.Count(this=exp.Star()), *map(_count, counts)).from_(self._source(changes))
+        compared = self._comparison
+        known, alive = quoted(compared.was_known), quoted(compared.was_alive)
+        removed, written = compared.is_changed(REMOVED), compared.is_changed(WRITTEN)
+        new = exp.and_(written, exp.not_(known.copy()))
+        counts = (removed, exp.and_(removed.copy(), known), exp.and_(removed.copy(), alive), new)
+        selected = exp.select(exp.Count(this=exp.Star()), *map(_count, counts)).from_(self._source(changes))
+        return selected.where(compared.is_changed(WRITTEN, REMOVED))
+
+    def count_were_alive(self, name: str) -> exp.Select:
+        """Select how many entities still answered before, from a table of `create_rows_and_changes`."""
+        return exp.select(_count(quoted(self._comparison.was_alive))).from_(self._tables.table(name))
 
     def rows_to_write(self, source: str | exp.Select, *, of_changes: bool) -> exp.Select:
         """Select the rows of a table or a query in the form in which they are sent; of changes without the removals."""
         columns = [*map(quoted, self._keys), *values_to_hold(self._query)]
         rows = exp.select(*columns).from_(self._source(source))
-        return rows.where(exp.not_(quoted(self.is_removed))) if of_changes else rows
+        return rows.where(self._comparison.is_changed(WRITTEN)) if of_changes else rows
 
     def keys_to_delete(self, name: str) -> exp.Select:
         """Select the keys in a table of changes that are marked as removed."""
-        return exp.select(*map(quoted, self._keys)).from_(self._tables.table(name)).where(quoted(self.is_removed))
+        keys = exp.select(*map(quoted, self._keys)).from_(self._tables.table(name))
+        return keys.where(self._comparison.is_changed(REMOVED))
 
     def apply(self, changes: str, rows: str) -> list[exp.Expr]:
         """Apply a table of changes to a table of rows: delete all changed keys, then insert the rows not removed."""
@@ -234,24 +211,11 @@ class ViewTables:
         kept = exp.select(*(quoted(name.name) for name in columns)).from_(self._tables.table(changes))
         return [
             exp.Delete(this=self._tables.table(rows), where=exp.Where(this=exp.Exists(this=changed))),
-            exp.insert(kept.where(exp.not_(quoted(self.is_removed))), self._tables.table(rows), columns=columns),
+            exp.insert(kept.where(self._comparison.is_changed(WRITTEN)), self._tables.table(rows), columns=columns),
         ]
 
     def _source(self, source: str | exp.Select) -> exp.Table | exp.Subquery:
         return self._tables.table(source) if isinstance(source, str) else source.subquery(quoted_name("source"))
-
-    def alive(self, *, of: str, now: datetime) -> list[exp.Expr]:
-        """Return the conditions under which a row exists and still answers at `now`."""
-        return [
-            is_not_null(quoted(self._keys[0], of=of)),
-            *still_answers(self._query, self._query.dialect.moment(now), of=of),
-        ]
-
-
-def _first_of(key: str, sides: list[str]) -> exp.Expr:
-    """Return a join key of the first side that has it."""
-    first, *others = [quoted(key, of=side) for side in sides]
-    return exp.Coalesce(this=first, expressions=others) if others else first
 
 
 def _count(condition: exp.Expr) -> exp.Expr:
