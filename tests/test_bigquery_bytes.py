@@ -103,7 +103,6 @@ def test_a_push_with_few_changes_reads_the_view_once_and_little_else(wide, gatew
     (scan,) = bill.of("`wide`")
     assert scan.columns == {"id", "seen_at", *FEATURES}
     assert scan.bytes == (ENTITIES + HISTORY + 8) * BYTES_OF_A_ROW
-    print(bill.bytes / scan.bytes, [(r.table[-40:], len(r.columns), r.bytes) for r in bill.reads])
     assert bill.bytes <= 1.2 * scan.bytes
     assert wide.differences("wide") == []
 
@@ -113,7 +112,6 @@ def test_a_push_at_which_nothing_changed_reads_the_view_once_and_no_feature_agai
     pushed, bill = billed(wide, gateway)
     assert (pushed.written, pushed.deleted) == (0, 0)
     (scan,) = bill.of("`wide`")
-    print(bill.bytes / scan.bytes, [(r.table[-40:], len(r.columns), r.bytes) for r in bill.reads])
     assert bill.bytes <= 1.2 * scan.bytes
     assert not any(read.columns & set(FEATURES) for read in bill.of("_rows_") if read.bytes)
     assert len(wide.sync_tables()) == 2
@@ -123,5 +121,4 @@ def test_a_first_push_reads_the_view_once_and_its_rows_to_send_them(wide, gatewa
     pushed, bill = billed(wide, gateway)
     assert pushed.written == ENTITIES
     (scan,) = bill.of("`wide`")
-    print(bill.bytes / scan.bytes)
     assert bill.bytes <= 2.2 * scan.bytes

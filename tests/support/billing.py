@@ -1,8 +1,8 @@
 """What BigQuery would bill, counted by its rules: the bytes of the columns that a job refers to, in each of its tables.
 
-The rules are those of its page of prices: 8 bytes for a number or a time, 16 for NUMERIC, 1 for a boolean, 2 and its UTF-8
-for a text, none for a null; of a table of pushes only the partitions that literals choose. A view counts as a table of its
-columns. The least of 10 MB a table is left out, since tables of tests are small.
+The rules are those of its page of prices: 8 bytes for a number or a time, 16 for NUMERIC, 1 for a boolean, 2 and its
+UTF-8 for a text, none for a null; of a table of pushes only the partitions that literals choose. A view counts as a
+table of its columns. The least of 10 MB a table is left out, since tables of tests are small.
 """
 
 from __future__ import annotations
