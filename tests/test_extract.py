@@ -393,7 +393,7 @@ ASKED = {"carrier": ["B6"], "tailnum": ["N1"], "origin": ["JFK"], "event_timesta
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        pytest.param({"event_timestamp": None}, ["no column 'event_timestamp'", "--event-timestamp"], id="no time"),
+        pytest.param({"event_timestamp": None}, ["no column 'event_timestamp'", "event_timestamp="], id="no time"),
         pytest.param(
             {"event_timestamp": ["2013-01-09"]}, ["'event_timestamp' is string, not a time"], id="text for a time"
         ),
