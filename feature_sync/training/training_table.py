@@ -39,6 +39,7 @@ class TrainingTable:
         label_names: The columns that a model learns to predict.
         pin: The pin of the service, to keep with a model.
         index: The row labels of the frame that was the spine; None for 0, 1, 2...
+        sql: The query that ran; empty if it is unknown.
     """
 
     table: pyarrow.Table = field(repr=False)
@@ -48,6 +49,7 @@ class TrainingTable:
     label_names: tuple[str, ...]
     pin: Pin
     index: Any = field(default=None, repr=False)
+    sql: str = field(default="", repr=False)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
