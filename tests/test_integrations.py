@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+import tomllib
 
 import pytest
 
+from tests.support.page import program_of
 from tests.support.projects import EXAMPLE, own_copy
 
-pytestmark = pytest.mark.slow
 PYTHON = EXAMPLE / ".venv-models" / "bin" / "python"
+PAGE = EXAMPLE / "docs" / "models.md"
+LIBRARIES = ("lightgbm", "mlflow", "sklearn", "xgboost")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_missing_library_is_told_by_its_extra(library):
+    code = f"import sys; sys.modules[{library!r}] = None\nimport feature_sync.integrations.{library}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    says = f"feature_sync.integrations.{library} needs {library}: pip install 'feature-sync[{library}]'"
+    assert done.stderr.splitlines()[-1] == f"feature_sync.extras.MissingLibrary: {says}"
+
+
+def test_each_library_is_an_extra():
+    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
+    assert set(LIBRARIES) <= set(project["optional-dependencies"])
 
 
 @pytest.fixture
@@ -31,6 +49,7 @@ def checked(project, worker, check):
     assert done.stdout.endswith("done")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "check",
     [
@@ -47,6 +66,7 @@ def test_scikit_learn_looks_features_up(models, check):
     checked(models, "integration_worker", check)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "check",
     [
@@ -61,6 +81,7 @@ def test_gradient_boosting_takes_training_sets(models, check):
     checked(models, "integration_worker", check)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "check",
     [
@@ -103,11 +124,12 @@ def change(project, file, old, new):
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    project.dbt("--quiet", "run", "--select", "aircraft_profile")
+    project.dbt("--quiet", "build")
     done = project.feature_sync("push")
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_host_without_project_or_warehouse_serves_a_model_only_while_its_service_has_the_shape(host, models):
     assert host() == ("equal",)
     change(models, "models/features/aircraft_profile.sql", "manufacturer\n", "upper(manufacturer) as manufacturer\n")
@@ -120,3 +142,9 @@ def test_a_host_without_project_or_warehouse_serves_a_model_only_while_its_servi
     change(models, "models/ml/departure_delay_model.yml", "visib, precip, pressure", "visib, pressure")
     assert host() == ("refused", "precip: gone")
     checked(models, "mlflow_worker", "score_after_a_change")
+
+
+@pytest.mark.slow
+def test_the_page_runs_from_the_top_to_the_bottom(models):
+    done = models.run(str(PYTHON), "-c", program_of(PAGE))
+    assert done.returncode == 0, done.stderr

@@ -31,7 +31,7 @@ _ARROW = (
     ("binary", "binary"),
 )
 """How Arrow's types begin, and MLflow's type for them."""
-_OTHERS = {"bytes": "binary", "date": "datetime", "timestamp": "datetime", "timestamptz": "datetime"}
+_OTHERS = {"bytes": "binary", "date": "datetime", "timestamp": "datetime"}
 
 
 def columns_schema(column_types: Mapping[str, str]) -> Schema:
@@ -61,6 +61,6 @@ def _of_arrow(kind: str) -> Any:
 def _of_feature(kind: ValueType) -> Any:
     if kind.kind in NUMBERS:
         return DataType.double
-    if kind.element is not None or kind.kind == "struct":
+    if kind.element is not None or kind.kind in ("struct", "timestamptz"):  # a `datetime` of MLflow has no zone
         return AnyType()
     return DataType[_OTHERS.get(kind.kind, "string")]

@@ -65,8 +65,8 @@ class FeatureLookup(TransformerMixin, BaseEstimator):
             project: Folder of the dbt project; None to serve only, with `prefix`.
             service: Name of the feature service.
             moment: Column of the moment asked; None to answer all rows as they are served.
-            on_missing: `"null"` answers null, or the default of the feature, for an entity that is not in Redis;
-                `"raise"` refuses it.
+            on_missing: `"null"` answers null, or the default of the feature, where a view has no row in Redis;
+                `"raise"` refuses such rows.
             dtypes: Of the frame: numpy, nullable or arrow; see `FeatureVectors.to_pandas`.
             keys: Columns that are called otherwise than the keys, by key.
             redis_url: Address of Redis, without a password, which a pickle would hold: the default is

@@ -125,7 +125,7 @@ def a_grid_search_is_dumped_loaded_and_served(example: Example) -> None:
     served = loaded.predict_proba(example.entities)
     at_the_clock = loaded.predict_proba(example.entities.assign(asked_at=CLOCK))
     assert numpy.array_equal(served, at_the_clock)
-    assert len(numpy.unique(served)) > 100
+    assert len(numpy.unique(served)) > 20
     assert numpy.isfinite(
         loaded.set_params(featurelookup__on_missing="null").predict_proba(pandas.DataFrame([UNKNOWN]))
     ).all()

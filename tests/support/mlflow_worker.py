@@ -116,7 +116,8 @@ def a_signature_accepts_served_frames_of_every_type(example: Example) -> None:
     del example
     values = {
         "bool": True, "int64": 7, "float64": 0.5, "decimal(9,2)": "1.50", "wideint": "7", "string": "a",
-        "bytes": b"a", "date": 15_000, "timestamp": 10**15, "timestamptz": 10**15, "array<float32>": [0.5], "array<int64>": [7],
+        "bytes": b"a", "date": 15_000, "timestamp": 10**15, "timestamptz": 10**15, "array<float32>": [0.5],
+        "array<int64>": [7],
     }  # fmt: skip
     features = tuple(SchemaFeature(f"f{at}", parse(kind)) for at, kind in enumerate(values))
     schema = ServiceSchema(keys=(("id", parse("int64")),), features=features)
