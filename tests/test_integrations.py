@@ -74,6 +74,7 @@ def test_scikit_learn_looks_features_up(models, check):
         "served_vectors_are_encoded_as_training_rows",
         "the_same_inputs_give_the_same_model_three_times",
         "integers_beyond_float64_survive_or_are_refused_by_name",
+        "memory_is_bounded_by_the_batch",
         "an_encoder_says_what_is_wrong",
     ],
 )

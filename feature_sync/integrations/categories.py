@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,6 +12,7 @@ from feature_sync.errors import RequestError
 from feature_sync.extras import needed_by
 from feature_sync.integrations.training_rows import TrainingRows, TrainingSource, training_rows
 from feature_sync.serving.columns import EXACT, NUMBERS
+from feature_sync.serving.frames import frame_of_table
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 from feature_sync.value_types import parse
 
@@ -66,7 +67,7 @@ class Categories:
         if others := [f"{name} ({kinds[name]})" for name in names if kinds[name].kind not in (*NUMBERS, "string")]:
             raise RequestError(f"neither numbers nor text: {', '.join(others)}; name the others with columns=")
         words: dict[str, set[str]] = {name: set() for name in texts}
-        for batch in rows.read() if texts else ():
+        for batch in rows.read(texts) if texts else ():
             for name, found in words.items():
                 found.update(batch.column(name).unique().drop_null().to_pylist())
         return cls(features=names, words={name: tuple(sorted(found)) for name, found in words.items()})
@@ -95,7 +96,7 @@ class Categories:
         with needed_by("Categories.encode()"):
             import pandas
 
-        frame = _frame(rows)
+        frame = _frame(rows, self.features)
         if missing := [name for name in self.features if name not in frame.columns]:
             raise RequestError(f"the rows lack {_listed(missing)}, which the model takes")
         made = {name: self._encoded(name, frame[name]) for name in self.features}
@@ -131,13 +132,18 @@ class Categories:
         return column.map({word: float(at) for at, word in enumerate(words)}).astype("float64")
 
 
-def _frame(rows: Any) -> pandas.DataFrame:
-    """Return rows as a pandas frame, whose features have the dtypes of served ones."""
+def _frame(rows: Any, names: Sequence[str]) -> pandas.DataFrame:
+    """Return rows as a pandas frame with at least those of the named features that there are.
+
+    Others may hold what float64 does not.
+    """
     if isinstance(rows, FeatureVector | FeatureVectors):
-        return rows.to_pandas()
-    if hasattr(rows, "features") and hasattr(rows, "pin"):  # the rows of a training set, or a part of them
-        frame: pandas.DataFrame = rows.features()
-        return frame
+        served = rows.names if isinstance(rows, FeatureVectors) else tuple(rows)
+        return rows.to_pandas("numpy" if {*served} <= {*names} else "nullable")
+    if hasattr(rows, "pin") and hasattr(rows, "to_arrow"):  # the rows of a training set, or a part of them
+        kinds = {each.name: parse(each.type) for each in rows.pin.features}
+        frame = frame_of_table(rows.to_arrow().select([name for name in names if name in kinds]), kinds, "numpy")
+        return frame if rows.index is None else frame.set_axis(rows.index)
     if hasattr(rows, "iloc") and hasattr(rows, "columns"):
         given: pandas.DataFrame = rows
         return given

@@ -44,12 +44,16 @@ def dataset(
     """
     with training_rows(source) as rows:
         encoder = categories or Categories.of_rows(rows, columns=columns)
-        name = rows.label(label)
-        parts = [(rows.frame(each, encoder.features), labels_of(each, name)) for each in rows.read() if each.num_rows]
+        name = rows.label(label, encoder.features)
+        parts = [
+            (encoder.matrix(rows.frame(each, encoder.features)), labels_of(each, name))
+            for each in rows.read([*encoder.features, name])
+            if each.num_rows
+        ]
         if not parts:
             raise RequestError("the training set has no row")
         made = lightgbm.Dataset(
-            [encoder.matrix(features) for features, _ in parts],
+            [features for features, _ in parts],
             label=numpy.concatenate([labels for _, labels in parts]),
             reference=reference,
             feature_name=[*encoder.features],

@@ -179,7 +179,7 @@ def score_batch(
     table = store.get_training_set(model.pin.service, spine, **options).collect()
     if on_drift != "ignore":
         compare(model.pin, table.pin, warns=on_drift == "warn")
-    return _scored(table, model.predict(table.features()), prediction)
+    return _scored(table, model.predict(table), prediction)
 
 
 def _scored(table: TrainingTable, predicted: Any, name: str) -> pandas.DataFrame:

@@ -18,9 +18,8 @@ with needed_by("feature_sync.integrations.mlflow"):
     import mlflow.pyfunc
 
 if TYPE_CHECKING:
-    import pandas
-
     from feature_sync.serving.client import FeatureClient
+    from feature_sync.training import TrainingTable
 
 METADATA_KEY = "feature_sync"
 """Under which a model's metadata hold what it was trained on."""
@@ -46,10 +45,17 @@ class PinnedModel:
         found = known.get("categories")
         self.categories = None if found is None else Categories.from_json(msgspec.json.encode(found))
 
-    def predict(self, features: pandas.DataFrame, params: Mapping[str, Any] | None = None) -> Any:
-        """Predict from a frame of features, shape (rows, features), encoded here if the model has categories."""
-        rows = features if self.categories is None else self.categories.encode(features)
-        return self._model.predict(rows) if params is None else self._model.predict(rows, params=dict(params))
+    def predict(
+        self, rows: FeatureVector | FeatureVectors | TrainingTable, params: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Predict from the features of rows, shape (rows, features), encoded here if the model has categories."""
+        if self.categories is not None:
+            features = self.categories.encode(rows)
+        elif isinstance(rows, FeatureVector | FeatureVectors):
+            features = rows.to_pandas()
+        else:
+            features = rows.features()
+        return self._model.predict(features) if params is None else self._model.predict(features, params=dict(params))
 
 
 class ServedModel:
@@ -98,4 +104,4 @@ class ServedModel:
         """Predict from vectors that were read already, such as by an `AsyncFeatureClient`; see `predict`."""
         if self._guard is not None:
             self._guard.check(vectors.card)
-        return self._model.predict(vectors.to_pandas(), params)
+        return self._model.predict(vectors, params)

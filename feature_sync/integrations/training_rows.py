@@ -37,25 +37,30 @@ class TrainingRows:
     Args:
         pin: The pin of the service.
         label_names: The columns that a model learns to predict; empty if they are unknown.
-        read: Returns the record batches, from the first one on.
+        read: Returns the record batches with some of the columns, from the first one on.
     """
 
     pin: Pin
     label_names: tuple[str, ...] = ()
-    read: Callable[[], Iterator[pyarrow.RecordBatch]] = field(repr=False)
+    read: Callable[[Sequence[str]], Iterator[pyarrow.RecordBatch]] = field(repr=False)
 
-    def label(self, name: str | None) -> str:
+    def label(self, name: str | None, features: Sequence[str] = ()) -> str:
         """Return the label: the one named, else the only one of the training set.
 
+        Args:
+            name: The label; None for that of the training set.
+            features: What a model learns from.
+
         Raises:
-            RequestError: None is named, and the training set has none or several.
+            RequestError: None is named, and the training set has none or several; or it is one of the features.
         """
-        if name is not None:
-            return name
-        if len(self.label_names) != 1:
+        if name is None and len(self.label_names) != 1:
             has = f"has the labels {', '.join(self.label_names)}" if self.label_names else "names no label"
             raise RequestError(f"the training set {has}: name one with label=")
-        return self.label_names[0]
+        label = self.label_names[0] if name is None else name
+        if label in features:
+            raise RequestError(f"{label} is the label and a feature; name the features with columns=")
+        return label
 
     def frame(self, batch: pyarrow.RecordBatch, names: Sequence[str]) -> pandas.DataFrame:
         """Return features of a batch as `FeatureVectors.to_pandas` serves them.
@@ -80,7 +85,7 @@ def labels_of(batch: pyarrow.RecordBatch, name: str) -> numpy.ndarray[Any, Any]:
     import pyarrow
 
     if name not in batch.schema.names:
-        raise RequestError(f"the training set has no column {name!r}; it has {', '.join(batch.schema.names)}")
+        raise RequestError(f"the training set has no column {name!r} to be the label")
     column, types = batch.column(name), pyarrow.types
     if column.null_count:
         raise RequestError(f"the label {name!r} is null in some rows; leave them out of the spine")
@@ -105,7 +110,7 @@ def training_rows(source: TrainingSource, rows_per_batch: int = ROWS_PER_BATCH) 
     from feature_sync.training import TrainingSet, TrainingTable
 
     if isinstance(source, TrainingTable):
-        batches = partial(source.batches, rows_per_batch)
+        batches = partial(_batches_of_table, source.to_arrow(), rows_per_batch)
         yield TrainingRows(pin=source.pin, label_names=source.label_names, read=batches)
     elif isinstance(source, TrainingSet):
         with TemporaryDirectory(prefix="feature_sync_") as folder:
@@ -123,11 +128,15 @@ def training_rows(source: TrainingSource, rows_per_batch: int = ROWS_PER_BATCH) 
         )
 
 
-def _batches_of_file(path: Path, rows: int) -> Iterator[pyarrow.RecordBatch]:
+def _batches_of_table(table: pyarrow.Table, rows: int, names: Sequence[str]) -> Iterator[pyarrow.RecordBatch]:
+    yield from table.select([name for name in names if name in table.column_names]).to_batches(max_chunksize=rows)
+
+
+def _batches_of_file(path: Path, rows: int, names: Sequence[str]) -> Iterator[pyarrow.RecordBatch]:
     import pyarrow.parquet
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            yield from file.iter_batches(rows)
+            yield from file.iter_batches(rows, columns=[*names])
     except (OSError, pyarrow.ArrowInvalid) as broken:
         raise RequestError(f"{path} cannot be read as Parquet: {broken}") from broken

@@ -54,7 +54,7 @@ def quantile_dmatrix(
     """
     with training_rows(source, rows_per_batch) as rows:
         encoder = categories or Categories.of_rows(rows, columns=columns)
-        batches = _Batches(rows, encoder, rows.label(label))
+        batches = _Batches(rows, encoder, rows.label(label, encoder.features))
         matrix = xgboost.QuantileDMatrix(batches, ref=ref, max_bin=max_bin, enable_categorical=True)
     return matrix, encoder
 
@@ -87,7 +87,7 @@ class _Batches(xgboost.DataIter):
 
     def reset(self) -> None:
         """Begin with the first batch again."""
-        self._left = self._rows.read()
+        self._left = self._rows.read([*self._categories.features, self._label])
 
     def next(self, input_data: Callable[..., None]) -> bool:
         """Hand over the next batch; returns False if there is none.

@@ -150,7 +150,7 @@ class TrainingTable:
 
         Args:
             cuts: The moments; one without a zone is in UTC.
-            gap: How much time to leave out at the end of each part but the last, such as `7 days`: as long as it takes
+            gap: How much time to leave out at the end of each part but the last, such as `7d`: as long as it takes
                 until a label is known. A model that is trained on labels of the gap has seen the next part.
 
         Raises:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from functools import cached_property
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 import joblib
@@ -15,6 +16,7 @@ import numpy
 import pandas
 import polars
 import pyarrow
+import pyarrow.parquet
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -290,6 +292,24 @@ def integers_beyond_float64_survive_or_are_refused_by_name(example: Example) -> 
     assert dataset(long, columns=others)[0].num_feature() == len(others)
 
 
+def memory_is_bounded_by_the_batch(example: Example) -> None:
+    """A million rows take no more than XGBoost's own bins, some 70 bytes a row; their features alone would take 104."""
+    from feature_sync.integrations.xgboost import quantile_dmatrix
+
+    copies = 40
+    extract = example.training_set.write("few.parquet")
+    few = pyarrow.parquet.read_table(extract.path)
+    with pyarrow.parquet.ParquetWriter("many.parquet", few.schema) as writer:
+        for _ in range(copies):
+            writer.write_table(few)
+    Path("many.parquet.json").write_text(extract.to_json())
+    peaks = []
+    for path, rows in (("few.parquet", len(few)), ("many.parquet", copies * len(few))):
+        assert quantile_dmatrix(path, label="is_late", rows_per_batch=20_000)[0].num_row() == rows
+        peaks.append(getrusage(RUSAGE_SELF).ru_maxrss * 1_024)
+    assert peaks[1] - peaks[0] < copies * len(few) * len(extract.pin.features) * 8
+
+
 def an_encoder_says_what_is_wrong(example: Example) -> None:
     from feature_sync.integrations.lightgbm import dataset
     from feature_sync.integrations.xgboost import quantile_dmatrix
@@ -304,6 +324,7 @@ def an_encoder_says_what_is_wrong(example: Example) -> None:
     refused(lambda: Categories.of(table.to_arrow()), "not a pyarrow.")
     refused(lambda: quantile_dmatrix(table, label="flight_id"), "'flight_id' is string")
     refused(lambda: quantile_dmatrix(table, label="delay"), "no column 'delay'")
+    refused(lambda: quantile_dmatrix(table, label="year"), "year is the label and a feature")
     empty = table.take(pyarrow.array([], pyarrow.int64()))
     refused(lambda: quantile_dmatrix(empty, categories=categories), "no row")
     refused(lambda: dataset(empty, categories=categories), "no row")
@@ -323,6 +344,7 @@ CHECKS = {
         served_vectors_are_encoded_as_training_rows,
         the_same_inputs_give_the_same_model_three_times,
         integers_beyond_float64_survive_or_are_refused_by_name,
+        memory_is_bounded_by_the_batch,
         an_encoder_says_what_is_wrong,
     )
 }

@@ -105,8 +105,13 @@ def the_pin_travels_with_a_model(example: Example) -> None:
     signature = mlflow.models.get_model_info(uri).signature
     assert {each.type.name for each in signature.inputs.inputs} == {"double"}
     with mlflow.start_run():
+        options = {"training_set": example.table, "flavor": mlflow.pyfunc, "pip_requirements": []}
+        seats = log_model(lambda model_input: model_input["seats"].fillna(-1), name="seats", **options)
         bare = mlflow.pyfunc.log_model(name="bare", python_model=lambda model_input: model_input, pip_requirements=[])
     client = FeatureClient(os.environ["FEATURE_SYNC_REDIS_URL"], SERVICE, prefix=PREFIX, timeout=5)
+    known = example.entities[:5]
+    expected = client.get_many(known).to_pandas()["seats"].fillna(-1)
+    assert [*load_model(seats.model_uri, client).predict(known)] == expected.to_list()
     refused(lambda: load_model(bare.model_uri, client), "has no pin", "log_model")
     refused(lambda: load_model(uri, client, on_drift="maybe"), '"ignore"')
 
