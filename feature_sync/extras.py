@@ -11,8 +11,9 @@ from feature_sync.errors import FeatureSyncError
 _OF_PROJECTS = ("jinja2", "pyarrow", "redis", "rich", "sqlglot", "yaml")
 """What the extra `project` brings and is imported, whatever the warehouse; `tzdata` is read only where no other is."""
 _OF_FRAMES = ("numpy", "pandas", "polars", "pyarrow")
-_OF_MODELS = ("tensorflow", "torch")
 _OF_SERVERS = ("httptools", "prometheus_client", "starlette", "uvicorn", "uvloop")
+_OF_MODELS = ("lightgbm", "mlflow", "sklearn", "tensorflow", "torch", "xgboost")
+"""Each has an extra of its own, of the same name."""
 
 
 class MissingLibrary(FeatureSyncError):
@@ -51,13 +52,14 @@ def _is_installed(name: str) -> bool:
 
 
 def _missing(what: str, library: str) -> MissingLibrary:
-    install = "'feature-sync[server]'" if library in _OF_SERVERS else library
+    extra = "server" if library in _OF_SERVERS else library if library in _OF_MODELS else None
+    install = library if extra is None else f"'feature-sync[{extra}]'"
     return MissingLibrary(f"{what} needs {library}: pip install {install}")
 
 
 @contextmanager
 def needed_by(what: str) -> Iterator[None]:
-    """Say what needs a library of frames or of the server that is imported inside and not installed.
+    """Say what needs a library of frames, models or the server that is imported inside and not installed.
 
     Args:
         what: What the caller asked for, such as `to_arrow()`.

@@ -1,1 +1,1 @@
-"""Bridges to model libraries. Each module is imported by name, and only then is its library."""
+"""What model libraries take and give: one module for each library, imported only when it is used."""

@@ -39,8 +39,7 @@ class PinGuard:
         Raises:
             RequestError: The pin cannot be read, or `on_drift` makes no sense.
         """
-        if on_drift not in _ON_DRIFT:
-            raise RequestError(f'on_drift is "raise" or "warn", and not {on_drift!r}')
+        check_on_drift(on_drift)
         self._pin = None if pin is None else read_pin(pin)
         self._warns = on_drift == "warn"
         self._checked: tuple[Pin, Card] | None = None
@@ -57,16 +56,37 @@ class PinGuard:
             return
         if pinned.service != card.service:
             raise RequestError(f"the pin is of the service {pinned.service!r}, and this client reads {card.service!r}")
-        if differences := pinned.differences(card.pin):
-            mismatch = PinMismatch(card.service, differences)
-            if not self._warns:
-                raise mismatch
-            warnings.warn(str(mismatch), DriftWarning, stacklevel=4)
-        elif pinned.logic and card.logic and pinned.logic != card.logic:
-            warnings.warn(
-                f"{card.service} is computed by other SQL than the model was trained on (logic {pinned.logic}, now "
-                f"{card.logic})",
-                DriftWarning,
-                stacklevel=4,
-            )
+        compare(pinned, card.pin, warns=self._warns, stacklevel=5)
         self._checked = pinned, card
+
+
+def check_on_drift(on_drift: str) -> None:
+    """Raise RequestError unless `on_drift` is `"raise"` or `"warn"`."""
+    if on_drift not in _ON_DRIFT:
+        raise RequestError(f'on_drift is "raise" or "warn", and not {on_drift!r}')
+
+
+def compare(trained: Pin, now: Pin, *, warns: bool, stacklevel: int = 3) -> None:
+    """Compare what a model was trained on with the service as it is now; warn if only its logic is another.
+
+    Args:
+        trained: The pin of the model.
+        now: The pin of the service.
+        warns: Only warn of another shape, too.
+        stacklevel: Of warnings, as for `warnings.warn`.
+
+    Raises:
+        PinMismatch: The shapes differ, and drift is not only warned of.
+    """
+    if differences := trained.differences(now):
+        mismatch = PinMismatch(now.service, differences)
+        if not warns:
+            raise mismatch
+        warnings.warn(str(mismatch), DriftWarning, stacklevel=stacklevel)
+    elif trained.logic and now.logic and trained.logic != now.logic:
+        warnings.warn(
+            f"{now.service} is computed by other SQL than the model was trained on (logic {trained.logic}, now "
+            f"{now.logic})",
+            DriftWarning,
+            stacklevel=stacklevel,
+        )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from feature_sync.sql.dialects.base import Dialect
 
 _LOG = logging.getLogger(__name__)
-ONLY_ONE: Final = object()
+ONLY_ONE: Final = ...
 """Stands for keys that are not given, since the service is the project's only one and need not be named."""
 STATE_SCHEMA = "feature_sync_schema"
 """The dbt variable that names the state schema: states and staging tables."""

@@ -171,6 +171,7 @@ class TrainingSet:
                 label_names=spine.label_names,
                 pin=self._pin(answering),
                 index=index,
+                sql=answering.sql,
             )
 
     def to_arrow(self) -> pyarrow.Table:

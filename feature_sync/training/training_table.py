@@ -41,6 +41,7 @@ class TrainingTable:
         label_names: The columns that a model learns to predict.
         pin: The pin of the service, to keep with a model.
         index: The row labels of the frame that was the spine; None for 0, 1, 2...
+        sql: The query that ran; empty if it is unknown.
     """
 
     table: pyarrow.Table = field(repr=False)
@@ -50,6 +51,7 @@ class TrainingTable:
     label_names: tuple[str, ...]
     pin: Pin
     index: Any = field(default=None, repr=False)
+    sql: str = field(default="", repr=False)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -150,7 +152,7 @@ class TrainingTable:
 
         Args:
             cuts: The moments; one without a zone is in UTC.
-            gap: How much time to leave out at the end of each part but the last, such as `7 days`: as long as it takes
+            gap: How much time to leave out at the end of each part but the last, such as `7d`: as long as it takes
                 until a label is known. A model that is trained on labels of the gap has seen the next part.
 
         Raises:
