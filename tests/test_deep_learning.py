@@ -27,6 +27,14 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(EXAMPLE), "TF_CPP_MIN_LOG_LEVEL":
         ("tensorflow_takes_every_row_once_and_shuffles_anew", "3 datasets"),
     ],
 )
+def test_deep_learning_libraries_read_training_sets(tmp_path, check, told):
+    assert PYTHON.exists(), f"{PYTHON} is missing: make .venv-deep/.made"
+    command = [str(PYTHON), "-m", "tests.support.deep_worker", check]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == told
+
+
 def test_the_blocks_of_the_page_run(example, tmp_path):
     path = tmp_path / "training_set.parquet"
     extract = ("extract", "departure_delay_model", "--spine", "departures", "-o", str(path))
@@ -41,11 +49,3 @@ def test_the_blocks_of_the_page_run(example, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "4 (None, 4)"
-
-
-def test_deep_learning_libraries_read_training_sets(tmp_path, check, told):
-    assert PYTHON.exists(), f"{PYTHON} is missing: make .venv-deep/.made"
-    command = [str(PYTHON), "-m", "tests.support.deep_worker", check]
-    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == told
