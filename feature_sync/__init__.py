@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from feature_sync.serving.status import Status
     from feature_sync.serving.vectors import FeatureVector, FeatureVectors
     from feature_sync.store import FeatureStore
-    from feature_sync.training import Extract, TrainingSet
+    from feature_sync.training import Extract, TrainingSet, TrainingTable
     from feature_sync.verify.report import Verified, VerifyReport
 
 __version__ = "0.1.0"
@@ -50,6 +50,7 @@ __all__ = [
     "ServedLog",
     "Status",
     "TrainingSet",
+    "TrainingTable",
     "UnknownName",
     "Verified",
     "VerifyReport",
@@ -68,7 +69,7 @@ _MODULES = {
     "service_schema": ("Pin",),
     "push.report": ("PushReport", "Pushed"),
     "store": ("FeatureStore",),
-    "training": ("Extract", "TrainingSet"),
+    "training": ("Extract", "TrainingSet", "TrainingTable"),
     "verify.report": ("Verified", "VerifyReport"),
 }  # fmt: skip
 _FOR_SERVING = ("errors", "serving.", "service_schema")

@@ -100,9 +100,10 @@ def type_text(keywords: type, name: str) -> str:
 
 
 def members(kind: type) -> list[str]:
-    """Describe public methods and properties of a class of ours, in their order."""
+    """Describe public methods and properties of a class of ours, in their order, then those that it inherits."""
     lines: list[str] = []
-    for name, value in vars(kind).items():
+    ours = [each for each in kind.__mro__ if each.__module__.startswith("feature_sync.")]
+    for name, value in {name: getattr(kind, name) for each in ours for name in vars(each)}.items():
         if name.startswith("_") and name != "__init__":
             continue
         if isinstance(value, property):

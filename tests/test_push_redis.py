@@ -197,9 +197,9 @@ def test_a_push_goes_on_after_its_connection_was_cut_wherever_that_was(meters, p
     proxy.counted()
     push(store)
     total = proxy.counted()[direction]
-    for step in range(12):
+    for step in range(7):
         change()
-        proxy.cut(direction, int(total * (step + 0.5) / 12))
+        proxy.cut(direction, int(total * (step + 0.5) / 7))
         pushed = push(store)
         assert proxy.was_reached
         assert pushed.full is None

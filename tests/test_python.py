@@ -20,7 +20,7 @@ NAMES = [
     "AsyncFeatureClient", "DefinitionError", "DriftWarning", "Extract", "FeatureClient", "FeatureStore",
     "FeatureSyncError", "FeatureVector", "FeatureVectors", "OnlineStoreError", "Pin", "PinMismatch",
     "ProfileError", "ProjectError", "PushReport", "Pushed", "RequestError", "ServedLog", "Status", "TrainingSet",
-    "UnknownName", "Verified", "VerifyReport", "WarehouseError", "__version__",
+    "TrainingTable", "UnknownName", "Verified", "VerifyReport", "WarehouseError", "__version__",
 ]  # fmt: skip
 VIEW = "airport_weather"
 

@@ -9,15 +9,14 @@ from typing import Any
 
 import mlflow
 import pandas
-from feature_sync.integrations.categories import Categories
-from feature_sync.integrations.mlflow import log_model, log_training_set
 from settings import read_settings
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 
-from feature_sync import FeatureStore
-from feature_sync.training import TrainingTable
+from feature_sync import FeatureStore, TrainingTable
+from feature_sync.integrations.categories import Categories
+from feature_sync.integrations.mlflow import log_model, log_training_set
 
 
 def main() -> None:

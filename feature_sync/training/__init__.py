@@ -2,8 +2,9 @@
 
 from feature_sync.training.content_hash import content_hash
 from feature_sync.training.extract import Extract, ViewExtract
+from feature_sync.training.rows import Rows
 from feature_sync.training.spines import SpineKeywords, SpineOptions, SpineSource, read_spine
-from feature_sync.training.training_set import Rows, TrainingSet
+from feature_sync.training.training_set import TrainingSet
 from feature_sync.training.training_table import TrainingTable
 
 __all__ = [

@@ -95,3 +95,13 @@ def query_of(warehouse: Warehouse, join: PointInTimeJoin, strategy: str | None) 
     restricted = views_to_restrict(warehouse, join, counts)
     query = training_query(join, strategy=strategy, asked=asked, restricted=restricted)
     return render(query, dialect=join.dialect), asked
+
+
+def with_indexes(warehouse: Warehouse, join: PointInTimeJoin) -> PointInTimeJoin:
+    """Return the join with what the tables' indexes prove, also those of which dbt knows nothing."""
+    indexes = warehouse.indexes([query.view.relation.name for query in join.views.values()])
+    known = {name: query.with_indexes(indexes.get(query.view.relation.name, ())) for name, query in join.views.items()}
+    if all(view == join.views[name].view for name, view in known.items()):
+        return join
+    service = join.service.with_views(lambda view: known[view.reference])
+    return PointInTimeJoin(service, join.spine, dialect=join.dialect)

@@ -12,8 +12,8 @@ from feature_sync.definitions import FeatureService, FeatureView, History, Spine
 from feature_sync.errors import RequestError
 from feature_sync.sql.dialects.base import Dialect
 from feature_sync.sql.training.latest import entities_query, entities_with
+from feature_sync.training.rows import Rows
 from feature_sync.training.spines import SpineOptions, SpineSource, read_spine
-from feature_sync.training.training_set import Rows
 from feature_sync.value_types import ValueType, to_microseconds
 
 if TYPE_CHECKING:

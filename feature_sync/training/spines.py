@@ -16,7 +16,7 @@ from feature_sync.dbt.manifest import Manifest
 from feature_sync.definitions import Period, Relation, Spine, parse_ordering
 from feature_sync.errors import Location, ProjectError, RequestError, UnknownName
 from feature_sync.table_files import SUFFIXES, check_suffix, frame_in_memory, read_frame, read_table
-from feature_sync.training.training_set import Rows
+from feature_sync.training.rows import Rows
 from feature_sync.value_types import ValueType
 
 if TYPE_CHECKING:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from feature_sync.definitions import FeatureService, FeatureView, Relation, Spine
 from feature_sync.errors import RequestError, UnfitValue
@@ -17,7 +16,6 @@ from feature_sync.query_runner import check_collations, check_view_collations
 from feature_sync.reports import html_table
 from feature_sync.service_schema import Pin
 from feature_sync.service_schema.pin import pin_of
-from feature_sync.serving.frames import check_dtypes
 from feature_sync.sql.columns import every_column
 from feature_sync.sql.dialects import dialect_named
 from feature_sync.sql.dialects.base import Dialect
@@ -26,46 +24,22 @@ from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.sql.training.spine import every_row, spine_collations, spine_keys
 from feature_sync.table_files import check_suffix, table_writer
-from feature_sync.training.answering import Answering, query_of
+from feature_sync.training.answering import Answering, query_of, with_indexes
 from feature_sync.training.answers import Answers
 from feature_sync.training.extract import Extract, Tally
+from feature_sync.training.forms import Forms
 from feature_sync.training.ordering import PLACE, numbered, ordered, without_place
+from feature_sync.training.rows import Rows
 from feature_sync.training.training_table import TrainingTable
-from feature_sync.value_types import ValueType
 from feature_sync.warehouses.base import Warehouse
 
 if TYPE_CHECKING:
-    import pandas
-    import polars
     import pyarrow
 
 _SPINE_TABLE = "feature_sync_spine"
 
 OpenWarehouse = Callable[[], Warehouse]
 Describe = Callable[[str], Mapping[str, str]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """The rows of a spine that is not a table of the warehouse.
-
-    `read` returns them, given the types of the keys by column; `origin` describes their source in the sidecar; `index`
-    holds the row labels of a pandas frame.
-    """
-
-    read: Callable[[Mapping[str, ValueType]], pyarrow.RecordBatchReader] = field(repr=False)
-    origin: Mapping[str, Any]
-    index: Any = field(default=None, repr=False)
-
-
-def _with_indexes(warehouse: Warehouse, join: PointInTimeJoin) -> PointInTimeJoin:
-    """Return the join with what the tables' indexes prove, also those of which dbt knows nothing."""
-    indexes = warehouse.indexes([query.view.relation.name for query in join.views.values()])
-    known = {name: query.with_indexes(indexes.get(query.view.relation.name, ())) for name, query in join.views.items()}
-    if all(view == join.views[name].view for name, view in known.items()):
-        return join
-    service = join.service.with_views(lambda view: known[view.reference])
-    return PointInTimeJoin(service, join.spine, dialect=join.dialect)
 
 
 def _is_unproven(view: FeatureView) -> bool:  # noqa: ARG001 - the default of `is_proven_unique`
@@ -77,7 +51,7 @@ def _unknown_logic(service: FeatureService) -> str:  # noqa: ARG001 - the defaul
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSet:
+class TrainingSet(Forms):
     """One row for each spine row: the spine's columns, then the service's features, as known at each moment asked.
 
     The warehouse is not queried before one of the methods below is called. `rows` holds the rows of a spine that is a
@@ -174,35 +148,10 @@ class TrainingSet:
                 sql=answering.sql,
             )
 
-    def to_arrow(self) -> pyarrow.Table:
-        """Run the query and return the result as an Arrow table."""
-        return self.collect().to_arrow()
-
-    def to_pandas(self, dtypes: str = "numpy") -> pandas.DataFrame:
-        """Run the query and return the result as a pandas frame; see `TrainingTable.to_pandas`."""
-        check_dtypes(dtypes)
-        return self.collect().to_pandas(dtypes)
-
-    def to_polars(self) -> polars.DataFrame:
-        """Run the query and return the result as a polars frame; see `TrainingTable.to_polars`."""
-        return self.collect().to_polars()
-
-    def xy(self, dtypes: str = "numpy") -> tuple[pandas.DataFrame, Any]:
-        """Run the query and return features and labels; see `TrainingTable.xy`."""
-        return self.collect().xy(dtypes)
-
-    def split_by_time(self, *cuts: str | date, gap: timedelta | str | None = None) -> tuple[TrainingTable, ...]:
-        """Run the query and split the rows at moments; see `TrainingTable.split_by_time`."""
-        return self.collect().split_by_time(*cuts, gap=gap)
-
     def batches(self) -> Iterator[pyarrow.RecordBatch]:
         """Run the query and iterate over the record batches of the result; memory is bounded by the batch."""
         with self._answering() as answering, self._checked(answering) as reader:
             yield from reader
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Run the query and return an Arrow stream, which polars, pandas, DuckDB and Arrow read."""
-        return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def write(self, path: str | Path, progress: Callable[[int], None] = lambda rows: None) -> Extract:
         """Run the query and stream the result to a Parquet or CSV file; the sidecar `<path>.json` describes it.
@@ -298,7 +247,7 @@ class TrainingSet:
             check_collations(warehouse, collations, join.dialect, join.spine.relation.location)
             names = [*(each.view.relation.name for each in service.selections), join.spine.relation.name]
             with warehouse.snapshot(names):
-                join = ordered(_with_indexes(warehouse, join))
+                join = ordered(with_indexes(warehouse, join))
                 sql, asked = query_of(warehouse, join, self.strategy)
                 yield Answering(warehouse=warehouse, join=join, sql=sql, asked=asked)
 
