@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import mlflow
-from feature_sync.integrations.mlflow import load_model, score_batch
 from settings import read_settings
 
 from feature_sync import FeatureClient, FeatureStore
+from feature_sync.integrations.mlflow import load_model, score_batch
 
 FLIGHT = {"carrier": "B6", "tailnum": "N552JB", "origin": "JFK"}
 DAY = {"since": "2013-01-31T00:00:00", "until": "2013-01-31T23:59:59"}

@@ -16,7 +16,10 @@ def read_settings() -> dict[str, Any]:
     import mlflow
 
     settings: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "config.yaml").read_text(encoding="utf-8"))
-    Path("target").mkdir(exist_ok=True)
+    models = Path("target", "mlruns")
+    models.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(settings["tracking"])
+    if mlflow.get_experiment_by_name(settings["experiment"]) is None:
+        mlflow.create_experiment(settings["experiment"], artifact_location=models.absolute().as_uri())
     mlflow.set_experiment(settings["experiment"])
     return settings

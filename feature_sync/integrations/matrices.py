@@ -9,14 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import msgspec
 import numpy
 import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
 
 from feature_sync.errors import RequestError, did_you_mean
-from feature_sync.service_schema import read_pin
+from feature_sync.integrations.training_record import record_of
 from feature_sync.training import TrainingSet, TrainingTable
 
 if TYPE_CHECKING:
@@ -175,10 +174,9 @@ def _names(source: Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the features and the labels, as far as the source tells them apart."""
     if isinstance(source, TrainingTable):
         return source.feature_names, source.label_names
-    sidecar = Path(f"{os.fspath(source)}.json") if _is_path(source) else None
-    if sidecar is not None and sidecar.exists():
-        content = msgspec.json.decode(sidecar.read_bytes())
-        return tuple(each.name for each in read_pin(content).features), tuple(content["label_names"])
+    if _is_path(source) and Path(f"{os.fspath(source)}.json").exists():
+        record = record_of(source)
+        return tuple(each.name for each in record.pin.features), record.label_names
     return (), ()
 
 

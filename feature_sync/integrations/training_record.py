@@ -30,6 +30,7 @@ class TrainingRecord:
         content_hash: The hash of the rows, in any order.
         rows: The number of rows.
         column_types: The Arrow types of the columns, by name.
+        label_names: The columns that a model learns to predict.
         sql: The query that ran; empty if it is unknown.
         sidecar: The sidecar of the file as JSON; empty for rows that were never written.
     """
@@ -38,6 +39,7 @@ class TrainingRecord:
     content_hash: str
     rows: int
     column_types: Mapping[str, str] = field(repr=False)
+    label_names: tuple[str, ...] = ()
     sql: str = field(default="", repr=False)
     sidecar: str = field(default="", repr=False)
 
@@ -55,6 +57,7 @@ class _Sidecar(msgspec.Struct):
     content_hash: str
     rows: int
     column_types: dict[str, str]
+    label_names: tuple[str, ...]
     sql: str
 
 
@@ -81,6 +84,7 @@ def record_of(source: RecordSource) -> TrainingRecord:
             content_hash=source.content_hash,
             rows=len(source),
             column_types={each.name: str(each.type) for each in source.table.schema},
+            label_names=source.label_names,
             sql=source.sql,
         )
     kind = f"{type(source).__module__.partition('.')[0]}.{type(source).__qualname__}"
@@ -105,6 +109,7 @@ def _of_sidecar(content: str, where: str) -> TrainingRecord:
         content_hash=facts.content_hash,
         rows=facts.rows,
         column_types=facts.column_types,
+        label_names=facts.label_names,
         sql=facts.sql,
         sidecar=content,
     )

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from feature_sync.errors import RequestError
 from feature_sync.extras import needed_by
-from feature_sync.service_schema import Pin, read_pin
+from feature_sync.integrations.training_record import record_of
+from feature_sync.service_schema import Pin
 from feature_sync.serving.frames import frame_of_table
 from feature_sync.value_types import parse
 
@@ -118,9 +119,8 @@ def training_rows(source: TrainingSource, rows_per_batch: int = ROWS_PER_BATCH) 
             batches = partial(_batches_of_file, done.path, rows_per_batch)
             yield TrainingRows(pin=done.pin, label_names=source.spine.label_names, read=batches)
     elif isinstance(source, str | os.PathLike):
-        path = Path(source)
-        pin = read_pin(path.with_name(f"{path.name}.json"))
-        yield TrainingRows(pin=pin, read=partial(_batches_of_file, path, rows_per_batch))
+        record, batches = record_of(source), partial(_batches_of_file, Path(source), rows_per_batch)
+        yield TrainingRows(pin=record.pin, label_names=record.label_names, read=batches)
     else:
         kind = f"{type(source).__module__.partition('.')[0]}.{type(source).__qualname__}"
         raise RequestError(
