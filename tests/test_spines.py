@@ -94,7 +94,7 @@ def test_a_column_of_just_that_spelling_wins_over_one_of_another_case(project, s
 
 
 def test_what_is_no_table_is_refused_as_a_spine(store):
-    with pytest.raises(RequestError, match="another table with an Arrow stream, not a builtins.generator"):
+    with pytest.raises(RequestError, match=r"another table with an Arrow stream, not a builtins\.generator"):
         answers(store, (row for row in [{"id": 1}]))
 
 
