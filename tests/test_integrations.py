@@ -88,6 +88,7 @@ def test_gradient_boosting_takes_training_sets(models, check):
     [
         "a_training_set_is_logged_with_pin_query_and_sidecar",
         "the_pin_travels_with_a_model",
+        "a_model_in_service_notices_a_push",
         "a_signature_accepts_served_frames_of_every_type",
         "a_batch_is_scored_as_it_is_served_at_that_moment",
     ],

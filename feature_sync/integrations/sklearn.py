@@ -189,6 +189,8 @@ class FeatureLookup(TransformerMixin, BaseEstimator):
             raise RequestError(
                 "name the folder of the dbt project, or to serve without it prefix=..., the name of that project"
             )
+        if self.project is not None and self.max_age is not None:
+            raise RequestError("max_age is for a lookup without a project; with one, the TTL of each view decides")
         if self.on_missing not in _ON_MISSING:
             raise RequestError(
                 f"on_missing={self.on_missing!r} does not exist{did_you_mean(str(self.on_missing), _ON_MISSING)}"

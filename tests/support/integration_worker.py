@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
@@ -170,6 +171,7 @@ def a_lookup_says_what_is_wrong(example: Example) -> None:
     refused(lambda: example.lookup(keys={"airport": "origin"}).fit(rows), "no key airport")
     refused(lambda: example.lookup(redis_url="redis://:secret@host").fit(rows), "FEATURE_SYNC_REDIS_URL")
     refused(lambda: FeatureLookup(".").fit(rows), "name a feature service")
+    refused(lambda: example.lookup(max_age=timedelta(hours=1)).fit(rows), "without a project")
     refused(lambda: FeatureLookup(None, SERVICE).fit(rows), "prefix=")
     for name, wrong in {"on_missing": "zero", "dtypes": "int", "on_drift": "maybe"}.items():
         refused(lambda name=name, wrong=wrong: example.lookup(**{name: wrong}).fit(rows), wrong)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ import numpy
 import pandas
 import polars
 import pyarrow
+import redis
 from mlflow.models.utils import _enforce_schema
 
-from feature_sync import FeatureClient
+from feature_sync import DriftWarning, FeatureClient
 from feature_sync.integrations.lightgbm import dataset
 from feature_sync.integrations.mlflow import load_model, log_model, log_training_set, score_batch
 from feature_sync.integrations.mlflow_schemas import signature_of
@@ -116,6 +118,32 @@ def the_pin_travels_with_a_model(example: Example) -> None:
     refused(lambda: load_model(uri, client, on_drift="maybe"), '"ignore"')
 
 
+def a_model_in_service_notices_a_push(example: Example) -> None:
+    """Its next prediction is by the new card: warned of another logic, once, and refused for another shape."""
+    (uri,) = log_models(example, mlflow.lightgbm).values()
+    entities = example.entities[:5]
+    with redis.Redis.from_url(os.environ["FEATURE_SYNC_REDIS_URL"]) as server:
+        client = FeatureClient(os.environ["FEATURE_SYNC_REDIS_URL"], SERVICE, prefix=PREFIX, timeout=5)
+        model, unguarded = load_model(uri, client), load_model(uri, client, on_drift="ignore")
+        before = model.predict(entities).tolist()
+        card = json.loads(server.get(f"{PREFIX}:service:{SERVICE}"))
+
+        def publish(revision: str) -> None:
+            server.set(f"{PREFIX}:service:{SERVICE}", json.dumps(card))
+            server.set(f"{PREFIX}:revision", revision)
+
+        card["logic"] = "0123456789abcdef"
+        publish("other logic")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", DriftWarning)
+            assert [model.predict(entities).tolist() for _ in range(2)] == [before] * 2
+            assert unguarded.predict(entities).tolist() == before
+        assert [each.category for each in caught if each.category is DriftWarning] == [DriftWarning]
+        assert card["selections"][-1]["features"].pop()["name"] == "pressure"
+        publish("other shape")
+        refused(lambda: model.predict(entities), "pressure: gone")
+
+
 def a_signature_accepts_served_frames_of_every_type(example: Example) -> None:
     """With values, and of nulls alone."""
     del example
@@ -179,6 +207,7 @@ CHECKS = {
     for each in (
         a_training_set_is_logged_with_pin_query_and_sidecar,
         the_pin_travels_with_a_model,
+        a_model_in_service_notices_a_push,
         a_signature_accepts_served_frames_of_every_type,
         a_batch_is_scored_as_it_is_served_at_that_moment,
         log_for_a_host,
