@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PROJECT := pyproject.toml constraints.txt
-OF_PROOF := .venv-spark .venv-models .venv-deep .venv-airflow .venv-schedulers .node
+OF_PROOF := .venv-spark .venv-models .venv-deep .venv-objects .venv-airflow .venv-schedulers .node
 
 export DBT_PROFILES_DIR := $(CURDIR)/profiles
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
@@ -103,6 +103,12 @@ clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@echo "Installing PyTorch and TensorFlow into an environment of their own (a minute or two, 2.8 GB)"
 	@$(PYTHON) -m venv .venv-deep
 	@.venv-deep/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/deep.txt
+	@touch $@
+
+.venv-objects/.made: tests/objects.txt
+	@echo "Installing servers of S3 and Google Cloud Storage into an environment of their own (half a minute, 0.3 GB)"
+	@$(PYTHON) -m venv .venv-objects
+	@.venv-objects/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/objects.txt
 	@touch $@
 
 .venv-airflow/.made: tests/airflow.txt

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 _FLAGS = ("allow-eviction", "allow-removals", "full-refresh", "prune", "take-over", "wait", "warehouse")
 _VALUES = (
     "as-of", "event-time", "event-timestamp", "exclude", "features", "key-prefix", "limit", "of", "order-by",
-    "profiles-dir", "project-dir", "redis-timeout", "redis-url", "sample", "select", "since", "spine", "spine-sql",
-    "strategy", "threads", "until",
+    "profiles-dir", "project-dir", "redis-timeout", "redis-url", "rows-per-file", "sample", "select", "since",
+    "spine", "spine-sql", "strategy", "threads", "until",
 )  # fmt: skip
 _OTHERS = {
     "no-warehouse": "use_warehouse=False",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy
@@ -138,10 +139,14 @@ def test_a_file_is_read_with_its_sidecar(tmp_path):
         Categories.of(path)
     with pytest.raises(RequestError, match="cannot be read"):
         record_of(path)
-    path.with_name("rows.parquet.json").write_text(f'{{"pin": {table_of().pin.to_json()}}}')
-    assert Categories.of(path) == Categories.of(table_of())
+    sidecar = path.with_name("rows.parquet.json")
+    sidecar.write_text(f'{{"pin": {table_of().pin.to_json()}}}')
     with pytest.raises(RequestError, match="is not the sidecar of a training set"):
         record_of(path)
+    facts = {"pin": json.loads(table_of().pin.to_json()), "content_hash": "0", "rows": 3, "column_types": {}, "sql": ""}
+    sidecar.write_text(json.dumps({**facts, "label_names": ["late"]}))
+    assert Categories.of(path) == Categories.of(table_of())
+    assert record_of(path).label_names == ("late",)
 
 
 def test_rows_in_memory_have_a_record():

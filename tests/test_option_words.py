@@ -7,7 +7,7 @@ import inspect
 import pytest
 from click.testing import CliRunner
 
-from feature_sync import FeatureStore, RequestError
+from feature_sync import FeatureStore, RequestError, TrainingSet
 from feature_sync.cli import cli
 from feature_sync.option_words import _KEYWORDS, for_the_command_line, in_callers_words
 from feature_sync.store.project import OptionKeywords
@@ -40,6 +40,7 @@ def test_each_keyword_is_one_that_python_takes_and_each_option_one_of_the_comman
     takes = {"project_dir", *(name for kind in typed for name in kind.__annotations__)}
     for method in ("get_training_set", "get_latest", "check"):
         takes |= {*inspect.signature(getattr(FeatureStore, method)).parameters}
+    takes |= {*inspect.signature(TrainingSet.write).parameters}
     options = {name for command in cli.commands.values() for each in command.params for name in each.opts}
     for option, keyword in _KEYWORDS.items():
         assert keyword.partition("=")[0] in takes, keyword

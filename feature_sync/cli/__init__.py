@@ -227,11 +227,22 @@ def sql(
 @training_options
 @click.option("--latest", is_flag=True, help="Answer all entities, or those of the spine, as of the present moment.")
 @click.option("--of", metavar="VIEW", help="The view whose entities --latest answers, if several have every key.")
-@click.option("-o", "--output", required=True, metavar="FILE", help="The file to write: .parquet or .csv.")
+@click.option(
+    "-o", "--output", required=True, metavar="FILE|URI", help="What to write: .parquet or .csv, also s3:// or gs://."
+)
+@click.option("--rows-per-file", type=int, metavar="ROWS", help="Write a folder of Parquet files of so many rows.")
 @json_option
 @pass_feature_store
 def extract(
-    store: FeatureStore, /, of: str | None, output: str, *, latest: bool, as_json: bool, **training: Any
+    store: FeatureStore,
+    /,
+    of: str | None,
+    output: str,
+    rows_per_file: int | None,
+    *,
+    latest: bool,
+    as_json: bool,
+    **training: Any,
 ) -> None:
     """Write a training set to a Parquet or CSV file: one row for each row of the spine."""
     from feature_sync.cli.answers import ask_latest, print_extract
@@ -240,8 +251,9 @@ def extract(
     if of is not None and not latest:
         raise click.UsageError("--of names the view of --latest")
     training_set = ask_latest(store, of, training) if latest else store.get_training_set(**training)
+    shown = output.partition("?")[0]
     with progress_bars("rows") as progress:
-        written = training_set.write(output, lambda rows: progress(output, rows))
+        written = training_set.write(output, lambda rows: progress(shown, rows), rows_per_file=rows_per_file)
     print_extract(written, as_json=as_json)
 
 

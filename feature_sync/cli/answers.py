@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -60,7 +61,7 @@ def print_extract(extract: Extract, *, as_json: bool) -> None:
     print_table(("feature view", "answers from", "rows asking earlier", "share of nulls"), rows, right=(2,))
     say(
         f"{extract.path}: {extract.rows:,} rows, {len(extract.service.feature_names)} features; "
-        f"how it was made is in {extract.sidecar.name}",
+        f"how it was made is in {PurePath(extract.sidecar).name}",
         err=True,
     )
     print_exposure(extract.service)

@@ -116,7 +116,7 @@ def training_rows(source: TrainingSource, rows_per_batch: int = ROWS_PER_BATCH) 
     elif isinstance(source, TrainingSet):
         with TemporaryDirectory(prefix="feature_sync_") as folder:
             done = source.write(Path(folder, "rows.parquet"))
-            batches = partial(_batches_of_file, done.path, rows_per_batch)
+            batches = partial(_batches_of_file, Path(done.path), rows_per_batch)
             yield TrainingRows(pin=done.pin, label_names=source.spine.label_names, read=batches)
     elif isinstance(source, str | os.PathLike):
         record, batches = record_of(source), partial(_batches_of_file, Path(source), rows_per_batch)

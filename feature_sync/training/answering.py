@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from feature_sync.definitions import Period
+from feature_sync.definitions import FeatureService, FeatureView, Period
 from feature_sync.errors import Location, WarehouseConflict
 from feature_sync.service_schema import ServiceSchema
 from feature_sync.sql.render import render
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 _CELLS_PER_BATCH = 1_500_000
 _MOST_ROWS_PER_BATCH = 122_880
+
+
+OpenWarehouse = Callable[[], Warehouse]
+Describe = Callable[[str], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,3 +109,13 @@ def with_indexes(warehouse: Warehouse, join: PointInTimeJoin) -> PointInTimeJoin
         return join
     service = join.service.with_views(lambda view: known[view.reference])
     return PointInTimeJoin(service, join.spine, dialect=join.dialect)
+
+
+def is_unproven(view: FeatureView) -> bool:  # noqa: ARG001 - a default
+    """Return False: where no test is known, no view is proven unique."""
+    return False
+
+
+def unknown_logic(service: FeatureService) -> str:  # noqa: ARG001 - a default
+    """Return no logic id, where no manifest is known."""
+    return ""

@@ -49,10 +49,14 @@ class ViewExtract:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extract:
-    """What was written: `rows` counts the answered spine rows; `columns` holds the Arrow types by name."""
+    """What was written: `rows` counts the answered spine rows; `columns` holds the Arrow types by name.
 
-    path: Path
-    sidecar: Path
+    `path` and `sidecar` are text if they are objects in a store. `file_names` lists the files of a folder.
+    """
+
+    path: Path | str
+    sidecar: Path | str
+    file_names: tuple[str, ...] = ()
     service: FeatureService
     spine: Spine
     origin: Mapping[str, Any]
@@ -86,6 +90,7 @@ class Extract:
                 "order_by": [f"{each.column}{' desc' if each.descending else ''}" for each in spine.order_by],
             },
             "rows": self.rows,
+            "file_names": self.file_names,
             "column_types": self.columns,
             "feature_views": [
                 {

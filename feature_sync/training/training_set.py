@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from feature_sync.definitions import FeatureService, FeatureView, Relation, Spine
 from feature_sync.errors import RequestError, UnfitValue
-from feature_sync.files import whole_file, writing
+from feature_sync.files import writing
+from feature_sync.outputs import read_output
 from feature_sync.query_runner import check_collations, check_view_collations
 from feature_sync.reports import html_table
 from feature_sync.service_schema import Pin
@@ -23,8 +24,15 @@ from feature_sync.sql.render import render
 from feature_sync.sql.training.join import PointInTimeJoin
 from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.sql.training.spine import every_row, spine_collations, spine_keys
-from feature_sync.table_files import check_suffix, table_writer
-from feature_sync.training.answering import Answering, query_of, with_indexes
+from feature_sync.training.answering import (
+    Answering,
+    Describe,
+    OpenWarehouse,
+    is_unproven,
+    query_of,
+    unknown_logic,
+    with_indexes,
+)
 from feature_sync.training.answers import Answers
 from feature_sync.training.extract import Extract, Tally
 from feature_sync.training.forms import Forms
@@ -37,17 +45,6 @@ if TYPE_CHECKING:
     import pyarrow
 
 _SPINE_TABLE = "feature_sync_spine"
-
-OpenWarehouse = Callable[[], Warehouse]
-Describe = Callable[[str], Mapping[str, str]]
-
-
-def _is_unproven(view: FeatureView) -> bool:  # noqa: ARG001 - the default of `is_proven_unique`
-    return False
-
-
-def _unknown_logic(service: FeatureService) -> str:  # noqa: ARG001 - the default of `logic_of`
-    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +70,10 @@ class TrainingSet(Forms):
     strategy: str | None = None
     dialect: Dialect
     open_warehouse: OpenWarehouse
-    is_proven_unique: Callable[[FeatureView], bool] = _is_unproven
+    is_proven_unique: Callable[[FeatureView], bool] = is_unproven
     reference_to: Callable[[Relation], str]
     invocation_id: str | None = None
-    logic_of: Callable[[FeatureService], str] = _unknown_logic
+    logic_of: Callable[[FeatureService], str] = unknown_logic
 
     def __repr__(self) -> str:
         return f"TrainingSet({self.service.name!r}, {self.spine.relation.name!r})"
@@ -153,28 +150,38 @@ class TrainingSet(Forms):
         with self._answering() as answering, self._checked(answering) as reader:
             yield from reader
 
-    def write(self, path: str | Path, progress: Callable[[int], None] = lambda rows: None) -> Extract:
+    def write(
+        self,
+        path: str | Path,
+        progress: Callable[[int], None] = lambda rows: None,
+        *,
+        rows_per_file: int | None = None,
+    ) -> Extract:
         """Run the query and stream the result to a Parquet or CSV file; the sidecar `<path>.json` describes it.
 
-        Each file appears complete or not at all. `progress` is called after each batch with the number of rows so far.
+        Either appears complete or not at all.
+
+        Args:
+            path: The file; or the URI of an object, such as `s3://bucket/training_set.parquet` or `gs://...`.
+            progress: Called after each batch with the number of rows so far.
+            rows_per_file: Write Parquet files of at most so many rows into a folder, which `path` then names.
 
         Raises:
             OutputError: A file cannot be written, or its format cannot hold one of the types.
         """
-        path = Path(path)
-        check_suffix(path)
-        sidecar = path.with_name(f"{path.name}.json")
-        with whole_file(path) as partial, whole_file(sidecar) as partial_sidecar, self._answering() as answering:
+        output = read_output(path, rows_per_file)
+        with output.staged() as staged, self._answering() as answering:
             service, asked_at = answering.join.service, answering.join.spine.asked_at
             tally = Tally(service, asked_at, answering.earliest_answerable())
-            with self._checked(answering) as reader, table_writer(partial, reader.schema, named=path) as write:
+            with self._checked(answering) as reader, output.writer(staged, reader.schema) as (write, names):
                 for batch in reader:
                     write(batch)
                     tally.count(batch)
                     progress(tally.rows)
             extract = Extract(
-                path=path,
-                sidecar=sidecar,
+                path=output.path,
+                sidecar=output.sidecar,
+                file_names=tuple(names),
                 service=service,
                 spine=self.spine,
                 origin=self.rows.origin if self.rows is not None else self._origin(),
@@ -188,8 +195,8 @@ class TrainingSet(Forms):
                 content_hash=tally.content_hash,
                 labels=answering.join.spine.label_names,
             )
-            with writing(sidecar):
-                partial_sidecar.write_text(extract.to_json(), encoding="utf-8")
+            with writing(staged.sidecar):
+                staged.sidecar.write_text(extract.to_json(), encoding="utf-8")
         return extract
 
     @contextmanager

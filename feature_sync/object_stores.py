@@ -1,0 +1,144 @@
+"""Objects in S3 and Google Cloud Storage, by Arrow's own file systems."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from feature_sync.errors import OutputError, RequestError
+
+if TYPE_CHECKING:
+    import pyarrow.fs
+
+_SCHEMES = ("s3", "gs")
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//)?")
+_SECONDS_TO_RETRY = "60"
+_REASONS = (
+    (r"NO_SUCH_BUCKET|bucket does not exist|NoSuchBucket|does not exist.*bucket", "the bucket does not exist"),
+    (r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|HTTP status 40[13]|PermissionDenied", "access is denied"),
+    (r"credentials|Unauthenticated", "there are no credentials; set them as the store's own tools need them"),
+    (r"NETWORK_CONNECTION|resolve host|connect|Unavailable|[Tt]imed? ?out", "the store cannot be reached"),
+)
+
+
+def is_uri(text: str) -> bool:
+    """True for a URI of an object store.
+
+    Raises:
+        RequestError: It is a URI of another kind, or not quite one.
+    """
+    found = _URI.match(text)
+    if found is None or (len(found[1]) == 1 and not found[2]):  # a drive of Windows
+        return False
+    if found[1].lower() not in _SCHEMES or not found[2]:
+        known = " and ".join(f"{each}://BUCKET/NAME" for each in _SCHEMES)
+        raise RequestError(f"{_without_query(text)} is neither a path nor a URI that can be written to: {known} are")
+    return True
+
+
+class ObjectFolder:
+    """An object store and a name in it, below which objects are written.
+
+    Args:
+        uri: `s3://BUCKET/NAME` or `gs://BUCKET/NAME`; a query has options of Arrow's file systems, such as `region`.
+
+    Raises:
+        RequestError: The URI has no bucket or no name, or an unknown option.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.name = _without_query(uri)
+        self._uri = uri
+        parts = urlsplit(uri)
+        if not parts.netloc or not parts.path.strip("/"):
+            raise RequestError(f"{self.name} has no bucket or no name: write {parts.scheme}://BUCKET/NAME")
+        self._opened: tuple[pyarrow.fs.FileSystem, str] | None = None
+
+    @property
+    def sidecar(self) -> str:
+        """What the name of the sidecar adds to that of the rows."""
+        return ".json"
+
+    def check(self) -> None:
+        """Check that the store can be reached, and has the bucket; before a query that may take long."""
+        with self._translated():
+            store, path = self._store()
+            store.get_file_info(path)
+            bucket = store.get_file_info(path.partition("/")[0])
+        if not bucket.type:
+            raise OutputError(f"{self.name} cannot be written: the bucket does not exist")
+
+    def upload(self, file: Path, suffix: str) -> None:
+        """Upload a file; the object appears when all of it is there."""
+        import pyarrow.fs
+
+        with self._translated():
+            store, path = self._store()
+            local = pyarrow.fs.LocalFileSystem()
+            pyarrow.fs.copy_files(str(file), path + suffix, source_filesystem=local, destination_filesystem=store)
+
+    def delete(self, suffix: str) -> None:
+        """Delete an object, if it is there."""
+        with self._translated():
+            store, path = self._store()
+            if store.get_file_info(path + suffix).is_file:
+                store.delete_file(path + suffix)
+
+    def delete_below(self, names: re.Pattern[str]) -> None:
+        """Delete the objects directly below the name, which are ours by their names.
+
+        Raises:
+            OutputError: There are others.
+        """
+        import pyarrow.fs
+
+        with self._translated():
+            store, path = self._store()
+            found = store.get_file_info(pyarrow.fs.FileSelector(path, allow_not_found=True))
+        if others := [each.base_name for each in found if not names.fullmatch(each.base_name)]:
+            raise OutputError(f"{self.name} holds {others[0]}, which is not ours to remove; name a folder of its own")
+        with self._translated():
+            for each in found:
+                store.delete_file(each.path)
+
+    def _store(self) -> tuple[pyarrow.fs.FileSystem, str]:
+        import pyarrow.fs
+
+        if self._opened is None:
+            parts = urlsplit(self._uri)
+            if parts.scheme == "gs":  # it would try for fifteen minutes
+                options = {"retry_limit_seconds": _SECONDS_TO_RETRY, **dict(parse_qsl(parts.query))}
+                parts = parts._replace(query=urlencode(options))
+            self._opened = pyarrow.fs.FileSystem.from_uri(urlunsplit(parts))
+        return self._opened
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn errors of Arrow inside into one that names the place, without the options of its URI."""
+        import pyarrow
+
+        try:
+            yield
+        except pyarrow.ArrowInvalid as wrong:
+            raise RequestError(f"{self.name}: {_hidden(str(wrong), self._uri)}") from None
+        except OSError as refused:
+            text = _hidden(str(refused), self._uri)
+            reason = next((told for pattern, told in _REASONS if re.search(pattern, text)), text)
+            raise OutputError(f"{self.name} cannot be written: {reason}") from None
+
+
+def _without_query(uri: str) -> str:
+    """Return a URI without what may be secret: its query, and whom it names before the bucket."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+
+
+def _hidden(text: str, uri: str) -> str:
+    """Return an error's text on one line, without values of the URI's query."""
+    for _, value in parse_qsl(urlsplit(uri).query):
+        text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "...", text)
+    return " ".join(text.replace(uri, _without_query(uri)).split())
