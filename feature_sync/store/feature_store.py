@@ -14,7 +14,7 @@ from feature_sync.dbt.manifest import Manifest
 from feature_sync.definitions import Registry, Target
 from feature_sync.errors import FeatureSyncError
 from feature_sync.store.connections import Connections
-from feature_sync.store.project import ONLY_ONE, FeatureProject, OptionKeywords, Options
+from feature_sync.store.project import FeatureProject, OptionKeywords, Options
 
 if TYPE_CHECKING:
     from feature_sync.adopting import Adoption
@@ -161,7 +161,7 @@ class FeatureStore:
         return view_statuses(self.project, self.connections, names)
 
     def get_feature_vector(
-        self, name: Any, keys: Any = ONLY_ONE, *, as_of: str | datetime | None = None, on_error: str = "raise"
+        self, name: Any, keys: Any = ..., *, as_of: str | datetime | None = None, on_error: str = "raise"
     ) -> FeatureVector:
         """Read the values of a feature service (or of one view) for one entity.
 
@@ -172,9 +172,9 @@ class FeatureStore:
             on_error: `"null"` answers null for what cannot be read, with the status `gone` or `invalid`.
         """
         from feature_sync.serving.client import is_lenient
-        from feature_sync.store.vectors import read_online
+        from feature_sync.store.vectors import named, read_online
 
-        lenient, (service, keys) = is_lenient(on_error), self.project.named(name, keys)
+        lenient, (service, keys) = is_lenient(on_error), named(self.project, name, keys)
         return read_online(
             self.project,
             self.connections,
@@ -184,7 +184,7 @@ class FeatureStore:
         )
 
     def get_online_features(
-        self, name: Any, entities: Any = ONLY_ONE, *, as_of: str | datetime | None = None, on_error: str = "raise"
+        self, name: Any, entities: Any = ..., *, as_of: str | datetime | None = None, on_error: str = "raise"
     ) -> FeatureVectors:
         """Read the values of a feature service (or of one view) for many entities.
 
@@ -195,9 +195,9 @@ class FeatureStore:
             on_error: See `get_feature_vector`.
         """
         from feature_sync.serving.client import is_lenient
-        from feature_sync.store.vectors import read_online
+        from feature_sync.store.vectors import named, read_online
 
-        lenient, (service, entities) = is_lenient(on_error), self.project.named(name, entities)
+        lenient, (service, entities) = is_lenient(on_error), named(self.project, name, entities)
         return read_online(
             self.project,
             self.connections,

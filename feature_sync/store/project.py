@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from feature_sync.clock import Clock, read_clock
 from feature_sync.dbt.description import Description, describe_service, describe_view
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from feature_sync.sql.dialects.base import Dialect
 
 _LOG = logging.getLogger(__name__)
-ONLY_ONE: Final = ...
-"""Stands for keys that are not given, since the service is the project's only one and need not be named."""
 STATE_SCHEMA = "feature_sync_schema"
 """The dbt variable that names the state schema: states and staging tables."""
 
@@ -233,24 +231,6 @@ class FeatureProject:
         if name is not None:
             return self._warned_of(self.registry.service_or_view(name))
         return service_of(parse_features(chosen, self.registry), name="my_model")
-
-    def named(self, name: Any, keys: Any) -> tuple[str, Any]:
-        """Return the name of a service and the keys; keys alone ask the project's only service.
-
-        Args:
-            name: The name of a service or view, or the keys if `keys` is `ONLY_ONE`.
-            keys: The keys, or `ONLY_ONE`.
-
-        Raises:
-            RequestError: Keys alone are given, and the project has no service, or several.
-        """
-        if keys is not ONLY_ONE:
-            return name, keys
-        services = [*self.registry.feature_services]
-        if len(services) != 1:
-            have = ", ".join(services) or "none"
-            raise RequestError(f"name the feature service, then the keys: the project has several or none ({have})")
-        return services[0], name
 
     def _warned_of(self, service: FeatureService) -> FeatureService:
         """Return the service; pass each of its warnings to `warn` once."""

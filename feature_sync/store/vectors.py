@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from time import monotonic
+from typing import Any, Final
 
 from feature_sync.clock import read_as_of
 from feature_sync.definitions import FeatureService
@@ -18,6 +19,29 @@ from feature_sync.serving.composing import NotPushed
 from feature_sync.serving.requests import ServiceRequests
 from feature_sync.store.connections import Connections
 from feature_sync.store.project import FeatureProject
+
+ONLY_ONE: Final = ...
+"""Stands for keys that are not given, since the service is the project's only one and need not be named."""
+
+
+def named(project: FeatureProject, name: Any, keys: Any) -> tuple[str, Any]:
+    """Return the name of a service and the keys; keys alone ask the project's only service.
+
+    Args:
+        project: The project.
+        name: The name of a service or view, or the keys if `keys` is `ONLY_ONE`.
+        keys: The keys, or `ONLY_ONE`.
+
+    Raises:
+        RequestError: Keys alone are given, and the project has no service, or several.
+    """
+    if keys is not ONLY_ONE:
+        return name, keys
+    services = [*project.registry.feature_services]
+    if len(services) != 1:
+        have = ", ".join(services) or "none"
+        raise RequestError(f"name the feature service, then the keys: the project has several or none ({have})")
+    return services[0], name
 
 
 def read_online(

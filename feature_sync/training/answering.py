@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from feature_sync.definitions import FeatureService, FeatureView, Period
@@ -109,6 +109,13 @@ def with_indexes(warehouse: Warehouse, join: PointInTimeJoin) -> PointInTimeJoin
         return join
     service = join.service.with_views(lambda view: known[view.reference])
     return PointInTimeJoin(service, join.spine, dialect=join.dialect)
+
+
+def proven(service: FeatureService, is_proven_unique: Callable[[FeatureView], bool]) -> FeatureService:
+    """Mark the views that are proven unique although nothing enforces it."""
+    return service.with_views(
+        lambda view: replace(view, is_unique=True) if not view.is_unique and is_proven_unique(view) else view
+    )
 
 
 def is_unproven(view: FeatureView) -> bool:  # noqa: ARG001 - a default

@@ -29,6 +29,7 @@ from feature_sync.training.answering import (
     Describe,
     OpenWarehouse,
     is_unproven,
+    proven,
     query_of,
     unknown_logic,
     with_indexes,
@@ -246,7 +247,7 @@ class TrainingSet(Forms):
         relations = [*(each.view.relation for each in self.service.selections), self.spine.relation]
         with self.open_warehouse() as warehouse:
             warehouse.check_rights([each.name for each in relations if each.name])
-            service = self._proven(self._typed_service(warehouse.describe))
+            service = proven(self._typed_service(warehouse.describe), self.is_proven_unique)
             join = self._join(warehouse, service)
             for query in join.views.values():
                 check_view_collations(warehouse, query)
@@ -282,26 +283,18 @@ class TrainingSet(Forms):
             lambda view: (
                 view
                 if view.relation.columns_are_complete
-                else view.with_types(describe(self._columns_of(view.relation)))
+                else view.with_types(
+                    describe(render(every_column(view.relation, dialect=self.dialect), dialect=self.dialect))
+                )
             )
-        )
-
-    def _proven(self, service: FeatureService) -> FeatureService:
-        """Mark the views that are proven unique although nothing enforces it."""
-        return service.with_views(
-            lambda view: replace(view, is_unique=True) if not view.is_unique and self.is_proven_unique(view) else view
         )
 
     def _typed_spine(self, describe: Describe, spine: Spine | None = None) -> Spine:
         spine = spine or self.spine
         if spine.relation.columns_are_complete:
             return spine
-        types = describe(self._rows_of(spine))
-        needed = filter(None, (spine.relation.event_time, *self.service.join_keys))
-        return spine.with_relation(spine.relation.declaring(needed).with_types(types))
+        needed = spine.relation.declaring(filter(None, (spine.relation.event_time, *self.service.join_keys)))
+        return spine.with_relation(needed.with_types(describe(self._rows_of(spine))))
 
     def _rows_of(self, spine: Spine) -> str:
         return render(every_row(spine, dialect=self.dialect), dialect=self.dialect)
-
-    def _columns_of(self, relation: Relation) -> str:
-        return render(every_column(relation, dialect=self.dialect), dialect=self.dialect)
