@@ -27,6 +27,7 @@ from feature_sync.definitions import (
     service_of,
 )
 from feature_sync.errors import Location
+from feature_sync.integrations.matrices import Matrices
 from feature_sync.online.redis.server import EmbeddedServer
 from feature_sync.online.redis.store import RedisStore
 from feature_sync.sql.dialects import dialect_named
@@ -113,6 +114,24 @@ class Question:
             is_unique=self.is_unique,
             is_indexed=self.is_indexed,
         )
+
+
+def answered_sql(training_set: TrainingSet) -> str:
+    """Return the SQL that a training set runs, with its order."""
+    with training_set._answering() as answering:  # noqa: SLF001 - no user needs it
+        return answering.sql
+
+
+def without_order(sql: str) -> str:
+    """Return the SQL of a training set without the order of its result."""
+    return sql[: sql.rindex("ORDER BY")]
+
+
+def number_batches(training_set: TrainingSet) -> int:
+    """Read a training set as PyTorch does: its numbers in batches of NumPy's arrays; return the number of rows."""
+    table = training_set.collect()
+    matrices = Matrices(source=table, columns=table.feature_names, label="label", dtype="float64", batch_size=4096)
+    return sum(len(features) for features, _ in matrices.batches())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ SCALES = {
     "late": 0.1,
     "index": 0.2,
     "generation": 0.5,
+    "frames": 0.1,
     "extract": 0.01,
     "parquet": 0.05,
     "push": 0.05,

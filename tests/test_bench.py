@@ -16,7 +16,10 @@ SCALE = 0.0005
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 
-SLOW = ("push_history", "push_changes", "push_many", "small_spine", "wide", "late", "parquet", "index", "generation")
+SLOW = (
+    "push_history", "push_changes", "push_many", "small_spine", "wide", "late", "frames", "parquet", "index",
+    "generation",
+)  # fmt: skip
 """Sections that have a test in the slow set."""
 
 

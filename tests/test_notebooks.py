@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from feature_sync import FeatureStore
+from feature_sync.progress import progress_bars
 from tests.support.unbuilt import UnbuiltProject
 
 LONGEST = 200
@@ -70,3 +71,17 @@ def test_a_store_that_cannot_read_its_project_says_why(tmp_path):
     page = FeatureStore(tmp_path)._repr_html_()
     assert "manifest.json" in page
     assert "dbt" in page
+
+
+def test_keys_of_a_vector_are_completed(store, redis_url):
+    with FeatureStore(
+        store.project.options.project_dir, profiles_dir=store.project.dbt.directory, redis_url=redis_url
+    ) as served:
+        vector = served.get_feature_vector("odd", 7)
+        assert vector._ipython_key_completions_() == ["odd"]
+
+
+def test_progress_is_shown_nowhere_but_on_a_terminal_and_in_a_notebook(capsys):
+    with progress_bars() as progress:
+        progress("odd", 5)
+    assert capsys.readouterr() == ("", "")

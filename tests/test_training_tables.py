@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -171,6 +175,17 @@ def test_polars_gets_decimals_that_it_has_and_floats_of_longer_ones(store):
     }
 
 
+def test_polars_has_the_dtypes_of_pandas_if_asked(store):
+    collected = store.get_training_set("fares", "orders").collect()
+    frame, expected = collected.to_polars("numpy"), collected.to_pandas()
+    assert frame["riders"].dtype == frame["fee"].dtype == polars.Float64
+    assert frame["riders"].null_count() == 0
+    numpy.testing.assert_array_equal(frame["riders"].to_numpy(), expected["riders"].to_numpy())
+    assert frame["city"].to_list() == [None if each is None else each for each in expected["city"]]
+    with pytest.raises(RequestError, match="dtypes='pandas' is neither"):
+        collected.to_polars("pandas")
+
+
 def test_batches_that_nobody_reads_to_the_end_leave_the_warehouse_free(project, store):
     batches = store.get_training_set("fares", "orders").batches()
     next(batches)
@@ -301,3 +316,35 @@ def test_a_notebook_shows_a_few_rows_and_no_more(store):
     collected = store.get_training_set("fares", "orders").collect()
     assert repr(collected) == "TrainingTable(3,000 rows x 3 features of fares)"
     assert collected._repr_html_().count("<tr") == 6
+
+
+def test_ten_cancellations_leave_no_lock_and_the_same_answer(project, store):
+    heavy = "select n % 40 as id, timestamptz '2024-01-05 00:00:00+00' as event_timestamp, n from {rows} as rows(n)"
+    rows = "range(0, 400000)" if project.adapter == "duckdb" else "generate_series(0, 399999)"
+    training_set = store.get_training_set("fares", spine_sql=heavy.format(rows=rows))
+    started = time.perf_counter()
+    whole = training_set.collect().content_hash
+    took = time.perf_counter() - started
+    cancelled = 0
+    for step in range(10):
+        with cancelling(took * (step + 0.5) / 11):
+            try:
+                training_set.to_arrow()
+            except KeyboardInterrupt:
+                cancelled += 1
+        # Would wait for a lock that was left: on DuckDB the file's, on PostgreSQL the table's.
+        project.run("alter table {schema}.trips rename to moved", "alter table {schema}.moved rename to trips")
+    assert cancelled > 2
+    assert training_set.collect().content_hash == whole
+
+
+@contextmanager
+def cancelling(seconds: float) -> Iterator[None]:
+    """Raise KeyboardInterrupt after a while, as Ctrl-C does."""
+    usual = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, usual)

@@ -133,7 +133,7 @@ def init(store: FeatureStore, /, models: tuple[str, ...], **options: Any) -> Non
 def push(store: FeatureStore, /, names: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
     """Make Redis equal to the newest rows in the warehouse, for the views named or for all that are online."""
     from feature_sync.cli.pushes import printed_pushes
-    from feature_sync.cli.tables import progress_bars
+    from feature_sync.progress import progress_bars
 
     with printed_pushes(as_json=as_json) as done, progress_bars("rows") as progress:
         done.extend(store.push_each(names, progress=progress, **options))
@@ -148,7 +148,7 @@ def push(store: FeatureStore, /, names: tuple[str, ...], *, as_json: bool, **opt
 def verify(store: FeatureStore, /, names: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
     """Prove that Redis equals the warehouse, or report the differences and exit 3."""
     from feature_sync.cli.checks import print_verified
-    from feature_sync.cli.tables import progress_bars
+    from feature_sync.progress import progress_bars
 
     with progress_bars("rows") as progress:
         verified = store.verify(names, progress=progress, **options)
@@ -246,7 +246,7 @@ def extract(
 ) -> None:
     """Write a training set to a Parquet or CSV file: one row for each row of the spine."""
     from feature_sync.cli.answers import ask_latest, print_extract
-    from feature_sync.cli.tables import progress_bars
+    from feature_sync.progress import progress_bars
 
     if of is not None and not latest:
         raise click.UsageError("--of names the view of --latest")

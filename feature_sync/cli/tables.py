@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -76,27 +75,3 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= _KILO
     return f"{count:.1f} GB"
-
-
-@contextmanager
-def progress_bars(unit: str) -> Iterator[Callable[[str, int], None]]:
-    """Show the progress of each task on stderr, if stderr is a terminal.
-
-    Yields what to call with a task's name and the number of `unit` done so far.
-    """
-    if not sys.stderr.isatty():
-        yield lambda name, done: None
-        return
-    from rich.markup import escape
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,} {task.fields[unit]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:
-        tasks: dict[str, Any] = {}
-
-        def update(name: str, done: int) -> None:
-            if name not in tasks:
-                tasks[name] = progress.add_task(escape(printable(name)), total=None, unit=unit)
-            progress.update(tasks[name], completed=done)
-
-        yield update

@@ -61,6 +61,9 @@ class FeatureVector(Mapping[str, Any]):
         shown = ", ".join(f"{name}={self[name]!r:.40}" for name in [*self][:_SHOWN])
         return f"FeatureVector({shown}{', ...' if len(self) > _SHOWN else ''})"
 
+    def _ipython_key_completions_(self) -> list[str]:
+        return [*self]
+
     def _repr_html_(self) -> str:
         from feature_sync.reports import html_table
 

@@ -33,9 +33,9 @@ class Forms(ABC):
         check_dtypes(dtypes)
         return self.collect().to_pandas(dtypes)
 
-    def to_polars(self) -> polars.DataFrame:
+    def to_polars(self, dtypes: str = "arrow") -> polars.DataFrame:
         """Run the query and return the result as a polars frame; see `TrainingTable.to_polars`."""
-        return self.collect().to_polars()
+        return self.collect().to_polars(dtypes)
 
     def xy(self, dtypes: str = "numpy") -> tuple[pandas.DataFrame, Any]:
         """Run the query and return features and labels; see `TrainingTable.xy`."""

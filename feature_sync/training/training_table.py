@@ -95,18 +95,25 @@ class TrainingTable:
             frame = training_frame(self.table, self.schema, dtypes)
         return frame if self.index is None else frame.set_axis(self.index)
 
-    def to_polars(self) -> polars.DataFrame:
-        """Return the rows as a polars frame, with nulls and exact types.
+    def to_polars(self, dtypes: str = "arrow") -> polars.DataFrame:
+        """Return the rows as a polars frame.
 
-        Decimals of more than 38 digits, which polars lacks, become Float64: such as PostgreSQL's `numeric` without a
-        precision.
+        Args:
+            dtypes: `"arrow"`: exact types, with nulls. Decimals of more than 38 digits, which polars lacks, such as
+                PostgreSQL's `numeric` without a precision, become Float64. `"numpy"`: as `to_pandas` has them,
+                numbers and booleans of features as Float64 with NaN for null.
 
         Raises:
-            MissingLibrary: polars is not installed.
+            MissingLibrary: polars, or for `"numpy"` pandas, is not installed.
+            RequestError: An integer is not exact in float64, or `dtypes` is neither.
         """
+        if dtypes not in ("arrow", "numpy"):
+            raise RequestError(f'dtypes={dtypes!r} is neither "arrow" nor "numpy"')
         with needed_by("to_polars()"):
             import polars
 
+            if dtypes == "numpy":
+                return polars.from_pandas(self.to_pandas(dtypes), nan_to_null=False)
             return polars.DataFrame(_without_long_decimals(self.table))
 
     def to_numpy(self) -> numpy.ndarray[Any, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
-from threading import current_thread, main_thread
+from concurrent.futures import Future, wait
+from threading import Thread, current_thread, main_thread
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -25,12 +25,33 @@ def run(work: Callable[[], Result], *, interrupt: Callable[[], None]) -> Result:
     """
     if current_thread() is not main_thread():
         return work()
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(work)
+    running: Future[Result] = Future()
+    try:  # begins before the thread does: a signal may come while it starts
+        Thread(target=_settle, args=(running, work)).start()
+        return running.result()
+    except BaseException:
+        if not running.cancel():  # it has begun
+            _end(running, interrupt)
+        raise
+
+
+def _settle(running: Future[Result], work: Callable[[], Result]) -> None:
+    """Do the work, unless it was cancelled before it began."""
+    if not running.set_running_or_notify_cancel():
+        return
+    try:
+        result = work()
+    except BaseException as error:  # noqa: BLE001 - raised again by `run`
+        running.set_exception(error)
+    else:
+        running.set_result(result)
+
+
+def _end(running: Future[Result], interrupt: Callable[[], None]) -> None:
+    """Interrupt until the work has ended: again and again, since an interrupt before the query has started is lost."""
+    while not running.done():
         try:
-            return running.result()
-        except BaseException:
-            while not running.done():  # again and again: an interrupt before the query has started is lost
-                interrupt()
-                wait([running], timeout=_SECONDS_BETWEEN_TRIES)
-            raise
+            interrupt()
+            wait([running], timeout=_SECONDS_BETWEEN_TRIES)
+        except KeyboardInterrupt:  # one more Ctrl-C; a connection that is busy could not be closed
+            continue
