@@ -20,16 +20,17 @@ def progress_bars(unit: str = "rows") -> Iterator[Callable[[str, int], None]]:
     >>> with progress_bars() as progress:                                   # doctest: +SKIP
     ...     store.push(progress=progress)
     """
+    if not sys.stderr.isatty() and "IPython" not in sys.modules:
+        yield lambda name, done: None
+        return
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    if not console.is_jupyter and not sys.stderr.isatty():
-        yield lambda name, done: None
-        return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,} {task.fields[unit]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+    is_seen = console.is_jupyter or console.is_terminal
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not is_seen) as progress:
         tasks: dict[str, Any] = {}
 
         def update(name: str, done: int) -> None:
