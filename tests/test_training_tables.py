@@ -89,6 +89,19 @@ def test_rows_are_ordered_as_asked_and_then_as_always(store):
     assert table.equals(table.sort_by(order))
 
 
+def test_without_an_order_the_rows_are_the_same(store, frame, tmp_path):
+    for spine in ("orders", frame):
+        one, other = (
+            store.get_training_set("fares", spine, ordered=ordered).write(tmp_path / f"{ordered}.parquet")
+            for ordered in (True, False)
+        )
+        assert one.content_hash == other.content_hash
+        assert "ORDER BY" in one.sql.rpartition(")")[2]
+        assert "ORDER BY" not in other.sql.rpartition(")")[2]
+    answered = store.get_training_set("fares", frame, ordered=False).to_pandas()
+    assert list(answered["note"]) == list(frame.loc[answered.index, "note"])
+
+
 def test_a_frame_comes_back_in_its_own_order_with_its_index(store, frame):
     answered = store.get_training_set("fares", frame).to_pandas()
     assert list(answered.columns) == [*frame.columns, *FEATURES]

@@ -39,6 +39,7 @@ def ask_latest(store: FeatureStore, of: str | None, training: dict[str, Any]) ->
         click.UsageError: An option is given that makes no sense for them.
     """
     service, entities, features = (training.pop(name) for name in ("service", "spine", "features"))
+    training.pop("ordered")
     if given := [name.replace("_", "-") for name, value in training.items() if value]:
         raise click.UsageError(f"--latest asks as of one moment, so --{given[0]} makes no sense with it")
     return store.get_latest(service, entities, of=of, features=features)

@@ -64,6 +64,14 @@ _TRAINING_OPTIONS = (
         help="Features to explore with, instead of a feature service; [...] if the spine's column has another name.",
     ),
     click.option(
+        "--unordered",
+        "ordered",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Order by --order-by alone, or not at all: for results that the warehouse cannot sort.",
+    ),
+    click.option(
         "--label",
         "labels",
         multiple=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -39,8 +40,10 @@ def ask_training_set(
         FeatureSyncError: A name is unknown, or an option makes no sense.
         TypeError: The options have a key that `SpineOptions` lacks.
     """
-    asked, rows = read_spine(*spine, SpineOptions(**options), manifest=project.manifest)
-    return _training_set(project, connections, service, asked, rows, strategy=strategy)
+    chosen = SpineOptions(**options)
+    asked, rows = read_spine(*spine, chosen, manifest=project.manifest)
+    training_set = _training_set(project, connections, service, asked, rows)
+    return replace(training_set, strategy=strategy, is_ordered=chosen.ordered)
 
 
 def ask_latest(
@@ -84,14 +87,11 @@ def _training_set(
     service: FeatureService,
     asked: Spine,
     rows: Rows | None,
-    *,
-    strategy: str | None = None,
 ) -> TrainingSet:
     return TrainingSet(
         service=service,
         spine=asked,
         rows=rows,
-        strategy=strategy,
         dialect=project.dialect,
         open_warehouse=connections.open_warehouse,
         is_proven_unique=UniquenessTests(project.dbt.run_results, project.manifest).prove,

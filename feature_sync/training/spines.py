@@ -45,6 +45,7 @@ class SpineKeywords(TypedDict, total=False):
     limit: int | None
     order_by: str | None
     labels: str | Iterable[str] | None
+    ordered: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,8 @@ class SpineOptions:
         order_by: Columns to order the rows by, written as `column, other desc`. Then, and without it, a file or a frame
             keeps its own order; other rows are ordered by the moment, the keys, and all other columns of the spine.
         labels: Columns that a model learns to predict, unless the spine's model marks them with `label: true`.
+        ordered: False orders by `order_by` alone, and without it not at all: for results that BigQuery, which sorts
+            on one machine, cannot sort. The content hash is the same.
     """
 
     event_timestamp: str | None = None
@@ -70,6 +73,7 @@ class SpineOptions:
     limit: int | None = None
     order_by: str | None = None
     labels: str | Iterable[str] | None = None
+    ordered: bool = True
 
 
 def read_spine(

@@ -53,15 +53,14 @@ class TrainingSet(Forms):
     """One row for each spine row: the spine's columns, then the service's features, as known at each moment asked.
 
     The warehouse is not queried before one of the methods below is called. `rows` holds the rows of a spine that is a
-    file or a frame. `is_proven_unique` is true if the project's tests found a view's join keys and event timestamp
-    unique: queries that run now rely on it, queries that are written for later do not, as the data may change.
-    `logic_of` returns the logic id of the service. `reference_to` returns the Jinja by which a dbt model refers to a
-    relation.
+    file or a frame. `is_ordered`: in the order of the rows, only equal ones tie. `is_proven_unique` is true if the
+    project's tests found a view's join keys and event timestamp unique: queries that run now rely on it, queries that
+    are written for later do not, as the data may change. `logic_of` returns the logic id of the service, `reference_to`
+    the Jinja by which a dbt model refers to a relation.
 
     Raises:
         DefinitionError: From every method: a view does not fit its table.
-        RequestError: From every method: the spine lacks a key or its time, types or the strategy do not fit, or names
-            clash.
+        RequestError: From every method: the spine lacks a key or its time, types do not fit, or names clash.
         WarehouseError: From every method: the warehouse failed.
     """
 
@@ -69,6 +68,7 @@ class TrainingSet(Forms):
     spine: Spine
     rows: Rows | None = None
     strategy: str | None = None
+    is_ordered: bool = True
     dialect: Dialect
     open_warehouse: OpenWarehouse
     is_proven_unique: Callable[[FeatureView], bool] = is_unproven
@@ -255,7 +255,7 @@ class TrainingSet(Forms):
             check_collations(warehouse, collations, join.dialect, join.spine.relation.location)
             names = [*(each.view.relation.name for each in service.selections), join.spine.relation.name]
             with warehouse.snapshot(names):
-                join = ordered(with_indexes(warehouse, join))
+                join = with_indexes(warehouse, ordered(join) if self.is_ordered else join)
                 sql, asked = query_of(warehouse, join, self.strategy)
                 yield Answering(warehouse=warehouse, join=join, sql=sql, asked=asked)
 
