@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
-import sys
 import time
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -22,6 +20,7 @@ import pytest
 
 from feature_sync.errors import OnlineStoreError, RequestError
 from feature_sync.value_types import to_microseconds
+from tests.support.memory import forget_peak, peak_bytes
 from tests.support.orders import NOON, SCHEMA, VALUES, Orders
 
 pytestmark = pytest.mark.slow
@@ -131,23 +130,16 @@ def schema(chance: random.Random, orders: Orders) -> bytes:
 
 def asked(ask, *expected: type[Exception]) -> str | None:
     """Ask once; returns the one line of the error, if there is one."""
-    began, said = time.monotonic(), None
+    forget_peak()
+    began, before, said = time.monotonic(), peak_bytes(), None
     try:
         ask()
     except expected as failed:
         said = str(failed)
         assert "\n" not in said
     assert time.monotonic() - began < LONGEST_SECONDS
-    assert memory() < START + MOST_MEMORY
+    assert peak_bytes() - before < MOST_MEMORY
     return said
-
-
-def memory() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-START = memory()
 
 
 def test_a_damaged_row_gives_its_values_or_an_error_that_names_it(orders, chance):

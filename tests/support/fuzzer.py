@@ -7,7 +7,6 @@ import faulthandler
 import json
 import os
 import random
-import resource
 import shutil
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import yaml
 
 from feature_sync.errors import DefinitionError, FeatureSyncError
 from feature_sync.store import FeatureStore
+from tests.support.memory import peak_bytes
 
 LONGEST_SECONDS = 10
 LONGEST_MEGABYTES = 500
@@ -346,7 +346,7 @@ def main(kind: str, seed: str, times: str, built: str) -> None:
             name, read = getattr(fuzz, f"spoil_{kind}")()
             faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
             failures += not _goes_well(name, read, f"{kind} {seed} case {case}")
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    megabytes = peak_bytes() // 2**20
     say(f"{kind}: {times} cases of seed {seed}, {failures} failures, {megabytes} MB")
     sys.exit(bool(failures) or megabytes > LONGEST_MEGABYTES)
 
