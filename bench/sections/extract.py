@@ -35,19 +35,25 @@ def _from_duckdb(folder: Path, scale: float) -> Table:
         engine = DuckDBEngine(path)
         engine.make(sizes, _VIEWS)
         engine.close()
-        by_hand = {"job": "copy", "query": handwritten.asof(range(_VIEWS)), "where": str(path)}
-        took = _race(folder, {"by hand": by_hand, "ours": _extract(question, str(path))})
+        query = handwritten.asof(range(_VIEWS))
+        by_hand = {"job": "copy", "query": query, "where": str(path)}
+        ordered = {**by_hand, "query": f"{query} order by s.asked_at, s.entity_id, s.row_id, s.label"}
+        took = _race(folder, {"by hand": by_hand, "ordered": ordered, "ours": _extract(question, str(path))})
     table = Table(f"DuckDB to Parquet: {sizes}, {_VIEWS} views", ("", "time", "spine rows a second", "peak memory"))
-    for label, key in (("ASOF by hand, COPY TO", "by hand"), ("feature-sync extract", "ours")):
+    names = {"by hand": "ASOF by hand, COPY TO", "ordered": "the same, ordered", "ours": "feature-sync extract"}
+    for key, label in names.items():
         rate = sizes.spine / took[key].seconds
         table.add(label, seconds(took[key]), f"{rate:,.0f}", megabytes(took[key]))
-    ours, engine_peak = took["ours"], took["by hand"].peak_megabytes
+    ours, engine_peak = took["ours"], took["ordered"].peak_megabytes
     table.targets += [
         Target("Spine rows a second", sizes.spine / ours.seconds, _LEAST_ROWS_A_SECOND, at_least=True, is_ratio=False),
         Target("Peak memory of the process, engine included, MB", ours.peak_megabytes, _HIGHEST_PEAK, is_ratio=False),
         Target("Above the engine's own, MB", ours.peak_megabytes - engine_peak, _HIGHEST_ABOVE_ENGINE, is_ratio=False),
     ]
-    table.notes.append("Each in a process of its own; the peak is the highest resident memory of the whole process.")
+    table.notes.append(
+        "Each in a process of its own; the peak is the highest resident memory of the whole process. feature-sync's "
+        "rows have an order, too, and a content hash; the engine's own memory is that of the ordered query."
+    )
     return table
 
 
