@@ -72,6 +72,7 @@ class Question:
     ttl_days: int | None = None
     extras: int = 0
     is_late: bool = False
+    is_ordered: bool = True
 
     def sql(self) -> str:
         """Write the query."""
@@ -91,6 +92,7 @@ class Question:
             service=self._service(_SCHEMA),
             spine=spine,
             rows=None if frame is None else Rows(read=lambda types: read_frame(frame), origin={"frame": True}),
+            is_ordered=self.is_ordered,
             dialect=dialect_named(self.adapter),
             open_warehouse=lambda: open_warehouse(target),
             reference_to=lambda relation: relation.name,
