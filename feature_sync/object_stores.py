@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from feature_sync.errors import OutputError, RequestError
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 _SCHEMES = ("s3", "gs")
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//)?")
 _SECONDS_TO_RETRY = "60"
+_SECONDS_TO_CONNECT = 10
+_SECONDS_OF_SILENCE = 15
+_S3_OPTIONS = ("region", "endpoint_override", "scheme")
+_S3_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 _REASONS = (
     (r"NO_SUCH_BUCKET|bucket does not exist|NoSuchBucket|does not exist.*bucket", "the bucket does not exist"),
     (r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|HTTP status 40[13]|PermissionDenied", "access is denied"),
@@ -106,14 +111,9 @@ class ObjectFolder:
                 store.delete_file(each.path)
 
     def _store(self) -> tuple[pyarrow.fs.FileSystem, str]:
-        import pyarrow.fs
-
         if self._opened is None:
             parts = urlsplit(self._uri)
-            if parts.scheme == "gs":  # it would try for fifteen minutes
-                options = {"retry_limit_seconds": _SECONDS_TO_RETRY, **dict(parse_qsl(parts.query))}
-                parts = parts._replace(query=urlencode(options))
-            self._opened = pyarrow.fs.FileSystem.from_uri(urlunsplit(parts))
+            self._opened = _google(parts) if parts.scheme == "gs" else _s3(parts)
         return self._opened
 
     @contextmanager
@@ -129,6 +129,45 @@ class ObjectFolder:
             text = _hidden(str(refused), self._uri)
             reason = next((told for pattern, told in _REASONS if re.search(pattern, text)), text)
             raise OutputError(f"{self.name} cannot be written: {reason}") from None
+
+
+def _google(parts: SplitResult) -> tuple[pyarrow.fs.FileSystem, str]:
+    """Open a store of Google Cloud Storage, which would be tried for fifteen minutes by default."""
+    import pyarrow.fs
+
+    options = {"retry_limit_seconds": _SECONDS_TO_RETRY, **dict(parse_qsl(parts.query))}
+    opened: tuple[pyarrow.fs.FileSystem, str] = pyarrow.fs.FileSystem.from_uri(
+        urlunsplit(parts._replace(query=urlencode(options)))
+    )
+    return opened
+
+
+def _s3(parts: SplitResult) -> tuple[pyarrow.fs.FileSystem, str]:
+    """Open a store of S3. `FileSystem.from_uri` would wait minutes for one that is silent, and takes no timeouts.
+
+    Raises:
+        RequestError: The URI has an unknown option.
+    """
+    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem, resolve_s3_region
+
+    options, bucket = dict(parse_qsl(parts.query)), parts.netloc.rpartition("@")[2]
+    if unknown := sorted(set(options) - set(_S3_OPTIONS)):
+        known, name = ", ".join(_S3_OPTIONS), _without_query(urlunsplit(parts))
+        raise RequestError(f"{name}: there is no option {unknown[0]!r}; there are {known}")
+    if endpoint := next(filter(None, map(os.environ.get, _S3_ENDPOINTS)), None):
+        found = urlsplit(endpoint)
+        options = {"endpoint_override": found.netloc, "scheme": found.scheme, **options}
+    if "region" not in options and "endpoint_override" not in options and not os.environ.get("AWS_REGION"):
+        options["region"] = resolve_s3_region(bucket)
+    store = S3FileSystem(
+        access_key=parts.username and unquote(parts.username),
+        secret_key=parts.password and unquote(parts.password),
+        connect_timeout=_SECONDS_TO_CONNECT,
+        request_timeout=_SECONDS_OF_SILENCE,
+        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=2),
+        **options,
+    )
+    return store, f"{bucket}{parts.path}"
 
 
 def _without_query(uri: str) -> str:
