@@ -164,6 +164,7 @@ def test_a_signal_between_a_command_and_its_answer_ends_the_query_and_says_nothi
         until(lambda: connection.execute("select from pg_stat_activity where pid = %s", [process]).fetchone() is None)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python drops a Ctrl-C in a finalizer
 def test_a_signal_at_any_moment_ends_postgres_as_itself_and_says_nothing(postgres, caplog):
     """Also between two commands, before a transaction has begun and while it is committed."""
     chance, rows = Random(7), pyarrow.table({"a": range(20_000)})

@@ -331,6 +331,7 @@ def test_a_notebook_shows_a_few_rows_and_no_more(store):
     assert collected._repr_html_().count("<tr") == 6
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python drops a Ctrl-C in a finalizer
 def test_ten_cancellations_leave_no_lock_and_the_same_answer(project, store):
     heavy = "select n % 40 as id, timestamptz '2024-01-05 00:00:00+00' as event_timestamp, n from {rows} as rows(n)"
     rows = "range(0, 400000)" if project.adapter == "duckdb" else "generate_series(0, 399999)"
