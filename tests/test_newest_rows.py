@@ -38,7 +38,7 @@ LATER = datetime(2024, 1, 2, 12, tzinfo=UTC)
 FORMS = [
     (False, False, None),
     (True, False, None),
-    (True, False, 4),
+    (True, False, 16),
     (True, True, None),
     (True, True, 3),
     (True, True, 100),

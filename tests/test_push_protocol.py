@@ -19,7 +19,7 @@ from feature_sync.errors import ArtifactsChanged, OnlineStoreError, ViewsFailed
 from feature_sync.online.redis.store import RedisStore
 from feature_sync.serving.client import answer
 from feature_sync.serving.vectors import FeatureVector
-from tests.support.meters import Meters, build_meters, minutes_ago
+from tests.support.meters import NOON, Meters, build_meters, minutes_ago
 from tests.support.projects import BuiltProject, copy_project
 from tests.support.redis_server import RedisServer
 
@@ -709,6 +709,86 @@ def test_what_an_unfinished_push_touched_is_sent_again_though_the_rows_are_as_be
     assert meters.value("m7") == (7.0, "present")
 
 
+# Long histories, whose newest rows are compared without a digest
+
+
+@pytest.mark.parametrize("name", ["kept_readings", "indexed_readings"])
+def test_every_kind_of_change_in_a_long_history_arrives(meters, name):
+    fill(meters, name)
+    assert meters.push(name).full == "first push"
+    assert {each.split("_")[-2] for each in set(meters.sync_tables()) - {"state"}} == {"rows"}
+    assert meters.push(name).written == 0
+    table = f"{{s}}.{name}"
+    meters.run(
+        f"insert into {table} values ('m0', timestamp '2023-01-01', timestamp '2023-01-01', 9, 'late')",
+        f"update {table} set kwh = 100 where meter = 'm0' and read_at < (select max(read_at) from {table})",
+    )
+    assert meters.push(name).written == 0
+    newest = f"read_at = (select max(read_at) from {table})"
+    meters.run(
+        f"update {table} set kwh = -1 where meter = 'm1' and {newest}",
+        f"delete from {table} where meter = 'm2' and {newest}",
+        f"delete from {table} where meter = 'm3'",
+        f"insert into {table} values ('new', timestamp '2024-01-01', timestamp '2024-01-01', 5, 'one row')",
+    )
+    pushed = meters.push(name)
+    assert (pushed.written, pushed.deleted, pushed.kept) == (3, 1, 3)
+    assert [meters.value(meter, name)[0] for meter in ("m1", "m2", "new")] == [-1.0, 126.0, 5.0]
+    meters.run(f"update {table} set kwh = 77 where meter = 'm1' and {newest}")
+    with cut_off_where_it_marks_redis(meters):
+        list(meters.store.push([name]))
+    meters.run(f"update {table} set kwh = -1 where meter = 'm1' and {newest}")
+    assert meters.push(name).written == 1
+    assert meters.value("m1", name) == (-1.0, "present")
+
+
+def test_a_history_that_has_become_short_is_counted_anew_when_all_is_sent(meters):
+    fill(meters, "kept_readings")
+    meters.push("kept_readings")
+    meters.run("delete from {s}.kept_readings where kwh < 127")
+    assert meters.push("kept_readings").written == 0
+    assert meters.push("kept_readings", full_refresh=True).written == 6
+    assert ("_digests_" in "".join(meters.sync_tables())) is (meters.project.target == "duckdb")
+    meters.run("update {s}.kept_readings set kwh = 1 where meter = 'm1'")
+    assert meters.push("kept_readings").written == 1
+    assert meters.push("kept_readings").written == 0
+
+
+def test_a_push_walks_along_an_index_that_dbt_does_not_know(meters):
+    if meters.project.target != "postgres":
+        pytest.skip("only PostgreSQL has indexes that help")
+    fill(meters, "kept_readings")
+    meters.run("create index unknown_to_dbt on {s}.kept_readings (meter, read_at)")
+    try:
+        meters.push("kept_readings")
+        before = index_scans(meters)
+        meters.run("insert into {s}.kept_readings values ('m1', '2024-01-02', '2024-01-02', 5, 'newer')")
+        assert meters.push("kept_readings").written == 1
+        until(lambda: index_scans(meters) > before)
+    finally:
+        meters.run("drop index {s}.unknown_to_dbt")
+
+
+def index_scans(meters) -> int:
+    return meters.run("select idx_scan from pg_stat_user_indexes where indexrelname = 'unknown_to_dbt'")[0][0]
+
+
+def until(holds, seconds: float = 10) -> None:
+    """Wait for what a server does a little later."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def fill(meters, name: str) -> None:
+    """Give each of six meters 128 readings, a minute apart; the newest is of 127 kWh."""
+    meters.run(f"delete from {{s}}.{name}")
+    moments = [f"timestamp '{NOON + timedelta(minutes=minute)}'" for minute in range(128)]
+    readings = [f"('m{meter}', {at}, {at}, {kwh}, 'note')" for meter in range(6) for kwh, at in enumerate(moments)]
+    meters.run(f"insert into {{s}}.{name} values {', '.join(readings)}")
+
+
 # What holds a push back
 
 
@@ -871,5 +951,5 @@ def test_all_views_that_fail_are_told_each_with_its_reason(meters):
 
 def test_views_can_be_left_out(meters):
     meters.many(5)
-    done = meters.store.push(exclude=["hourly_readings", "brief_readings"])
+    done = meters.store.push(exclude=["hourly_readings", "brief_readings", "config.materialized:table"])
     assert sorted(each.feature_view for each in done) == ["latest_readings", "sourced_readings"]

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from feature_sync.push.plan import Candidates
+from feature_sync.push.state import Committed
 from feature_sync.query_runner import QueryRunner
-from feature_sync.sql.push.digests import candidates
+from feature_sync.sql.newest_rows import can_be_deep, is_deep
+from feature_sync.sql.push.digests import candidates, count_candidates
 from feature_sync.sql.push.tables import ViewTables
 from feature_sync.sql.render import Query
 from feature_sync.sql.view_query import ViewQuery
 
+_NEVER_COUNTED = -1
 _MOST_BUCKETS = 0.5
 """The share of changed buckets above which all entities are compared, since hashing every key again would not pay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """What a push recorded of the rows that could answer.
+
+    Args:
+        rows: Their number when they were counted last; negative if never.
+        candidates: Their number and the sum of their hashes; None if not read, so that rows have to be compared.
+        table: The table of the same for each bucket of entities; empty where the warehouse keeps none.
+    """
+
+    rows: int
+    candidates: Candidates | None = None
+    table: str = ""
 
 
 class Digests:
@@ -32,22 +51,39 @@ class Digests:
         self._tables = tables
         self._now = now
 
-    def create(self, name: str) -> str:
-        """Create a table of the digests of buckets; returns its name, empty where the warehouse keeps none."""
-        if not self._tables.has_buckets:
-            return ""
-        self._runner.run(self._tables.create_digests(name, now=self._now))
-        return name
+    def of_changes(self, name: str, known: Committed) -> Digest:
+        """Digest the rows that could answer, unless the newest of them are found faster, and compared at once.
 
-    def candidates(self, table: str) -> Candidates | None:
-        """Count the rows that could answer, and sum their hashes; by a table of digests if one is named.
+        Args:
+            name: The table of digests to create.
+            known: The last push.
+        """
+        if not self._tables.changes_in_place or is_deep(self._query, known.depth):
+            return Digest(rows=known.candidates)
+        return self._read(name)
 
-        None where the statement that stages would read other rows than this one: there a comparison costs no more.
+    def of_all(self, name: str, entities: int) -> Digest:
+        """Digest the rows that could answer after all of them were staged; only count them if there are many.
+
+        Args:
+            name: The table of digests to create.
+            entities: How many rows were staged.
         """
         if not self._tables.changes_in_place:
-            return None
-        query = self._tables.candidates(table) if table else candidates(self._query, now=self._now)
-        return Candidates(*self._runner.fetch(query)[0])
+            return Digest(rows=_NEVER_COUNTED)
+        if can_be_deep(self._query):
+            rows = int(self._runner.fetch(count_candidates(self._query, now=self._now))[0][0])
+            if entities and is_deep(self._query, rows / entities):
+                return Digest(rows=rows)
+        return self._read(name)
+
+    def _read(self, name: str) -> Digest:
+        query = candidates(self._query, now=self._now)
+        if self._tables.has_buckets:
+            self._runner.run(self._tables.create_digests(name, now=self._now))
+            query = self._tables.candidates(name)
+        found = Candidates(*self._runner.fetch(query)[0])
+        return Digest(rows=found.rows, candidates=found, table=name if self._tables.has_buckets else "")
 
     def changed(self, fresh: str, known: str, uncertain: str | None) -> Query | None:
         """Select the buckets of the entities that may have changed; None to compare all entities.

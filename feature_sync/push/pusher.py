@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from dataclasses import replace
 from threading import Event
 
 from feature_sync.dbt.run_results import Gate
-from feature_sync.definitions import FeatureView, Period
+from feature_sync.definitions import FeatureView, Index, Period
 from feature_sync.errors import ArtifactsChanged, FeatureSyncError, ViewsFailed
 from feature_sync.push.context import PushContext
 from feature_sync.push.pool import WarehousePool
@@ -89,17 +90,26 @@ class Pusher:
         if not views:
             return [], ""
         with pool.lend() as warehouse:
-            options = self._context.options
+            options, relations = self._context.options, [view.relation.name for view in views]
             writes_to = None if options.dry_run else options.state_schema
-            warehouse.check_rights([view.relation.name for view in views], writes_to=writes_to)
-            runner = QueryRunner(warehouse)
-            now = self._context.clock.now
-            queries = [runner.query_of(view, asked=Period(now, now)) for view in views]
+            warehouse.check_rights(relations, writes_to=writes_to)
+            runner, indexes = QueryRunner(warehouse), warehouse.indexes(relations)
+            asked = Period(self._context.clock.now, self._context.clock.now)
+            queries = [
+                _with_index(runner.query_of(view, asked=asked), indexes.get(view.relation.name, ()), asked=asked)
+                for view in views
+            ]
             check_entity_types(queries)
             for query in queries:
                 check_view_collations(warehouse, query)
             named = warehouse_id if options.dry_run else create_states
             return queries, named(runner, PushTables(options.state_schema))
+
+
+def _with_index(query: ViewQuery, indexes: Iterable[Index], *, asked: Period) -> ViewQuery:
+    """Let the query use an index of which dbt knows nothing; not what it proves, since it may be dropped by then."""
+    is_indexed = query.with_indexes(indexes).is_indexed
+    return ViewQuery(replace(query.view, is_indexed=is_indexed), dialect=query.dialect, asked=asked)
 
 
 def _end(workers: ThreadPoolExecutor, running: Mapping[Future[Pushed], ViewPush]) -> None:

@@ -14,8 +14,8 @@ from feature_sync.clock import Clock
 from feature_sync.definitions import view_fingerprint
 from feature_sync.errors import HeldBack
 from feature_sync.push.commit import Commits, Staged
-from feature_sync.push.digests import Digests
-from feature_sync.push.plan import Action, Candidates, Expected, OnlineState, check_owner, plan_push
+from feature_sync.push.digests import Digest, Digests
+from feature_sync.push.plan import Action, Expected, OnlineState, check_owner, plan_push
 from feature_sync.push.report import PushOptions
 from feature_sync.push.state import Committed, State, StateStore
 from feature_sync.query_runner import QueryRunner
@@ -31,8 +31,6 @@ _VERSION = 4
 """The version of staged rows: raise it when older rows can no longer be compared, and so all must be sent."""
 _LARGEST_REMOVAL = 0.3
 _LONGEST_NAME = 30
-_NOT_COUNTED = Candidates(-1, None)
-"""What no table has: the next push compares all rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,61 +117,58 @@ class Staging:
         """
         state = self._states.read()
         check_owner(self._online, state, self._expected)  # before a scan that may cost money
-        push = secrets.token_hex(8)
-        digests = self._digests.create(self._table("digests", push))
-        found = self._digests.candidates(digests)
-        plan = plan_push(self._online, state, self._expected, found)
-        found = found or _NOT_COUNTED
-        known = state.committed
-        committed = Committed(
-            push=push,
-            table="",
-            rows=0,
-            definition=self._expected.definition,
-            columns=self._view_tables.liveness_columns,
-            candidates=found.rows,
-            digest=found.digest,
-            digests=digests,
-        )
+        push, known = secrets.token_hex(8), state.committed
         self._runner.warehouse.label(push=push)
+        plan = plan_push(self._online, state, self._expected, None)
         if plan.action is Action.SEND_ALL or known is None:
-            staged = self._stage_all(state, committed, plan.reason)
-        elif plan.action is Action.SKIP:
-            self._drop(digests)
-            staged = Staged(push=known.push, state=state, committed=known, is_unchanged=True)
+            staged = self._stage_all(state, push, plan.reason)
         else:
-            staged = self._stage_changes(state, known, committed)
+            digest = self._digests.of_changes(self._table("digests", push), known)
+            plan = plan_push(self._online, state, self._expected, digest.candidates)
+            if plan.action is Action.SKIP:
+                self._drop(digest.table)
+                staged = Staged(push=known.push, state=state, committed=known, is_unchanged=True)
+            else:
+                staged = self._stage_changes(state, known, self._committed(push, digest))
         check()
         staged = replace(staged, reason=plan.reason)
         return staged if staged.is_unchanged else self.commits.begin(staged)
 
+    def _committed(self, push: str, digest: Digest, *, table: str = "", rows: int = 0) -> Committed:
+        return Committed(
+            push=push,
+            table=table,
+            rows=rows,
+            definition=self._expected.definition,
+            columns=self._view_tables.liveness_columns,
+            candidates=digest.rows,
+            digest=None if digest.candidates is None else digest.candidates.digest,
+            digests=digest.table,
+        )
+
     def _drop(self, *tables: str) -> None:
         self._runner.run(*(self._tables.drop(table) for table in sorted(tables) if table))
 
-    def _stage_all(self, state: State, committed: Committed, reason: str) -> Staged:
-        table = self._table("rows", committed.push)
-        depth = _depth(committed, state.committed)
+    def _stage_all(self, state: State, push: str, reason: str) -> Staged:
+        table = self._table("rows", push)
+        depth = None if state.committed is None else state.committed.depth
         self._runner.run(*self._view_tables.create_rows(table, now=self._now, depth=depth))
         rows, _ = self._runner.fetch(self._view_tables.count_rows(table, now=self._now))[0]
         if state.committed is not None:
             alive = self._count_alive(state.committed)
             self._check_removals(alive - rows, alive)
         self._check_rows(rows, state)
-        return Staged(
-            push=committed.push,
-            state=state,
-            committed=msgspec.structs.replace(committed, table=table, rows=rows),
-            full=reason,
-            table=table,
-        )
+        digest = self._digests.of_all(self._table("digests", push), rows)
+        committed = self._committed(push, digest, table=table, rows=rows)
+        return Staged(push=push, state=state, committed=committed, full=reason, table=table)
 
     def _stage_changes(self, state: State, known: Committed, committed: Committed) -> Staged:
         if self._view_tables.changes_in_place:
             table = self._table("changes", committed.push)
             committed = msgspec.structs.replace(committed, table=known.table)
             buckets = self._digests.changed(committed.digests, known.digests, _uncertain(state))
-            changes = self._changes(state, known, buckets=buckets, depth=_depth(committed, known))
-            self._runner.run(self._view_tables.create_changes(table, changes))
+            changes = self._changes(state, known, buckets=buckets)
+            self._runner.run(*self._view_tables.create_changes(table, changes, depth=known.depth))
         else:  # no two statements see the same rows, so that one reads them
             table = self._table("rows", committed.push)
             committed = msgspec.structs.replace(committed, table=table)
@@ -189,10 +184,10 @@ class Staging:
             return Staged(push=known.push, state=state, committed=committed, is_unchanged=True)
         return Staged(push=committed.push, state=state, committed=committed, table=table)
 
-    def _changes(self, state: State, known: Committed, *, buckets: Query | None = None, depth: float | None) -> Select:
+    def _changes(self, state: State, known: Committed, *, buckets: Query | None = None) -> Select:
         """Select how the rows that answer now differ from the committed ones."""
         tables = self._view_tables
-        fresh = tables.fresh(now=self._now, buckets=buckets, depth=depth)
+        fresh = tables.fresh(now=self._now, buckets=buckets, depth=known.depth)
         return tables.changes(fresh, known.table, _uncertain(state), now=self._now, buckets=buckets)
 
     def _count(self, changes: Select | str, state: State, known: Committed) -> _Counts:
@@ -235,7 +230,7 @@ class Staging:
         if plan.action is Action.SEND_ALL or known is None:
             rows = self._view_tables.rows_to_write(self._view_tables.fresh(now=self._now), of_changes=False)
             return Preview(query=self._runner.text(rows), full=plan.reason, deleted=0, rows=0)
-        changes = self._changes(state, known, depth=_depth(known, known))
+        changes = self._changes(state, known)
         counts = self._count(changes, state, known)
         rows = self._view_tables.rows_to_write(changes, of_changes=True)
         return Preview(query=self._runner.text(rows), full=None, deleted=counts.removed, rows=counts.rows)
@@ -276,10 +271,3 @@ class Staging:
 def _uncertain(state: State) -> str | None:
     """Return the table of the keys that unfinished pushes may have touched."""
     return state.unfinished.table if state.unfinished else None
-
-
-def _depth(now: Committed, known: Committed | None) -> float | None:
-    """Return how many rows an entity has on average; None if not counted, as before the first push."""
-    if known is None or not known.rows or now.candidates < 0:
-        return None
-    return now.candidates / known.rows

@@ -27,8 +27,8 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
         rows: How many rows that are.
         definition: The fingerprint of all that determines the rows.
         columns: The columns of `table` by which rows stop answering.
-        candidates: How many rows of the view could answer then; negative if not counted.
-        digest: The sum of their hashes.
+        candidates: How many rows of the view could answer when they were counted last; negative if never.
+        digest: The sum of their hashes; None if this push did not count them.
         digests: The table of the same for each bucket of entities; empty where there is none.
     """
 
@@ -40,6 +40,11 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
     candidates: int
     digest: str | None
     digests: str = ""
+
+    @property
+    def depth(self) -> float | None:
+        """How many rows an entity had on average; None if they were never counted."""
+        return self.candidates / self.rows if self.rows and self.candidates >= 0 else None
 
 
 class Unfinished(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,18 +2,55 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from enum import Enum, auto
 
 from sqlglot import exp
 
 from feature_sync.sql.columns import ascending, is_not_null, named, quoted
 from feature_sync.sql.view_query import ViewQuery
 
-_DEEP = 4
-"""From how many rows an entity on PostgreSQL finds the newest by a join; with two, sorting all is twice as fast."""
 _VERY_DEEP = 100
 """From how many rows an entity on PostgreSQL walks an index, of which a step costs as much as to read so many rows."""
 _ROWS, _NEWEST, _ENTITIES = "rows", "newest", "entities"
+
+
+class Form(Enum):
+    """How the newest rows are found."""
+
+    SORTED = auto()
+    JOINED = auto()
+    WALKED = auto()
+
+
+def form_of(query: ViewQuery, depth: float | None) -> Form:
+    """Return the form that `newest_rows` takes.
+
+    Args:
+        query: The view.
+        depth: How many rows an entity has on average, None if unknown.
+    """
+    dialect, view = query.dialect, query.view
+    if not query.has_times or not view.relation.is_table:
+        return Form.SORTED
+    if not dialect.has_distinct_on:
+        # DuckDB itself finds a row that is the only one of its timestamp without sorting.
+        return Form.JOINED if dialect.joins_newest and not query.is_unique else Form.SORTED
+    if view.is_indexed and len(view.join_keys) == 1 and (depth or 0) >= _VERY_DEEP:
+        return Form.WALKED
+    joins = view.is_indexed if depth is None else depth >= dialect.deep_from
+    return Form.JOINED if joins else Form.SORTED
+
+
+def can_be_deep(query: ViewQuery) -> bool:
+    """True if the newest rows of a view might be found faster than all rows are hashed."""
+    return query.dialect.deep_from < math.inf and query.has_times and query.view.relation.is_table
+
+
+def is_deep(query: ViewQuery, depth: float | None) -> bool:
+    """True if the newest rows of a view of that depth are found faster than all rows are hashed."""
+    return depth is not None and depth >= query.dialect.deep_from and can_be_deep(query)
 
 
 def newest_rows(
@@ -29,18 +66,8 @@ def newest_rows(
         chosen: Conditions on `query.key_columns` that choose entities.
         depth: How many rows an entity has on average, None if unknown; it only decides how the rows are found.
     """
-    dialect, view = query.dialect, query.view
-    if query.has_times and view.relation.is_table:
-        if not dialect.has_distinct_on:
-            # DuckDB itself finds a row that is the only one of its timestamp without sorting.
-            joins = dialect.joins_newest and not query.is_unique
-        else:
-            if view.is_indexed and len(view.join_keys) == 1 and (depth or 0) >= _VERY_DEEP:
-                return _walked(query, until, chosen)
-            joins = view.is_indexed if depth is None else depth >= _DEEP
-        if joins:
-            return _joined(query, until, chosen)
-    return _sorted(query, until, chosen)
+    find = {Form.SORTED: _sorted, Form.JOINED: _joined, Form.WALKED: _walked}[form_of(query, depth)]
+    return find(query, until, chosen)
 
 
 def _sorted(query: ViewQuery, until: exp.Expr, chosen: Sequence[exp.Expr]) -> exp.Select:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -49,6 +50,10 @@ class Dialect(ABC):
     """Whether it has DISTINCT ON, which picks the first row of each key more cheaply than numbering all rows."""
     joins_newest: ClassVar[bool] = False
     """Whether the newest rows are found cheapest by a join with the newest event timestamp of each entity."""
+    deep_from: ClassVar[float] = math.inf
+    """From how many rows an entity on average the newest rows are found faster than all rows are hashed."""
+    hash_join_setting: ClassVar[str | None] = None
+    """The setting without which two sorted sets of rows are merged, where the planner would rather hash one of them."""
     hashes_rows: ClassVar[bool] = True
     """Whether pushed rows are compared by a stored hash; if not, by all their values."""
     buckets: ClassVar[int] = 1

@@ -20,6 +20,7 @@ class DuckDB(Dialect):
     materializes = True
     joins_newest = True
     buckets = 2**14
+    deep_from = 64
     has_infinite_times = True
     plain_decimals: ClassVar[Mapping[exp.DType, tuple[int, int]]] = {exp.DType.DECIMAL: (18, 3)}
 

@@ -34,6 +34,8 @@ class Postgres(Dialect):
     # be compared with every row of its entity.
     numbers_across_entities = True
     has_distinct_on = True
+    deep_from = 16
+    hash_join_setting = "enable_hashjoin"
     hashes_rows = False  # hashing a row takes three times as long as comparing two rows
     materializes = True
     has_infinite_times = True

@@ -27,6 +27,11 @@ def candidates(query: ViewQuery, *, now: datetime) -> exp.Select:
     return _of_candidates(query, now=now).select(named(exp.Count(this=exp.Star()), CANDIDATES), named(digest, DIGEST))
 
 
+def count_candidates(query: ViewQuery, *, now: datetime) -> exp.Select:
+    """Select the number of rows that could answer at `now` alone, without hashing them."""
+    return _of_candidates(query, now=now).select(named(exp.Count(this=exp.Star()), CANDIDATES))
+
+
 def bucket_digests(query: ViewQuery, *, now: datetime) -> exp.Select:
     """Select the number and the sum for each bucket of entities: what did not change in it need not be staged."""
     bucket = bucket_of(query, wire_keys(query, {key: quoted(key) for key in query.key_types}))

@@ -12,6 +12,8 @@ from datetime import datetime
 from sqlglot import exp
 
 from feature_sync.sql.columns import ascending, named, quoted
+from feature_sync.sql.dialects.base import call
+from feature_sync.sql.newest_rows import Form, form_of
 from feature_sync.sql.push.comparison import REMOVED, WRITTEN, Comparison
 from feature_sync.sql.push.digests import BUCKET, bucket_digests, bucket_of, candidates_of, changed_buckets
 from feature_sync.sql.push.latest import row_values, stored_rows, values_to_hold, wire_keys
@@ -100,16 +102,27 @@ class ViewTables:
         fresh = self.fresh(now=now, depth=depth)
         if not self.changes_in_place:  # all of them are changes, too
             fresh = fresh.select(named(exp.Literal.number(WRITTEN), self._comparison.change), copy=False)
-        statements: list[exp.Expr] = [self._tables.create(name, fresh, self._layout)]
+        statements = [*self._join_setting(depth), self._tables.create(name, fresh, self._layout)]
         if self._query.dialect.looks_up_by_index:
             columns = [ascending(quoted(key)) for key in self._keys]
             index = exp.Index(table=self._tables.table(name), params=exp.IndexParameters(columns=columns))
             statements.append(exp.Create(this=index, kind="INDEX", unique=True))
         return statements
 
-    def create_changes(self, name: str, changes: exp.Select) -> exp.Expr:
-        """Create a table of `changes`."""
-        return self._tables.create(name, changes)
+    def create_changes(self, name: str, changes: exp.Select, *, depth: float | None) -> list[exp.Expr]:
+        """Create a table of `changes` that were selected for the same depth."""
+        return [*self._join_setting(depth), self._tables.create(name, changes)]
+
+    def _join_setting(self, depth: float | None) -> list[exp.Expr]:
+        """Let the planner hash what is joined, but not until the transaction ends where all rows are sorted anyway.
+
+        It would hash a million sorted rows, since it expects some hundred; that takes twice as long as merging them.
+        """
+        setting = self._query.dialect.hash_join_setting
+        if setting is None:
+            return []
+        value = "off" if form_of(self._query, depth) is Form.SORTED else "on"
+        return [exp.select(call("SET_CONFIG", setting, value, exp.true()))]
 
     def create_rows_and_changes(self, name: str, known: str, uncertain: str | None, *, now: datetime) -> exp.Expr:
         """Create a table of rows that says of each how it differs: one statement, which reads the view once.

@@ -62,13 +62,12 @@ class PostgresSettings(TargetSettings):
     def session(self, *, writable: bool) -> Composed:
         """Return the statement that sets the session up, in one round trip.
 
-        A push joins all rows of a view with as many committed ones. The planner underestimates the newest rows, and
-        would choose hash joins, and JIT compilation that takes longer than it saves: both are off. If the process is
-        suspended in a transaction, the server ends the session, which would block others.
+        The planner underestimates the newest rows of a push, and would choose JIT compilation that takes longer than it
+        saves. If the process is suspended in a transaction, the server ends the session, which would block others.
         """
         settings = dict(_PINNED)
         if writable:
-            settings |= {"enable_hashjoin": "off", "jit": "off"}
+            settings |= {"jit": "off"}
             settings["idle_in_transaction_session_timeout"] = f"{_SECONDS_TO_IDLE}s"
         if self.search_path:
             settings["search_path"] = self.search_path

@@ -1,0 +1,2 @@
+{{ config(materialized='table') }}
+select meter, read_at, loaded_at, kwh, note from {{ ref('readings') }}
