@@ -183,3 +183,17 @@ def test_columns_that_differ_in_case_are_not_confused(connection, postgres, tmp_
 def is_proven(query: str) -> bool:
     """True if a query chooses no row among those of one timestamp by their values."""
     return '"price" DESC' not in query
+
+
+def test_the_planner_tells_how_many_rows_share_keys_once_a_table_is_analyzed(postgres, connection):
+    connection.execute('create table deep ("The shop" text, item bigint)')
+    connection.execute("insert into deep select 'shop ' || n % 10, n % 500 from generate_series(1, 5000) as n")
+    connection.commit()
+    with PostgresWarehouse.connect(postgres.target) as warehouse:
+        assert warehouse.estimated_depth('"Indexed"."deep"', ["The shop"]) is None
+        connection.execute("analyze deep")
+        connection.commit()
+        assert warehouse.estimated_depth('"Indexed"."deep"', ["The shop"]) == 500
+        assert warehouse.estimated_depth('"Indexed"."deep"', ["item", "The shop"]) < 100
+        assert warehouse.estimated_depth('"Indexed"."deep"', ["item", "missing"]) is None
+        assert warehouse.estimated_depth('"Indexed"."missing"', ["item"]) is None

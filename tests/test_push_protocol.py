@@ -683,7 +683,7 @@ def test_of_entities_that_share_a_bucket_only_those_that_changed_are_sent(meters
     meters.read(("new", 0, 5.0))
     pushed = meters.push()
     assert (pushed.written, pushed.deleted, pushed.kept) == (3, 2, MANY - 4)
-    # More than half of the buckets, and then all of them:
+    # Most of the buckets, and then all of them:
     meters.run("update {t} set kwh = -2 where meter like 'm1%'")
     assert push_unchecked(meters).written == meters.run("select count(*) from {t} where kwh = -2")[0][0]
     meters.run("update {t} set kwh = -3")

@@ -15,7 +15,7 @@ from feature_sync.sql.render import Query
 from feature_sync.sql.view_query import ViewQuery
 
 _NEVER_COUNTED = -1
-_MOST_BUCKETS = 0.5
+_MOST_BUCKETS = 0.3
 """The share of changed buckets above which all entities are compared, since hashing every key again would not pay."""
 
 
@@ -84,6 +84,13 @@ class Digests:
             query = self._tables.candidates(name)
         found = Candidates(*self._runner.fetch(query)[0])
         return Digest(rows=found.rows, candidates=found, table=name if self._tables.has_buckets else "")
+
+    def estimated_depth(self) -> float | None:
+        """Return how many rows an entity has by the warehouse's own statistics; None if unknown, or of no use."""
+        if not can_be_deep(self._query):
+            return None
+        view = self._query.view
+        return self._runner.warehouse.estimated_depth(view.relation.name, self._query.native_keys)
 
     def changed(self, fresh: str, known: str, uncertain: str | None) -> Query | None:
         """Select the buckets of the entities that may have changed; None to compare all entities.

@@ -151,7 +151,7 @@ class Staging:
 
     def _stage_all(self, state: State, push: str, reason: str) -> Staged:
         table = self._table("rows", push)
-        depth = None if state.committed is None else state.committed.depth
+        depth = state.committed.depth if state.committed is not None else self._digests.estimated_depth()
         self._runner.run(*self._view_tables.create_rows(table, now=self._now, depth=depth))
         rows, _ = self._runner.fetch(self._view_tables.count_rows(table, now=self._now))[0]
         if state.committed is not None:

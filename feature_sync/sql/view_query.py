@@ -147,6 +147,11 @@ class ViewQuery:
         return {key: self._columns.column(key) for key in self.view.join_keys}
 
     @property
+    def native_keys(self) -> list[str]:
+        """The names of the join keys as the warehouse's catalog spells them."""
+        return [self._columns.stored_name(key) for key in self.view.join_keys]
+
+    @property
     def stored_names(self) -> list[str]:
         """The names of what a push stores of a row: keys, features and times, without `known_at`."""
         columns = (*self.view.join_keys, *self.feature_types, *self.times)

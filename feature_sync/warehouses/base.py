@@ -111,6 +111,13 @@ class Warehouse(ABC):
         """Return the indexes of tables by their quoted names; empty where they do not make a query faster."""
         return {}
 
+    def estimated_depth(self, relation: str, columns: Sequence[str]) -> float | None:  # noqa: ARG002
+        """Return how many rows of a table have equal values in columns, by statistics that the warehouse keeps.
+
+        No row is read. None where it keeps none.
+        """
+        return None
+
     @abstractmethod
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
         """Read a short result whole."""

@@ -21,6 +21,7 @@ from feature_sync.warehouses.postgres.rights import missing_grants
 from feature_sync.warehouses.postgres.session import Session
 from feature_sync.warehouses.postgres.settings import SECONDS_TO_CONNECT, PostgresSettings
 from feature_sync.warehouses.postgres.snapshots import Snapshots, lock_query
+from feature_sync.warehouses.postgres.statistics import estimated_depth
 from feature_sync.warehouses.postgres.values import arrow_array, arrow_type, column_type, load_times_as_numbers
 
 if TYPE_CHECKING:
@@ -105,6 +106,11 @@ class PostgresWarehouse(Warehouse):
         """Look all of them up by one query of the catalog; inside `snapshot`, they are those of the snapshot."""
         with translating(), self._session.transaction():
             return indexes_of(self._session, relations)
+
+    def estimated_depth(self, relation: str, columns: Sequence[str]) -> float | None:
+        """Ask the planner; None before the table was analyzed."""
+        with translating(), self._session.transaction():
+            return estimated_depth(self._session, relation, columns)
 
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
         """Run the query, in a transaction of its own unless one is open."""
