@@ -62,15 +62,18 @@ class Digests:
             return Digest(rows=known.candidates)
         return self._read(name)
 
-    def of_all(self, name: str, entities: int) -> Digest:
+    def of_all(self, name: str, entities: int, *, estimate: float | None) -> Digest:
         """Digest the rows that could answer after all of them were staged; only count them if there are many.
 
         Args:
             name: The table of digests to create.
             entities: How many rows were staged.
+            estimate: How many rows an entity has by the warehouse's own statistics; None if unknown.
         """
         if not self._tables.changes_in_place:
             return Digest(rows=_NEVER_COUNTED)
+        if estimate is not None and is_deep(self._query, estimate):
+            return Digest(rows=round(estimate * entities))
         if can_be_deep(self._query):
             rows = int(self._runner.fetch(count_candidates(self._query, now=self._now))[0][0])
             if entities and is_deep(self._query, rows / entities):

@@ -151,14 +151,15 @@ class Staging:
 
     def _stage_all(self, state: State, push: str, reason: str) -> Staged:
         table = self._table("rows", push)
-        depth = state.committed.depth if state.committed is not None else self._digests.estimated_depth()
+        estimate = self._digests.estimated_depth() if state.committed is None else None
+        depth = estimate if state.committed is None else state.committed.depth
         self._runner.run(*self._view_tables.create_rows(table, now=self._now, depth=depth))
         rows, _ = self._runner.fetch(self._view_tables.count_rows(table, now=self._now))[0]
         if state.committed is not None:
             alive = self._count_alive(state.committed)
             self._check_removals(alive - rows, alive)
         self._check_rows(rows, state)
-        digest = self._digests.of_all(self._table("digests", push), rows)
+        digest = self._digests.of_all(self._table("digests", push), rows, estimate=estimate)
         committed = self._committed(push, digest, table=table, rows=rows)
         return Staged(push=push, state=state, committed=committed, full=reason, table=table)
 
