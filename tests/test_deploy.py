@@ -1,4 +1,4 @@
-"""What stands in deploy/ is what commands take: their words, their environment, their routes; and it names no account."""
+"""What stands in deploy/ is what commands take: words, environment, routes; and it names no account and no secret."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ DOCKER_WORDS = re.compile(r"^(ENTRYPOINT|CMD) (\[.*\])$", re.MULTILINE)
 VARIABLE = re.compile(r"\b(?:FEATURE_SYNC|DBT)_[A-Z_]+\b")
 ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
 REGION = re.compile(r"\b(?:us|eu|ap|sa|ca|me|af|europe|asia)-(?:[a-z]+-\d|(?:north|south|east|west|central)[a-z]*\d)\b")
-SECRET = re.compile(r"(?i)(?:password|token|secret)\w*\"?\s*[:=]\s*[\"']?(?=\S*\d)[A-Za-z0-9+/]{12,}[\"']?\s*$", re.MULTILINE)
+SECRET = re.compile(
+    r"(?i)(?:password|token|secret)\w*\"?\s*[:=]\s*[\"']?(?=\S*\d)[A-Za-z0-9+/]{12,}[\"']?\s*$", re.MULTILINE
+)
 
 
 def files() -> list[Path]:

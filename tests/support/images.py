@@ -1,4 +1,4 @@
-"""Images as Debian's buildah builds them, and their containers: not root, and with a root file system that is read-only."""
+"""Images as Debian's buildah builds them, and their containers, whose root file system is read-only."""
 
 from __future__ import annotations
 

@@ -45,4 +45,5 @@ if __name__ == "__main__":
     there, asked = declared(Path(sys.argv[1])), referred_to(Path(sys.argv[1]))
     outputs = {name for name in there if name.startswith("output.")}
     unused = {name for name in there - asked - outputs if name.startswith("var.")}
-    print(json.dumps({"declared": sorted(there), "missing": sorted(asked - there), "unused": sorted(unused)}))
+    found = {"declared": there, "missing": asked - there, "unused": unused}
+    sys.stdout.write(json.dumps({name: sorted(addresses) for name, addresses in found.items()}))
