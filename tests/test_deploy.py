@@ -166,6 +166,16 @@ def test_terraform_and_cloudformation_give_the_task_the_same_environment():
     assert len(by_terraform) == 8
 
 
+def test_every_job_has_the_volumes_that_the_image_declares():
+    (declared,) = re.findall(r"^VOLUME (.*)$", (DEPLOY / "docker" / "Dockerfile").read_text(), re.MULTILINE)
+    (push,) = [container for container in containers() if container["name"] == "push"]
+    by_terraform = re.findall(r'containerPath = "([^"]+)"', (DEPLOY / "terraform" / "aws" / "task.tf").read_text())
+    by_template = re.findall(r"ContainerPath: ([^,]+),", (DEPLOY / "cloudformation" / "push.yaml").read_text())
+    expected = set(yaml.safe_load(declared))
+    assert {mount["mountPath"] for mount in push["volumeMounts"]} == expected
+    assert set(by_terraform) == set(by_template) == expected
+
+
 @pytest.mark.parametrize("pattern", [ACCOUNT, REGION, SECRET], ids=["account", "region", "secret"])
 def test_no_account_region_or_secret_stands_in_deploy(pattern):
     assert [(file.name, found) for file in files() for found in pattern.findall(file.read_text())] == []

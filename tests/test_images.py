@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 
@@ -17,6 +16,7 @@ from feature_sync.online.redis.server import _free_port
 from tests.support.images import BASE, Images
 from tests.support.projects import PROJECTS
 from tests.support.redis_server import RedisServer
+from tests.test_deploy import commands
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("images")]
 MEGABYTE = 1_000_000
@@ -132,9 +132,11 @@ def test_what_the_job_pushed_is_served_and_a_stop_is_orderly(project, serve, red
     assert end(project.read_only(**variables))[0] == 0
     port = _free_port()
     settings = {**variables, "FEATURE_SYNC_KEY_PREFIX": "parcels", "FEATURE_SYNC_TOKEN": "hush"}
-    server = serve.read_only("feature-sync", "serve", "--port", str(port), **settings)
-    url = server.stdout.readline().strip()
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url), url
+    words = [str(port) if word == "8080" else word for word in commands()["kubernetes: serve"]]
+    assert "--workers" in words
+    server = serve.read_only(*words, **settings)
+    assert server.stdout.readline().strip() == f"http://0.0.0.0:{port}"
+    url = f"http://127.0.0.1:{port}"
     with httpx.Client(base_url=url, headers={"Authorization": "Bearer hush"}, timeout=30) as client:
         assert client.get("/ready").status_code == 200
         asked = {"feature_service": "parcel_time_model", "entities": {"depot": ["north"], "courier": ["bo"]}}

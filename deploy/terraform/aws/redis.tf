@@ -47,7 +47,7 @@ resource "aws_elasticache_user" "writer" {
 resource "aws_elasticache_user" "reader" {
   user_id       = "${var.name}-reader"
   user_name     = "reader"
-  access_string = "on %R~${var.key_prefix}:* +mget +hmget +smembers +scan +ping +client|setname +select"
+  access_string = "on %R~${var.key_prefix}:* +get +mget +hmget +smembers +scan +ping +client|setname +select"
   engine        = "valkey"
   authentication_mode {
     type      = "password"
