@@ -127,6 +127,16 @@ def test_the_job_ends_with_an_error_where_redis_is_down_or_the_project_is_wrong(
     assert "cannot be reached" not in said
 
 
+def test_a_job_that_is_stopped_ends_at_once_and_the_next_one_pushes(project, redis_url):
+    variables = {"FEATURE_SYNC_REDIS_URL": redis_url, "PARCELS_PATH": "/work/parcels.duckdb"}
+    job = project.read_only(**variables)
+    assert "Running with dbt" in job.stdout.readline()
+    os.kill(job.pid, signal.SIGTERM)
+    code, said = end(job)
+    assert (code, "written" in said) == (143, False), said
+    assert end(project.read_only(**variables))[0] == 0
+
+
 def test_what_the_job_pushed_is_served_and_a_stop_is_orderly(project, serve, redis_url):
     variables = {"FEATURE_SYNC_REDIS_URL": redis_url, "PARCELS_PATH": "/work/parcels.duckdb"}
     assert end(project.read_only(**variables))[0] == 0
