@@ -48,7 +48,14 @@ def run_tool(tool: Tool, deploy: Path) -> subprocess.CompletedProcess[str]:
     folder = deploy / tool.folder
     path, home = f"{BIN}:{os.environ['PATH']}", str(deploy.parent / "ansible")
     variables = {**os.environ, "PATH": path, "ANSIBLE_HOME": home}
-    return subprocess.run(tool.words(folder), cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    return run_deaf(tool.words(folder), folder, variables)
+
+
+def run_deaf(command: list[Any], folder: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command without an input: Ansible refuses one that does not block, which another process may leave us."""
+    return subprocess.run(
+        command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize("name", TOOLS)
@@ -193,14 +200,8 @@ class Host:
         (self.folder / "variables.yml").write_text(yaml.safe_dump({**self.variables, **more}))
         command = [BIN / "ansible-playbook", "--inventory", self.folder / "inventory.yml", "playbook.yml"]
         environment = {**os.environ, "ANSIBLE_HOME": str(self.folder / "ansible"), "ANSIBLE_NOCOLOR": "1"}
-        return subprocess.run(
-            [*command, "--extra-vars", f"@{self.folder / 'variables.yml'}"],
-            cwd=self._deploy / "ansible",
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command += ["--extra-vars", f"@{self.folder / 'variables.yml'}"]
+        return run_deaf(command, self._deploy / "ansible", environment)
 
     def environment(self, name: str) -> dict[str, str]:
         """The variables of a unit; a shell reads these quotes as systemd does."""

@@ -29,6 +29,7 @@ COMPILERS = "command -v cc gcc g++ clang make rustc"
 @pytest.fixture(scope="module")
 def images():
     assert (BASE / "base.tar").exists(), f"{BASE} is missing: make .image-base/.made"
+    assert os.geteuid() == 0, "only root may mount what a container sees read-only: sudo make proof"
     built = Images()
     yield built
     built.close()

@@ -110,6 +110,7 @@ class Container:
             [*script, str(self.root), self.settings["User"], folder, *asked],
             env=variables,
             text=True,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
