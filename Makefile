@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PROJECT := pyproject.toml constraints.txt
-OF_PROOF := .venv-spark .venv-models .venv-deep .venv-objects .venv-airflow .venv-schedulers .node
+OF_PROOF := .venv-spark .venv-models .venv-deep .venv-objects .venv-airflow .venv-schedulers .venv-deploy .image-base .node
 
 export DBT_PROFILES_DIR := $(CURDIR)/profiles
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
@@ -122,6 +122,17 @@ clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@$(PYTHON) -m venv .venv-schedulers
 	@.venv-schedulers/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/schedulers.txt
 	@.venv-schedulers/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --editable .
+	@touch $@
+
+.venv-deploy/.made: tests/deploy.txt
+	@echo "Installing the linters of deploy/ into an environment of their own (a minute, 0.6 GB)"
+	@$(PYTHON) -m venv .venv-deploy
+	@.venv-deploy/bin/python -m pip --disable-pip-version-check install --quiet --requirement tests/deploy.txt
+	@touch $@
+
+.image-base/.made: scripts/make_base_image.sh
+	@echo "Making a base image of Debian for the images of deploy/docker (half a minute, 0.2 GB), with buildah and mmdebstrap"
+	@scripts/make_base_image.sh .image-base
 	@touch $@
 
 .node/.made: examples/node/package.json
