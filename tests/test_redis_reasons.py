@@ -491,7 +491,9 @@ def test_a_reader_needs_few_rights_and_one_that_lacks_them_is_told(server):
             if command in ("ping", "hmget"):  # only to explain what is missing, and after changes of a definition
                 read()
             else:
-                with pytest.raises(OnlineStoreError, match=r"does not allow it to this user: .* docs/pushing.md lists"):
+                with pytest.raises(
+                    OnlineStoreError, match=r"does not allow it to this user: .*give it \+.*feature-sync acl prints"
+                ):
                     read()
             orders.client.execute_command("ACL", "SETUSER", "reader", f"+{command}")
         read()

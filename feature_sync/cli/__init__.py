@@ -257,6 +257,32 @@ def extract(
     print_extract(written, as_json=as_json)
 
 
+@cli.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("commands", "file")),
+    default="commands",
+    show_default=True,
+    help="Commands for redis-cli, or lines of Redis's file of users (aclfile).",
+)
+@click.option("--service", "services", multiple=True, metavar="NAME", help="Print the reader of this service alone.")
+@click.option(
+    "--generate-passwords",
+    metavar="FILE",
+    help="Make passwords into a new file, instead of taking those of FEATURE_SYNC_PASSWORD_... .",
+)
+@json_option
+@pass_feature_store
+def acl(
+    store: FeatureStore, /, services: tuple[str, ...], form: str, *, generate_passwords: str | None, as_json: bool
+) -> None:
+    """Print the users that Redis needs, each with its least rights: a writer, an auditor, a reader of each service."""
+    from feature_sync.cli.access import print_acl
+
+    print_acl(store.acl(services, generate_passwords=generate_passwords), form, as_json=as_json)
+
+
 @cli.group()
 def redis() -> None:
     """Start, stop or inspect the embedded Redis of a project on DuckDB."""

@@ -17,6 +17,7 @@ from feature_sync.store.connections import Connections
 from feature_sync.store.project import FeatureProject, OptionKeywords, Options
 
 if TYPE_CHECKING:
+    from feature_sync.access.redis_rules import RedisRules
     from feature_sync.adopting import Adoption
     from feature_sync.check import Checked
     from feature_sync.push import Pushed, PushReport
@@ -211,6 +212,20 @@ class FeatureStore:
         from feature_sync.store.vectors import read_online
 
         return read_online(self.project, self.connections, service, lambda requests, _: requests.card())
+
+    def acl(
+        self, services: Iterable[str] = (), *, generate_passwords: str | os.PathLike[str] | None = None
+    ) -> RedisRules:
+        """Return the users that Redis needs, each with its least rights; connects to nothing.
+
+        Args:
+            services: The services whose readers to return, and nobody else; empty for all users.
+            generate_passwords: A new file for passwords that are made now; None takes them from the environment, and
+                keeps nothing of them but hashes.
+        """
+        from feature_sync.store.access import acl_of
+
+        return acl_of(self.project, services, generate_passwords=generate_passwords)
 
     def served_table(self, name: str) -> ServedTable:
         """Return what appends served vectors to a table of the warehouse, for `ServedLog`; connects for each batch.
