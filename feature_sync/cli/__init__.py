@@ -283,6 +283,25 @@ def acl(
     print_acl(store.acl(services, generate_passwords=generate_passwords), form, as_json=as_json)
 
 
+@cli.command()
+@click.option(
+    "--pusher", default="feature_sync_pusher", show_default=True, metavar="ROLE", help="The role that pushes."
+)
+@click.option(
+    "--reader",
+    default="feature_sync_reader",
+    show_default=True,
+    metavar="ROLE",
+    help="The role that extracts, verifies and reports.",
+)
+@click.option("--builder", default="", metavar="ROLE", help="The role that runs dbt; the default is the target's.")
+@click.option("--spine", "spines", multiple=True, metavar="MODEL", help="A model that the reader may read as a spine.")
+@pass_feature_store
+def grants(store: FeatureStore, /, pusher: str, reader: str, builder: str, spines: tuple[str, ...]) -> None:
+    """Print the statements that grant the least rights in PostgreSQL or BigQuery to the roles that push and read."""
+    click.echo(store.grants(pusher=pusher, reader=reader, builder=builder, spines=spines), nl=False)
+
+
 @cli.group()
 def redis() -> None:
     """Start, stop or inspect the embedded Redis of a project on DuckDB."""

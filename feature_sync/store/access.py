@@ -1,4 +1,4 @@
-"""The requests about access: the users of Redis that a project needs."""
+"""The requests about access: the users of Redis that a project needs, and its rights in the warehouse."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 from feature_sync.access.passwords import generate, variables
 from feature_sync.access.redis_rules import RedisRules, redis_rules, users_of
+from feature_sync.errors import ProjectError, UnknownName
 from feature_sync.store.project import FeatureProject, listed
+from feature_sync.warehouses.rights import NeededRights, grants
 
 
 def acl_of(
@@ -30,3 +32,36 @@ def acl_of(
         return redis_rules(users, prefix, os.environ)
     names = variables([each.name for each in users], prefix)
     return redis_rules(users, prefix, generate(names.values(), Path(generate_passwords)))
+
+
+def grants_of(project: FeatureProject, *, pusher: str, reader: str, builder: str, spines: Iterable[str]) -> str:
+    """Return the statements that grant what pushes and training sets need in the warehouse.
+
+    Args:
+        project: The project.
+        pusher: The role that pushes.
+        reader: The role that makes training sets, verifies and reports.
+        builder: The role that runs dbt; empty for the target's own.
+        spines: Names of models, seeds, snapshots and sources that `reader` reads as spines.
+
+    Raises:
+        FeatureSyncError: A spine is unknown, or the warehouse has no rights to grant.
+    """
+    views = project.registry.feature_views
+    pushed = {name: view.relation.name for name, view in views.items() if view.online}
+    read = {name: view.relation.name for name, view in views.items()}
+    read |= {name: _relation_of(project, name) for name in listed(spines)}
+    needed = NeededRights(
+        pushed=pushed, read=read, state_schema=project.state_schema, pusher=pusher, reader=reader, builder=builder
+    )
+    return grants(project.target, needed)
+
+
+def _relation_of(project: FeatureProject, name: str) -> str:
+    ids = project.manifest.relations()
+    node = project.manifest.node(ids[name]) if name in ids else None
+    if node is None:
+        raise UnknownName("model, seed, snapshot or source", name, ids)
+    if not node.relation_name:
+        raise ProjectError(f"{node.location}: has no table of its own, so that nobody can read it")
+    return node.relation_name

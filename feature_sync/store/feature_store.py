@@ -227,6 +227,26 @@ class FeatureStore:
 
         return acl_of(self.project, services, generate_passwords=generate_passwords)
 
+    def grants(
+        self,
+        *,
+        pusher: str = "feature_sync_pusher",
+        reader: str = "feature_sync_reader",
+        builder: str = "",
+        spines: Iterable[str] = (),
+    ) -> str:
+        """Return the statements that grant the least rights in PostgreSQL or BigQuery; connects to nothing.
+
+        Args:
+            pusher: The role that pushes: reads the models of online views, and writes only the schema of states.
+            reader: The role that makes training sets, verifies and reports.
+            builder: The role that runs dbt, in PostgreSQL; empty for the target's own.
+            spines: Names of models, seeds, snapshots and sources that `reader` reads as spines, too.
+        """
+        from feature_sync.store.access import grants_of
+
+        return grants_of(self.project, pusher=pusher, reader=reader, builder=builder, spines=spines)
+
     def served_table(self, name: str) -> ServedTable:
         """Return what appends served vectors to a table of the warehouse, for `ServedLog`; connects for each batch.
 

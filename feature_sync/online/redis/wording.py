@@ -208,9 +208,7 @@ def _ended(address: Address) -> str:
     if address.scheme == "rediss" and "ssl_certfile" not in address.options:
         return ": it closed the connection; if it asks for a client's certificate, name ssl_certfile and ssl_keyfile"
     if address.scheme == "rediss":
-        return (
-            ": it closed the connection; it may not accept the certificate that ssl_certfile names, or be another one"
-        )
+        return ": it closed the connection; it may not accept the certificate that ssl_certfile names, or be no Redis"
     return f"{_IS_RUNNING} It closed the connection, as the port of another service may do"
 
 
