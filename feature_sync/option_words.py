@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 _FLAGS = ("allow-eviction", "allow-removals", "full-refresh", "prune", "take-over", "wait", "warehouse")
 _VALUES = (
-    "as-of", "builder", "event-time", "event-timestamp", "exclude", "features", "generate-passwords", "key-prefix", "limit", "of", "order-by",
-    "profiles-dir", "project-dir", "pusher", "reader", "redis-timeout", "redis-url", "rows-per-file", "sample", "select", "since",
-    "spine", "spine-sql", "strategy", "threads", "until",
+    "as-of", "builder", "event-time", "event-timestamp", "exclude", "features", "files", "generate-passwords",
+    "key-prefix", "limit", "of", "order-by", "profiles-dir", "project-dir", "pusher", "reader", "redis-timeout",
+    "redis-url", "rows-per-file", "sample", "select", "since", "spine", "spine-sql", "strategy", "threads", "until",
 )  # fmt: skip
 _OTHERS = {
     "no-warehouse": "use_warehouse=False",

@@ -27,7 +27,7 @@ from feature_sync.option_words import for_the_command_line
 if TYPE_CHECKING:
     from feature_sync.store import FeatureStore
 
-HELD_BACK = STALE = DIFFERENT = 3
+HELD_BACK = STALE = DIFFERENT = LEFT = 3
 as_of_option = click.option("--as-of", metavar="MOMENT", help="The moment to use as now, such as 2013-01-31T17:00:00Z.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -300,6 +300,26 @@ def acl(
 def grants(store: FeatureStore, /, pusher: str, reader: str, builder: str, spines: tuple[str, ...]) -> None:
     """Print the statements that grant the least rights in PostgreSQL or BigQuery to the roles that push and read."""
     click.echo(store.grants(pusher=pusher, reader=reader, builder=builder, spines=spines), nl=False)
+
+
+@cli.command()
+@click.argument("entity")
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@click.option(
+    "--files",
+    multiple=True,
+    metavar="PATH",
+    help="Search Parquet and CSV files, too: logs of served vectors, training sets; or folders of them.",
+)
+@json_option
+@pass_feature_store
+def forget(store: FeatureStore, entity: str, keys: tuple[str, ...], files: tuple[str, ...], as_json: bool) -> None:
+    """Show where an entity's values still are, and what removes them; exit 3 while something is left."""
+    from feature_sync.cli.access import print_traces
+
+    traces = store.forget(entity, *keys, files=files)
+    print_traces(traces, as_json=as_json)
+    sys.exit(0 if traces.is_forgotten else LEFT)
 
 
 @cli.group()

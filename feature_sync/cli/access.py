@@ -1,4 +1,4 @@
-"""Prints who may do what: the users of Redis."""
+"""Prints who may do what, and where an entity's values are."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from feature_sync.cli.documents import of_acl
+from feature_sync.cli.documents import of_acl, of_traces
 from feature_sync.cli.saying import say
-from feature_sync.cli.tables import print_json
+from feature_sync.cli.tables import print_json, print_table
 
 if TYPE_CHECKING:
     from feature_sync.access.redis_rules import RedisRules
+    from feature_sync.forgetting.traces import Traces
 
 
 def print_acl(rules: RedisRules, form: str, *, as_json: bool) -> None:
@@ -33,3 +34,20 @@ def print_acl(rules: RedisRules, form: str, *, as_json: bool) -> None:
             err=True,
         )
     say("Note: the user default stays as it is; once no client needs it: ACL SETUSER default off", err=True)
+
+
+def print_traces(traces: Traces, *, as_json: bool) -> None:
+    """Print where an entity's values are, what removes them, and what could not be searched."""
+    from feature_sync.forgetting.traces import Place
+
+    if as_json:
+        print_json(of_traces(traces))
+        return
+    rows = [(each.place, each.name, "" if each.rows is None else str(each.rows), each.cure) for each in traces.traces]
+    print_table(("where", "what", "rows", "how it goes away"), rows, right=(2,))
+    for problem in traces.problems:
+        say(f"Warning: {problem}", err=True)
+    keys = ", ".join(f"{name}={value}" for name, value in traces.keys.items())
+    for word, places in (("Redis", (Place.REDIS,)), ("the warehouse", (Place.MODEL, Place.PUSH_TABLE))):
+        found = traces.rows_in(*places) or "nothing"
+        say(f"{traces.entity} {keys}: {found} left in {word}")

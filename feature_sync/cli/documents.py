@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from feature_sync.access.redis_rules import RedisRules
     from feature_sync.check import Checked
     from feature_sync.dbt.description import Description
+    from feature_sync.forgetting.traces import Traces
     from feature_sync.push import Pushed
     from feature_sync.push.state import LastPush
     from feature_sync.push.status import ViewStatus
@@ -71,6 +72,26 @@ def of_acl(rules: RedisRules) -> Document:
             }
             for each in rules.users
         ]
+    }
+
+
+def of_traces(traces: Traces) -> Document:
+    """Return the document of `forget`."""
+    return {
+        "entity": traces.entity,
+        "entity_keys": [{"name": name, "value": value} for name, value in traces.keys.items()],
+        "is_forgotten": traces.is_forgotten,
+        "traces": [
+            {
+                "place": str(each.place),
+                "name": each.name,
+                "feature_view_name": each.feature_view,
+                "found_count": each.rows,
+                "cure": each.cure,
+            }
+            for each in traces.traces
+        ],
+        "search_problems": traces.problems,
     }
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from feature_sync.access.redis_rules import RedisRules
     from feature_sync.adopting import Adoption
     from feature_sync.check import Checked
+    from feature_sync.forgetting.traces import Traces
     from feature_sync.push import Pushed, PushReport
     from feature_sync.push.status import ViewStatus
     from feature_sync.service_schema import Pin
@@ -212,6 +213,18 @@ class FeatureStore:
         from feature_sync.store.vectors import read_online
 
         return read_online(self.project, self.connections, service, lambda requests, _: requests.card())
+
+    def forget(self, entity: str, *keys: str, files: Iterable[str] = ()) -> Traces:
+        """Show where an entity's values still are, and what removes them; removes nothing itself.
+
+        Args:
+            entity: The name of the entity.
+            keys: The values of its join keys in their order, or texts as `KEY=VALUE`.
+            files: Parquet and CSV files, or folders of them, to search as well: logs of served vectors, training sets.
+        """
+        from feature_sync.store.access import traces_of
+
+        return traces_of(self.project, self.connections, entity, map(str, keys), files)
 
     def acl(
         self, services: Iterable[str] = (), *, generate_passwords: str | os.PathLike[str] | None = None
