@@ -22,11 +22,17 @@ _OF_LOGIN = re.compile(
 )
 _OF_COMMAND = re.compile(r"the '([^']+)' command")
 _IS_RUNNING = "; is it running?"
-_UNNAMED = "refused a client without a password: put it into the URL, as redis://user:password@host"
+_UNNAMED = (
+    "refused a client without a password: put it into the URL, as redis://user:password@host, or into "
+    "FEATURE_SYNC_REDIS_PASSWORD"
+)
 _REFUSED = "refused the user or the password; percent-encode special characters in the URL, such as / as %2F"
 _CERTIFICATE_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 _OTHER_HOST = "is for another host: write the host as the certificate does, or ssl_check_hostname=false"
-_UNKNOWN_AUTHORITY = "is signed by an unknown authority: name the file of its CA with ssl_ca_certs in the URL"
+_UNKNOWN_AUTHORITY = (
+    "is signed by an unknown authority: name the file of its CA with ssl_ca_certs in the URL, or "
+    "FEATURE_SYNC_REDIS_SSL_CA_CERTS"
+)
 _CERTIFICATE_REASONS = {
     2: _UNKNOWN_AUTHORITY,
     9: "is not valid yet: compare the clocks",
