@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 _FLAGS = ("allow-eviction", "allow-removals", "full-refresh", "prune", "take-over", "wait", "warehouse")
 _VALUES = (
-    "as-of", "event-time", "event-timestamp", "exclude", "features", "key-prefix", "limit", "of", "order-by",
-    "profiles-dir", "project-dir", "redis-timeout", "redis-url", "rows-per-file", "sample", "select", "since",
-    "spine", "spine-sql", "strategy", "threads", "until",
+    "as-of", "builder", "event-time", "event-timestamp", "exclude", "features", "files", "generate-passwords",
+    "key-prefix", "limit", "of", "order-by", "profiles-dir", "project-dir", "pusher", "reader", "redis-timeout",
+    "redis-url", "rows-per-file", "sample", "select", "since", "spine", "spine-sql", "strategy", "threads", "until",
 )  # fmt: skip
 _OTHERS = {
     "no-warehouse": "use_warehouse=False",
@@ -18,6 +18,7 @@ _OTHERS = {
     "entity NAME=COLUMN": 'entities={"NAME": "COLUMN"}',
     "entity": "entities=",
     "label": "labels=",
+    "service": "services=",
 }
 _COMMAND = r"(?:feature-sync|dbt) [a-z]+(?: [^\s,;:()]+)*"
 _OPTION = rf"{_COMMAND}|--([a-z]+(?:-[a-z]+)*(?: NAME=COLUMN)?)(?![\w-])(?=(:)?)"

@@ -11,8 +11,8 @@ SCHEMA = Path(__file__).parents[1] / "docs" / "json.schema.json"
 INTRODUCTION = """\
 Each of the commands below prints one JSON object on stdout with `--json`, and nothing else there; warnings and errors
 go to stderr. A command that fails prints its error on stderr, exits 1, and leaves stdout empty, unless its section says
-otherwise. [json.schema.json](json.schema.json) is the JSON Schema of all of them. `docs`, `init`, `redis`, `schema` and
-`sql` print text to use as it stands, and have no JSON.
+otherwise. [json.schema.json](json.schema.json) is the JSON Schema of all of them. `docs`, `grants`, `init`, `redis`,
+`schema` and `sql` print text to use as it stands, and have no JSON.
 
 - `format_version` is the version of all documents. The minor number grows with new keys: readers ignore keys that they
   do not know. The major number grows where a key goes or changes its meaning.

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import defaultdict
 from contextlib import suppress
 from datetime import datetime, timedelta
 
 import pyarrow
 import pyarrow.parquet
 import pytest
+import sqlglot
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from sqlglot import exp
 
 from feature_sync import FeatureStore
 from feature_sync.errors import ProfileError, WarehouseConflict, WarehouseError
+from feature_sync.warehouses.bigquery.grants import JOBS, KEEPING, READING
 from feature_sync.warehouses.bigquery.settings import BigQuerySettings
 from tests.support import emulator
 from tests.support.gateway import Gateway
@@ -215,3 +220,104 @@ def test_staging_reads_only_the_partitions_in_which_a_row_may_answer(meters, gat
     (read,) = reads
     assert "`read_at` >= CAST('2024-01-01 11:30:00.000000+00:00' AS TIMESTAMP)" in read
     assert "`read_at` <= CAST('2024-01-01 12:30:00.000000+00:00' AS TIMESTAMP)" in read
+
+
+# Rights
+
+_ON_PROJECT = [
+    (r"POST .*/projects/[^/]+/(jobs|queries)", "bigquery.jobs.create"),
+    (r"GET .*/projects/[^/]+/(jobs|queries)/[^/]+", "bigquery.jobs.create"),  # of a job of its own
+    (r"GET .*/datasets/[^/]+/tables/[^/]+/data", "bigquery.tables.getData"),
+    (r"POST /upload.*", "bigquery.jobs.create"),
+    (r"PUT /upload.*", "bigquery.jobs.create"),
+    (r"GET .*/datasets/[^/]+/tables", "bigquery.tables.list"),
+    (r"GET .*/datasets/[^/]+", "bigquery.datasets.get"),
+]
+"""The permission that each call of BigQuery's API needs, as Google's reference says."""
+_OF_STATEMENTS = [
+    (exp.Create, "bigquery.tables.create", "bigquery.tables.updateData"),
+    (exp.Drop, "bigquery.tables.delete"),
+    (exp.Alter, "bigquery.tables.get", "bigquery.tables.update"),
+    ((exp.Merge, exp.Insert, exp.Update, exp.Delete), "bigquery.tables.getData", "bigquery.tables.updateData"),
+]
+"""The permissions on the table that a statement writes; reading a table needs `bigquery.tables.getData`."""
+
+
+def asked_of(gateway) -> dict[str, set[str]]:
+    """The permissions that calls and statements needed, by dataset; `` for the project."""
+    needed: dict[str, set[str]] = defaultdict(set)
+    for method, path in gateway.calls:
+        found = [right for form, right in _ON_PROJECT if re.fullmatch(form, f"{method} {path}")]
+        assert found, (method, path)
+        dataset = re.search(r"/datasets/([^/]+)", path)
+        needed[dataset[1] if dataset else ""].add(found[0])
+    for job in gateway.jobs:
+        if "load" in job["configuration"]:
+            needed[job["configuration"]["load"]["destinationTable"]["datasetId"]].add("bigquery.tables.updateData")
+        else:
+            _of_statement(job["configuration"]["query"]["query"], needed)
+    return {dataset: rights for dataset, rights in needed.items() if rights}
+
+
+def _of_statement(text: str, needed: dict[str, set[str]]) -> None:
+    statement = sqlglot.parse_one(text, dialect="bigquery")
+    if isinstance(statement, exp.Create) and statement.kind == "SCHEMA":
+        needed[""].add("bigquery.datasets.create")
+        return
+    written = None
+    for kinds, *rights in _OF_STATEMENTS:
+        if isinstance(statement, kinds):
+            written = statement.find(exp.Table)
+            needed[written.db].update(rights)
+    for table in statement.find_all(exp.Table):
+        if table.db and table is not written:
+            needed[table.db].add("bigquery.tables.getData")
+
+
+def test_every_call_needs_only_a_permission_that_the_page_and_the_grants_list(meters, gateway, tmp_path):
+    models, states = meters.schema, meters.sync_schema
+    gateway.calls.clear()
+    meters.push()
+    asked = asked_of(gateway)
+    meters.run("update {t} set kwh = 7 where meter = 'm1'", "delete from {t} where meter = 'm2'")
+    gateway.calls.clear()
+    gateway.jobs.clear()
+    meters.push(allow_removals=True)
+    for dataset, rights in asked_of(gateway).items():
+        asked[dataset] |= rights
+    assert asked.keys() == {"", models, states}
+    assert asked[""] <= {*JOBS, "bigquery.datasets.create"}
+    assert asked[models] <= {*READING}
+    assert asked[states] <= {*KEEPING}
+    assert {"bigquery.tables.create", "bigquery.tables.delete", "bigquery.tables.updateData"} <= asked[states]
+    gateway.calls.clear()
+    gateway.jobs.clear()
+    assert meters.store.verify(["latest_readings"]).is_equal
+    assert meters.store.status(["latest_readings"])[0].problem is None
+    assert meters.store.check(warehouse=True).errors == 0
+    asked = asked_of(gateway)
+    assert asked[""] <= {*JOBS}
+    assert asked[models] <= {*READING}
+    assert asked[states] <= {*READING}
+    gateway.calls.clear()
+    gateway.jobs.clear()
+    spine = pyarrow.table({"meter": ["m1"], "event_timestamp": [NOON + timedelta(hours=1)]})
+    assert meters.store.get_training_set("latest_readings", spine).to_arrow().num_rows == 1
+    asked = asked_of(gateway)
+    assert asked[""] <= {*JOBS}
+    assert asked[models] <= {*KEEPING}
+
+
+def test_the_grants_name_every_permission_and_each_dataset_once(meters):
+    pusher, reader = "serviceAccount:push@p.iam.gserviceaccount.com", "group:science@example.com"
+    text = meters.store.grants(pusher=pusher, reader=reader)
+    assert all(right in text for right in (*JOBS, *READING, *KEEPING))
+    statements = [line for line in text.splitlines() if line.startswith("grant ")]
+    assert len(statements) == len({*statements}) == 4
+    for statement in statements:
+        role, _, dataset, principal = re.fullmatch(
+            r'grant `(.*)` on (schema) `[^`]+`\.`([^`]+)` to "(.*)";', statement
+        ).groups()
+        assert (dataset == meters.sync_schema) or role == "roles/bigquery.dataViewer"
+        assert (role == "roles/bigquery.dataEditor") is ((dataset, principal) == (meters.sync_schema, pusher))
+    assert text.count(f"--member='{reader}'") == 2

@@ -89,6 +89,19 @@ def test_check(run, project, tmp_path):
     assert [each["severity"] for each in document["findings"]].count("error") == 2
 
 
+def test_acl(run):
+    users = run("acl")["users"]
+    assert [each["name"] for each in users[:2]] == ["feature_sync-writer", "feature_sync-auditor"]
+    assert not any(each["has_password"] for each in users)
+
+
+def test_forget(run):
+    assert run("forget", "airport", "XXX")["is_forgotten"] is True
+    run("push")
+    document = run("forget", "airport", "JFK", exits=3)
+    assert {each["place"] for each in document["traces"]} >= {"redis", "model", "push table", "upstream"}
+
+
 def test_push_status_verify_and_get(run, project, redis_url):
     assert {each["state"] for each in run("status")["feature_views"]} == {"never pushed"}
     assert run("verify", exits=3)["is_equal"] is False

@@ -38,7 +38,7 @@ def test_options_become_keyword_arguments_except_in_commands(message, told):
 def test_each_keyword_is_one_that_python_takes_and_each_option_one_of_the_command_line():
     typed = (OptionKeywords, SpineKeywords, PushRequest, ViewRequest, InitRequest)
     takes = {"project_dir", *(name for kind in typed for name in kind.__annotations__)}
-    for method in ("get_training_set", "get_latest", "check"):
+    for method in ("get_training_set", "get_latest", "check", "acl", "forget", "grants"):
         takes |= {*inspect.signature(getattr(FeatureStore, method)).parameters}
     takes |= {*inspect.signature(TrainingSet.write).parameters}
     options = {name for command in cli.commands.values() for each in command.params for name in each.opts}

@@ -343,10 +343,13 @@ def test_who_only_reads_needs_no_right_to_write(role, built, postgres, redis_url
         for grant in grants_in(refused.stderr):
             connection.execute(grant)
         told = role("status", "amounts", "--json", "--redis-url", redis_url)
-        assert "permission denied for schema swaps_feature_sync; grant this role USAGE on that" in told.stdout
+        assert (
+            "permission denied for schema swaps_feature_sync; have their owner run: grant usage on schema"
+            in told.stdout
+        )
         connection.execute("grant usage on schema swaps_feature_sync to limited")
         told = role("status", "amounts", "--json", "--redis-url", redis_url)
-        assert "permission denied for table state; grant this role SELECT on that" in told.stdout
+        assert "permission denied for table state; have their owner run: grant select on" in told.stdout
         connection.execute("grant select on all tables in schema swaps_feature_sync to limited")
     for command in [*reading, ("status", "amounts", "--json", "--redis-url", redis_url)]:
         done = role(*command)

@@ -363,7 +363,8 @@ def test_the_reasons_of_tls_are_told_apart(server, authority):
     with tls_proxy(server, made.issue_cert("127.0.0.1")) as proxy:
         assert reason(proxy, folder, **known) == ""
         unknown = (
-            "its certificate is signed by an unknown authority: name the file of its CA with ssl_ca_certs in the URL"
+            "its certificate is signed by an unknown authority: name the file of its CA with ssl_ca_certs in the URL, "
+            "or FEATURE_SYNC_REDIS_SSL_CA_CERTS"
         )
         assert reason(proxy, folder) == unknown
         assert reason(proxy, folder, ssl_ca_certs="other.pem") == unknown
@@ -491,7 +492,9 @@ def test_a_reader_needs_few_rights_and_one_that_lacks_them_is_told(server):
             if command in ("ping", "hmget"):  # only to explain what is missing, and after changes of a definition
                 read()
             else:
-                with pytest.raises(OnlineStoreError, match=r"does not allow it to this user: .* docs/pushing.md lists"):
+                with pytest.raises(
+                    OnlineStoreError, match=r"does not allow it to this user: .*give it \+.*feature-sync acl prints"
+                ):
                     read()
             orders.client.execute_command("ACL", "SETUSER", "reader", f"+{command}")
         read()

@@ -27,7 +27,7 @@ from feature_sync.option_words import for_the_command_line
 if TYPE_CHECKING:
     from feature_sync.store import FeatureStore
 
-HELD_BACK = STALE = DIFFERENT = 3
+HELD_BACK = STALE = DIFFERENT = LEFT = 3
 as_of_option = click.option("--as-of", metavar="MOMENT", help="The moment to use as now, such as 2013-01-31T17:00:00Z.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -255,6 +255,71 @@ def extract(
     with progress_bars("rows") as progress:
         written = training_set.write(output, lambda rows: progress(shown, rows), rows_per_file=rows_per_file)
     print_extract(written, as_json=as_json)
+
+
+@cli.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("commands", "file")),
+    default="commands",
+    show_default=True,
+    help="Commands for redis-cli, or lines of Redis's file of users (aclfile).",
+)
+@click.option("--service", "services", multiple=True, metavar="NAME", help="Print the reader of this service alone.")
+@click.option(
+    "--generate-passwords",
+    metavar="FILE",
+    help="Make passwords into a new file, instead of taking those of FEATURE_SYNC_PASSWORD_... .",
+)
+@json_option
+@pass_feature_store
+def acl(
+    store: FeatureStore, /, services: tuple[str, ...], form: str, *, generate_passwords: str | None, as_json: bool
+) -> None:
+    """Print the users that Redis needs, each with its least rights: a writer, an auditor, a reader of each service."""
+    from feature_sync.cli.access import print_acl
+
+    print_acl(store.acl(services, generate_passwords=generate_passwords), form, as_json=as_json)
+
+
+@cli.command()
+@click.option(
+    "--pusher", default="feature_sync_pusher", show_default=True, metavar="ROLE", help="The role that pushes."
+)
+@click.option(
+    "--reader",
+    default="feature_sync_reader",
+    show_default=True,
+    metavar="ROLE",
+    help="The role that extracts, verifies and reports.",
+)
+@click.option("--builder", default="", metavar="ROLE", help="The role that runs dbt; the default is the target's.")
+@click.option("--spine", "spines", multiple=True, metavar="MODEL", help="A model that the reader may read as a spine.")
+@pass_feature_store
+def grants(store: FeatureStore, /, pusher: str, reader: str, builder: str, spines: tuple[str, ...]) -> None:
+    """Print the statements that grant the least rights in PostgreSQL or BigQuery to the roles that push and read."""
+    click.echo(store.grants(pusher=pusher, reader=reader, builder=builder, spines=spines), nl=False)
+
+
+@cli.command()
+@click.argument("entity")
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@click.option(
+    "--files",
+    multiple=True,
+    metavar="PATH",
+    help="Search Parquet and CSV files, too: logs of served vectors, training sets; or folders of them.",
+)
+@json_option
+@pass_feature_store
+def forget(store: FeatureStore, entity: str, keys: tuple[str, ...], files: tuple[str, ...], as_json: bool) -> None:
+    """Show where an entity's values still are, and what removes them; exit 3 while something is left."""
+    from feature_sync.cli.access import print_traces
+
+    traces = store.forget(entity, *keys, files=files)
+    print_traces(traces, as_json=as_json)
+    sys.exit(0 if traces.is_forgotten else LEFT)
 
 
 @cli.group()

@@ -14,8 +14,10 @@ from feature_sync.definitions import FeatureService, FeatureView, Registry
 from feature_sync.json_text import seconds
 
 if TYPE_CHECKING:
+    from feature_sync.access.redis_rules import RedisRules
     from feature_sync.check import Checked
     from feature_sync.dbt.description import Description
+    from feature_sync.forgetting.traces import Traces
     from feature_sync.push import Pushed
     from feature_sync.push.state import LastPush
     from feature_sync.push.status import ViewStatus
@@ -53,6 +55,44 @@ def of_check(checked: Checked) -> Document:
         {**asdict(each), **{name: getattr(each, name) or None for name in _LOCATION}} for each in checked.findings
     ]
     return {**{f"{name.removesuffix('s')}_count": getattr(checked, name) for name in counts}, "findings": findings}
+
+
+def of_acl(rules: RedisRules) -> Document:
+    """Return the document of `acl`, without passwords and their hashes."""
+    missing = rules.without_password
+    return {
+        "users": [
+            {
+                "name": each.name,
+                "may": each.may,
+                "password_variable": (variable := rules.variables[each.name]),
+                "has_password": variable not in missing,
+                "key_patterns": each.keys,
+                "commands": each.commands,
+            }
+            for each in rules.users
+        ]
+    }
+
+
+def of_traces(traces: Traces) -> Document:
+    """Return the document of `forget`."""
+    return {
+        "entity": traces.entity,
+        "entity_keys": [{"name": name, "value": value} for name, value in traces.keys.items()],
+        "is_forgotten": traces.is_forgotten,
+        "traces": [
+            {
+                "place": str(each.place),
+                "name": each.name,
+                "feature_view_name": each.feature_view,
+                "found_count": each.rows,
+                "cure": each.cure,
+            }
+            for each in traces.traces
+        ],
+        "search_problems": traces.problems,
+    }
 
 
 def of_push(pushed: Sequence[Pushed]) -> Document:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from feature_sync.push.digests import Digest, Digests
 from feature_sync.push.plan import Action, Expected, OnlineState, check_owner, plan_push
 from feature_sync.push.report import PushOptions
 from feature_sync.push.state import Committed, State, StateStore
+from feature_sync.push.table_names import table_name
 from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.push.latest import newest_event
 from feature_sync.sql.push.state_schema import PushTables
@@ -30,7 +30,6 @@ from feature_sync.value_types import since_epoch
 _VERSION = 4
 """The version of staged rows: raise it when older rows can no longer be compared, and so all must be sent."""
 _LARGEST_REMOVAL = 0.3
-_LONGEST_NAME = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,8 +264,7 @@ class Staging:
         raise HeldBack(f"no row answers at {now}; the newest is {when}")
 
     def _table(self, kind: str, push: str) -> str:
-        name = re.sub(r"\W+", "_", self._query.view.reference.lower(), flags=re.ASCII)[:_LONGEST_NAME]
-        return f"{name}_{kind}_{push}"
+        return table_name(self._query.view.reference, kind, push)
 
 
 def _uncertain(state: State) -> str | None:

@@ -17,8 +17,10 @@ from feature_sync.store.connections import Connections
 from feature_sync.store.project import FeatureProject, OptionKeywords, Options
 
 if TYPE_CHECKING:
+    from feature_sync.access.redis_rules import RedisRules
     from feature_sync.adopting import Adoption
     from feature_sync.check import Checked
+    from feature_sync.forgetting.traces import Traces
     from feature_sync.push import Pushed, PushReport
     from feature_sync.push.status import ViewStatus
     from feature_sync.service_schema import Pin
@@ -211,6 +213,52 @@ class FeatureStore:
         from feature_sync.store.vectors import read_online
 
         return read_online(self.project, self.connections, service, lambda requests, _: requests.card())
+
+    def forget(self, entity: str, *keys: str, files: Iterable[str] = ()) -> Traces:
+        """Show where an entity's values still are, and what removes them; removes nothing itself.
+
+        Args:
+            entity: The name of the entity.
+            keys: The values of its join keys in their order, or texts as `KEY=VALUE`.
+            files: Parquet and CSV files, or folders of them, to search as well: logs of served vectors, training sets.
+        """
+        from feature_sync.store.access import traces_of
+
+        return traces_of(self.project, self.connections, entity, map(str, keys), files)
+
+    def acl(
+        self, services: Iterable[str] = (), *, generate_passwords: str | os.PathLike[str] | None = None
+    ) -> RedisRules:
+        """Return the users that Redis needs, each with its least rights; connects to nothing.
+
+        Args:
+            services: The services whose readers to return, and nobody else; empty for all users.
+            generate_passwords: A new file for passwords that are made now; None takes them from the environment, and
+                keeps nothing of them but hashes.
+        """
+        from feature_sync.store.access import acl_of
+
+        return acl_of(self.project, services, generate_passwords=generate_passwords)
+
+    def grants(
+        self,
+        *,
+        pusher: str = "feature_sync_pusher",
+        reader: str = "feature_sync_reader",
+        builder: str = "",
+        spines: Iterable[str] = (),
+    ) -> str:
+        """Return the statements that grant the least rights in PostgreSQL or BigQuery; connects to nothing.
+
+        Args:
+            pusher: The role that pushes: reads the models of online views, and writes only the schema of states.
+            reader: The role that makes training sets, verifies and reports.
+            builder: The role that runs dbt, in PostgreSQL; empty for the target's own.
+            spines: Names of models, seeds, snapshots and sources that `reader` reads as spines, too.
+        """
+        from feature_sync.store.access import grants_of
+
+        return grants_of(self.project, pusher=pusher, reader=reader, builder=builder, spines=spines)
 
     def served_table(self, name: str) -> ServedTable:
         """Return what appends served vectors to a table of the warehouse, for `ServedLog`; connects for each batch.

@@ -49,6 +49,8 @@ class Gateway:
     def __init__(self, server: emulator.BigQueryServer) -> None:
         self.target = server.endpoint
         self.jobs: list[dict] = []
+        self.calls: list[tuple[str, str]] = []
+        """Method and path of every request."""
         self.bytes_to_scan = 0
         self.uploads: dict[str, tuple[dict, bytearray]] = {}
         self._faults: list[Fault] = []
@@ -107,6 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _respond(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         url = urlsplit(self.path)
+        self.gateway.calls.append((self.command, url.path))
         if upload := parse_qs(url.query).get("upload_id"):
             self._upload(upload[0], body)
         elif self.command == "POST" and url.path.endswith("/jobs") and body.startswith(b"{"):

@@ -9,6 +9,7 @@ from threading import Condition, Thread
 from time import sleep
 
 _BYTES_PER_READ = 4096
+_BYTES_OF_REQUEST = 8
 SENT, RECEIVED = "sent", "received"
 """To the server, and from it."""
 
@@ -21,9 +22,11 @@ class Proxy:
     certain bytes were sent.
     """
 
-    def __init__(self, target: str, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, target: str, tls: ssl.SSLContext | None = None, *, of_postgres: bool = False) -> None:
+        """`of_postgres`: TLS begins when the client asks for it, as PostgreSQL's protocol has it."""
         self._target = target
         self._tls = tls
+        self._of_postgres = of_postgres
         self._changed = Condition()
         self._counts = {SENT: 0, RECEIVED: 0}
         self._limits: dict[str, int | None] = {SENT: None, RECEIVED: None}
@@ -99,6 +102,8 @@ class Proxy:
         client, server = accepted, socket.socket(socket.AF_UNIX)
         try:
             server.connect(self._target)
+            if self._of_postgres and accepted.recv(_BYTES_OF_REQUEST, socket.MSG_WAITALL):
+                accepted.sendall(b"S")
             client = self._tls.wrap_socket(accepted, server_side=True) if self._tls else accepted
         except OSError:
             client.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from feature_sync.errors import OnlineStoreError, did_you_mean
 if TYPE_CHECKING:
     import ssl  # at run time only where TLS is asked for: it takes as long as everything else here
 
+_VARIABLE = "FEATURE_SYNC_REDIS_"
+"""What the names of the variables begin with that hold options which the URL lacks."""
 SCHEMES = ("redis", "rediss", "unix")
 _FORMS = "redis://[user:password@]host[:port][/database], rediss://... for TLS, or unix://[user:password@]/path"
 _UNREADABLE = (
@@ -64,8 +67,8 @@ def read_address(url: str) -> Address:
         if (found := read_server(where, scheme)) is None:
             continue
         try:
-            options = _read_options(query, scheme)
-            return Address(found[0], scheme, {**found[1], **_read_login(login), **options})
+            options = {**_read_login(login), **_read_options(query, scheme)}
+            return Address(found[0], scheme, {**found[1], **_from_environment(scheme, options), **options})
         except OnlineStoreError as wrong:
             # A wrong option of a URL with another @ may be part of an unencoded password: report the whole URL then.
             failure = wrong if is_legal and "@" not in server else failure
@@ -129,6 +132,31 @@ def _read_options(query: str, scheme: str) -> dict[str, Any]:
         except ValueError as wrong:
             raise OnlineStoreError(f"the Redis URL: {name} {wrong}") from None
     return options
+
+
+def _from_environment(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the options that the URL leaves to the environment: `FEATURE_SYNC_REDIS_PASSWORD` and its like.
+
+    A socket of this machine takes none. A user of the environment counts only if the URL has neither user nor password.
+    """
+    if scheme == "unix":
+        return {}
+    names = ["password"] if options.keys() & {"username", "password"} else ["username", "password"]
+    readers: dict[str, Callable[[str], Any]] = {**dict.fromkeys(names, _secret)}
+    readers |= _TLS_OPTIONS if scheme == "rediss" else {}
+    found: dict[str, Any] = {}
+    for name, read in readers.items():
+        variable = _VARIABLE + name.upper()
+        if name not in options and (value := os.environ.get(variable)):
+            try:
+                found[name] = read(value)
+            except ValueError as wrong:
+                raise OnlineStoreError(f"{variable} {wrong}") from None
+    return found
+
+
+def _secret(value: str) -> bytes:
+    return os.fsencode(value)
 
 
 def _text(value: str) -> str:

@@ -50,6 +50,7 @@ class RedisStore(OnlineStore):
         pool = redis.ConnectionPool(
             connection_class=CONNECTIONS[self._address.scheme],
             protocol=2,  # the writer compares replies byte for byte
+            driver_info=None,  # else CLIENT SETINFO, which fills the ACL log of a user without a right to it
             socket_connect_timeout=timeout,
             socket_timeout=timeout,
             retry=Retry(NoBackoff(), 0),  # `RetryingRedis` retries whole commands

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
@@ -17,6 +16,7 @@ from feature_sync.online.keys import ViewKeys
 from feature_sync.online.marks import Holder, Mark, read_holder, read_mark
 from feature_sync.online.redis.commands import Commands
 from feature_sync.online.redis.comparing import RedisComparer
+from feature_sync.online.redis.globs import literal
 from feature_sync.online.redis.lease import hold_lease
 from feature_sync.online.redis.schemas import readable_schemas
 from feature_sync.online.redis.wording import wrong_type
@@ -76,7 +76,7 @@ class RedisView(OnlineView):
     def row_keys(self) -> Iterator[list[bytes]]:
         """See `OnlineView`."""
         # SCAN reads the pattern as a glob, but key prefix and reference are literal.
-        pattern = re.sub(r"([\\*?\[\]])", r"\\\1", self._keys.rows) + "*"
+        pattern = literal(self._keys.rows) + "*"
         cursor, is_first = 0, True
         while cursor or is_first:
             with self._translating():

@@ -20,12 +20,19 @@ _OF_CLUSTER = re.compile(r"(MOVED|ASK|CLUSTERDOWN|CROSSSLOT|TRYAGAIN) ")
 _OF_LOGIN = re.compile(
     r"NOAUTH |WRONGPASS |ERR (invalid password|AUTH <password> called|Client sent AUTH|wrong number .* 'auth')"
 )
+_OF_COMMAND = re.compile(r"the '([^']+)' command")
 _IS_RUNNING = "; is it running?"
-_UNNAMED = "refused a client without a password: put it into the URL, as redis://user:password@host"
+_UNNAMED = (
+    "refused a client without a password: put it into the URL, as redis://user:password@host, or into "
+    "FEATURE_SYNC_REDIS_PASSWORD"
+)
 _REFUSED = "refused the user or the password; percent-encode special characters in the URL, such as / as %2F"
 _CERTIFICATE_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 _OTHER_HOST = "is for another host: write the host as the certificate does, or ssl_check_hostname=false"
-_UNKNOWN_AUTHORITY = "is signed by an unknown authority: name the file of its CA with ssl_ca_certs in the URL"
+_UNKNOWN_AUTHORITY = (
+    "is signed by an unknown authority: name the file of its CA with ssl_ca_certs in the URL, or "
+    "FEATURE_SYNC_REDIS_SSL_CA_CERTS"
+)
 _CERTIFICATE_REASONS = {
     2: _UNKNOWN_AUTHORITY,
     9: "is not valid yet: compare the clocks",
@@ -75,13 +82,13 @@ PUSHING = Advice(
     timeout="raise it with --redis-timeout",
     full="raise maxmemory or remove keys; nothing of this push is committed, push again",
     read_only="push to its primary",
-    rights="an ACL user needs the keys ~PREFIX:* and the commands that docs/pushing.md lists",
+    rights="feature-sync acl prints the rules of its users",
 )
 SERVING = Advice(
     timeout="raise the client's timeout",
     full="raise maxmemory or remove keys",
     read_only="a client may only read from it",
-    rights="a client needs to read the keys ~PREFIX:* and the commands that docs/serving.md lists",
+    rights="feature-sync acl --service NAME prints the rules of a service's reader",
 )
 
 
@@ -138,8 +145,13 @@ def wrong_type(key: str) -> str:
 
 
 def forbidden(message: str, advice: Advice) -> str:
-    """Explain a command or a key that the user has no right to."""
-    return f"does not allow it to this user: {message.removeprefix('NOPERM ').rstrip('.')}; {advice.rights}"
+    """Explain a command or a key that the user has no right to, and name the rule that is missing."""
+    text = message.removeprefix("NOPERM ").rstrip(".")
+    if command := _OF_COMMAND.search(text):
+        missing = f" (give it +{command[1].lower()})"
+    else:
+        missing = " (give it a rule for that key)" if "key" in text else ""
+    return f"does not allow it to this user: {text}{missing}; {advice.rights}"
 
 
 def full(advice: Advice) -> str:
@@ -201,6 +213,8 @@ def _ended(address: Address) -> str:
     """Explain a connection that the server closed: TLS 1.3 refuses a missing certificate only after the handshake."""
     if address.scheme == "rediss" and "ssl_certfile" not in address.options:
         return ": it closed the connection; if it asks for a client's certificate, name ssl_certfile and ssl_keyfile"
+    if address.scheme == "rediss":
+        return ": it closed the connection; it may not accept the certificate that ssl_certfile names, or be no Redis"
     return f"{_IS_RUNNING} It closed the connection, as the port of another service may do"
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg.sql import Identifier
 
 from feature_sync.errors import UnfitValue, WarehouseConflict, WarehouseError
 
@@ -13,10 +15,8 @@ _CONFLICTS = (
     psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation,
     psycopg.errors.DuplicateSchema, psycopg.errors.DuplicateTable,
 )  # fmt: skip
-_GRANTS = (
-    ("temporary tables", "TEMPORARY on"), ("for schema", "USAGE on"), ("for database", "CREATE on"),
-    ("for table", "SELECT on"), ("for view", "SELECT on"), ("for materialized view", "SELECT on"),
-)  # fmt: skip
+_DENIED = re.compile(r'permission denied for (?:materialized )?(table|view|schema|database) "?(.+?)"?')
+_RIGHTS = {"table": "select on", "view": "select on", "schema": "usage on schema", "database": "create on database"}
 
 
 class Locked(WarehouseConflict):
@@ -46,10 +46,15 @@ def translating() -> Iterator[None]:
 
 
 def _grant(forbidden: psycopg.Error) -> str:
-    """Return what to grant to this role, if the message allows to derive it."""
+    """Return what to grant to this role, if the message allows to derive it; it names no schema of a table."""
     message = one_line(forbidden)
-    found = next((found for words, found in _GRANTS if words in message), None)
-    return f"; grant this role {found} that" if found else ""
+    if "temporary tables" in message:
+        right = "grant temporary on that database"
+    elif denied := _DENIED.fullmatch(message):
+        right = f"grant {_RIGHTS[denied[1]]} {Identifier(denied[2]).as_string()}"
+    else:
+        return ""
+    return f"; have their owner run: {right} to this role (feature-sync grants prints all that is needed)"
 
 
 def one_line(error: psycopg.Error) -> str:

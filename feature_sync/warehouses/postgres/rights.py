@@ -58,14 +58,23 @@ def missing_grants(connection: psycopg.Connection[Any], relations: Sequence[str]
 
 
 def _to_read(connection: psycopg.Connection[Any], relations: Sequence[str]) -> Iterator[str]:
-    names = [[quoted.replace('""', '"') or plain for quoted, plain in _PART.findall(name)] for name in relations]
-    pairs = [(parts[-2], parts[-1]) for parts in names if len(parts) > 1]
+    pairs = [pair for pair in map(schema_and_name, relations) if pair[0]]
     found = connection.execute(_READABLE, [[schema for schema, _ in pairs], [name for _, name in pairs]]).fetchall()
     for schema, name, may_use, may_read in found:
         if not may_use:
             yield f"grant usage on schema {Identifier(schema).as_string()}"
         if not may_read:
             yield f"grant select on {Identifier(schema, name).as_string()}"
+
+
+def schema_and_name(relation: str) -> tuple[str, str]:
+    """Split the quoted name of a relation; the schema is empty if it names none.
+
+    >>> schema_and_name('"warehouse"."sales"."the ""new"" orders"')
+    ('sales', 'the "new" orders')
+    """
+    parts = [quoted.replace('""', '"') or plain for quoted, plain in _PART.findall(relation)]
+    return (parts[-2], parts[-1]) if len(parts) > 1 else ("", parts[-1])
 
 
 def _to_write(connection: psycopg.Connection[Any], schema: str) -> Iterator[str]:

@@ -22,6 +22,7 @@ from feature_sync.warehouses.postgres.session import Session
 from feature_sync.warehouses.postgres.settings import SECONDS_TO_CONNECT, PostgresSettings
 from feature_sync.warehouses.postgres.snapshots import Snapshots, lock_query
 from feature_sync.warehouses.postgres.statistics import estimated_depth
+from feature_sync.warehouses.postgres.tls import why_refused
 from feature_sync.warehouses.postgres.values import arrow_array, arrow_type, column_type, load_times_as_numbers
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ class PostgresWarehouse(Warehouse):
             session = Session.of(settings, writable=writable)
             snapshots = Snapshots(session, patience=math.inf if wait else None, stopped=stopped)
         except psycopg.Error as refused:
-            raise WarehouseError(f"PostgreSQL at {settings.host}:{settings.port}: {one_line(refused)}") from refused
+            said = one_line(refused)
+            cure = why_refused(said, settings)
+            raise WarehouseError(f"PostgreSQL at {settings.host}:{settings.port}: {said}{cure}") from refused
         return cls(session, f"postgres {settings.host}:{settings.port}/{session.info.dbname}", snapshots)
 
     @property

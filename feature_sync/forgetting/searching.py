@@ -1,0 +1,119 @@
+"""Searches Redis and the warehouse for the values of one entity; reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from feature_sync.definitions import FeatureView
+from feature_sync.errors import DefinitionError, RequestError, WarehouseError
+from feature_sync.forgetting.traces import AskedEntity, Place, Trace
+from feature_sync.online.base import OnlineStore
+from feature_sync.online.keys import wire_key
+from feature_sync.online.traces import keys_of
+from feature_sync.push.state import existing_tables
+from feature_sync.push.table_names import tables_with_keys
+from feature_sync.query_runner import QueryRunner
+from feature_sync.sql.push.state_schema import PushTables
+from feature_sync.sql.push.traces import pushed_rows_of, rows_of
+from feature_sync.sql.view_query import ViewQuery
+from feature_sync.value_types import ValueType
+from feature_sync.warehouses.base import Warehouse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchContext:
+    """Where to search.
+
+    Args:
+        open_warehouse: Connects to the warehouse.
+        online: The online store.
+        state_schema: The schema of the states and tables of pushes.
+        upstream_of: Returns the names of the relations that a view is built of, sources first.
+    """
+
+    open_warehouse: Callable[[], Warehouse]
+    online: OnlineStore
+    state_schema: str
+    upstream_of: Callable[[FeatureView], Sequence[str]]
+
+
+def search(asked: AskedEntity, context: SearchContext) -> Iterator[Trace | str]:
+    """Yield each place that holds values of an entity, or the reason why one could not be searched.
+
+    Raises:
+        OnlineStoreError: Redis failed.
+        RequestError: A key is not of the type that the views have.
+    """
+    yield from _in_redis(asked, context)
+    try:
+        with context.open_warehouse() as warehouse:
+            runner = QueryRunner(warehouse)
+            for view in asked.views:
+                yield from _in_warehouse(asked, view, runner, context)
+    except WarehouseError as unreachable:
+        yield str(unreachable)
+    for view in asked.views:
+        for name in context.upstream_of(view):
+            cure = "delete the rows there, then dbt build, then feature-sync push"
+            yield Trace(place=Place.UPSTREAM, name=name, feature_view=view.reference, rows=None, cure=cure)
+
+
+def _in_redis(asked: AskedEntity, context: SearchContext) -> Iterator[Trace | str]:
+    """Search the views of the entity, and those of no definition whose keys have the same names."""
+    defined = {view.reference: asked.columns(view) for view in asked.views}
+    names = asked.columns(asked.views[0])
+    for reference in sorted(context.online.references()):
+        view = context.online.view(reference)
+        newest = next(reversed([*view.schemas().values()]), None)
+        columns = defined.get(reference, names)
+        types = dict(newest.keys) if newest is not None else {}
+        if newest is None and reference in defined:
+            yield f"{reference} has no schema in Redis that can be read, so its keys were not searched"
+        if not types or not {*columns} <= {*types}:
+            continue
+        values = dict(zip(columns, _wire(asked, [types[each] for each in columns]), strict=True))
+        at = {[*types].index(name): value for name, value in values.items()}
+        cure = f"feature-sync push {reference}, once the model has no such row"
+        for key in keys_of(view, [*types.values()], at):
+            name = key.decode(errors="backslashreplace")
+            gone = cure if reference in defined else "feature-sync push --prune: the project defines no such view"
+            yield Trace(place=Place.REDIS, name=name, feature_view=reference, rows=1, cure=gone)
+
+
+def _in_warehouse(
+    asked: AskedEntity, view: FeatureView, runner: QueryRunner, context: SearchContext
+) -> Iterator[Trace | str]:
+    try:
+        query = runner.query_of(view)
+        columns = asked.columns(view)
+        values = dict(zip(columns, _wire(asked, [query.key_types[each] for each in columns]), strict=True))
+        if rows := runner.fetch(rows_of(query, values))[0][0]:
+            cure = (
+                "delete the rows in its sources, then dbt build (an incremental model or a snapshot: delete here, too)"
+            )
+            name = view.relation.name
+            yield Trace(place=Place.MODEL, name=name, feature_view=view.reference, rows=rows, cure=cure)
+        yield from _in_push_tables(query, values, runner, context)
+    except (WarehouseError, DefinitionError) as refused:
+        yield f"{view.reference}: {refused}"
+
+
+def _in_push_tables(
+    query: ViewQuery, values: dict[str, Any], runner: QueryRunner, context: SearchContext
+) -> Iterator[Trace]:
+    """Search the tables of all pushes of a view, those to another Redis and those left behind included."""
+    tables, reference = PushTables(context.state_schema), query.view.reference
+    for name in tables_with_keys(reference, existing_tables(runner, tables)):
+        if rows := runner.fetch(pushed_rows_of(query, tables, name, values))[0][0]:
+            cure = f"feature-sync push {reference}, once the model has no such row"
+            shown = f"{context.state_schema}.{name}"
+            yield Trace(place=Place.PUSH_TABLE, name=shown, feature_view=reference, rows=rows, cure=cure)
+
+
+def _wire(asked: AskedEntity, types: Sequence[ValueType]) -> list[Any]:
+    try:
+        return [wire_key(text, kind) for text, kind in zip(asked.texts, types, strict=True)]
+    except ValueError as wrong:
+        raise RequestError(f"{asked.name}: {wrong}") from wrong

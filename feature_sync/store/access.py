@@ -1,0 +1,112 @@
+"""The requests about access: users of Redis, rights in the warehouse, and where an entity's values are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from feature_sync.access.passwords import generate, variables
+from feature_sync.access.redis_rules import RedisRules, redis_rules, users_of
+from feature_sync.dbt.manifest import Manifest
+from feature_sync.definitions import FeatureView
+from feature_sync.errors import ProjectError, UnknownName
+from feature_sync.forgetting.in_files import traces_in_files
+from feature_sync.forgetting.searching import SearchContext, search
+from feature_sync.forgetting.traces import Trace, Traces, asked_entity
+from feature_sync.store.connections import Connections
+from feature_sync.store.project import FeatureProject, listed
+from feature_sync.warehouses.rights import NeededRights, grants
+
+
+def acl_of(
+    project: FeatureProject, services: Iterable[str], *, generate_passwords: str | os.PathLike[str] | None
+) -> RedisRules:
+    """Return the users of Redis that a project needs, with hashes of the passwords in the environment.
+
+    Args:
+        project: The project.
+        services: The services whose readers to return, and nobody else; empty for all users.
+        generate_passwords: A new file for passwords that are made now, and count instead of the environment's.
+
+    Raises:
+        FeatureSyncError: A service is unknown, a password is short, a name has no rule, or the file exists.
+    """
+    prefix = project.key_prefix
+    users = users_of(project.registry, prefix, listed(services))
+    if generate_passwords is None:
+        return redis_rules(users, prefix, os.environ)
+    names = variables([each.name for each in users], prefix)
+    return redis_rules(users, prefix, generate(names.values(), Path(generate_passwords)))
+
+
+def grants_of(project: FeatureProject, *, pusher: str, reader: str, builder: str, spines: Iterable[str]) -> str:
+    """Return the statements that grant what pushes and training sets need in the warehouse.
+
+    Args:
+        project: The project.
+        pusher: The role that pushes.
+        reader: The role that makes training sets, verifies and reports.
+        builder: The role that runs dbt; empty for the target's own.
+        spines: Names of models, seeds, snapshots and sources that `reader` reads as spines.
+
+    Raises:
+        FeatureSyncError: A spine is unknown, or the warehouse has no rights to grant.
+    """
+    views = project.registry.feature_views
+    pushed = {name: view.relation.name for name, view in views.items() if view.online}
+    read = {name: view.relation.name for name, view in views.items()}
+    read |= {name: _relation_of(project, name) for name in listed(spines)}
+    needed = NeededRights(
+        pushed=pushed, read=read, state_schema=project.state_schema, pusher=pusher, reader=reader, builder=builder
+    )
+    return grants(project.target, needed)
+
+
+def _relation_of(project: FeatureProject, name: str) -> str:
+    ids = project.manifest.relations()
+    node = project.manifest.node(ids[name]) if name in ids else None
+    if node is None:
+        raise UnknownName("model, seed, snapshot or source", name, ids)
+    if not node.relation_name:
+        raise ProjectError(f"{node.location}: has no table of its own, so that nobody can read it")
+    return node.relation_name
+
+
+def traces_of(
+    project: FeatureProject, connections: Connections, entity: str, keys: Iterable[str], files: Iterable[str]
+) -> Traces:
+    """Search Redis, the warehouse and files for the values of one entity; removes nothing.
+
+    Args:
+        project: The project.
+        connections: Opens the warehouse and Redis.
+        entity: The name of the entity.
+        keys: The values of its join keys in their order, or `KEY=VALUE`.
+        files: Parquet and CSV files, or folders of them.
+
+    Raises:
+        FeatureSyncError: The entity or a file is unknown, a key is of the wrong type, or Redis failed.
+    """
+    asked = asked_entity(project.registry, entity, listed(keys))
+    context = SearchContext(
+        open_warehouse=connections.open_warehouse,
+        online=connections.online(may_create=False),
+        state_schema=project.state_schema,
+        upstream_of=lambda view: _upstream(project.manifest, view),
+    )
+    columns = {pair for view in asked.views for pair in zip(asked.columns(view), asked.texts, strict=True)}
+    found = [*search(asked, context), *traces_in_files(listed(files), sorted(columns))]
+    return Traces(
+        entity=entity,
+        keys=asked.keys,
+        traces=tuple(each for each in found if isinstance(each, Trace)),
+        problems=tuple(dict.fromkeys(each for each in found if isinstance(each, str))),
+    )
+
+
+def _upstream(manifest: Manifest, view: FeatureView) -> list[str]:
+    """Return the relations of sources, seeds and models that a view is built of, sources first."""
+    nodes = [manifest.node(each) for each in sorted(manifest.ancestors(view.relation.unique_id))]
+    named = [(node.resource_type != "source", node.relation_name) for node in nodes if node and node.relation_name]
+    return [name for _, name in sorted(named)]
