@@ -22,6 +22,7 @@ from feature_sync.cli.options import (
     warn,
 )
 from feature_sync.cli.saying import discard_output, os_error_text, say
+from feature_sync.cli.skew import skew
 from feature_sync.errors import FeatureSyncError
 from feature_sync.option_words import for_the_command_line
 
@@ -270,6 +271,7 @@ def extract(
 
 
 cli.add_command(metrics)
+cli.add_command(skew)
 
 
 @cli.group()
