@@ -91,9 +91,9 @@ def test_a_planted_share_of_wrong_values_is_found_among_10_000_vectors(store, re
     assert (found.vectors, found.matching, len(wrong)) == (10_000, 9_900, 100)
     assert (amount.name, amount.feature_view) == ("amount", "shelves")
     assert (amount.matching, amount.different, amount.missing, amount.extra) == (9_900, 100, 0, 0)
-    assert amount.match_rate == 0.99
+    assert amount.match_share == 0.99
     assert (amount.mean_difference, amount.max_difference) == pytest.approx((2.5, 2.5))
-    assert (pieces.match_rate, label.match_rate, pieces.mean_difference) == (1, 1, None)
+    assert (pieces.match_share, label.match_share, pieces.mean_difference) == (1, 1, None)
     assert (found.is_within(0.99), found.is_within(0.991)) == (True, False)
     (example,) = found.examples
     assert example.keys in wrong
@@ -105,7 +105,7 @@ def test_a_planted_share_of_wrong_values_is_found_among_10_000_vectors(store, re
 def test_values_that_are_equal_match_in_all(store, redis_url, tmp_path):
     serve(redis_url, fill_now(store, 100), tmp_path)
     found = store.skew(SERVICE, tmp_path)
-    assert (found.vectors, found.match_rate, found.examples) == (100, 1, ())
+    assert (found.vectors, found.match_share, found.examples) == (100, 1, ())
     assert (found.other_shape, found.other_logic) == (0, 0)
 
 
@@ -137,7 +137,7 @@ def test_the_lag_with_which_rows_truly_came_is_estimated(store, redis_url, tmp_p
         pyarrow.parquet.write_table(table, tmp_path / f"{number}.parquet")
     found = store.skew(SERVICE, tmp_path)
     (view,) = found.views
-    assert (found.match_rate, view.lag, view.matching) == (0, timedelta(), 0)
+    assert (found.match_share, view.lag, view.matching) == (0, timedelta(), 0)
     assert view.matching_with_observed == found.vectors == 36
     assert late - 5 * MINUTE <= view.observed_lag <= late + MINUTE  # a push every five minutes says no more
     assert store.skew(SERVICE, tmp_path, until=NOON + 35 * MINUTE).vectors == 1
@@ -221,7 +221,7 @@ def test_the_command_prints_a_table_or_json_and_exits_3(stock, store, redis_url,
     assert ["label", "shelves", "100.00%", "0", "0", "0"] in rows
     assert "99 of 100 vectors match in every feature" in shown.stderr
     document = fits("skew", json.loads(skew("--json", "--min-match", "0.99", exits=0).stdout))
-    assert (document["vectors"], document["matching"], document["match_rate"]) == (100, 99, 0.99)
+    assert (document["vectors"], document["matching"], document["match_share"]) == (100, 99, 0.99)
     assert document["examples"][0]["keys"] == {"item": 1, "shop": "shop"}
     assert document["examples"][0]["served"] == document["examples"][0]["training"] + 1
     redacted = skew("--redact", "--json", exits=3).stdout

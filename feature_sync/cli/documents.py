@@ -76,7 +76,7 @@ def of_statuses(statuses: Sequence[ViewStatus]) -> Document:
 
 def of_skew(skew: Skew) -> Document:
     """Return the document of `skew`."""
-    counts = ("name", "feature_view", "matching", "different", "missing", "extra", "match_rate")
+    counts = ("name", "feature_view", "matching", "different", "missing", "extra", "match_share")
     sizes = ("mean_difference", "max_difference")
     return {
         "feature_service": skew.service,
@@ -85,10 +85,10 @@ def of_skew(skew: Skew) -> Document:
         "until": skew.until,
         "vectors": skew.vectors,
         "matching": skew.matching,
-        "match_rate": skew.match_rate,
+        "match_share": skew.match_share,
         "other_shape_vectors": skew.other_shape,
         "other_logic_vectors": skew.other_logic,
-        "tolerance": skew.tolerance,
+        "tolerance_share": skew.tolerance,
         "features": [{name: getattr(each, name) for name in (*counts, *sizes)} for each in skew.features],
         "feature_views": [
             {
@@ -97,7 +97,7 @@ def of_skew(skew: Skew) -> Document:
                 "lag_seconds": seconds(each.lag),
                 "observed_lag_seconds": seconds(each.observed_lag),
                 "matching": each.matching,
-                "matching_with_observed_lag": each.matching_with_observed,
+                "matching_if_observed": each.matching_with_observed,
             }
             for each in skew.views
         ],

@@ -80,7 +80,7 @@ def _features(skew: Skew) -> Iterator[tuple[str, ...]]:
     for each in skew.features:
         counts = (f"{number:,}" for number in (each.different, each.missing, each.extra))
         sizes = ("" if size is None else f"{size:.6g}" for size in (each.mean_difference, each.max_difference))
-        yield each.name, each.feature_view, _percent(each.match_rate), *counts, *sizes
+        yield each.name, each.feature_view, _percent(each.match_share), *counts, *sizes
 
 
 def _lags(skew: Skew) -> Iterator[tuple[str, ...]]:

@@ -40,7 +40,7 @@ class FeatureSkew:
     max_difference: float | None = None
 
     @property
-    def match_rate(self) -> float:
+    def match_share(self) -> float:
         """The share of the vectors that match, from 0 to 1."""
         return self.matching / self.vectors if self.vectors else 1.0
 
@@ -112,16 +112,16 @@ class Skew:
     are_values_redacted: bool = False
 
     @property
-    def match_rate(self) -> float:
+    def match_share(self) -> float:
         """The share of the vectors that match in every feature, from 0 to 1."""
         return self.matching / self.vectors if self.vectors else 1.0
 
     def is_within(self, least: float) -> bool:
         """True if every feature matches in at least this share of the vectors."""
-        return all(each.match_rate >= least for each in self.features)
+        return all(each.match_share >= least for each in self.features)
 
     def _repr_html_(self) -> str:
-        columns = ("name", "feature_view", "match_rate", "different", "missing", "extra", "mean_difference")
+        columns = ("name", "feature_view", "match_share", "different", "missing", "extra", "mean_difference")
         return html_table(
             [name.replace("_", " ") for name in columns],
             [[getattr(each, name) for name in columns] for each in self.features],
