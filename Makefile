@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PROJECT := pyproject.toml constraints.txt
-OF_PROOF := .venv-spark .venv-models .venv-deep .venv-objects .venv-airflow .venv-schedulers .venv-deploy .image-base .node
+OF_PROOF := .venv-spark .venv-models .venv-deep .venv-objects .venv-airflow .venv-schedulers .venv-deploy .image-base .node \
+	.prometheus
 
 export DBT_PROFILES_DIR := $(CURDIR)/profiles
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
@@ -141,6 +142,13 @@ clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@mkdir -p .node
 	@cp examples/node/package.json .node/
 	@npm install --prefix .node --no-package-lock --no-audit --no-fund --loglevel error >/dev/null
+	@touch $@
+
+.prometheus/.made:
+	@echo "Fetching Prometheus and promtool (seconds, 95 MB)"
+	@command -v apt-get >/dev/null || { echo "apt-get is missing: Prometheus comes as a package of Debian or Ubuntu" >&2; exit 1; }
+	@mkdir -p .prometheus
+	@cd .prometheus && apt-get download --quiet=2 --option APT::Sandbox::User=root prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
 	@touch $@
 
 .venv-mutants/.made: $(PROJECT)

@@ -14,6 +14,12 @@ _OF_FRAMES = ("numpy", "pandas", "polars", "pyarrow")
 _OF_SERVERS = ("httptools", "prometheus_client", "starlette", "uvicorn", "uvloop")
 _OF_MODELS = ("lightgbm", "mlflow", "sklearn", "tensorflow", "torch", "xgboost")
 """Each has an extra of its own, of the same name."""
+_EXTRAS = {
+    **dict.fromkeys(_OF_SERVERS, "server"),
+    **{name: name for name in (*_OF_MODELS, "openlineage")},
+    "prometheus_client": "metrics",
+}
+"""The extra that brings a library."""
 
 
 class MissingLibrary(FeatureSyncError):
@@ -52,14 +58,14 @@ def _is_installed(name: str) -> bool:
 
 
 def _missing(what: str, library: str) -> MissingLibrary:
-    extra = "server" if library in _OF_SERVERS else library if library in _OF_MODELS else None
+    extra = _EXTRAS.get(library)
     install = library if extra is None else f"'feature-sync[{extra}]'"
     return MissingLibrary(f"{what} needs {library}: pip install {install}")
 
 
 @contextmanager
 def needed_by(what: str) -> Iterator[None]:
-    """Say what needs a library of frames, models or the server that is imported inside and not installed.
+    """Say what needs a library of frames or of an extra that is imported inside and not installed.
 
     Args:
         what: What the caller asked for, such as `to_arrow()`.
@@ -71,6 +77,6 @@ def needed_by(what: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as absent:
         library = (absent.name or "").partition(".")[0]
-        if library not in (*_OF_FRAMES, *_OF_MODELS, *_OF_SERVERS):
+        if library not in (*_OF_FRAMES, *_EXTRAS):
             raise
         raise _missing(what, library) from absent

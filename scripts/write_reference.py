@@ -18,12 +18,13 @@ from feature_sync.push.report import PushOptions
 from feature_sync.store.project import OptionKeywords, Options
 from feature_sync.store.pushes import PushRequest
 from feature_sync.store.requests import InitRequest, VerifyRequest, ViewRequest
+from feature_sync.store.skew import SkewRequest
 from feature_sync.training.spines import SpineKeywords, SpineOptions
 
 DOCS = Path(__file__).parents[1] / "docs"
 NOTE = "<!-- Written by scripts/write_reference.py: change the code's own words, and run `make format`. -->"
 WIDTH = 100
-KEYWORDS = (OptionKeywords, InitRequest, ViewRequest, PushRequest, VerifyRequest, SpineKeywords)
+KEYWORDS = (OptionKeywords, InitRequest, ViewRequest, PushRequest, VerifyRequest, SkewRequest, SpineKeywords)
 """The dictionaries of keyword arguments that methods take, by name."""
 DESCRIBED_BY = {OptionKeywords: (Options,), PushRequest: (PushRequest, PushOptions), SpineKeywords: (SpineOptions,)}
 """Whose docstrings describe their keys, where it is not the dictionary's own."""

@@ -251,7 +251,7 @@ def test_a_key_has_one_type_and_a_number_names_its_unit():
         if words & {"memory", "sent", "scan", "size"}:
             assert (kind, name.endswith("_bytes")) == ("integer", True), name
         if kind == "number":
-            assert name.endswith(("_seconds", "_share")), name
+            assert name.endswith(("_seconds", "_share", "_difference")), name  # of a feature, in its own unit
         assert name not in ("seconds", "bytes"), name
 
 

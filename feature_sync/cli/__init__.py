@@ -11,6 +11,7 @@ from feature_sync import __version__
 from feature_sync.cli.endings import EndsInOrder
 from feature_sync.cli.init_options import init_options
 from feature_sync.cli.key_values import key_values
+from feature_sync.cli.monitoring import metrics, metrics_option, written_metrics
 from feature_sync.cli.options import (
     pass_feature_store,
     push_options,
@@ -21,6 +22,7 @@ from feature_sync.cli.options import (
     warn,
 )
 from feature_sync.cli.saying import discard_output, os_error_text, say
+from feature_sync.cli.skew import skew
 from feature_sync.errors import FeatureSyncError
 from feature_sync.option_words import for_the_command_line
 
@@ -128,43 +130,54 @@ def init(store: FeatureStore, /, models: tuple[str, ...], **options: Any) -> Non
 @cli.command()
 @push_options
 @as_of_option
+@metrics_option
 @json_option
 @pass_feature_store
-def push(store: FeatureStore, /, names: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
+def push(
+    store: FeatureStore, /, names: tuple[str, ...], *, metrics_file: str | None, as_json: bool, **options: Any
+) -> None:
     """Make Redis equal to the newest rows in the warehouse, for the views named or for all that are online."""
     from feature_sync.cli.pushes import printed_pushes
     from feature_sync.progress import progress_bars
 
-    with printed_pushes(as_json=as_json) as done, progress_bars("rows") as progress:
-        done.extend(store.push_each(names, progress=progress, **options))
-    sys.exit(HELD_BACK if any(each.held_back for each in done) else 0)
+    with written_metrics(store, "push", metrics_file) as watched:
+        with printed_pushes(as_json=as_json) as watched.pushed, progress_bars("rows") as progress:
+            watched.pushed.extend(store.push_each(names, progress=progress, **options))
+        sys.exit(HELD_BACK if any(each.held_back for each in watched.pushed) else 0)
 
 
 @cli.command()
 @verify_options
 @as_of_option
+@metrics_option
 @json_option
 @pass_feature_store
-def verify(store: FeatureStore, /, names: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
+def verify(
+    store: FeatureStore, /, names: tuple[str, ...], *, metrics_file: str | None, as_json: bool, **options: Any
+) -> None:
     """Prove that Redis equals the warehouse, or report the differences and exit 3."""
     from feature_sync.cli.checks import print_verified
     from feature_sync.progress import progress_bars
 
-    with progress_bars("rows") as progress:
-        verified = store.verify(names, progress=progress, **options)
-    print_verified(verified, as_json=as_json)
-    sys.exit(0 if verified.is_equal else DIFFERENT)
+    with written_metrics(store, "verify", metrics_file) as watched:
+        with progress_bars("rows") as progress:
+            watched.verified = verified = store.verify(names, progress=progress, **options)
+        print_verified(verified, as_json=as_json)
+        sys.exit(0 if verified.is_equal else DIFFERENT)
 
 
 @cli.command("status")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
+@metrics_option
 @json_option
 @pass_feature_store
-def status_of_views(store: FeatureStore, names: tuple[str, ...], as_json: bool) -> None:
+def status_of_views(store: FeatureStore, names: tuple[str, ...], metrics_file: str | None, as_json: bool) -> None:
     """Report for each feature view what Redis holds, how old it is, and how its last push went."""
     from feature_sync.cli.checks import print_statuses
 
-    print_statuses(store.status(names), as_json=as_json)
+    with written_metrics(store, "status", metrics_file) as watched:
+        watched.statuses = store.status(names)
+        print_statuses(watched.statuses, as_json=as_json)
 
 
 @cli.command()
@@ -320,6 +333,10 @@ def forget(store: FeatureStore, entity: str, keys: tuple[str, ...], files: tuple
     traces = store.forget(entity, *keys, files=files)
     print_traces(traces, as_json=as_json)
     sys.exit(0 if traces.is_forgotten else LEFT)
+
+
+cli.add_command(metrics)
+cli.add_command(skew)
 
 
 @cli.group()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from feature_sync.check import Checked
     from feature_sync.dbt.description import Description
     from feature_sync.forgetting.traces import Traces
+    from feature_sync.monitor.skew import Skew
     from feature_sync.push import Pushed
     from feature_sync.push.state import LastPush
     from feature_sync.push.status import ViewStatus
@@ -111,6 +112,38 @@ def of_verification(verified: Sequence[Verified]) -> Document:
 def of_statuses(statuses: Sequence[ViewStatus]) -> Document:
     """Return the document of `status`."""
     return {"feature_views": [_status(each) for each in statuses]}
+
+
+def of_skew(skew: Skew) -> Document:
+    """Return the document of `skew`."""
+    counts = ("name", "feature_view", "matching", "different", "missing", "extra", "match_share")
+    sizes = ("mean_difference", "max_difference")
+    return {
+        "feature_service": skew.service,
+        "log": skew.log,
+        "since": skew.since,
+        "until": skew.until,
+        "vectors": skew.vectors,
+        "matching": skew.matching,
+        "match_share": skew.match_share,
+        "other_shape_vectors": skew.other_shape,
+        "other_logic_vectors": skew.other_logic,
+        "tolerance_share": skew.tolerance,
+        "features": [{name: getattr(each, name) for name in (*counts, *sizes)} for each in skew.features],
+        "feature_views": [
+            {
+                "name": each.feature_view,
+                "alias": each.alias,
+                "lag_seconds": seconds(each.lag),
+                "observed_lag_seconds": seconds(each.observed_lag),
+                "matching": each.matching,
+                "matching_if_observed": each.matching_with_observed,
+            }
+            for each in skew.views
+        ],
+        "examples": [asdict(each) for each in skew.examples],
+        "are_values_redacted": skew.are_values_redacted,
+    }
 
 
 def of_vector(vector: FeatureVector) -> Document:

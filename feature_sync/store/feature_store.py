@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from feature_sync.adopting import Adoption
     from feature_sync.check import Checked
     from feature_sync.forgetting.traces import Traces
+    from feature_sync.monitor.skew import Skew
     from feature_sync.push import Pushed, PushReport
     from feature_sync.push.status import ViewStatus
     from feature_sync.service_schema import Pin
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from feature_sync.store.pushes import PushRequest
     from feature_sync.store.requests import InitRequest, VerifyRequest
     from feature_sync.store.served_table import ServedTable
+    from feature_sync.store.skew import SkewRequest
     from feature_sync.training import SpineKeywords, SpineSource, TrainingSet
     from feature_sync.verify import VerifyReport
 
@@ -269,6 +271,18 @@ class FeatureStore:
         from feature_sync.store.served_table import ServedTable
 
         return ServedTable(self.connections, name)
+
+    def skew(self, service: str, log: str | os.PathLike[str], **request: Unpack[SkewRequest]) -> Skew:
+        """Compare vectors that a service served with what training answers for the same keys and moments.
+
+        Args:
+            service: Name of the feature service.
+            log: What `ServedLog` wrote: a folder of Parquet files, one such file, or a table with its schema.
+            request: See `SkewRequest`.
+        """
+        from feature_sync.store.skew import measure_skew
+
+        return measure_skew(self.project, self.connections, service, log, request)
 
     def get_training_set(
         self,

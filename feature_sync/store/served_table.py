@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _LOADED = "_feature_sync_served"
 _MOST_DIGITS = 38
 _LISTED = 5
+_ROWS_AT_ONCE = 10_000
 
 
 class ServedTable:
@@ -32,11 +33,8 @@ class ServedTable:
         Raises:
             RequestError: The name is not of the form `schema.table`.
         """
-        schema, _, table = name.partition(".")
-        if not schema or not table or "." in table:
-            raise RequestError(f'name the table with its schema, such as "ml.served", and not {name!r}')
         self._connections = connections
-        self._schema, self._name = schema, table
+        self._schema, self._name = _parts(name)
 
     def __repr__(self) -> str:
         return f"ServedTable({f'{self._schema}.{self._name}'!r})"
@@ -47,7 +45,7 @@ class ServedTable:
         Raises:
             WarehouseError: The warehouse cannot be reached or refuses, or the table has other columns.
         """
-        plain = _plain(rows)
+        plain = plain_columns(rows)
         with self._connections.open_warehouse(writable=True) as warehouse:
             runner = QueryRunner(warehouse)
             table = ServedTableSql(self._schema, self._name, dialect=runner.dialect)
@@ -66,7 +64,29 @@ class ServedTable:
                 runner.run(table.append(loaded, plain.column_names))
 
 
-def _plain(rows: pyarrow.Table) -> pyarrow.Table:
+def read_served(connections: Connections, name: str) -> pyarrow.Table:
+    """Read a whole table of served vectors from the warehouse.
+
+    Raises:
+        RequestError: The name is not of the form `schema.table`.
+        WarehouseError: The warehouse cannot be reached or refuses, or there is no such table.
+    """
+    schema, table = _parts(name)
+    with connections.open_warehouse() as warehouse:
+        runner = QueryRunner(warehouse)
+        query = runner.text(ServedTableSql(schema, table, dialect=runner.dialect).columns())
+        with warehouse.arrow(query, batch_size=_ROWS_AT_ONCE) as reader:
+            return reader.read_all()
+
+
+def _parts(name: str) -> tuple[str, str]:
+    schema, _, table = name.partition(".")
+    if not schema or not table or "." in table:
+        raise RequestError(f'name the table with its schema, such as "ml.served", and not {name!r}')
+    return schema, table
+
+
+def plain_columns(rows: pyarrow.Table) -> pyarrow.Table:
     """Write as text what not every warehouse can load: lists and structs as JSON, bytes as hexadecimal digits."""
     import pyarrow
 

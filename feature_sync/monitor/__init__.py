@@ -1,0 +1,1 @@
+"""What operators watch: metrics, alerts, lineage, and the skew between serving and training."""

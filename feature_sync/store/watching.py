@@ -1,0 +1,50 @@
+"""What a feature store tells those who watch it: metrics of its status at each scrape."""
+
+from __future__ import annotations
+
+from feature_sync.errors import FeatureSyncError
+from feature_sync.monitor.exposition import exposition
+from feature_sync.monitor.metrics import Sample, of_scrape, of_statuses
+from feature_sync.store.connections import Connections
+from feature_sync.store.project import FeatureProject
+from feature_sync.store.requests import view_statuses
+
+
+class StatusMetrics:
+    """Reads the status of all views anew whenever it is called, by the newest manifest."""
+
+    def __init__(self, project: FeatureProject, connections: Connections) -> None:
+        """Read nothing yet.
+
+        Args:
+            project: The project.
+            connections: Opens the warehouse and Redis.
+        """
+        self._project = project
+        self._connections = connections
+        self._read_at: float | None = None
+        self._warned = ""
+
+    def __call__(self) -> str:
+        """Return the metrics; if project or Redis cannot be read, only that they cannot, with one warning."""
+        samples: list[Sample] = []
+        try:
+            self._forget_old_artifacts()
+            samples = [*of_statuses(view_statuses(self._project, self._connections, ()), self._project.registry)]
+            problem = ""
+        except FeatureSyncError as failed:
+            problem = str(failed)
+        if problem and problem != self._warned:
+            self._project.warn(problem)
+        self._warned = problem
+        return exposition([*of_scrape(is_up=not problem), *samples], project=self._project.key_prefix)
+
+    def _forget_old_artifacts(self) -> None:
+        """Let the manifest be read again if dbt wrote another one."""
+        try:
+            written: float | None = (self._project.dbt.target_path / "manifest.json").stat().st_mtime
+        except OSError:
+            written = None
+        if written != self._read_at:
+            self._project.forget_artifacts()
+        self._read_at = written
