@@ -6,7 +6,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_FLAGS = ("allow-eviction", "allow-removals", "full-refresh", "prune", "take-over", "wait", "warehouse")
+_FLAGS = (
+    "allow-breaking",
+    "allow-eviction",
+    "allow-removals",
+    "full-refresh",
+    "prune",
+    "take-over",
+    "wait",
+    "warehouse",
+)
 _VALUES = (
     "as-of", "event-time", "event-timestamp", "exclude", "features", "key-prefix", "limit", "of", "order-by",
     "profiles-dir", "project-dir", "redis-timeout", "redis-url", "rows-per-file", "sample", "select", "since",

@@ -113,6 +113,7 @@ _PUSH_OPTIONS = (
     ),
     click.option("--allow-removals", is_flag=True, help="Let a push remove more than 30% of a view's entities."),
     click.option("--allow-eviction", is_flag=True, help="Push to a Redis that may evict keys."),
+    click.option("--allow-breaking", is_flag=True, help="Push what breaks a feature service that Redis serves."),
     click.option("--prune", is_flag=True, help="Remove views from Redis that the project no longer defines."),
     click.option(
         "--log-format",

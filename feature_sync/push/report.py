@@ -21,6 +21,7 @@ class PushKeywords(TypedDict, total=False):
 
     full_refresh: bool
     allow_removals: bool
+    allow_breaking: bool
     take_over: bool
     allow_eviction: bool
     wait: bool
@@ -35,6 +36,7 @@ class PushOptions:
     Args:
         full_refresh: Send every row, not only what changed.
         allow_removals: Let a push remove more than 30% of a view's entities.
+        allow_breaking: Push what breaks a feature service that Redis serves.
         take_over: Adopt keys that another warehouse or table pushed.
         allow_eviction: Push to a Redis that may evict keys.
         wait: Wait for another push of the same view, instead of failing.
@@ -45,6 +47,7 @@ class PushOptions:
 
     full_refresh: bool = False
     allow_removals: bool = False
+    allow_breaking: bool = False
     take_over: bool = False
     allow_eviction: bool = False
     wait: bool = False
