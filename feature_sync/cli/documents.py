@@ -16,6 +16,7 @@ from feature_sync.json_text import seconds
 if TYPE_CHECKING:
     from feature_sync.check import Checked
     from feature_sync.dbt.description import Description
+    from feature_sync.plan import Plan, PlannedDefinition, PlannedView
     from feature_sync.push import Pushed
     from feature_sync.push.state import LastPush
     from feature_sync.push.status import ViewStatus
@@ -53,6 +54,41 @@ def of_check(checked: Checked) -> Document:
         {**asdict(each), **{name: getattr(each, name) or None for name in _LOCATION}} for each in checked.findings
     ]
     return {**{f"{name.removesuffix('s')}_count": getattr(checked, name) for name in counts}, "findings": findings}
+
+
+def of_plan(plan: Plan) -> Document:
+    """Return the document of `plan`."""
+    views = [
+        {**_planned(each), "estimate": _estimate(each), "features": [_planned(feature) for feature in each.features]}
+        for each in plan.feature_views
+    ]
+    return {
+        "verdict": plan.verdict.value,
+        "feature_views": views,
+        "entities": [_planned(each) for each in plan.entities],
+        "feature_services": [_planned(each) for each in plan.feature_services],
+        "notes": list(plan.notes),
+    }
+
+
+def _planned(planned: PlannedDefinition) -> Document:
+    return {
+        "name": planned.name,
+        "verdict": planned.verdict.value,
+        "broken_service_names": list(planned.broken_services),
+        "reasons": [{"verdict": each.verdict.value, "text": each.text} for each in planned.reasons],
+    }
+
+
+def _estimate(view: PlannedView) -> Document:
+    found = view.estimate
+    return {
+        "row_count": found and found.rows,
+        "sent_bytes": found and found.sent_bytes,
+        "memory_bytes": found and found.memory_bytes,
+        "scan_bytes": found and found.scan_bytes,
+        "unknown_because": view.no_estimate,
+    }
 
 
 def of_push(pushed: Sequence[Pushed]) -> Document:

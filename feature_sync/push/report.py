@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypedDict
 
+from feature_sync.online.rows import BYTES_PER_ENTRY
 from feature_sync.reports import Report, columns_of
-
-_BYTES_PER_ENTRY = 80
-"""The overhead of Redis and Valkey beside key and value: about 80 bytes for a key that expires, by Valkey 9."""
 
 Progress = Callable[[str, int], None]
 """Called with a view's reference and the number of rows that it has written so far."""
@@ -98,7 +96,7 @@ class Pushed:
     @property
     def memory_bytes(self) -> int:
         """An estimate of the memory that Redis needs for what was written."""
-        return self.sent_bytes + self.written * _BYTES_PER_ENTRY
+        return self.sent_bytes + self.written * BYTES_PER_ENTRY
 
 
 class PushReport(Report[Pushed]):

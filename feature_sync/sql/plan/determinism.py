@@ -49,7 +49,9 @@ def is_plain(projection: exp.Expr) -> bool:
 
 def aggregates(projection: exp.Expr) -> bool:
     """True if an expression aggregates the rows of its own query: without GROUP BY they become one row."""
-    windowed = {id(inside) for each in own_nodes(projection) if isinstance(each, exp.Window) for inside in _called(each)}
+    windowed = {
+        id(inside) for each in own_nodes(projection) if isinstance(each, exp.Window) for inside in _called(each)
+    }
     return any(isinstance(each, exp.AggFunc) and id(each) not in windowed for each in own_nodes(projection))
 
 

@@ -17,7 +17,7 @@ _SYMMETRIC = (exp.EQ, exp.NEQ, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Mul)
 _NUMBERS = (exp.Count, exp.Sum, exp.Avg, exp.Mul, exp.Sub, exp.Div, exp.Length)
 
 
-class UnreadableQuery(Exception):  # noqa: N818 - never leaves the planner
+class UnreadableQuery(Exception):
     """A query holds what is not understood: nothing can be told of a change."""
 
 
@@ -80,11 +80,13 @@ class Expressions:
             return combine("query", self._nested(node, scope))
         if isinstance(node, exp.Table):
             return combine("table", self._plain(node, scope), *scope.everything())
-        if self._loose and isinstance(node, (exp.And, exp.Or)):
+        return (self._loose and self._rewritten(node, scope)) or self._plain(node, scope)
+
+    def _rewritten(self, node: exp.Expr, scope: Scope) -> Form | None:
+        """Read what may be written in several ways in one of them; None if it may not."""
+        if isinstance(node, (exp.And, exp.Or)):
             return self.condition(node, scope)
-        if self._loose and isinstance(node, exp.Binary) and (turned := self._turned(node, scope)) is not None:
-            return turned
-        return self._plain(node, scope)
+        return self._turned(node, scope) if isinstance(node, exp.Binary) else None
 
     def _turned(self, node: exp.Binary, scope: Scope) -> Form | None:
         """Read an operation in one direction of two; None if it has only one."""
@@ -188,8 +190,7 @@ def _is_true(node: exp.Expr) -> bool:
     """True for TRUE, and for a number that is compared with itself."""
     if isinstance(node, exp.Boolean):
         return bool(node.this)
-    sides = (node.this, node.expression) if isinstance(node, exp.EQ) else ()
-    return bool(sides) and all(each.is_int for each in sides) and sides[0] == sides[1]
+    return isinstance(node, exp.EQ) and node.this.is_int and bool(node.this == node.expression)
 
 
 def _is_number(node: exp.Expr) -> bool:

@@ -28,7 +28,12 @@ class Reader:
     """Reads one query. `loose`: the order in which rows are read cannot matter, so equivalent forms are made equal."""
 
     def __init__(
-        self, sql: str, *, table: Callable[[exp.Table], Source], fold: Callable[[str | exp.Identifier], str], loose: bool
+        self,
+        sql: str,
+        *,
+        table: Callable[[exp.Table], Source],
+        fold: Callable[[str | exp.Identifier], str],
+        loose: bool,
     ) -> None:
         self._table = table
         self._fold = fold
@@ -115,8 +120,8 @@ class Reader:
         scope, clauses = Scope(parent=outer), [combine("select")]
         if query.args.get("from_") is not None:
             self._read(query.args["from_"].this, scope, known)
-        for join in (*(query.args.get("laterals") or []), *(query.args.get("joins") or [])):
-            clauses.append(self._join(join, scope, known))
+        joins = (*(query.args.get("laterals") or []), *(query.args.get("joins") or []))
+        clauses += [self._join(each, scope, known) for each in joins]
         items = self._items(query.expressions, scope)
         whole = [each.form for each in items]
         if self._loose and self._only_selects(query, items):
@@ -132,7 +137,11 @@ class Reader:
         """True if the columns decide which rows there are."""
         group = query.args.get("group")
         by_all = [each for each in query.find_all(exp.Var, exp.Column) if each.name.upper() == "ALL"]
-        return query.args.get("distinct") is not None or bool(by_all) or (group is not None and bool(group.args.get("all")))
+        return (
+            query.args.get("distinct") is not None
+            or bool(by_all)
+            or (group is not None and bool(group.args.get("all")))
+        )
 
     @staticmethod
     def _only_selects(query: exp.Select, items: Sequence[Item | Star]) -> bool:
@@ -173,7 +182,11 @@ class Reader:
         _check(join, _OF_JOIN)
         self._read(join.this, scope, known)
         kind = str(join.args.get("kind") or "").upper()
-        parts = [str(join.args.get("side") or "").upper(), _SAME_JOIN.get(kind, kind), str(join.args.get("method") or "")]
+        parts = [
+            str(join.args.get("side") or "").upper(),
+            _SAME_JOIN.get(kind, kind),
+            str(join.args.get("method") or ""),
+        ]
         on = join.args.get("on")
         using = [self._fold(each) for each in join.args.get("using") or []]
         scope.merges |= {*using} | ({""} if parts[2] else set())
@@ -206,7 +219,9 @@ class Reader:
         of = self._fold(column.args["table"]) if isinstance(column, exp.Column) and column.args.get("table") else None
         chosen = [(at, each) for at, (alias, each) in enumerate(scope.sources) if of is None or alias == of]
         options = {name: value for name, value in star.args.items() if value}
-        left_out = frozenset(self._fold(each.this if isinstance(each, exp.Column) else each) for each in options.pop("except_", []))
+        left_out = frozenset(
+            self._fold(each.this if isinstance(each, exp.Column) else each) for each in options.pop("except_", [])
+        )
         is_known = not options and not scope.merges and bool(chosen)
         form = combine("star", *sorted(left_out), *(combine(str(at), each.full) for at, each in chosen))
         if options:
@@ -215,10 +230,9 @@ class Reader:
 
     def _clauses(self, query: exp.Select, scope: Scope, items: Sequence[Item | Star]) -> list[Form]:
         """Read what decides the rows beside FROM."""
-        read, forms = self._expressions, []
-        for name in ("where", "having", "qualify"):
-            if (clause := query.args.get(name)) is not None:
-                forms.append(combine(name, read.condition(clause.this, scope)))
+        read, forms = self._expressions, list[Form]()
+        filters = {name: query.args.get(name) for name in ("where", "having", "qualify")}
+        forms += [combine(name, read.condition(each.this, scope)) for name, each in filters.items() if each is not None]
         if (group := query.args.get("group")) is not None:
             _check(group, frozenset({"expressions", "grouping_sets", "cube", "rollup", "all"}))
             keys = [self._positioned(each, items, scope) for each in group.expressions]
