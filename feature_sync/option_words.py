@@ -6,7 +6,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_FLAGS = ("allow-eviction", "allow-removals", "full-refresh", "prune", "take-over", "wait", "warehouse")
+_FLAGS = (
+    "allow-breaking",
+    "allow-eviction",
+    "allow-removals",
+    "full-refresh",
+    "prune",
+    "take-over",
+    "wait",
+    "warehouse",
+)
 _VALUES = (
     "as-of", "builder", "event-time", "event-timestamp", "exclude", "features", "files", "generate-passwords",
     "key-prefix", "limit", "of", "order-by", "profiles-dir", "project-dir", "pusher", "reader", "redis-timeout",

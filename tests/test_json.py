@@ -102,6 +102,21 @@ def test_forget(run):
     assert {each["place"] for each in document["traces"]} >= {"redis", "model", "push table", "upstream"}
 
 
+def test_plan(run, project, tmp_path):
+    other = tmp_path / "state" / "manifest.json"
+    other.parent.mkdir()
+    manifest = json.loads((project.folder / "target" / "manifest.json").read_text())
+    other.write_text(json.dumps(manifest))
+    assert run("plan", "--state", str(other.parent))["verdict"] == "same"
+    block = manifest["nodes"]["model.feature_sync.airport_weather"]["config"]["meta"]["feature_view"]
+    other.write_text(json.dumps(manifest).replace(json.dumps(block), json.dumps({**block, "lag": "5h"})))
+    planned = run("plan", "--state", str(other.parent), exits=3)
+    (view,) = [each for each in planned["feature_views"] if each["verdict"] == "breaking"]
+    assert (view["name"], view["broken_service_names"]) == ("airport_weather", ["departure_delay_model"])
+    assert view["estimate"]["row_count"] == 3
+    assert view["estimate"]["memory_bytes"] > view["estimate"]["sent_bytes"] > 3 * 20
+
+
 def test_push_status_verify_and_get(run, project, redis_url):
     assert {each["state"] for each in run("status")["feature_views"]} == {"never pushed"}
     assert run("verify", exits=3)["is_equal"] is False

@@ -77,7 +77,7 @@ class Shop:
 
     def push(self, *names: str, **options):
         with self.project.open(self.url) as store:
-            return [*store.push_each(names, gate=False, allow_removals=True, **options)]
+            return [*store.push_each(names, gate=False, allow_removals=True, allow_breaking=True, **options)]
 
     def client(self, **options) -> FeatureClient:
         return FeatureClient(self.url, SERVICE, prefix="unbuilt", **{"timeout": 10, **options})
@@ -766,7 +766,7 @@ def test_a_view_of_another_entity_with_keys_of_the_same_type_is_never_read_as_th
     shop.orders(OTHER, entities={"shop": "shop"})
     old = {"id": 3, "shop_id": 7}
     with shop.project.open(shop.url) as store, FeatureClient(shop.url, card=card, timeout=10) as filed:
-        for pushed in store.push_each(["orders"], gate=False, allow_removals=True):
+        for pushed in store.push_each(["orders"], gate=False, allow_removals=True, allow_breaking=True):
             assert pushed.failed is None
             for reader in (client, filed):
                 with pytest.raises(OnlineStoreError, match=r"orders.*pushed with other keys"):

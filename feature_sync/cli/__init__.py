@@ -14,6 +14,7 @@ from feature_sync.cli.key_values import key_values
 from feature_sync.cli.monitoring import metrics, metrics_option, written_metrics
 from feature_sync.cli.options import (
     pass_feature_store,
+    plan_options,
     push_options,
     redis_options,
     serve_options,
@@ -29,7 +30,7 @@ from feature_sync.option_words import for_the_command_line
 if TYPE_CHECKING:
     from feature_sync.store import FeatureStore
 
-HELD_BACK = STALE = DIFFERENT = LEFT = 3
+HELD_BACK = STALE = DIFFERENT = LEFT = BREAKING = 3
 as_of_option = click.option("--as-of", metavar="MOMENT", help="The moment to use as now, such as 2013-01-31T17:00:00Z.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -125,6 +126,19 @@ def init(store: FeatureStore, /, models: tuple[str, ...], **options: Any) -> Non
     adoption = store.init(models, before_scan=print_scan, **options)
     print_adoption(adoption)
     sys.exit(1 if adoption.failures else 0)
+
+
+@cli.command()
+@plan_options
+@json_option
+@pass_feature_store
+def plan(store: FeatureStore, /, *, as_json: bool, as_markdown: bool, allow_breaking: bool, **options: Any) -> None:
+    """Compare the project with another state: what its changes do to features and models; exit 3 if one breaks."""
+    from feature_sync.cli.plans import print_plan
+
+    planned = store.plan(**options)
+    print_plan(planned, as_json=as_json, as_markdown=as_markdown)
+    sys.exit(BREAKING if planned.is_breaking and not allow_breaking else 0)
 
 
 @cli.command()

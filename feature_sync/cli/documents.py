@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from feature_sync.dbt.description import Description
     from feature_sync.forgetting.traces import Traces
     from feature_sync.monitor.skew import Skew
+    from feature_sync.plan import Plan, PlannedDefinition, PlannedView
     from feature_sync.push import Pushed
     from feature_sync.push.state import LastPush
     from feature_sync.push.status import ViewStatus
@@ -93,6 +94,41 @@ def of_traces(traces: Traces) -> Document:
             for each in traces.traces
         ],
         "search_problems": traces.problems,
+    }
+
+
+def of_plan(plan: Plan) -> Document:
+    """Return the document of `plan`."""
+    views = [
+        {**_planned(each), "estimate": _estimate(each), "features": [_planned(feature) for feature in each.features]}
+        for each in plan.feature_views
+    ]
+    return {
+        "verdict": plan.verdict.value,
+        "feature_views": views,
+        "entities": [_planned(each) for each in plan.entities],
+        "feature_services": [_planned(each) for each in plan.feature_services],
+        "notes": list(plan.notes),
+    }
+
+
+def _planned(planned: PlannedDefinition) -> Document:
+    return {
+        "name": planned.name,
+        "verdict": planned.verdict.value,
+        "broken_service_names": list(planned.broken_services),
+        "reasons": [{"verdict": each.verdict.value, "text": each.text} for each in planned.reasons],
+    }
+
+
+def _estimate(view: PlannedView) -> Document:
+    found = view.estimate
+    return {
+        "row_count": found and found.rows,
+        "sent_bytes": found and found.sent_bytes,
+        "memory_bytes": found and found.memory_bytes,
+        "scan_bytes": found and found.scan_bytes,
+        "unknown_because": view.no_estimate,
     }
 
 

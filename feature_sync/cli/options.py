@@ -93,6 +93,25 @@ _VIEW_OPTIONS = (
         "--exclude", multiple=True, metavar="SELECTION", help="Feature views to leave out, by the same syntax."
     ),
 )
+_PLAN_OPTIONS = (
+    click.option(
+        "--state",
+        required=True,
+        metavar="FOLDER",
+        help="The folder of the other state's manifest.json, such as production's artifacts.",
+    ),
+    *_VIEW_OPTIONS[1:],
+    click.option(
+        "--no-warehouse",
+        "use_warehouse",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Estimate nothing: connect to no warehouse.",
+    ),
+    click.option("--allow-breaking", is_flag=True, help="Exit 0 even if a feature service breaks."),
+    click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a comment on a pull request."),
+)
 _PUSH_OPTIONS = (
     *_VIEW_OPTIONS,
     click.option(
@@ -113,6 +132,7 @@ _PUSH_OPTIONS = (
     ),
     click.option("--allow-removals", is_flag=True, help="Let a push remove more than 30% of a view's entities."),
     click.option("--allow-eviction", is_flag=True, help="Push to a Redis that may evict keys."),
+    click.option("--allow-breaking", is_flag=True, help="Push what breaks a feature service that Redis serves."),
     click.option("--prune", is_flag=True, help="Remove views from Redis that the project no longer defines."),
     click.option(
         "--log-format",
@@ -220,6 +240,13 @@ def _features(text: str) -> list[str]:
 def training_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
     """Add the options that choose a spine and features."""
     for option in reversed(_TRAINING_OPTIONS):
+        command = option(command)
+    return command
+
+
+def plan_options(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """Add the options that choose another state and views."""
+    for option in reversed(_PLAN_OPTIONS):
         command = option(command)
     return command
 

@@ -52,6 +52,16 @@ def logic_record(service: FeatureService, manifest: Manifest) -> str:
     return json.dumps(record, sort_keys=True, separators=(",", ":"))
 
 
+def macros_of(unique_id: str, manifest: Manifest) -> dict[str, str | None]:
+    """Return the hashes of the macros that one node may call, directly or not, by unique id.
+
+    Raises:
+        ProjectError: The node or a macro is not of the shape that dbt writes.
+    """
+    code = manifest.code(unique_id)
+    return {} if code is None else _Macros(manifest).used_by({unique_id: code})
+
+
 def _settings(view: FeatureView) -> dict[str, Any]:
     """Return what decides which row of a view answers, except the TTL, which belongs to the shape."""
     return {

@@ -9,6 +9,7 @@ import msgspec
 
 from feature_sync.dbt.artifacts import decode, decode_artifact
 from feature_sync.dbt.code import Code
+from feature_sync.dbt.compiled import CompiledNode
 from feature_sync.dbt.node import Node, parts_of
 from feature_sync.errors import ProjectError
 
@@ -79,6 +80,15 @@ class Manifest:
         """
         raw = self._nodes.get(unique_id) or self._functions.get(unique_id)
         return None if raw is None else decode(bytes(raw), Code, self.path, node=unique_id)
+
+    def compiled(self, unique_id: str) -> CompiledNode | None:
+        """Decode what decides the rows of one node or source; None if the manifest has no such id.
+
+        Raises:
+            ProjectError: The node is not of the shape that dbt writes.
+        """
+        raw = self._nodes.get(unique_id) or self._functions.get(unique_id)
+        return None if raw is None else decode(bytes(raw), CompiledNode, self.path, node=unique_id)
 
     def macro(self, unique_id: str) -> Code | None:
         """Decode the code of one macro; None if the manifest has no such id.

@@ -12,6 +12,8 @@ from feature_sync.online.floats import is_packed, packer
 from feature_sync.online.keys import KeyWriter
 from feature_sync.online.validity import expiries
 
+BYTES_PER_ENTRY = 80
+"""The overhead of Redis and Valkey beside key and value: about 80 bytes for a key that expires, by Valkey 9."""
 Row = tuple[bytes, bytes, int | None]
 """A row key, its value, and the millisecond since 1970 in UTC at which the row expires; None if it never does."""
 

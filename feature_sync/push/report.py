@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypedDict
 
+from feature_sync.online.rows import BYTES_PER_ENTRY
 from feature_sync.reports import Report, columns_of
-
-_BYTES_PER_ENTRY = 80
-"""The overhead of Redis and Valkey beside key and value: about 80 bytes for a key that expires, by Valkey 9."""
 
 Progress = Callable[[str, int], None]
 """Called with a view's reference and the number of rows that it has written so far."""
@@ -21,6 +19,7 @@ class PushKeywords(TypedDict, total=False):
 
     full_refresh: bool
     allow_removals: bool
+    allow_breaking: bool
     take_over: bool
     allow_eviction: bool
     wait: bool
@@ -35,6 +34,7 @@ class PushOptions:
     Args:
         full_refresh: Send every row, not only what changed.
         allow_removals: Let a push remove more than 30% of a view's entities.
+        allow_breaking: Push what breaks a feature service that Redis serves.
         take_over: Adopt keys that another warehouse or table pushed.
         allow_eviction: Push to a Redis that may evict keys.
         wait: Wait for another push of the same view, instead of failing.
@@ -45,6 +45,7 @@ class PushOptions:
 
     full_refresh: bool = False
     allow_removals: bool = False
+    allow_breaking: bool = False
     take_over: bool = False
     allow_eviction: bool = False
     wait: bool = False
@@ -95,7 +96,7 @@ class Pushed:
     @property
     def memory_bytes(self) -> int:
         """An estimate of the memory that Redis needs for what was written."""
-        return self.sent_bytes + self.written * _BYTES_PER_ENTRY
+        return self.sent_bytes + self.written * BYTES_PER_ENTRY
 
 
 class PushReport(Report[Pushed]):

@@ -20,6 +20,7 @@ from feature_sync.online.base import ServerState, ViewWriter
 from feature_sync.online.codec import RowSchema, row_schema_of
 from feature_sync.online.marks import SENDING, Mark
 from feature_sync.online.rows import RowEncoder
+from feature_sync.push.breaking import check_served
 from feature_sync.push.commit import Staged
 from feature_sync.push.context import PushContext
 from feature_sync.push.plan import OnlineState
@@ -172,6 +173,7 @@ class ViewPush:
         """Read the online store before the push, after checking that it keeps what it holds.
 
         Raises:
+            BreakingChange: A feature service that is served would lose what it reads.
             OnlineStoreError: It may evict keys, or holds rows that were pushed at the other kind of clock.
         """
         options, online = self._context.options, self._context.online
@@ -181,6 +183,8 @@ class ViewPush:
                 "time; set noeviction, or accept it with --allow-eviction"
             )
         self._check_clock()
+        if not options.allow_breaking:
+            check_served(online, self.reference, self._schema(0))
         return OnlineState(store=online.store_id(create=not options.dry_run), server=server, mark=self._view.mark())
 
     def _check_clock(self) -> None:

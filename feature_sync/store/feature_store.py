@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from feature_sync.check import Checked
     from feature_sync.forgetting.traces import Traces
     from feature_sync.monitor.skew import Skew
+    from feature_sync.plan import Plan
     from feature_sync.push import Pushed, PushReport
     from feature_sync.push.status import ViewStatus
     from feature_sync.service_schema import Pin
     from feature_sync.service_schema.pin import PinSource
     from feature_sync.serving.card import Card
     from feature_sync.serving.vectors import FeatureVector, FeatureVectors
+    from feature_sync.store.plans import PlanRequest
     from feature_sync.store.pushes import PushRequest
     from feature_sync.store.requests import InitRequest, VerifyRequest
     from feature_sync.store.served_table import ServedTable
@@ -123,6 +125,17 @@ class FeatureStore:
         from feature_sync.store.requests import check_project
 
         return check_project(self.project, self.connections, warehouse=warehouse, pins=pins)
+
+    def plan(self, state: str | os.PathLike[str], **request: Unpack[PlanRequest]) -> Plan:
+        """Compare the project with another state of it: what its changes do to features and feature services.
+
+        Args:
+            state: Folder of the other state's manifest.json, such as that of production.
+            request: See `PlanRequest`.
+        """
+        from feature_sync.store.plans import plan_changes
+
+        return plan_changes(self.project, self.connections, state, request)
 
     def pin(self, name: str) -> Pin:
         """Return what a model that is trained now on a feature service is pinned to; keep its JSON beside the model."""

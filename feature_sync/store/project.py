@@ -254,7 +254,6 @@ class FeatureProject:
             RequestError: A view is not online, or none is left.
             UnknownName: The project does not define a view.
         """
-        from feature_sync.dbt.selection import select as select_by_dbt
         from feature_sync.dbt.selection import selection_text
 
         named = [self.registry.feature_view(name) for name in names]
@@ -265,13 +264,24 @@ class FeatureProject:
         if not views:
             raise RequestError("the project defines no feature view that is online")
         if select or exclude:
-            options = {"--profiles-dir": self._profiles_dir, "--profile": self.options.profile}
-            options |= {"--target": self.options.target, "--target-path": self.options.target_path}
-            ids = select_by_dbt(select, exclude, project_dir=self.dbt.directory, options=options)
+            ids = self.selected_ids(select, exclude)
             views = [view for view in views if view.relation.unique_id in ids]
             if not views:
                 raise RequestError(f"{selection_text(select, exclude)} selects no feature view that is online")
         return views
+
+    def selected_ids(self, select: Sequence[str], exclude: Sequence[str]) -> set[str]:
+        """Return the unique ids of the nodes that dbt selects.
+
+        Raises:
+            ProjectError: dbt is not installed.
+            RequestError: dbt refuses the selection.
+        """
+        from feature_sync.dbt.selection import select as select_by_dbt
+
+        options = {"--profiles-dir": self._profiles_dir, "--profile": self.options.profile}
+        options |= {"--target": self.options.target, "--target-path": self.options.target_path}
+        return select_by_dbt(select, exclude, project_dir=self.dbt.directory, options=options)
 
     def with_proven_uniqueness(self, views: Iterable[FeatureView]) -> list[FeatureView]:
         """Mark views whose uniqueness test passed in dbt's last build; their queries need not break ties."""

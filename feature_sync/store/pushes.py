@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 
 from feature_sync.dbt.logic import logic_of
@@ -10,6 +10,7 @@ from feature_sync.dbt.run_results import Gate
 from feature_sync.definitions import FeatureService
 from feature_sync.errors import ArtifactsChanged, FeatureSyncError
 from feature_sync.push import PushContext, Pushed, Pusher, PushKeywords, PushOptions, prune, unreferenced_views
+from feature_sync.push.breaking import services_kept
 from feature_sync.push.publishing import forgotten_services, publish_cards, views_in_use
 from feature_sync.serving.composing import Origin
 from feature_sync.store.connections import Connections
@@ -72,8 +73,8 @@ def push_views(
             if not tries_left:
                 raise
             project.forget_artifacts()
-        except FeatureSyncError:
-            _publish(project, context)  # services of the views that did not fail
+        except FeatureSyncError as failed:
+            _publish(project, context, keeping=services_kept(failed))  # services of the views that did not fail
             raise
         else:
             _publish(project, context)  # before rows are removed that an old card leads to
@@ -95,11 +96,12 @@ def _undefined_views(project: FeatureProject, context: PushContext, *, remove: b
         project.warn(f"Redis still holds {', '.join(names)}, which the project no longer pushes; remove with --prune")
 
 
-def _publish(project: FeatureProject, context: PushContext) -> None:
-    """Publish the cards of all services, and warn of those that cannot be served by their definition."""
+def _publish(project: FeatureProject, context: PushContext, *, keeping: Collection[str] = ()) -> None:
+    """Publish the cards of all services but `keeping`, and warn of those that cannot be served by their definition."""
     if context.options.dry_run:
         return
-    manifest, services = project.manifest, project.registry.feature_services.values()
+    manifest = project.manifest
+    services = [each for each in project.registry.feature_services.values() if each.name not in keeping]
 
     def origin_of(service: FeatureService) -> Origin:
         return Origin(
