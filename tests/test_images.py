@@ -124,7 +124,8 @@ def test_the_job_ends_with_an_error_where_redis_is_down_or_the_project_is_wrong(
     assert code == 1, said
     assert "127.0.0.1:1 cannot be reached" in said
     code, said = end(project.read_only(FEATURE_SYNC_REDIS_URL="redis://127.0.0.1:1", DBT_TARGET="nowhere", **variables))
-    assert code == 2, said
+    assert code == 1, said
+    assert "does not have a target named 'nowhere'" in said
     assert "cannot be reached" not in said
 
 

@@ -35,7 +35,7 @@ resource "aws_ecs_task_definition" "push" {
     name                   = "push"
     image                  = var.image
     essential              = true
-    command                = ["build-and-push"]
+    command                = ["timeout", tostring(var.timeout_seconds), "build-and-push"]
     user                   = "10001:10001"
     readonlyRootFilesystem = true
     stopTimeout            = 30

@@ -20,8 +20,8 @@ resource "google_cloud_run_v2_job" "push" {
     parallelism = 1
     template {
       service_account = google_service_account.push.email
-      timeout         = "3000s"
-      max_retries     = 1
+      timeout         = "${var.timeout_seconds}s"
+      max_retries     = 0 # with another, two runs could meet
       vpc_access {
         egress = "PRIVATE_RANGES_ONLY"
         network_interfaces {

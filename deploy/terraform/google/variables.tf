@@ -111,6 +111,16 @@ variable "schedule" {
   }
 }
 
+variable "timeout_seconds" {
+  description = "How long a run may take: less than lies between two, since nothing else keeps them apart."
+  type        = number
+  default     = 3000
+  validation {
+    condition     = var.timeout_seconds >= 60 && var.timeout_seconds <= 86400
+    error_message = "A run takes from a minute to a day."
+  }
+}
+
 variable "timezone" {
   description = "The zone of the schedule."
   type        = string
