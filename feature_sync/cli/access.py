@@ -48,6 +48,7 @@ def print_traces(traces: Traces, *, as_json: bool) -> None:
     for problem in traces.problems:
         say(f"Warning: {problem}", err=True)
     keys = ", ".join(f"{name}={value}" for name, value in traces.keys.items())
-    for word, places in (("Redis", (Place.REDIS,)), ("the warehouse", (Place.MODEL, Place.PUSH_TABLE))):
-        found = traces.rows_in(*places) or "nothing"
-        say(f"{traces.entity} {keys}: {found} left in {word}")
+    said = [("Redis", "keys", traces.rows_in(Place.REDIS))]
+    said.append(("the warehouse", "rows", traces.rows_in(Place.MODEL, Place.PUSH_TABLE)))
+    for where, what, found in said:
+        say(f"{traces.entity} {keys}: {f'{found:,} {what}' if found else 'nothing'} left in {where}")

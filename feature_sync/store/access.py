@@ -106,7 +106,6 @@ def traces_of(
 
 
 def _upstream(manifest: Manifest, view: FeatureView) -> list[str]:
-    """Return the relations of sources, seeds and models that a view is built of, sources first."""
-    nodes = [manifest.node(each) for each in sorted(manifest.ancestors(view.relation.unique_id))]
-    named = [(node.resource_type != "source", node.relation_name) for node in nodes if node and node.relation_name]
-    return [name for _, name in sorted(named)]
+    """Return the relations of the sources, seeds and models that a view is built of."""
+    nodes = map(manifest.node, manifest.ancestors(view.relation.unique_id))
+    return [node.relation_name for node in nodes if node is not None and node.relation_name]
