@@ -48,7 +48,9 @@ def print_traces(traces: Traces, *, as_json: bool) -> None:
     for problem in traces.problems:
         say(f"Warning: {problem}", err=True)
     keys = ", ".join(f"{name}={value}" for name, value in traces.keys.items())
-    said = [("Redis", "keys", traces.rows_in(Place.REDIS))]
-    said.append(("the warehouse", "rows", traces.rows_in(Place.MODEL, Place.PUSH_TABLE)))
-    for where, what, found in said:
-        say(f"{traces.entity} {keys}: {f'{found:,} {what}' if found else 'nothing'} left in {where}")
+    for where, what, found in (
+        ("Redis", "key", traces.rows_in(Place.REDIS)),
+        ("the warehouse", "row", traces.rows_in(Place.MODEL, Place.PUSH_TABLE)),
+    ):
+        left = f"{found:,} {what}{'' if found == 1 else 's'}" if found else "nothing"
+        say(f"{traces.entity} {keys}: {left} left in {where}")

@@ -95,8 +95,7 @@ def traces_of(
         state_schema=project.state_schema,
         upstream_of=lambda view: _upstream(project.manifest, view),
     )
-    columns = {pair for view in asked.views for pair in zip(asked.columns(view), asked.texts, strict=True)}
-    found = [*search(asked, context), *traces_in_files(listed(files), sorted(columns))]
+    found = [*search(asked, context), *traces_in_files(listed(files), asked)]
     return Traces(
         entity=entity,
         keys=asked.keys,
