@@ -144,6 +144,8 @@ def test_files_are_searched_by_the_names_of_the_keys(store, tmp_path):
         ("custmer", ["1"], UnknownName, "did you mean 'customer'"),
         ("customer", ["1", "2"], RequestError, "identified by customer, each once, not by 2 values"),
         ("customer", ["customer=1", "customer=2"], RequestError, "each once"),
+        ("customer", ["costumer=1"], UnknownName, "no key of customer is called 'costumer'; did you mean 'customer'"),
+        ("shop", ["a=b"], UnknownName, "no key of shop is called 'a'"),
         ("customer", ["x"], RequestError, "customer: 'x' is not"),
     ],
 )
@@ -171,6 +173,7 @@ def test_the_example_says_what_a_view_is_built_of_and_exits_3_until_nothing_is_l
     upstream = [each for each in document["traces"] if each["place"] == "upstream"]
     assert upstream
     assert all(each["found_count"] is None for each in upstream)
+    assert len({each["name"] for each in upstream}) == len(upstream)
     table = example.feature_sync("forget", "airport", "JFK", **environment)
     assert "feature_sync:airport_weather:{JFK}" in table.stdout
     nobody = example.feature_sync("forget", "airport", "XXX", **environment)

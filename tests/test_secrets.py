@@ -133,7 +133,7 @@ def run(project, server, tmp_path, monkeypatch, caplog):
         what = " ".join(arguments)
         assert_clean(f"output of {what}", done.output)
         if done.exc_info is not None:
-            assert isinstance(done.exception, FeatureSyncError | SystemExit), done.exception
+            assert isinstance(done.exception, FeatureSyncError | SystemExit | None), done.exception
             assert_clean(f"traceback of {what}", "".join(traceback.format_exception(*done.exc_info)))
         for event, content in WATCH["seen"]:
             assert_clean(f"{event} of {what}", content)

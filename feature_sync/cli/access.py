@@ -48,6 +48,9 @@ def print_traces(traces: Traces, *, as_json: bool) -> None:
     for problem in traces.problems:
         say(f"Warning: {problem}", err=True)
     keys = ", ".join(f"{name}={value}" for name, value in traces.keys.items())
-    for word, places in (("Redis", (Place.REDIS,)), ("the warehouse", (Place.MODEL, Place.PUSH_TABLE))):
-        found = traces.rows_in(*places) or "nothing"
-        say(f"{traces.entity} {keys}: {found} left in {word}")
+    for where, what, found in (
+        ("Redis", "key", traces.rows_in(Place.REDIS)),
+        ("the warehouse", "row", traces.rows_in(Place.MODEL, Place.PUSH_TABLE)),
+    ):
+        left = f"{found:,} {what}{'' if found == 1 else 's'}" if found else "nothing"
+        say(f"{traces.entity} {keys}: {left} left in {where}")

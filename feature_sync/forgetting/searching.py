@@ -30,7 +30,7 @@ class SearchContext:
         open_warehouse: Connects to the warehouse.
         online: The online store.
         state_schema: The schema of the states and tables of pushes.
-        upstream_of: Returns the names of the relations that a view is built of, sources first.
+        upstream_of: Returns the names of the relations that a view is built of.
     """
 
     open_warehouse: Callable[[], Warehouse]
@@ -54,10 +54,11 @@ def search(asked: AskedEntity, context: SearchContext) -> Iterator[Trace | str]:
                 yield from _in_warehouse(asked, view, runner, context)
     except WarehouseError as unreachable:
         yield str(unreachable)
-    for view in asked.views:
-        for name in context.upstream_of(view):
-            cure = "delete the rows there, then dbt build, then feature-sync push"
-            yield Trace(place=Place.UPSTREAM, name=name, feature_view=view.reference, rows=None, cure=cure)
+    own = {view.relation.name for view in asked.views}
+    upstream = {name: view.reference for view in reversed(asked.views) for name in context.upstream_of(view)}
+    cure = "delete the rows there, then dbt build, then feature-sync push"
+    for name in sorted(upstream.keys() - own):
+        yield Trace(place=Place.UPSTREAM, name=name, feature_view=upstream[name], rows=None, cure=cure)
 
 
 def _in_redis(asked: AskedEntity, context: SearchContext) -> Iterator[Trace | str]:

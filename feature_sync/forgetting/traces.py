@@ -93,6 +93,8 @@ class AskedEntity:
 def asked_entity(registry: Registry, name: str, written: Sequence[str]) -> AskedEntity:
     """Read the keys of an entity: bare values in the order of its join keys, or `KEY=VALUE`.
 
+    A bare value has no equals sign: a key with a typing error would else be searched for as a value, and not be found.
+
     Raises:
         RequestError: A key is missing, given twice or unknown.
         UnknownName: No view describes such an entity.
@@ -107,6 +109,8 @@ def asked_entity(registry: Registry, name: str, written: Sequence[str]) -> Asked
     for place, text in enumerate(written):
         key, equals, value = text.partition("=")
         at = next((at for at, names in enumerate(spoken) if equals and key in names), None)
+        if at is None and equals:
+            raise UnknownName(f"key of {name}", key, sorted(set().union(*spoken)))
         at, value = (place, text) if at is None else (at, value)
         if at in texts or at >= len(spoken):
             raise _wrong(asked, columns[0], written)

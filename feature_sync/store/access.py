@@ -95,8 +95,7 @@ def traces_of(
         state_schema=project.state_schema,
         upstream_of=lambda view: _upstream(project.manifest, view),
     )
-    columns = {pair for view in asked.views for pair in zip(asked.columns(view), asked.texts, strict=True)}
-    found = [*search(asked, context), *traces_in_files(listed(files), sorted(columns))]
+    found = [*search(asked, context), *traces_in_files(listed(files), asked)]
     return Traces(
         entity=entity,
         keys=asked.keys,
@@ -106,7 +105,6 @@ def traces_of(
 
 
 def _upstream(manifest: Manifest, view: FeatureView) -> list[str]:
-    """Return the relations of sources, seeds and models that a view is built of, sources first."""
-    nodes = [manifest.node(each) for each in sorted(manifest.ancestors(view.relation.unique_id))]
-    named = [(node.resource_type != "source", node.relation_name) for node in nodes if node and node.relation_name]
-    return [name for _, name in sorted(named)]
+    """Return the relations of the sources, seeds and models that a view is built of."""
+    nodes = map(manifest.node, manifest.ancestors(view.relation.unique_id))
+    return [node.relation_name for node in nodes if node is not None and node.relation_name]
