@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from feature_sync.dbt.bounded_jinja import BoundedJinja
 from feature_sync.dbt.conversions import Unfit
 from feature_sync.dbt.project import Project, read_yaml
 from feature_sync.definitions import Target
 from feature_sync.errors import ProfileError, did_you_mean
+
+OWN = "feature_sync"
+"""The YAML key of our own settings in a profile."""
 
 
 def read_target(
@@ -30,17 +33,8 @@ def read_target(
         ProfileError: The profile or target does not exist, or needs an environment variable that is not set.
         ProjectError: `profiles.yml` is missing or not YAML.
     """
-    file = _profiles_dir(profiles_dir) / "profiles.yml"
-    content = read_yaml(file, "name its folder with --profiles-dir or DBT_PROFILES_DIR")
+    file, name, chosen_profile = _chosen_profile(project, profiles_dir, profile)
     render = _Renderer(project.variables, file)
-    own = _Renderer(project.variables, project.directory / "dbt_project.yml").text(project.profile, "profile")
-    name = profile or os.environ.get("DBT_PROFILE") or own
-    if not name:
-        raise ProfileError(f"{project.directory / 'dbt_project.yml'}: profile is missing")
-    profiles = {key: value for key, value in content.items() if key != "config"}
-    chosen_profile = _by_name((_by_name(profiles) or {}).get(name))
-    if chosen_profile is None:
-        raise ProfileError(f"{file}: no profile is called {name!r}{did_you_mean(name, map(str, profiles))}")
     outputs = _by_name(chosen_profile.get("outputs"))
     if outputs is None:
         raise ProfileError(f"{file}: {name}: outputs is missing")
@@ -57,6 +51,55 @@ def read_target(
         settings=settings,
         project_dir=str(project.directory),
     )
+
+
+def read_own_settings(project: Project, *, profiles_dir: str | None = None, profile: str | None = None) -> OwnSettings:
+    """Read the block `feature_sync` of a project's profile, beside its `outputs`: dbt passes over it.
+
+    Args:
+        project: The dbt project.
+        profiles_dir: As in `read_target`.
+        profile: As in `read_target`.
+
+    Raises:
+        ProfileError: The profile does not exist, needs an environment variable that is not set, or the block is no
+            mapping.
+        ProjectError: `profiles.yml` is missing or not YAML.
+    """
+    file, name, chosen = _chosen_profile(project, profiles_dir, profile)
+    block, where = chosen.get(OWN), f"{file}: {name}.{OWN}"
+    if block is not None and not isinstance(block, dict):
+        raise ProfileError(f"{where}: must be a mapping")
+    return OwnSettings(where, _Renderer(project.variables, file).all(block or {}, name, OWN))
+
+
+class OwnSettings(NamedTuple):
+    """What a profile sets for feature-sync alone, rendered; it may hold secrets.
+
+    Args:
+        where: The file and the YAML keys, for errors.
+        values: The settings by name.
+    """
+
+    where: str
+    values: Mapping[str, Any]
+
+
+def _chosen_profile(
+    project: Project, profiles_dir: str | None, profile: str | None
+) -> tuple[Path, str, Mapping[str, Any]]:
+    """Return the file of the profiles, the name of the chosen one, and what it holds."""
+    file = _profiles_dir(profiles_dir) / "profiles.yml"
+    content = read_yaml(file, "name its folder with --profiles-dir or DBT_PROFILES_DIR")
+    own = _Renderer(project.variables, project.directory / "dbt_project.yml").text(project.profile, "profile")
+    name = profile or os.environ.get("DBT_PROFILE") or own
+    if not name:
+        raise ProfileError(f"{project.directory / 'dbt_project.yml'}: profile is missing")
+    profiles = {key: value for key, value in content.items() if key != "config"}
+    chosen = _by_name((_by_name(profiles) or {}).get(name))
+    if chosen is None:
+        raise ProfileError(f"{file}: no profile is called {name!r}{did_you_mean(name, map(str, profiles))}")
+    return file, name, chosen
 
 
 def _profiles_dir(given: str | None) -> Path:

@@ -160,22 +160,31 @@ class FeatureStore:
 
     def push_each(self, names: Iterable[str] = (), **request: Unpack[PushRequest]) -> Iterator[Pushed]:
         """Do what `push` does, as a lazy iterator over the results, those of failed views included."""
+        from feature_sync.monitor.alerts import of_push
+        from feature_sync.store.alerting import alerting
         from feature_sync.store.pushes import push_views
 
-        return push_views(self.project, self.connections, names, request)
+        pushed = push_views(self.project, self.connections, names, request)
+        return alerting(self.project, "push", pushed, of_push)
 
     def verify(self, names: Iterable[str] = (), **request: Unpack[VerifyRequest]) -> VerifyReport:
         """Compare Redis with the warehouse, for the given views or all that are online; write nothing."""
+        from feature_sync.monitor.alerts import of_verified
+        from feature_sync.store.alerting import alerting
         from feature_sync.store.requests import verify_views
         from feature_sync.verify import VerifyReport
 
-        return VerifyReport(verify_views(self.project, self.connections, names, request))
+        verified = verify_views(self.project, self.connections, names, request)
+        return VerifyReport(alerting(self.project, "verify", verified, of_verified))
 
     def status(self, names: Iterable[str] = ()) -> list[ViewStatus]:
         """Report the state of the given views, or of all that are online or were ever pushed."""
-        from feature_sync.store.requests import view_statuses
+        from feature_sync.monitor.alerts import of_status
+        from feature_sync.store.alerting import alerting
+        from feature_sync.store.requests import each_status
 
-        return view_statuses(self.project, self.connections, names)
+        statuses = each_status(self.project, self.connections, names)
+        return list(alerting(self.project, "status", statuses, of_status))
 
     def get_feature_vector(
         self, name: Any, keys: Any = ..., *, as_of: str | datetime | None = None, on_error: str = "raise"

@@ -107,7 +107,7 @@ def verify_views(
     yield from Verifier(context).verify(select_views())
 
 
-def view_statuses(project: FeatureProject, connections: Connections, names: Iterable[str]) -> list[ViewStatus]:
+def each_status(project: FeatureProject, connections: Connections, names: Iterable[str]) -> Iterator[ViewStatus]:
     """Report the state of the given views, or of all that are online or were ever pushed.
 
     Args:
@@ -126,7 +126,7 @@ def view_statuses(project: FeatureProject, connections: Connections, names: Iter
         state_schema=project.state_schema,
     )
     others = set() if names else online.references() - {view.reference for view in views}
-    return list(read_statuses(views, context, others=others))
+    yield from read_statuses(views, context, others=others)
 
 
 def adopt_models(

@@ -7,7 +7,7 @@ from feature_sync.monitor.exposition import exposition
 from feature_sync.monitor.metrics import Sample, of_scrape, of_statuses
 from feature_sync.store.connections import Connections
 from feature_sync.store.project import FeatureProject
-from feature_sync.store.requests import view_statuses
+from feature_sync.store.requests import each_status
 
 
 class StatusMetrics:
@@ -30,7 +30,7 @@ class StatusMetrics:
         samples: list[Sample] = []
         try:
             self._forget_old_artifacts()
-            samples = [*of_statuses(view_statuses(self._project, self._connections, ()), self._project.registry)]
+            samples = [*of_statuses(each_status(self._project, self._connections, ()), self._project.registry)]
             problem = ""
         except FeatureSyncError as failed:
             problem = str(failed)
