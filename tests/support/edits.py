@@ -50,7 +50,7 @@ def random_query(draw: random.Random) -> str:
         "select k, a, n, s from y where exists (select 1 from u where u.k = y.k)",
         "select y.k, x.a * y.n as p, x.a - y.a as q, upper(x.s) as s from x join y using (k)",
         "select k, sum(n) as n, min(a) as a, avg(a + n) as m from y group by k having count(*) > 0",
-        "select k, a, n, sum(n) over (partition by k order by a) as w, row_number() over (order by k, a, n, s) as r from y",
+        "select k, a, sum(n) over (partition by k order by a) as w, row_number() over (order by k, a, n) as r from y",
         "select * from y",
         "select k, case when a > 1 then n else 0 end as c, a / 2 as h, (a + n) + 1 as z, n - (a - 1) as v from y",
         "select distinct a, n from y order by a, n limit 3",
@@ -121,13 +121,8 @@ def _rename(query: exp.Expr, draw: random.Random) -> None:
     old = _pick(query, draw, exp.TableAlias).name
     new = draw.choice(["renamed", "T", "z"])
     for each in query.find_all(exp.Identifier):
-        if (
-            each.this == old
-            and isinstance(each.parent, (exp.TableAlias, exp.Table, exp.Column))
-            and each.arg_key != "this"
-        ):
-            each.set("this", new)
-        elif each.this == old and isinstance(each.parent, (exp.TableAlias, exp.Table)):
+        is_name = isinstance(each.parent, exp.Column) and each.arg_key == "table"
+        if each.this == old and (is_name or isinstance(each.parent, (exp.TableAlias, exp.Table))):
             each.set("this", new)
 
 
@@ -189,8 +184,10 @@ def _select(query: exp.Expr, draw: random.Random) -> None:
 def _expression(query: exp.Expr, draw: random.Random) -> None:
     found = _pick(query, draw, exp.Column)
     name = found.sql("duckdb")
-    text = draw.choice(["coalesce({0}, 0)", "cast({0} as double)", "cast({0} as real)", "nullif({0}, 1)", "{0} + 0", "-({0})",
-                        "({0})", "upper({0})", "coalesce({0}, {0})", "{0} * 1", "abs({0})"])  # fmt: skip
+    text = draw.choice([
+        "coalesce({0}, 0)", "cast({0} as double)", "cast({0} as real)", "nullif({0}, 1)", "{0} + 0", "-({0})", "({0})",
+        "upper({0})", "coalesce({0}, {0})", "{0} * 1", "abs({0})",
+    ])  # fmt: skip
     found.replace(parse_one(text.format(name), dialect="duckdb"))
 
 
@@ -209,8 +206,8 @@ def _order(query: exp.Expr, draw: random.Random) -> None:
 
 
 _EDITS: list[Callable[[exp.Expr, random.Random], Any]] = [
-    _swap, _swap, _turn, _operator, _literal, _column, _alias, _rename, _rename, _clauses, _join, _distinct, _wrap, _wrap,
-    _inline, _inline, _select, _select, _expression, _group, _order,
+    _swap, _swap, _turn, _operator, _literal, _column, _alias, _rename, _rename, _clauses, _join, _distinct, _wrap,
+    _wrap,    _inline, _inline, _select, _select, _expression, _group, _order,
 ]  # fmt: skip
 
 
@@ -231,7 +228,7 @@ def _values(kind: str) -> list[Any]:
 
 
 def answers(connection: duckdb.DuckDBPyConnection, sql: str, columns: list[str]) -> list[str] | None:
-    """Return the rows of a query in some of its columns, sorted, with values that are equal and not the same told apart."""
+    """Return the rows of a query in some of its columns, sorted; equal values that are not the same are told apart."""
     try:
         result = connection.execute(sql)
         names = [each[0].lower() for each in result.description]

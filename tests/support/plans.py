@@ -88,7 +88,8 @@ def base() -> dict[str, Any]:
         "sources": {
             "source.shop.shop.events": {
                 "unique_id": "source.shop.shop.events", "name": "events", "resource_type": "source",
-                "relation_name": '"raw"."shop"."events"', "schema": "shop", "identifier": "events", "package_name": "shop",
+                "relation_name": '"raw"."shop"."events"', "schema": "shop", "identifier": "events",
+                "package_name": "shop",
             },
         },
         "exposures": {

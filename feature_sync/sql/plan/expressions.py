@@ -25,8 +25,8 @@ class UnreadableQuery(Exception):
 class Scope:
     """What names mean in one SELECT: its sources by alias, its own columns, and the SELECT around it.
 
-    `merges` names the columns that USING or NATURAL makes one, `proven` those of its own columns that are made of one of
-    the same name: so its sources have that column.
+    `merges` names the columns that USING or NATURAL makes one, `proven` those of its own columns that are made of
+    one of the same name: so its sources have that column.
     """
 
     parent: Scope | None = None
