@@ -107,7 +107,9 @@ class _Planner:
         """Return a reason of the whole view for one of its features: it breaks those that read this feature."""
         if reason.verdict is not Verdict.BREAKING:
             return reason
-        return breaking(reason.text, set(reason.services).intersection(self._readers(reference, name)))
+        otherwise = Verdict.RE_PUSH if self._new[reference].online else Verdict.SAFE
+        readers = set(reason.services).intersection(self._readers(reference, name))
+        return breaking(reason.text, readers, otherwise=otherwise)
 
     def _new_view(self, view: FeatureView) -> Reason:
         gone = [each for each in self._old.keys() - self._new.keys() if _features(self._old[each]) == _features(view)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlglot import exp
@@ -25,18 +25,24 @@ class UnreadableQuery(Exception):
 class Scope:
     """What names mean in one SELECT: its sources by alias, its own columns, and the SELECT around it.
 
-    `merges` names the columns that USING or NATURAL makes one.
+    `merges` names the columns that USING or NATURAL makes one, `proven` those of its own columns that are made of
+    one of the same name: so its sources have that column.
     """
 
     parent: Scope | None = None
     sources: list[tuple[str, Source]] = field(default_factory=list)
     aliases: dict[str, Form] = field(default_factory=dict)
     merges: set[str] = field(default_factory=set)
+    proven: set[str] = field(default_factory=set)
 
     @property
     def level(self) -> int:
         """How many SELECTs are around it."""
         return 0 if self.parent is None else self.parent.level + 1
+
+    def before_selection(self) -> Scope:
+        """Return what names mean in WHERE: a column of a source comes before one of the SELECT in every warehouse."""
+        return replace(self, aliases={name: each for name, each in self.aliases.items() if name not in self.proven})
 
     def everything(self) -> list[Form]:
         """Return the forms of all that can be read here."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sqlglot import exp
 
-from feature_sync.sql.plan.determinism import aggregates, is_plain
+from feature_sync.sql.plan.determinism import aggregates, is_plain, own_nodes
 from feature_sync.sql.plan.expressions import Expressions, Scope, UnreadableQuery
 from feature_sync.sql.plan.forms import Form, combine, unordered
 from feature_sync.sql.plan.selected import Item, SelectedSource, Star, UnionSource
@@ -124,7 +124,7 @@ class Reader:
         clauses += [self._join(each, scope, known) for each in joins]
         items = self._items(query.expressions, scope)
         whole = [each.form for each in items]
-        if self._loose and self._only_selects(query, items):
+        if self._loose and self._only_selects(query):
             return SelectedSource(scope.sources[0][1].body, items, passes_through=True)
         clauses += self._clauses(query, scope, items)
         if any(not is_plain(each) for each in query.expressions) or self._spreads(query):
@@ -144,15 +144,13 @@ class Reader:
         )
 
     @staticmethod
-    def _only_selects(query: exp.Select, items: Sequence[Item | Star]) -> bool:
-        """True if a query selects columns of one other as they are."""
-        named = (each.unalias() for each in query.expressions)
+    def _only_selects(query: exp.Select) -> bool:
+        """True if a query has the rows of the one that it reads, whatever it selects of them."""
         others = _OF_SELECT - {"with_", "expressions", "from_"}
         return (
-            not any(query.args.get(each) for each in others)
-            and query.args.get("from_") is not None
-            and all(isinstance(each, (exp.Column, exp.Star)) for each in named)
-            and all(each.is_direct for each in items)
+            query.args.get("from_") is not None
+            and not any(query.args.get(each) for each in others)
+            and all(is_plain(each) and not aggregates(each) for each in query.expressions)
         )
 
     def _read(self, node: exp.Expr, scope: Scope, known: _Known) -> None:
@@ -212,8 +210,22 @@ class Reader:
             name = self._fold(identifier) if isinstance(identifier, exp.Identifier) else None
             items.append(Item(name, form, direct=direct))
             if isinstance(each, exp.Alias) and name is not None:
+                if name not in scope.aliases and self._is_made_of(inside, name, scope):
+                    scope.proven.add(name)
                 scope.aliases[name] = form
         return items
+
+    def _is_made_of(self, expression: exp.Expr, name: str, scope: Scope) -> bool:
+        """True if an expression reads a column of this name of a source: not the field of a struct."""
+        aliases = {alias for alias, _ in scope.sources}
+        return any(
+            isinstance(each, exp.Column)
+            and isinstance(each.this, exp.Identifier)
+            and self._fold(each.this) == name
+            and not each.args.get("db")
+            and (each.args.get("table") is None or self._fold(each.args["table"]) in aliases)
+            for each in own_nodes(expression)
+        )
 
     def _star(self, star: exp.Star, column: exp.Expr, scope: Scope) -> Star:
         of = self._fold(column.args["table"]) if isinstance(column, exp.Column) and column.args.get("table") else None
@@ -232,7 +244,12 @@ class Reader:
         """Read what decides the rows beside FROM."""
         read, forms = self._expressions, list[Form]()
         filters = {name: query.args.get(name) for name in ("where", "having", "qualify")}
-        forms += [combine(name, read.condition(each.this, scope)) for name, each in filters.items() if each is not None]
+        scopes = {"where": scope.before_selection()}
+        forms += [
+            combine(name, read.condition(each.this, scopes.get(name, scope)))
+            for name, each in filters.items()
+            if each is not None
+        ]
         if (group := query.args.get("group")) is not None:
             _check(group, frozenset({"expressions", "grouping_sets", "cube", "rollup", "all"}))
             keys = [self._positioned(each, items, scope) for each in group.expressions]
