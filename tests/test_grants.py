@@ -169,7 +169,7 @@ def target(adapter: str, **settings) -> Target:
         (target("postgres", host="h", user="u", dbname="d"), {"reader": "p"}, "are both 'p'"),
         (target("postgres", host="h", user="p", dbname="d"), {}, "'p' runs dbt"),
         (target("postgres", host="h", user="u", role="r", dbname="d"), {}, "'r' runs dbt"),
-        (target("bigquery", method="oauth", project="x"), {}, "--pusher: 'p' is not a principal of IAM"),
+        (target("bigquery", method="oauth", project="x"), {}, "pusher: 'p' is not a principal of IAM"),
         (target("bigquery", method="oauth", project="x"), {"pusher": "user:a@b'"}, "is not a principal of IAM"),
     ],
 )
