@@ -148,7 +148,9 @@ clean: ## Remove whatever the targets above made; stops the embedded Redis
 	@echo "Fetching Prometheus and promtool (seconds, 95 MB)"
 	@command -v apt-get >/dev/null || { echo "apt-get is missing: Prometheus comes as a package of Debian or Ubuntu" >&2; exit 1; }
 	@mkdir -p .prometheus
-	@cd .prometheus && apt-get download --quiet=2 --option APT::Sandbox::User=root prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
+	@cd .prometheus && for attempt in 1 2; do \
+		apt-get download --quiet=2 --option APT::Sandbox::User=root prometheus && break; apt-get update --quiet=2; done
+	@cd .prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
 	@touch $@
 
 .venv-mutants/.made: $(PROJECT)
