@@ -9,7 +9,7 @@ import pytest
 
 from feature_sync import FeatureStore
 from feature_sync.definitions import Target
-from feature_sync.errors import RequestError, UnknownName, WarehouseError
+from feature_sync.errors import ProjectError, RequestError, UnknownName, WarehouseError
 from feature_sync.warehouses.rights import NeededRights, grants
 from tests.support.unbuilt import UnbuiltProject
 
@@ -185,3 +185,11 @@ def test_names_are_quoted_and_a_spine_must_exist(project):
     assert 'grant temporary on database "my ""data"""' in text
     with closing(project.open("redis://nowhere")) as store, pytest.raises(UnknownName, match="did you mean 'asked'"):
         store.grants(spines=["askd"])
+
+
+def test_a_manifest_of_another_warehouse_is_refused_since_its_relations_have_other_names(project):
+    path = project.folder / "target" / "manifest.json"
+    with closing(project.open("redis://nowhere")) as store:
+        path.write_text(path.read_text().replace('"adapter_type": "postgres"', '"adapter_type": "duckdb"'))
+        with pytest.raises(ProjectError, match="was written for duckdb, but the target unbuilt is postgres"):
+            store.grants()

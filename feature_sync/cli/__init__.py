@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from feature_sync import __version__
+from feature_sync.cli.access_options import acl_options, forget_options, grants_options
 from feature_sync.cli.endings import EndsInOrder
 from feature_sync.cli.init_options import init_options
 from feature_sync.cli.key_values import key_values
@@ -285,20 +286,7 @@ def extract(
 
 
 @cli.command()
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(("commands", "file")),
-    default="commands",
-    show_default=True,
-    help="Commands for redis-cli, or lines of Redis's file of users (aclfile).",
-)
-@click.option("--service", "services", multiple=True, metavar="NAME", help="Print the reader of this service alone.")
-@click.option(
-    "--generate-passwords",
-    metavar="FILE",
-    help="Make passwords into a new file, instead of taking those of FEATURE_SYNC_PASSWORD_... .",
-)
+@acl_options
 @json_option
 @pass_feature_store
 def acl(
@@ -311,18 +299,7 @@ def acl(
 
 
 @cli.command()
-@click.option(
-    "--pusher", default="feature_sync_pusher", show_default=True, metavar="ROLE", help="The role that pushes."
-)
-@click.option(
-    "--reader",
-    default="feature_sync_reader",
-    show_default=True,
-    metavar="ROLE",
-    help="The role that extracts, verifies and reports.",
-)
-@click.option("--builder", default="", metavar="ROLE", help="The role that runs dbt; the default is the target's.")
-@click.option("--spine", "spines", multiple=True, metavar="MODEL", help="A model that the reader may read as a spine.")
+@grants_options
 @pass_feature_store
 def grants(store: FeatureStore, /, pusher: str, reader: str, builder: str, spines: tuple[str, ...]) -> None:
     """Print the statements that grant the least rights in PostgreSQL or BigQuery to the roles that push and read."""
@@ -330,14 +307,7 @@ def grants(store: FeatureStore, /, pusher: str, reader: str, builder: str, spine
 
 
 @cli.command()
-@click.argument("entity")
-@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
-@click.option(
-    "--files",
-    multiple=True,
-    metavar="PATH",
-    help="Search Parquet and CSV files, too: logs of served vectors, training sets; or folders of them.",
-)
+@forget_options
 @json_option
 @pass_feature_store
 def forget(store: FeatureStore, entity: str, keys: tuple[str, ...], files: tuple[str, ...], as_json: bool) -> None:

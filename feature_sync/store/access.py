@@ -14,7 +14,7 @@ from feature_sync.errors import ProjectError, UnknownName
 from feature_sync.forgetting.in_files import traces_in_files
 from feature_sync.forgetting.searching import SearchContext, search
 from feature_sync.forgetting.traces import Trace, Traces, asked_entity
-from feature_sync.store.connections import Connections
+from feature_sync.store.connections import Connections, check_built_for_target
 from feature_sync.store.project import FeatureProject, listed
 from feature_sync.warehouses.rights import NeededRights, grants
 
@@ -51,8 +51,9 @@ def grants_of(project: FeatureProject, *, pusher: str, reader: str, builder: str
         spines: Names of models, seeds, snapshots and sources that `reader` reads as spines.
 
     Raises:
-        FeatureSyncError: A spine is unknown, or the warehouse has no rights to grant.
+        FeatureSyncError: A spine is unknown, the warehouse has no rights to grant, or the manifest is another one's.
     """
+    check_built_for_target(project)
     views = project.registry.feature_views
     pushed = {name: view.relation.name for name, view in views.items() if view.online}
     read = {name: view.relation.name for name, view in views.items()}

@@ -55,14 +55,8 @@ class Connections:
         """
         from feature_sync.warehouses import open_warehouse
 
-        target, manifest = self._project.target, self._project.manifest
-        built_for = manifest.metadata.adapter_type
-        if built_for is not None and built_for != target.adapter:
-            raise ProjectError(
-                f"{manifest.path} was written for {built_for}, but the target {target.name} is "
-                f"{target.adapter}; run dbt build --target {target.name}"
-            )
-        return open_warehouse(target, writable=writable, wait=wait, stopped=stopped)
+        check_built_for_target(self._project)
+        return open_warehouse(self._project.target, writable=writable, wait=wait, stopped=stopped)
 
     def online(self, *, may_create: bool = True) -> OnlineStore:
         """Connect to Redis. Read-only commands never start the embedded server: for them `may_create` is False.
@@ -151,3 +145,18 @@ class Connections:
         from feature_sync.online.redis.store import read_timeout
 
         return read_timeout(self._project.options.redis_timeout or os.environ.get("FEATURE_SYNC_REDIS_TIMEOUT"))
+
+
+def check_built_for_target(project: FeatureProject) -> None:
+    """Check that dbt wrote the manifest for the target's kind of warehouse: names of relations are others elsewhere.
+
+    Raises:
+        ProjectError: It was written for another.
+    """
+    target, manifest = project.target, project.manifest
+    built_for = manifest.metadata.adapter_type
+    if built_for is not None and built_for != target.adapter:
+        raise ProjectError(
+            f"{manifest.path} was written for {built_for}, but the target {target.name} is "
+            f"{target.adapter}; run dbt build --target {target.name}"
+        )

@@ -14,7 +14,7 @@ from feature_sync.errors import WarehouseConflict, WarehouseError
 
 _REMEDIES = {
     "accessDenied": "grant the account BigQuery Job User on the project that pays, and BigQuery Data Editor on the "
-    "dataset (feature-sync keeps its own tables in <dataset>_feature_sync)",
+    "dataset (feature-sync keeps its own tables in <dataset>_feature_sync); feature-sync grants prints all rights",
     "backendError": "BigQuery failed for longer than its client retries; run this again",
     "billingNotEnabled": "enable billing for the project",
     "bytesBilledLimitExceeded": "raise maximum_bytes_billed in profiles.yml, or ask for less",
