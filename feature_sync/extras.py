@@ -17,7 +17,6 @@ _OF_MODELS = ("lightgbm", "mlflow", "sklearn", "tensorflow", "torch", "xgboost")
 _EXTRAS = {
     **dict.fromkeys(_OF_SERVERS, "server"),
     **{name: name for name in (*_OF_MODELS, "openlineage")},
-    "prometheus_client": "metrics",
 }
 """The extra that brings a library."""
 

@@ -19,7 +19,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_prometheus
 
 from feature_sync import FeatureStore
-from feature_sync.monitor.metrics import METRICS
+from feature_sync.monitor.exposition import exposition
+from feature_sync.monitor.metrics import METRICS, of_pushes
+from feature_sync.push.report import Pushed
 from tests.support.projects import EXAMPLE, PROJECTS, build_project
 from tests.support.shelves import rewrite
 
@@ -224,6 +226,12 @@ def test_a_port_that_is_taken_is_one_line(run, stock, redis_url):
         port = url.split(":")[2].split("/")[0]
         done = run("metrics", "--port", port, exits=1)
     assert done.stderr == f"Error: cannot listen at 127.0.0.1:{port}: {os.strerror(98)}\n"
+
+
+def test_names_of_any_letters_are_read_back():
+    name = 'a "view"\\n\n of {é} \\'
+    page = exposition(of_pushes([Pushed(feature_view=name, written=3)]), project=name)
+    assert value(samples_of(page), "push_written_rows", project=name, view=name) == 3
 
 
 def test_every_metric_is_explained_to_operators():

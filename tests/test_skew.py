@@ -234,7 +234,8 @@ def test_what_cannot_be_compared_is_one_line(store, redis_url, tmp_path):
     for log, words in (
         (tmp_path, "holds no Parquet file"),
         (tmp_path / "nothing.parquet", "nothing.parquet cannot be read as Parquet"),
-        ("nothing", 'name the table with its schema, such as "ml.served"'),
+        ("nothing", "nothing is no file and no folder; a table is named with its schema: ml.served"),
+        ("a.b.c", 'name the table with its schema, such as "ml.served"'),
     ):
         with pytest.raises(RequestError, match=words):
             store.skew(SERVICE, log)

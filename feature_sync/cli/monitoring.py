@@ -15,7 +15,6 @@ import click
 from feature_sync.cli.options import pass_feature_store, warn
 from feature_sync.cli.saying import say
 from feature_sync.errors import FeatureSyncError
-from feature_sync.extras import needed_by
 
 if TYPE_CHECKING:
     from feature_sync.monitor.metrics import Sample
@@ -53,16 +52,11 @@ def written_metrics(store: FeatureStore, command: str, file: str | None) -> Iter
         store: The feature store.
         command: The name of the command.
         file: The file; None for no metrics.
-
-    Raises:
-        MissingLibrary: prometheus-client is not installed; raised before the command begins.
     """
     watched = Watched()
     if file is None:
         yield watched
         return
-    with needed_by("--metrics"):
-        from feature_sync.monitor.exposition import exposition
     try:
         yield watched
     except SystemExit as ended:
@@ -72,7 +66,7 @@ def written_metrics(store: FeatureStore, command: str, file: str | None) -> Iter
         watched.exit_code = 1
         raise
     finally:
-        _write(Path(file), lambda: exposition(_samples(store, command, watched), project=store.project.key_prefix))
+        _write(Path(file), lambda: _text(store, command, watched))
 
 
 def _write(file: Path, text: Callable[[], str]) -> None:
@@ -82,6 +76,12 @@ def _write(file: Path, text: Callable[[], str]) -> None:
         write_text(file, text())
     except FeatureSyncError as refused:
         warn(f"no metrics: {refused}")
+
+
+def _text(store: FeatureStore, command: str, watched: Watched) -> str:
+    from feature_sync.monitor.exposition import exposition
+
+    return exposition(_samples(store, command, watched), project=store.project.key_prefix)
 
 
 def _samples(store: FeatureStore, command: str, watched: Watched) -> Iterator[Sample]:
@@ -109,8 +109,7 @@ def _samples(store: FeatureStore, command: str, watched: Watched) -> Iterator[Sa
 @pass_feature_store
 def metrics(store: FeatureStore, host: str, port: int) -> None:
     """Answer /metrics with the status of all views at each scrape, for Prometheus, until it is stopped."""
-    with needed_by("feature-sync metrics"):
-        from feature_sync.monitor.exporter import export
-        from feature_sync.store.watching import StatusMetrics
+    from feature_sync.monitor.exporter import export
+    from feature_sync.store.watching import StatusMetrics
 
     export(StatusMetrics(store.project, store.connections), host=host, port=port, announce=say)

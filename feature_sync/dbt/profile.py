@@ -15,6 +15,7 @@ from feature_sync.errors import ProfileError, did_you_mean
 
 OWN = "feature_sync"
 """The YAML key of our own settings in a profile."""
+_OWN_KEYS = ("lineage", "on_alert")
 
 
 def read_target(
@@ -70,6 +71,9 @@ def read_own_settings(project: Project, *, profiles_dir: str | None = None, prof
     block, where = chosen.get(OWN), f"{file}: {name}.{OWN}"
     if block is not None and not isinstance(block, dict):
         raise ProfileError(f"{where}: must be a mapping")
+    for key in block or ():
+        if key not in _OWN_KEYS:
+            raise ProfileError(f"{where}.{key}: unknown key{did_you_mean(str(key), _OWN_KEYS)}")
     return OwnSettings(where, _Renderer(project.variables, file).all(block or {}, name, OWN))
 
 

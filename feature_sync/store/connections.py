@@ -120,6 +120,12 @@ class Connections:
             return self.embedded_server.start()
         raise RequestError("say where Redis is with --redis-url or FEATURE_SYNC_REDIS_URL")
 
+    def redis_address(self) -> str:
+        """Return the URL of Redis without login and options."""
+        from feature_sync.online.redis.address import read_address
+
+        return read_address(self.redis_url()).where
+
     @property
     def embedded_server(self) -> EmbeddedServer:
         """The project's own Redis, running or not."""

@@ -162,9 +162,9 @@ class FeatureStore:
         """Do what `push` does, as a lazy iterator over the results, those of failed views included."""
         from feature_sync.monitor.alerts import of_push
         from feature_sync.store.alerting import alerting
-        from feature_sync.store.pushes import push_views
+        from feature_sync.store.lineage import push_with_lineage
 
-        pushed = push_views(self.project, self.connections, names, request)
+        pushed = push_with_lineage(self.project, self.connections, names, request)
         return alerting(self.project, "push", pushed, of_push)
 
     def verify(self, names: Iterable[str] = (), **request: Unpack[VerifyRequest]) -> VerifyReport:

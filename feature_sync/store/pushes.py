@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 
 from feature_sync.dbt.logic import logic_of
 from feature_sync.dbt.run_results import Gate
-from feature_sync.definitions import FeatureService
+from feature_sync.definitions import FeatureService, FeatureView
 from feature_sync.errors import ArtifactsChanged, FeatureSyncError
 from feature_sync.push import PushContext, Pushed, Pusher, PushKeywords, PushOptions, prune, unreferenced_views
 from feature_sync.push.breaking import services_kept
@@ -34,7 +34,12 @@ class PushRequest(ViewRequest, PushKeywords, total=False):
 
 
 def push_views(
-    project: FeatureProject, connections: Connections, names: Iterable[str], request: PushRequest
+    project: FeatureProject,
+    connections: Connections,
+    names: Iterable[str],
+    request: PushRequest,
+    *,
+    begin: Callable[[Sequence[FeatureView]], None] = lambda views: None,
 ) -> Iterator[Pushed]:
     """Push views, then remove or report those that the project no longer defines.
 
@@ -43,6 +48,7 @@ def push_views(
         connections: Opens the warehouse and Redis.
         names: References of views; empty for all that are online.
         request: Selections, clock and options.
+        begin: Called with the views before they are pushed; again with those left if the push starts over.
 
     Raises:
         FeatureSyncError: A view is unknown or wrong, or the warehouse or Redis failed; others are pushed first.
@@ -64,6 +70,7 @@ def push_views(
             invocation_id=project.manifest.metadata.invocation_id,
             progress=progress,
         )
+        begin(views)
         gate = Gate(project.dbt.run_results, project.manifest) if gated else None
         try:
             for pushed in Pusher(context, gate=gate, threads=threads or project.target.threads).push(views):

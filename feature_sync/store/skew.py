@@ -119,6 +119,10 @@ class _Measurement:
             features=self._service.feature_names,
         )
         path = Path(self._log)
+        if not path.exists() and "." not in self._log and os.sep not in self._log:
+            raise RequestError(
+                f"--log: {self._log} is no file and no folder; a table is named with its schema: ml.served"
+            )
         if path.exists() or path.suffix == ".parquet" or os.sep in self._log:
             tables = parquet_tables(path)
         else:

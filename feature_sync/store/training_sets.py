@@ -12,6 +12,7 @@ from feature_sync.dbt.manifest import Manifest
 from feature_sync.dbt.run_results import UniquenessTests
 from feature_sync.definitions import FeatureService, Relation, Spine
 from feature_sync.store.connections import Connections
+from feature_sync.store.lineage import extract_with_lineage
 from feature_sync.store.project import FeatureProject
 from feature_sync.training import Rows, SpineKeywords, SpineOptions, SpineSource, TrainingSet, read_spine
 from feature_sync.training.latest import at_present, latest_spine
@@ -98,6 +99,7 @@ def _training_set(
         reference_to=partial(_reference_to, project.manifest),
         invocation_id=project.manifest.metadata.invocation_id,
         logic_of=partial(_logic_of, project.manifest),
+        observed=partial(extract_with_lineage, project),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from feature_sync.definitions import FeatureService, FeatureView, Relation, Spine
 from feature_sync.errors import RequestError, UnfitValue
 from feature_sync.files import writing
-from feature_sync.outputs import read_output
+from feature_sync.outputs import Output, read_output
 from feature_sync.query_runner import check_collations, check_view_collations
 from feature_sync.reports import html_table
 from feature_sync.service_schema import Pin
@@ -32,6 +32,7 @@ from feature_sync.training.answering import (
     proven,
     query_of,
     unknown_logic,
+    unobserved,
     with_indexes,
 )
 from feature_sync.training.answers import Answers
@@ -56,7 +57,8 @@ class TrainingSet(Forms):
     file or a frame. `is_ordered`: in the order of the rows, only equal ones tie. `is_proven_unique` is true if the
     project's tests found a view's join keys and event timestamp unique: queries that run now rely on it, queries that
     are written for later do not, as the data may change. `logic_of` returns the logic id of the service, `reference_to`
-    the Jinja by which a dbt model refers to a relation.
+    the Jinja by which a dbt model refers to a relation. `observed` is entered while a file is
+    written.
 
     Raises:
         DefinitionError: From every method: a view does not fit its table.
@@ -75,6 +77,7 @@ class TrainingSet(Forms):
     reference_to: Callable[[Relation], str]
     invocation_id: str | None = None
     logic_of: Callable[[FeatureService], str] = unknown_logic
+    observed: Callable[[TrainingSet, str], AbstractContextManager[Callable[[Extract], None]]] = unobserved
 
     def __repr__(self) -> str:
         return f"TrainingSet({self.service.name!r}, {self.spine.relation.name!r})"
@@ -171,6 +174,12 @@ class TrainingSet(Forms):
             OutputError: A file cannot be written, or its format cannot hold one of the types.
         """
         output = read_output(path, rows_per_file)
+        with self.observed(self, str(output.path)) as ended:
+            extract = self._write(output, progress)
+            ended(extract)
+        return extract
+
+    def _write(self, output: Output, progress: Callable[[int], None]) -> Extract:
         with output.staged() as staged, self._answering() as answering:
             service, asked_at = answering.join.service, answering.join.spine.asked_at
             tally = Tally(service, asked_at, answering.earliest_answerable())
