@@ -105,6 +105,8 @@ class NodeChanges:
     def _why_column(self, unique_id: str, name: str) -> Reason | None:
         if self._is_root(unique_id):
             return None
+        if (rows := self.rows(unique_id)) is not None and rows.verdict is Verdict.CANNOT_TELL:
+            return rows
         if not self._is_text_equal(unique_id):
             try:
                 old, new = self._old.form(unique_id), self._new.form(unique_id)

@@ -216,17 +216,24 @@ def _uses(service: FeatureService, planned: dict[str, dict[str, PlannedFeature]]
 
 
 def _of_features(service: FeatureService, planned: dict[str, dict[str, PlannedFeature]]) -> Iterable[Reason]:
-    """Yield for each feature that a service reads what is worst of it; what breaks another service is no harm here."""
+    """Yield what is worst of each feature that a service reads, once for features that share it.
+
+    What breaks another service is no harm here.
+    """
+    found: dict[tuple[str, Verdict, str], list[str]] = {}
     for selection in service.selections:
+        reference = selection.view.reference
         for name in selection.features:
-            feature = planned.get(selection.view.reference, {}).get(name)
+            feature = planned.get(reference, {}).get(name)
             reasons = [r for r in (feature.reasons if feature else ()) if not r.services or service.name in r.services]
             verdict = worst(each.verdict for each in reasons)
-            if verdict in (Verdict.SAME, Verdict.SAFE):
-                continue
-            text = next(each.text for each in reasons if each.verdict is verdict)
-            services = (service.name,) if verdict is Verdict.BREAKING else ()
-            yield Reason(verdict=verdict, text=f"{selection.view.reference}.{name}: {text}", services=services)
+            if verdict not in (Verdict.SAME, Verdict.SAFE):
+                text = next(each.text for each in reasons if each.verdict is verdict)
+                found.setdefault((reference, verdict, text), []).append(name)
+    for (reference, verdict, text), names in found.items():
+        services = (service.name,) if verdict is Verdict.BREAKING else ()
+        told = text if text.startswith(f"{reference}.{names[0]} ") else f"{reference} ({', '.join(names)}): {text}"
+        yield Reason(verdict=verdict, text=told, services=services)
 
 
 def _is_large_seed(state: State, unique_id: str) -> bool:

@@ -280,12 +280,7 @@ class FeatureProject:
         return views
 
     def selected_ids(self, select: Sequence[str], exclude: Sequence[str]) -> set[str]:
-        """Return the unique ids of the nodes that dbt selects.
-
-        Raises:
-            ProjectError: dbt is not installed.
-            RequestError: dbt refuses the selection.
-        """
+        """Return the unique ids of the nodes that dbt selects; see `dbt.selection.select`."""
         from feature_sync.dbt.selection import select as select_by_dbt
 
         options = {"--profiles-dir": self._profiles_dir, "--profile": self.options.profile}

@@ -117,6 +117,8 @@ class Reader:
 
     def _select(self, query: exp.Select, known: _Known, outer: Scope | None) -> Source:
         _check(query, _OF_SELECT)
+        if not query.expressions:
+            raise UnreadableQuery("selects nothing")
         scope, clauses = Scope(parent=outer), [combine("select")]
         if query.args.get("from_") is not None:
             self._read(query.args["from_"].this, scope, known)
@@ -146,7 +148,7 @@ class Reader:
     @staticmethod
     def _only_selects(query: exp.Select) -> bool:
         """True if a query has the rows of the one that it reads, whatever it selects of them."""
-        others = _OF_SELECT - {"with_", "expressions", "from_"}
+        others = _OF_SELECT - {"with_", "expressions", "from_", "order"}
         return (
             query.args.get("from_") is not None
             and not any(query.args.get(each) for each in others)
@@ -197,7 +199,7 @@ class Reader:
     def _items(self, selected: Sequence[exp.Expr], scope: Scope) -> list[Item | Star]:
         items: list[Item | Star] = []
         for each in selected:
-            inside = each.unalias()
+            inside = each.unalias().unnest()
             star = inside if isinstance(inside, exp.Star) else inside.this if isinstance(inside, exp.Column) else None
             if isinstance(star, exp.Star):
                 items.append(self._star(star, inside, scope))
