@@ -72,7 +72,17 @@ class TcpConnection(ByteConnection, Connection):
 
 
 class TlsConnection(ByteConnection, SSLConnection):
-    """A connection over TLS."""
+    """A connection over TLS.
+
+    It asks once when it connects. Servers of TLS 1.3 send tickets after the handshake, and redis-py would take bytes
+    that nobody has read for an answer to another command, and give the connection up.
+    """
+
+    def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - as redis-py calls it
+        """Log in, and read the answer to a PING."""
+        super().on_connect_check_health(check_health=check_health)
+        self.send_command("PING", check_health=False)  # type: ignore[no-untyped-call]
+        self.read_response()
 
 
 class SocketConnection(ByteConnection, UnixDomainSocketConnection):
