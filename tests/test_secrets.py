@@ -97,7 +97,10 @@ def project(postgres, tmp_path):
         "refresh": {**google, "method": "oauth-secrets", "refresh_token": SECRET, "client_id": "c",
                     "client_secret": SECRET, "token_uri": f"http://127.0.0.1:{_free_port()}/{MARK}"},
     }  # fmt: skip
-    (made.folder / "profiles.yml").write_text(json.dumps({"unbuilt": {"target": "unbuilt", "outputs": outputs}}))
+    refused = f"http://user:{quote(SECRET, safe='')}@127.0.0.1:{_free_port()}/{MARK}"
+    monitor = {"on_alert": {"webhook": refused, "command": ["/bin/false"]}, "lineage": refused}
+    profile = {"target": "unbuilt", "outputs": outputs, "feature_sync": monitor}
+    (made.folder / "profiles.yml").write_text(json.dumps({"unbuilt": profile}))
     yield made
     made.drop()
 
