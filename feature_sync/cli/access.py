@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from feature_sync.cli.documents import of_acl, of_traces
+from feature_sync.cli.operations_documents import of_acl, of_traces
 from feature_sync.cli.saying import say
 from feature_sync.cli.tables import print_json, print_table
 

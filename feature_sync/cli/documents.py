@@ -14,12 +14,8 @@ from feature_sync.definitions import FeatureService, FeatureView, Registry
 from feature_sync.json_text import seconds
 
 if TYPE_CHECKING:
-    from feature_sync.access.redis_rules import RedisRules
     from feature_sync.check import Checked
     from feature_sync.dbt.description import Description
-    from feature_sync.forgetting.traces import Traces
-    from feature_sync.monitor.skew import Skew
-    from feature_sync.plan import Plan, PlannedDefinition, PlannedView
     from feature_sync.push import Pushed
     from feature_sync.push.state import LastPush
     from feature_sync.push.status import ViewStatus
@@ -59,79 +55,6 @@ def of_check(checked: Checked) -> Document:
     return {**{f"{name.removesuffix('s')}_count": getattr(checked, name) for name in counts}, "findings": findings}
 
 
-def of_acl(rules: RedisRules) -> Document:
-    """Return the document of `acl`, without passwords and their hashes."""
-    missing = rules.without_password
-    return {
-        "users": [
-            {
-                "name": each.name,
-                "may": each.may,
-                "password_variable": (variable := rules.variables[each.name]),
-                "has_password": variable not in missing,
-                "key_patterns": each.keys,
-                "commands": each.commands,
-            }
-            for each in rules.users
-        ]
-    }
-
-
-def of_traces(traces: Traces) -> Document:
-    """Return the document of `forget`."""
-    return {
-        "entity": traces.entity,
-        "entity_keys": [{"name": name, "value": value} for name, value in traces.keys.items()],
-        "is_forgotten": traces.is_forgotten,
-        "traces": [
-            {
-                "place": str(each.place),
-                "name": each.name,
-                "feature_view_name": each.feature_view,
-                "found_count": each.rows,
-                "cure": each.cure,
-            }
-            for each in traces.traces
-        ],
-        "search_problems": traces.problems,
-    }
-
-
-def of_plan(plan: Plan) -> Document:
-    """Return the document of `plan`."""
-    views = [
-        {**_planned(each), "estimate": _estimate(each), "features": [_planned(feature) for feature in each.features]}
-        for each in plan.feature_views
-    ]
-    return {
-        "verdict": plan.verdict.value,
-        "feature_views": views,
-        "entities": [_planned(each) for each in plan.entities],
-        "feature_services": [_planned(each) for each in plan.feature_services],
-        "notes": list(plan.notes),
-    }
-
-
-def _planned(planned: PlannedDefinition) -> Document:
-    return {
-        "name": planned.name,
-        "verdict": planned.verdict.value,
-        "broken_service_names": list(planned.broken_services),
-        "reasons": [{"verdict": each.verdict.value, "text": each.text} for each in planned.reasons],
-    }
-
-
-def _estimate(view: PlannedView) -> Document:
-    found = view.estimate
-    return {
-        "row_count": found and found.rows,
-        "sent_bytes": found and found.sent_bytes,
-        "memory_bytes": found and found.memory_bytes,
-        "scan_bytes": found and found.scan_bytes,
-        "unknown_because": view.no_estimate,
-    }
-
-
 def of_push(pushed: Sequence[Pushed]) -> Document:
     """Return the document of `push`."""
     return {"feature_views": [_pushed(each) for each in pushed]}
@@ -148,38 +71,6 @@ def of_verification(verified: Sequence[Verified]) -> Document:
 def of_statuses(statuses: Sequence[ViewStatus]) -> Document:
     """Return the document of `status`."""
     return {"feature_views": [_status(each) for each in statuses]}
-
-
-def of_skew(skew: Skew) -> Document:
-    """Return the document of `skew`."""
-    counts = ("name", "feature_view", "matching", "different", "missing", "extra", "match_share")
-    sizes = ("mean_difference", "max_difference")
-    return {
-        "feature_service": skew.service,
-        "log": skew.log,
-        "since": skew.since,
-        "until": skew.until,
-        "vectors": skew.vectors,
-        "matching": skew.matching,
-        "match_share": skew.match_share,
-        "other_shape_vectors": skew.other_shape,
-        "other_logic_vectors": skew.other_logic,
-        "tolerance_share": skew.tolerance,
-        "features": [{name: getattr(each, name) for name in (*counts, *sizes)} for each in skew.features],
-        "feature_views": [
-            {
-                "name": each.feature_view,
-                "alias": each.alias,
-                "lag_seconds": seconds(each.lag),
-                "observed_lag_seconds": seconds(each.observed_lag),
-                "matching": each.matching,
-                "matching_if_observed": each.matching_with_observed,
-            }
-            for each in skew.views
-        ],
-        "examples": [asdict(each) for each in skew.examples],
-        "are_values_redacted": skew.are_values_redacted,
-    }
 
 
 def of_vector(vector: FeatureVector) -> Document:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import click
 from rich.text import Text
 
-from feature_sync.cli.documents import of_plan
+from feature_sync.cli.operations_documents import of_plan
 from feature_sync.cli.saying import say
 from feature_sync.cli.tables import Cell, console, print_json, print_table, size
 from feature_sync.plan import Plan, PlannedDefinition, PlannedView, Verdict

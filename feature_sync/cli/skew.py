@@ -58,7 +58,7 @@ def skew(store: FeatureStore, /, service: str, log: str, *, min_match: float, as
 
 def print_skew(skew: Skew, *, as_json: bool) -> None:
     """Print the features with their match rates, the lags of views, and examples; notes go to stderr."""
-    from feature_sync.cli.documents import of_skew
+    from feature_sync.cli.operations_documents import of_skew
     from feature_sync.cli.tables import print_json, print_table
 
     if as_json:
