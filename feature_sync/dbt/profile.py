@@ -54,39 +54,42 @@ def read_target(
     )
 
 
-def read_own_settings(project: Project, *, profiles_dir: str | None = None, profile: str | None = None) -> OwnSettings:
-    """Read the block `feature_sync` of a project's profile, beside its `outputs`: dbt passes over it.
+def read_own_setting(
+    project: Project, key: str, *, profiles_dir: str | None = None, profile: str | None = None
+) -> OwnSetting:
+    """Read a key of the block `feature_sync` of a project's profile, beside its `outputs`: dbt passes over it.
 
     Args:
         project: The dbt project.
+        key: The key. The others may be wrong.
         profiles_dir: As in `read_target`.
         profile: As in `read_target`.
 
     Raises:
-        ProfileError: The profile does not exist, needs an environment variable that is not set, or the block is no
-            mapping.
+        ProfileError: The profile does not exist, the key needs an environment variable that is not set, or the block
+            is no mapping of known keys.
         ProjectError: `profiles.yml` is missing or not YAML.
     """
     file, name, chosen = _chosen_profile(project, profiles_dir, profile)
     block, where = chosen.get(OWN), f"{file}: {name}.{OWN}"
     if block is not None and not isinstance(block, dict):
         raise ProfileError(f"{where}: must be a mapping")
-    for key in block or ():
-        if key not in _OWN_KEYS:
-            raise ProfileError(f"{where}.{key}: unknown key{did_you_mean(str(key), _OWN_KEYS)}")
-    return OwnSettings(where, _Renderer(project.variables, file).all(block or {}, name, OWN))
+    for each in block or ():
+        if each not in _OWN_KEYS:
+            raise ProfileError(f"{where}.{each}: unknown key{did_you_mean(str(each), _OWN_KEYS)}")
+    return OwnSetting(f"{where}.{key}", _Renderer(project.variables, file).all((block or {}).get(key), name, OWN, key))
 
 
-class OwnSettings(NamedTuple):
+class OwnSetting(NamedTuple):
     """What a profile sets for feature-sync alone, rendered; it may hold secrets.
 
     Args:
         where: The file and the YAML keys, for errors.
-        values: The settings by name.
+        value: The setting; None if there is none.
     """
 
     where: str
-    values: Mapping[str, Any]
+    value: Any
 
 
 def _chosen_profile(

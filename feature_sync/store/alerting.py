@@ -47,8 +47,8 @@ def _hook(project: FeatureProject) -> Hook | None:
     if _target(project) is None:
         return None  # there is no profile to name a hook, of which the command itself will tell
     try:
-        where, settings = project.own_settings
-        return read_hook(settings.get(ON_ALERT), f"{where}.{ON_ALERT}")
+        where, hook = project.own_setting(ON_ALERT)
+        return read_hook(hook, where)
     except FeatureSyncError as wrong:
         project.warn(f"no alerts are sent: {wrong}")
         return None

@@ -160,12 +160,11 @@ def _asked(project: FeatureProject) -> str | None:
     """Return the URL or the file of the profile; a file is relative to the project."""
     from feature_sync.errors import ProfileError
 
-    where, settings = project.own_settings
-    lineage = settings.get(LINEAGE)
+    where, lineage = project.own_setting(LINEAGE)
     if lineage in (None, ""):
         return None
     if not isinstance(lineage, str) or "\0" in lineage:
-        raise ProfileError(f"{where}.{LINEAGE}: must be a URL or a file")
+        raise ProfileError(f"{where}: must be a URL or a file")
     is_url = lineage.startswith(("http://", "https://"))
     return lineage if is_url else str(project.dbt.directory / lineage)
 

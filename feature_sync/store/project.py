@@ -15,7 +15,7 @@ from feature_sync.clock import Clock, read_clock
 from feature_sync.dbt.description import Description, describe_service, describe_view
 from feature_sync.dbt.lines import SourceLines
 from feature_sync.dbt.manifest import Manifest, read_manifest
-from feature_sync.dbt.profile import OwnSettings, read_own_settings, read_target
+from feature_sync.dbt.profile import OwnSetting, read_own_setting, read_target
 from feature_sync.dbt.project import Project, read_project
 from feature_sync.dbt.registry import read_registry
 from feature_sync.definitions import FeatureService, FeatureView, Registry, Target, parse_features, service_of
@@ -163,14 +163,13 @@ class FeatureProject:
             raise RequestError(f"connection= is for DuckDB, and the target {target.name} is {target.adapter}")
         return replace(target, settings={**target.settings, "connection": options.connection})
 
-    @property
-    def own_settings(self) -> OwnSettings:
-        """What the profile sets for feature-sync alone; it may hold secrets.
+    def own_setting(self, key: str) -> OwnSetting:
+        """Return what the profile sets for feature-sync alone; it may hold secrets.
 
         Raises:
-            ProfileError: The profile cannot be read.
+            ProfileError: The profile cannot be read, or the setting.
         """
-        return read_own_settings(self.dbt, profiles_dir=self._profiles_dir, profile=self.options.profile)
+        return read_own_setting(self.dbt, key, profiles_dir=self._profiles_dir, profile=self.options.profile)
 
     @property
     def _profiles_dir(self) -> str | None:
