@@ -754,6 +754,18 @@ def test_a_history_that_has_become_short_is_counted_anew_when_all_is_sent(meters
     assert meters.push("kept_readings").written == 0
 
 
+def test_a_history_that_has_become_long_leaves_no_digests_behind(meters):
+    fill(meters, "kept_readings", rows=8)
+    meters.push("kept_readings")
+    fill(meters, "kept_readings")
+    assert meters.push("kept_readings").written == 6  # which counts the rows
+    for kwh in (1000, 1001):
+        meters.run(f"update {{s}}.kept_readings set kwh = {kwh} where meter = 'm1'")
+        assert meters.push("kept_readings").written == 1
+    assert meters.push("kept_readings").written == 0
+    assert {each.split("_")[-2] for each in set(meters.sync_tables()) - {"state"}} == {"rows"}
+
+
 def test_a_push_walks_along_an_index_that_dbt_does_not_know(meters):
     if meters.project.target != "postgres":
         pytest.skip("only PostgreSQL has indexes that help")
@@ -781,10 +793,10 @@ def until(holds, seconds: float = 10) -> None:
         time.sleep(0.05)
 
 
-def fill(meters, name: str) -> None:
-    """Give each of six meters 128 readings, a minute apart; the newest is of 127 kWh."""
+def fill(meters, name: str, rows: int = 128) -> None:
+    """Give each of six meters as many readings, a minute apart; the newest is of the most kWh."""
     meters.run(f"delete from {{s}}.{name}")
-    moments = [f"timestamp '{NOON + timedelta(minutes=minute)}'" for minute in range(128)]
+    moments = [f"timestamp '{NOON + timedelta(minutes=minute)}'" for minute in range(rows)]
     readings = [f"('m{meter}', {at}, {at}, {kwh}, 'note')" for meter in range(6) for kwh, at in enumerate(moments)]
     meters.run(f"insert into {{s}}.{name} values {', '.join(readings)}")
 
