@@ -45,7 +45,7 @@ def users_of(registry: Registry, key_prefix: str, services: Collection[str] = ()
     Args:
         registry: The definitions.
         key_prefix: The key prefix of the store.
-        services: The services whose readers to list, and nobody else; empty for all users.
+        services: List only the readers of these services; empty lists all users.
 
     Raises:
         RequestError: A named service is never pushed, or Redis has no rule for a name.

@@ -161,5 +161,5 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[st
 
 
 def _text(text: str) -> str:
-    """Return a text whose signs mean nothing in Markdown: names come from whoever opened the pull request."""
+    """Escape Markdown: names come from whoever opened the pull request."""
     return "".join(_MEANT.get(each, each) for each in printable(text))

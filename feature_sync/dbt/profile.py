@@ -67,7 +67,7 @@ def read_own_setting(
 
     Raises:
         ProfileError: The profile does not exist, the key needs an environment variable that is not set, or the block
-            is no mapping of known keys.
+            is not a mapping of known keys.
         ProjectError: `profiles.yml` is missing or not YAML.
     """
     file, name, chosen = _chosen_profile(project, profiles_dir, profile)

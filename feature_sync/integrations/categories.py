@@ -155,7 +155,7 @@ def _numbers(name: str, column: pandas.Series[Any]) -> numpy.ndarray[Any, Any]:
     """Return numbers as float64, null as NaN.
 
     Raises:
-        RequestError: An integer is not exact in float64, or a value is no number.
+        RequestError: An integer is not exact in float64, or a value is not a number.
     """
     import numpy
 

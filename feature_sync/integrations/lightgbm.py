@@ -40,7 +40,7 @@ def dataset(
         The dataset, and the categories, to be kept with the model: `model.predict(categories.encode(vectors))`.
 
     Raises:
-        RequestError: There is no row or no label, or a feature cannot be encoded.
+        RequestError: Rows or labels are missing, or a feature cannot be encoded.
     """
     with training_rows(source) as rows:
         encoder = categories or Categories.of_rows(rows, columns=columns)

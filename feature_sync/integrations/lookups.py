@@ -106,7 +106,7 @@ class OnlineLookup:
             max_age: The oldest age of a row, besides its TTL.
 
         Raises:
-            RequestError: There is no address.
+            RequestError: The address of Redis is missing.
         """
         url = redis_url or os.environ.get(_URL)
         if not url:

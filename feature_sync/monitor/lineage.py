@@ -25,7 +25,7 @@ from openlineage.client.uuid import generate_new_uuid
 
 from feature_sync.monitor.datasets import Dataset
 
-PRODUCER = "https://pypi.org/project/feature-sync"
+PRODUCER = "pkg:pypi/feature-sync"
 SECONDS_TO_SEND = 5.0
 _SECONDS_TO_ANSWER = 3.0
 _INTEGRATION = "FEATURE_SYNC"
