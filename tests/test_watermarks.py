@@ -13,7 +13,14 @@ STAGED = ["staged_table", "staged_incremental"]
 BUILT = [*STAGED, "of_table", "of_view", "of_ephemeral", "of_incremental", "of_two", "as_view", "history"]
 
 
-@pytest.fixture(scope="module", params=["duckdb", "postgres", pytest.param("bigquery", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("duckdb", marks=pytest.mark.slow),
+        "postgres",
+        pytest.param("bigquery", marks=pytest.mark.slow),
+    ],
+)
 def built(request, tmp_path_factory):
     server = None if request.param == "duckdb" else request.getfixturevalue(request.param)
     return LandedProject("watermarks", tmp_path_factory.mktemp(f"watermarks_{request.param}"), request.param, server)
@@ -78,13 +85,11 @@ def test_a_build_that_fails_leaves_the_watermark_of_the_rows_that_are_there(proj
     project.land(0, 0, 10)
     project.dbt("run", "--select", "staged_table", "of_table")
     project.land(0, 10, 20)
-    failed = project.try_dbt("run", "--select", "staged_table", "of_table", "--vars", "broken: true")
+    project.insert("positions", "('positions', 0, 15, 'no number')")
+    failed = project.try_dbt("run", "--select", "staged_table", "of_table")
     assert failed.returncode == 1, failed.stdout
     assert (project.watermark("staged_table"), project.watermark("of_table")) == ({0: 20}, {0: 10})
     assert project.offsets("of_table")[0] == [*range(10)]
-
-    project.dbt("run", "--select", "of_table")
-    assert project.watermark("of_table") == {0: 20}
 
 
 def test_a_build_that_ends_between_its_hooks_makes_nothing_valid(project):
@@ -118,19 +123,16 @@ def test_rows_that_land_while_dbt_builds_are_not_counted_before_they_are_read(pr
             while not stop.is_set():
                 offset = landed[0]
                 with connection.transaction():
-                    connection.execute(
-                        f"insert into {project.schema}.positions values ('positions', 0, {offset}, '')"
-                    )
-                    connection.execute(
-                        f"insert into {project.schema}.positions__ranges values ('positions', 0, {offset}, {offset + 1})"
-                    )
+                    at = f"insert into {project.schema}."
+                    connection.execute(f"{at}positions values ('positions', 0, {offset}, '1')")
+                    connection.execute(f"{at}positions__ranges values ('positions', 0, {offset}, {offset + 1})")
                 landed[0] += 1
 
     thread = threading.Thread(target=land)
     thread.start()
     try:
         for _ in range(2):
-            project.dbt("run", "--select", "staged_table", "of_table", "of_view", "staged_incremental")
+            project.dbt("run", "--select", "staged_table", "of_table", "staged_view", "of_view", "staged_incremental")
             for model in ("staged_table", "of_table", "of_view", "staged_incremental"):
                 seen = project.watermark(model)[0]
                 assert set(range(seen)) <= set(project.offsets(model)[0]), model
@@ -140,7 +142,7 @@ def test_rows_that_land_while_dbt_builds_are_not_counted_before_they_are_read(pr
         thread.join()
 
 
-@pytest.mark.parametrize("built", ["duckdb"], indirect=True)
+@pytest.mark.parametrize("built", ["postgres"], indirect=True)
 @pytest.mark.parametrize(
     ("change", "words"),
     [
