@@ -372,7 +372,7 @@ def test_a_fingerprint_changes_with_what_can_change_an_answer_and_not_with_words
 FIELDS_THAT_DO_NOT_COUNT = {
     FeatureService: {"description", "owner", "location", "warnings"},
     Selection: set(),
-    FeatureView: {"online", "latest_version", "deprecation_date", "is_unique", "is_indexed"},
+    FeatureView: {"online", "latest_version", "deprecation_date", "is_unique", "is_indexed", "stream"},
     Entity: set(),
     Feature: set(),
     Relation: {"location", "description", "is_table"},

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from feature_sync.dbt import feature_services, feature_views
+from feature_sync.dbt import feature_services, feature_views, streams
 from feature_sync.dbt.feature_services import read_feature_service
 from feature_sync.dbt.feature_views import read_feature_view
 from feature_sync.dbt.node import Node
@@ -68,6 +68,7 @@ def test_what_the_readme_shows_is_valid():
     [
         ("feature_view", feature_views.SETTINGS),
         ("feature_view_defaults", feature_views.DEFAULTS),
+        ("stream", streams.STREAM),
         ("feature", feature_views.FEATURE),
         ("feature_service", feature_services.SERVICE),
         ("selection", feature_services.SELECTION),

@@ -9,12 +9,13 @@ from typing import Any
 
 from feature_sync.dbt.block import Block
 from feature_sync.dbt.node import Node
+from feature_sync.dbt.streams import read_stream
 from feature_sync.definitions import Entity, Feature, FeatureView, History, check_zone, format_duration
 from feature_sync.errors import Findings, Location
 
 SETTINGS = (
     "entities", "features", "created_timestamp", "known_at", "lag", "ttl", "timezone", "online",
-    "valid_from", "valid_to", "timeless", "latest_only",
+    "valid_from", "valid_to", "timeless", "latest_only", "stream",
 )  # fmt: skip
 DEFAULTS = ("created_timestamp", "known_at", "lag", "ttl", "timezone", "online")
 FEATURE = ("default",)
@@ -44,6 +45,7 @@ def read_feature_view(
         return None
     view = replace(view, features=features).with_own_spelling()
     findings.note(*view.mistakes())
+    view = replace(view, stream=read_stream(view, block, findings))
     return replace(view, is_unique=_is_unique(view, node, adapter), is_indexed=_is_indexed(view, node))
 
 

@@ -14,6 +14,7 @@ from feature_sync.definitions.fingerprint import fingerprint, view_fingerprint
 from feature_sync.definitions.registry import Registry, parse_features, split_features
 from feature_sync.definitions.relation import Column, Index, Relation
 from feature_sync.definitions.spine import Ordering, Period, Spine, parse_ordering
+from feature_sync.definitions.stream import MessageFormat, Stream
 from feature_sync.definitions.target import Target
 from feature_sync.definitions.zones import check_zone
 
@@ -25,12 +26,14 @@ __all__ = [
     "FeatureView",
     "History",
     "Index",
+    "MessageFormat",
     "Ordering",
     "Period",
     "Registry",
     "Relation",
     "Selection",
     "Spine",
+    "Stream",
     "Target",
     "check_zone",
     "deprecation",

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from feature_sync.definitions.relation import Relation
+from feature_sync.definitions.stream import Stream
 from feature_sync.errors import Findings, Location, RequestError, UnknownName
 from feature_sync.findings import Finding
 
@@ -50,7 +51,7 @@ class FeatureView:
 
     Names of columns are those of `relation.columns`. `ttl` and `lag` are as in the project's YAML; a `ttl`
     of None lets a row of any age answer. `deprecation_date` is dbt's own. `is_unique`: the warehouse enforces that no
-    two rows share join keys and event timestamp. `is_indexed`: an index covers the join keys, then the event timestamp.
+    XX
     """
 
     name: str
@@ -73,6 +74,7 @@ class FeatureView:
     deprecation_date: datetime | None = None
     is_unique: bool = False
     is_indexed: bool = False
+    stream: Stream | None = None
 
     def __repr__(self) -> str:
         return f"FeatureView({self.reference!r}, {len(self.features)} features of {', '.join(self.join_keys)})"

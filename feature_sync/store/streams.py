@@ -1,0 +1,117 @@
+"""The request to stream a feature view: its messages become rows in Redis until the stream is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypedDict
+
+from feature_sync.definitions import FeatureView
+from feature_sync.errors import RequestError
+from feature_sync.store.connections import Connections
+from feature_sync.store.project import FeatureProject
+
+if TYPE_CHECKING:
+    from feature_sync.online.base import OnlineView
+    from feature_sync.online.streams import StreamedRow
+    from feature_sync.stream.messages import Columns
+    from feature_sync.stream.registry import SchemaRegistry
+    from feature_sync.stream.report import StreamCounts
+    from feature_sync.stream.running import Reading, StreamRun
+
+
+class StreamRequest(TypedDict, total=False):
+    """How to stream: `source` is the URL of the brokers, `until_end` ends when all is written that there was."""
+
+    source: str | None
+    until_end: bool
+
+
+def stream_view(
+    project: FeatureProject,
+    connections: Connections,
+    name: str,
+    request: StreamRequest,
+    *,
+    begin: Callable[[StreamRun], None] = lambda run: None,
+) -> StreamCounts:
+    """Stream a view.
+
+    Args:
+        project: The project that defines it.
+        connections: Opens Redis.
+        name: The reference of the view.
+        request: Where its messages come from, and when to end.
+        begin: Called with the run before it begins.
+
+    Raises:
+        FeatureSyncError: The view cannot stream, or the stream cannot go on.
+    """
+    from feature_sync.stream.kafka_options import read_settings, read_source
+    from feature_sync.stream.opening import open_dead_letters, open_source, stream_of
+    from feature_sync.stream.registry import registry_of
+    from feature_sync.stream.running import StreamParts, StreamRun
+
+    (view,) = project.online_views([name])
+    stream = stream_of(view)
+    _check_clock(project, view)
+    own = project.own_setting("stream")
+    settings = read_settings(own.value, own.where)
+    address, registry = read_source(request.get("source"), settings), registry_of(settings.schema_registry)
+    url, timeout, folder = connections.redis_url(), connections.redis_timeout, project.dbt.directory
+    online = connections.online().view(view.reference)
+    group = f"feature-sync:{project.key_prefix}:{view.reference}"
+    source = open_source(address, address.topic or stream.topic, group=group, redis_url=url, timeout=timeout)
+    dead_letters = open_dead_letters(stream, address, folder=folder, redis_url=url, timeout=timeout)
+    parts = StreamParts(
+        feature_view=view.reference,
+        source=source,
+        writer=online.stream_writer(),
+        reading=_reading_of(view, online, registry, project),
+        dead_letters=dead_letters,
+    )
+    try:
+        run = StreamRun(parts, until_end=request.get("until_end", False))
+        begin(run)
+        return run.run()
+    finally:
+        source.close()
+        if dead_letters is not None:
+            dead_letters.close()
+
+
+def _check_clock(project: FeatureProject, view: FeatureView) -> None:
+    """Refuse a fixed clock: a stream writes what is newest at the real one."""
+    if project.clock(None).is_fixed:
+        raise RequestError(
+            f"{view.reference} cannot stream while the dbt variable feature_sync_as_of fixes the clock: messages are "
+            "rows of the present moment; remove the variable, and push once with --full-refresh"
+        )
+
+
+def _reading_of(
+    view: FeatureView, online: OnlineView, registry: SchemaRegistry | None, project: FeatureProject
+) -> Callable[[], Reading]:
+    """Return what makes the reader of messages, by the row schema that the newest push has stored by then."""
+    from feature_sync.stream.formats import row_reader
+    from feature_sync.stream.opening import stream_of
+    from feature_sync.stream.running import Reading
+
+    def make() -> Reading:
+        schema = next(reversed([*online.schemas().values()]), None)
+        if schema is None or schema.as_of is not None:
+            clock = "" if schema is None else " at a fixed clock (--as-of)"
+            raise RequestError(
+                f"{view.reference} was not pushed{clock or ' yet'}: feature-sync push {view.reference}"
+                f"{' --full-refresh' if clock else ''}, and start the stream again"
+            )
+        reader = row_reader(view, stream_of(view), schema, registry=registry, folder=project.dbt.directory)
+        encoder = online.stream_encoder(schema)
+
+        def encode(rows: Columns) -> list[StreamedRow]:
+            return encoder.encode(
+                rows.keys, rows.event_timestamps, rows.values, partitions=rows.partitions, offsets=rows.offsets
+            )
+
+        return Reading(reader=reader, encode=encode)
+
+    return make
