@@ -86,7 +86,8 @@ class Address(msgspec.Struct, frozen=True):
 
     def _of(self, node: Node, options: Mapping[str, Any]) -> Address:
         scheme = self.scheme.partition("+")[0]
-        return Address(f"{scheme}://{node}", scheme, {"db": 0, **options, "host": node.host, "port": node.port})
+        where = f"{scheme}://{node}" + ("" if node in self.nodes else f" (announced by {self.where})")
+        return Address(where, scheme, {"db": 0, **options, "host": node.host, "port": node.port})
 
 
 class _Place(NamedTuple):
