@@ -14,7 +14,7 @@ from hiredis import ProtocolError
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.serving.async_connection import AsyncConnection, Request
-from feature_sync.serving.endpoint import Closed, Command, Endpoint, batches, is_timeout, pack
+from feature_sync.serving.endpoint import Closed, Command, Endpoint, Packed, batches, is_timeout, pack
 
 _BATCHES_AT_ONCE = 2
 
@@ -170,7 +170,7 @@ class AsyncLink:
 class Sending:
     """Commands that are sent in batches, of which two wait for replies at once; the first two are sent at once."""
 
-    def __init__(self, link: AsyncLink, commands: Sequence[Command], allowed: float, deadline: float) -> None:
+    def __init__(self, link: AsyncLink, commands: Sequence[Command | Packed], allowed: float, deadline: float) -> None:
         """Send the first batches.
 
         Args:

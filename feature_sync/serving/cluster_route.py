@@ -60,17 +60,16 @@ class ClusterRoute(Route):
     def steps(self, commands: Sequence[Command], deadline: float, clock: Callable[[], float]) -> Steps:
         """See `Route`."""
         requests = SlotRequests(commands, self.base)
-        while requests.parts:
+        while not requests.is_answered:
             has_moved = requests.moved and clock() - self._refreshed_at > _SECONDS_BETWEEN_REFRESHES
             topology = self._topology
-            if topology is None or self._doubted or requests.has_unserved or has_moved:
+            if topology is None or self._doubted or requests.unserved or has_moved:
                 topology = yield from self._refresh(clock)
             pause = pause_after(requests.rounds)
             if requests.trouble is not None and clock() + pause >= deadline:
                 raise requests.trouble
             asked = requests.by_node(topology)
-            outcomes = yield Round({node: requests.words(parts) for node, parts in asked.items()}, pause)
-            requests.take(asked, outcomes)
+            requests.take(asked, (yield Round(requests.words(asked), pause)))
             self._doubted |= requests.lost
             if requests.moved:
                 self._topology = topology.with_moved(requests.moved)

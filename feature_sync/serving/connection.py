@@ -11,7 +11,7 @@ from typing import Any
 
 from hiredis import ProtocolError, Reader
 
-from feature_sync.serving.endpoint import BATCH_BYTES, Closed, Command, Endpoint, batches, pack
+from feature_sync.serving.endpoint import BATCH_BYTES, Closed, Command, Endpoint, Packed, batches, pack
 
 _BYTES_PER_READ = 131_072
 _LEAST_CHANGE = 0.001
@@ -80,7 +80,7 @@ class Connection:
         self._read(replies, due, deadline)
         return replies
 
-    def exchanging(self, commands: Sequence[Command], deadline: float) -> Exchange:
+    def exchanging(self, commands: Sequence[Command | Packed], deadline: float) -> Exchange:
         """Send commands, yield, and read their replies once resumed: other servers can be asked in between.
 
         Args:
@@ -100,9 +100,9 @@ class Connection:
             due = 0
             while counts:
                 due += counts.pop(0)
-                self._read(replies, due, deadline)
+                self._read_all(replies, due, deadline)
                 counts += (self._sent(packed, count) for packed, count in islice(waiting, 1))
-            if self._gets() is not False:
+            if len(replies) != due:
                 raise ProtocolError("more replies than commands")  # noqa: TRY301
         except BaseException:  # not being resumed, too: replies may be unread
             self.close()
@@ -134,6 +134,20 @@ class Connection:
             if (reply := self._gets()) is not False:  # RESP2 has no booleans
                 replies.append(reply)
                 continue
+            self._shorten(deadline)
+            received = self._receive(_BYTES_PER_READ)
+            if not received:
+                raise Closed
+            self._feed(received)
+
+    def _read_all(self, replies: list[Any], count: int, deadline: float) -> None:
+        """Read until there are that many replies, or more."""
+        gets, keep = self._gets, replies.append
+        while True:
+            while (reply := gets()) is not False:
+                keep(reply)
+            if len(replies) >= count:
+                return
             self._shorten(deadline)
             received = self._receive(_BYTES_PER_READ)
             if not received:

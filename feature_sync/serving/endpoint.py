@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from copy import copy
 from errno import ETIMEDOUT
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import WeakSet
 
 from hiredis import ProtocolError, ReplyError
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 Command = Sequence[bytes | str]
+
+
+class Packed(NamedTuple):
+    """Commands that are encoded already, as one batch.
+
+    Args:
+        content: Their bytes.
+        commands: How many they are.
+    """
+
+    content: bytes
+    commands: int
+
+
 BATCH_BYTES = 16_384
 """Commands travel together up to here; a longer one alone. Two batches at most wait for replies at once."""
 
@@ -156,18 +170,20 @@ def pack(command: Command) -> bytes:
     return packed
 
 
-def batches(commands: Sequence[Command]) -> Iterator[tuple[bytes, int]]:
+def batches(commands: Sequence[Command | Packed]) -> Iterator[tuple[bytes, int]]:
     """Yield packed commands that travel together, and how many they are; packs them when they are asked for."""
     packed: list[bytes] = []
-    size = 0
+    size = count = 0
     for command in commands:
-        packed.append(pack(command))
+        is_packed = command.__class__ is Packed
+        packed.append(command[0] if is_packed else pack(command))  # type: ignore[arg-type]
+        count += command[1] if is_packed else 1  # type: ignore[operator]
         size += len(packed[-1])
         if size >= BATCH_BYTES:
-            yield b"".join(packed), len(packed)
-            packed, size = [], 0
+            yield b"".join(packed), count
+            packed, size, count = [], 0, 0
     if packed:
-        yield b"".join(packed), len(packed)
+        yield b"".join(packed), count
 
 
 class Forgetful(Protocol):

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from feature_sync.serving.connection import Connection, Exchange, connect
-from feature_sync.serving.endpoint import Command, Endpoint, is_timeout
+from feature_sync.serving.endpoint import Command, Endpoint, Packed, is_timeout
 
 
 class Pool:
@@ -41,7 +41,7 @@ class Pool:
         idle.append(connection)
         return replies
 
-    def asking(self, commands: Sequence[Command], deadline: float) -> Exchange:
+    def asking(self, commands: Sequence[Command | Packed], deadline: float) -> Exchange:
         """Send commands, yield, and return their replies once resumed; a lost connection is replaced once.
 
         After a lost connection it yields again.

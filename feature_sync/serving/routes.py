@@ -13,7 +13,7 @@ from hiredis import ReplyError
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.topology import Node
-from feature_sync.serving.endpoint import Command, Endpoint, NotPrimary
+from feature_sync.serving.endpoint import Command, Endpoint, NotPrimary, Packed
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.1
 _NOT_YET = ("LOADING", "MASTERDOWN", "CLUSTERDOWN")
@@ -29,7 +29,7 @@ class Round(NamedTuple):
         share: Which share of the time that is left it may take.
     """
 
-    asked: Mapping[Node, Sequence[Command]]
+    asked: Mapping[Node, Sequence[Command | Packed]]
     pause: float = 0.0
     share: float = 1.0
 

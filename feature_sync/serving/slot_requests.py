@@ -9,13 +9,14 @@ from hiredis import ReplyError
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.topology import Node, Redirection, Topology, read_redirection
-from feature_sync.serving.endpoint import Command, Endpoint
+from feature_sync.serving.endpoint import Command, Endpoint, Packed
 from feature_sync.serving.routes import Outcome, is_lost
-from feature_sync.serving.slot_parts import Part, parts_of
+from feature_sync.serving.slot_parts import Item, Part, keys_of, parts_of
 
-_ASKING = ("ASKING",)
 _NOT_SERVED = ("CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "ASK")
 """Begin the answers of nodes that do not serve a slot now; a redirection that names no host is one of them."""
+
+Asked = Mapping[Node, Sequence[Item]]
 
 
 class SlotRequests:
@@ -28,40 +29,48 @@ class SlotRequests:
             commands: The words of each.
             base: The cluster.
         """
-        self.parts, self.replies = parts_of(commands)
+        self.replies: list[Any] = [[None] * (len(each) - 1) if each[0] == "MGET" else None for each in commands]
         self.rounds = 0
         self.trouble: OnlineStoreError | None = None
-        """Why the parts that are left have no answer."""
+        """Why what is left has no answer."""
         self.lost: set[Node] = set()
         self.moved: list[Redirection] = []
-        self.has_unserved = False
+        self.unserved: list[Part] = []
+        self._whole = [(at, command) for at, command in enumerate(commands) if command[0] == "MGET"]
+        self._left: list[Part] = parts_of(commands)
         self._base = base
 
-    def by_node(self, topology: Topology) -> dict[Node, list[Part]]:
-        """Return what to ask each node; a part whose slot nobody serves is left out."""
-        asked: dict[Node, list[Part]] = {}
-        self.has_unserved = False
-        for part in self.parts:
-            node = part.target or part.owner(topology)
-            if node is None:
-                self.has_unserved = True
-                self.trouble = self._down(f"no node serves slot {part.slot}")
-            elif node in asked:
-                asked[node].append(part)
+    @property
+    def is_answered(self) -> bool:
+        """True if nothing is left."""
+        return not (self._whole or self._left)
+
+    def by_node(self, topology: Topology) -> Asked:
+        """Return what to ask each node; what has a slot that nobody serves waits for the next round."""
+        asked: dict[Node, list[Item]] = {}
+        self.unserved = []
+        for at, command in self._whole:
+            found, unserved = keys_of(command, at, topology)
+            self.unserved += unserved
+            for node, keys in found.items():
+                asked.setdefault(node, []).append(keys)
+        for part in self._left:
+            node_or_none = part.owner(topology)
+            if node_or_none is None:
+                self.unserved.append(part)
             else:
-                asked[node] = [part]
+                asked.setdefault(node_or_none, []).append(part)
+        self._whole, self._left = [], self.unserved
+        if self.unserved:
+            self.trouble = self._down(f"no node serves slot {self.unserved[0].slot}")
         return asked
 
     @staticmethod
-    def words(parts: Sequence[Part]) -> list[Command]:
-        """Return the commands for a node."""
-        if all(part.target is None for part in parts):
-            return [part.command for part in parts]
-        return [
-            words for part in parts for words in ((part.command,) if part.target is None else (_ASKING, part.command))
-        ]
+    def words(asked: Asked) -> dict[Node, list[Command | Packed]]:
+        """Return the commands for each node."""
+        return {node: [words for item in items for words in item.words()] for node, items in asked.items()}
 
-    def take(self, asked: Mapping[Node, Sequence[Part]], outcomes: Mapping[Node, Outcome]) -> None:
+    def take(self, asked: Asked, outcomes: Mapping[Node, Outcome]) -> None:
         """Keep replies, and what is left to be asked.
 
         Raises:
@@ -69,38 +78,27 @@ class SlotRequests:
         """
         self.rounds += 1
         self.lost, self.moved = set(), []
-        there = {id(part) for parts in asked.values() for part in parts} if self.has_unserved else set()
-        left = [part for part in self.parts if id(part) not in there] if self.has_unserved else []
-        for node, parts in asked.items():
+        for node, items in asked.items():
             outcome = outcomes[node]
-            if isinstance(outcome, OnlineStoreError):
-                if not is_lost(outcome):
-                    raise outcome
+            if not isinstance(outcome, OnlineStoreError):
+                self._keep(node, items, outcome)
+            elif is_lost(outcome):
                 self.lost.add(node)
                 self.trouble = outcome
-                left += parts
-                for part in parts:
-                    part.target = None
+                self._left += [part for item in items for part in item.parts()]
             else:
-                left += self._left(node, parts, outcome)
-        self.parts = left
+                raise outcome
 
-    def _left(self, node: Node, parts: Sequence[Part], replies: Sequence[Any]) -> list[Part]:
-        """Keep the replies of a node; returns the parts that it has not answered."""
-        left: list[Part] = []
-        incoming = iter(replies)
-        for part in parts:
-            reply = next(incoming)
-            if part.target is not None:  # that was the reply to ASKING
-                part.target, reply = None, next(incoming)
-            if isinstance(reply, ReplyError):
-                left += self._redirected(node, part, reply)
-            else:
-                part.keep(reply, self.replies)
-        return left
+    def _keep(self, node: Node, items: Sequence[Item], replies: Sequence[Any]) -> None:
+        begin = 0
+        for item in items:
+            end = begin + item.count
+            for part, reply in item.keep(replies[begin:end], self.replies):
+                self._redirect(node, part, reply)
+            begin = end
 
-    def _redirected(self, node: Node, part: Part, reply: ReplyError) -> list[Part]:
-        """Return what to ask instead of a part that a node has refused.
+    def _redirect(self, node: Node, part: Part, reply: ReplyError) -> None:
+        """Have a part that a node has refused asked again, elsewhere.
 
         Raises:
             OnlineStoreError: It refuses the command itself.
@@ -113,15 +111,14 @@ class SlotRequests:
                 self.moved.append(redirection)
             else:
                 part.target = redirection.node
-            return [part]
-        if text.startswith("TRYAGAIN"):
+        elif text.startswith("TRYAGAIN"):
             self.trouble = self._moving()
-            return part.split()
-        if text.startswith(_NOT_SERVED):
+        elif text.startswith(_NOT_SERVED):
             self.lost.add(node)
             self.trouble = self._down(text)
-            return [part]
-        raise self._base.at(node).refused(reply, part.command)
+        else:
+            raise self._base.at(node).refused(reply, part.command)
+        self._left.append(part)
 
     def _down(self, reason: str) -> OnlineStoreError:
         return OnlineStoreError(
