@@ -44,7 +44,9 @@ class Landing:
         """
         self._connect, self._decode = connect, decode
         self._writer = connect()
-        self._read = {partition: OffsetRange(partition, 0, end) for partition, end in self._writer.ends().items()}
+        self.ends = dict(self._writer.ends())
+        """By partition, up to where the topic was landed without a hole when this began."""
+        self._read = {partition: OffsetRange(partition, 0, end) for partition, end in self.ends.items()}
         self._rows: list[LandedRow] = []
         self._ranges: dict[int, OffsetRange] = {}
         self._written: tuple[list[LandedRow], list[OffsetRange]] = [], []
