@@ -19,6 +19,8 @@ from feature_sync.online.codec import RowSchema
 from feature_sync.online.keys import KeyWriter, name_of, row_key_writer
 from feature_sync.online.marks import Holder, Mark
 from feature_sync.online.rows import Row, RowEncoder
+from feature_sync.online.stream_rows import StreamEncoder
+from feature_sync.online.streams import Position, SnapshotWriter, StreamRecord, StreamWriter
 from feature_sync.value_types import ValueType
 
 SchemasOf = Callable[[str], Mapping[bytes, RowSchema]]
@@ -148,6 +150,22 @@ class OnlineView(ABC):
         """
         return RowEncoder(self.key_writer([kind for _, kind in schema.keys]), schema, lag=lag, expires=expires)
 
+    def stream_encoder(self, schema: RowSchema) -> StreamEncoder:
+        """Return the encoder of streamed rows; `schema` is that of pushed rows, the newest of `schemas`."""
+        return StreamEncoder(self.key_writer([kind for _, kind in schema.keys]), schema)
+
+    @abstractmethod
+    def stream_writer(self, topic: str) -> StreamWriter:
+        """Return a writer of the rows of the view's stream, which reads a topic; sends no command yet."""
+
+    @abstractmethod
+    def stream_record(self) -> StreamRecord | None:
+        """Read what the store records of the view's stream; None if it does not stream."""
+
+    @abstractmethod
+    def stream_positions(self, keys: Sequence[bytes]) -> list[Position | None]:
+        """Read for each key, in order, the position of the stream's row or deletion; None if a push wrote it last."""
+
     @abstractmethod
     def schemas(self, *, strict: bool = False) -> Mapping[bytes, RowSchema]:
         """Read all row schemas by their ids, in ascending order of `RowSchema.fence`; none if there was no push.
@@ -257,18 +275,23 @@ class ViewWriter(ABC):
         """Delete rows; returns how many existed. Fewer are counted if a connection was lost on the way."""
 
     @abstractmethod
-    def finish(self, mark: Mark, schema: RowSchema, *, is_only: bool) -> None:
+    def finish(self, mark: Mark, schema: RowSchema, *, is_only: bool, streamed: RowSchema | None = None) -> None:
         """Set the mark with the status `DONE`; after the last row was written and deleted.
 
         Args:
             mark: The mark of this push.
             schema: The schema that `begin` stored.
-            is_only: True if all rows of the view have this schema: all other schemas are then removed.
+            is_only: True if all rows of the view have this schema or that of the stream: all others are then removed.
+            streamed: The schema of the rows of the view's stream; None if it has none.
         """
 
     @abstractmethod
+    def beside_stream(self) -> SnapshotWriter:
+        """Return the writer of the rows of a view that a stream writes, too; it has this writer's fence."""
+
+    @abstractmethod
     def forget(self) -> None:
-        """Remove schemas and mark, and the view from the references; its rows are deleted before. The fence stays."""
+        """Remove schemas, mark, stream and reference of the view; its rows are deleted before. The fence stays."""
 
 
 class Comparer(ABC):

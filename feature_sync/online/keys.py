@@ -8,6 +8,8 @@
 <prefix>:<reference>:schema           a view's schemas, by id
 <prefix>:<reference>:push             the mark of its newest push
 <prefix>:<reference>:lease, :fence    who may write to it
+<prefix>:<reference>:stream           what the last push has seen of the view's stream, and where writers stand
+<prefix>:<reference>:journal          the keys that the stream wrote last, with the positions of those rows
 <prefix>:<reference>:{<join keys>}    a row
 """
 
@@ -27,7 +29,7 @@ _NULLS = ("NAType", "NaTType")
 """Type names of pandas' own nulls: comparing names avoids the import of pandas."""
 
 
-KEYS_OF_VIEWS = ("schema", "push", "lease", "fence")
+KEYS_OF_VIEWS = ("schema", "push", "lease", "fence", "stream", "journal")
 """What follows a view's name in its Redis keys that hold no row."""
 KeyWriter = Callable[[Sequence[Sequence[Any]]], list[bytes]]
 """Writes the Redis keys of many rows at once, from columns of join keys in wire form."""
@@ -91,6 +93,16 @@ class ViewKeys(msgspec.Struct, frozen=True):
     def fence(self) -> str:
         """The number of the newest lease."""
         return f"{self.name}:fence"
+
+    @property
+    def stream(self) -> str:
+        """The hash of what is known of the view's stream; only views that stream have it."""
+        return f"{self.name}:stream"
+
+    @property
+    def journal(self) -> str:
+        """The hash of the keys that the stream wrote last, with their positions."""
+        return f"{self.name}:journal"
 
     @property
     def rows(self) -> str:

@@ -31,11 +31,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnlineState:
-    """The online store before a push: its id, its server, and its mark for the view."""
+    """The online store before a push: its id, its server, its mark for the view, and the topic of the view's stream."""
 
     store: str
     server: ServerState
     mark: Mark | None
+    topic: str | None = None
 
     def has_evicted(self, mark: Mark) -> bool:
         """True if keys may have been evicted since a mark."""
@@ -60,6 +61,7 @@ class Expected:
         warehouse_id: The random id kept in the warehouse itself; empty before its first push.
         definition: The fingerprint of the definition, the row hash and the staging tables.
         options: How to push.
+        topic: The topic of the view's stream; None if it has none.
     """
 
     reference: str
@@ -67,6 +69,7 @@ class Expected:
     warehouse_id: str
     definition: str
     options: PushOptions
+    topic: str | None = None
 
 
 def plan_push(online: OnlineState, state: State, expected: Expected, candidates: Candidates | None) -> Plan:
@@ -117,6 +120,7 @@ def _why_all(online: OnlineState, state: State, expected: Expected) -> str | Non
         "Redis has lost what was pushed before": mark is None,
         "the warehouse has no record of what Redis holds": known is None,
         "its definition has changed": known is not None and known.definition != expected.definition,
+        "its stream has ended, or reads another topic": online.topic is not None and online.topic != expected.topic,
         "Redis has evicted keys, or may have": mark is not None and online.has_evicted(mark),
         "Redis or the warehouse was restored, or a full push did not end": not _is_followed(mark, state),
     }

@@ -43,6 +43,8 @@ def prune(context: PushContext, references: Collection[str]) -> Iterator[Pushed]
             # version, without the id of its warehouse, then needs --take-over.)
             with warehouse.transaction():
                 states.forget()
+            if view.stream_record() is not None:
+                writer.beside_stream().close_stream()  # so that no stream brings a row back
             deleted = sum(writer.delete(keys) for keys in view.row_keys())
             writer.forget()
         yield Pushed(feature_view=reference, deleted=deleted, is_pruned=True)

@@ -19,11 +19,15 @@ Batches = Iterator[Sequence[Sequence[Any]]]
 
 @dataclass(slots=True)
 class Sent:
-    """What was sent: rows written and deleted, and the bytes of the keys and values written."""
+    """What was sent: rows written and deleted, and the bytes of the keys and values written.
+
+    Of those written, `ahead` kept a newer row, or a deletion, of the view's stream.
+    """
 
     written: int = 0
     deleted: int = 0
     bytes: int = 0
+    ahead: int = 0
 
 
 def send_rows(
@@ -62,8 +66,8 @@ def send_rows(
         if removed is None:  # before the first write: if Redis holds no row yet, no key needs to be spilled
             for keys in view.row_keys():
                 held.add(keys)
-        encoded = _encoded(rows, encoder, sent, ours if held.count else None)
-        writer.write(_watched(encoded, sent, progress, stopped))
+        batches = encoded(rows, encoder, sent, ours if held.count else None)
+        writer.write(watched(batches, sent, progress, stopped))
         # After the writes: only then does `ours` hold all keys.
         gone = held.minus(ours) if removed is None else (key for batch in removed for key in encoder.keys(batch))
         sent.deleted = writer.delete(gone)
@@ -84,15 +88,16 @@ def count_rows(view: OnlineView, encoder: RowEncoder, rows: Batches, *, is_full:
     with KeySpill() as held, KeySpill() as ours:
         for keys in view.row_keys() if is_full else ():
             held.add(keys)
-        for _ in _encoded(rows, encoder, sent, ours if held.count else None):
+        for _ in encoded(rows, encoder, sent, ours if held.count else None):
             pass
         sent.deleted = sum(1 for _ in held.minus(ours))
     return sent
 
 
-def _watched(
+def watched(
     batches: Iterator[Sequence[Row]], sent: Sent, progress: Callable[[int], None], stopped: Callable[[], bool]
 ) -> Iterator[Sequence[Row]]:
+    """Pass batches on, and report progress; raises OnlineStoreError if the push is stopped."""
     for batch in batches:
         if stopped():
             raise OnlineStoreError("stopped; nothing of this push is committed, push again")
@@ -100,12 +105,12 @@ def _watched(
         progress(sent.written)
 
 
-def _encoded(rows: Batches, encoder: RowEncoder, sent: Sent, spill: KeySpill | None) -> Iterator[Sequence[Row]]:
+def encoded(rows: Batches, encoder: RowEncoder, sent: Sent, spill: KeySpill | None) -> Iterator[Sequence[Row]]:
     """Encode rows, count them in `sent`, and add their keys to `spill` if one is given."""
     for batch in rows:
-        encoded = list(encoder.encode(batch))
+        found = list(encoder.encode(batch))
         if spill is not None:
-            spill.add([key for key, _, _ in encoded])
-        sent.written += len(encoded)
-        sent.bytes += sum([len(key) + len(value) for key, value, _ in encoded])
-        yield encoded
+            spill.add([key for key, _, _ in found])
+        sent.written += len(found)
+        sent.bytes += sum([len(key) + len(value) for key, value, _ in found])
+        yield found

@@ -100,6 +100,7 @@ class Staging:
             warehouse_id=warehouse_id,
             definition=f"{_VERSION} {query.dialect.hash_version} {view_fingerprint(view)}",
             options=options,
+            topic=None if query.view.stream is None else query.view.stream.topic,
         )
 
     def stage(self, check: Callable[[], None]) -> Staged:
@@ -241,6 +242,10 @@ class Staging:
         queries = [self._view_tables.rows_to_write(staged.table, of_changes=not is_full)]
         queries += [] if is_full else [self._view_tables.keys_to_delete(staged.table)]
         return [self._runner.text(query) for query in queries]
+
+    def query_of_unchanged(self, staged: Staged) -> str:
+        """Return the query of the rows that did not change, and perhaps others; in the form in which they are sent."""
+        return self._runner.text(self._view_tables.rows_to_write(staged.committed.table, of_changes=False))
 
     def _check_removals(self, removed: int, alive: int) -> None:
         if removed > alive * _LARGEST_REMOVAL and not self._options.allow_removals:

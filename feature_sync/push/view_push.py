@@ -11,24 +11,27 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from time import perf_counter
 
 import msgspec
 
-from feature_sync.errors import HeldBack, OnlineStoreError, WarehouseError, at_location
+from feature_sync.errors import HeldBack, WarehouseError, at_location
 from feature_sync.online.base import ServerState, ViewWriter
 from feature_sync.online.codec import RowSchema, row_schema_of
 from feature_sync.online.marks import SENDING, Mark
 from feature_sync.online.rows import RowEncoder
-from feature_sync.push.breaking import check_served
+from feature_sync.online.streams import Snapshot
 from feature_sync.push.commit import Staged
 from feature_sync.push.context import PushContext
+from feature_sync.push.online_state import read_online_state
 from feature_sync.push.plan import OnlineState
 from feature_sync.push.pool import WarehousePool
 from feature_sync.push.report import Pushed
-from feature_sync.push.sending import Sent, count_rows, send_rows
+from feature_sync.push.sending import Batches, Sent, count_rows, send_rows
 from feature_sync.push.staging import Staging
 from feature_sync.push.state import LastPush
+from feature_sync.push.streamed import StreamedSending, read_snapshot, stream_closed
 from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.warehouses.base import Warehouse
@@ -99,6 +102,7 @@ class ViewPush:
             staging = self._staging(warehouse, online)
             try:
                 with self._timing("stage"), warehouse.transaction([self._query.view.relation.name]):
+                    snapshot = read_snapshot(QueryRunner(warehouse), self._query.view, context.clock)  # before the rows
                     staged = staging.stage(self._check)
             except HeldBack as reason:
                 self._log("held back", reason=str(reason))
@@ -113,7 +117,7 @@ class ViewPush:
                 rows=staged.rows,
             )
             with self._timing("send"):
-                sent = self._send(warehouse, staging, staged, writer, online)
+                sent = self._send(warehouse, staging, staged, writer, online, snapshot)
             self._log("sent", push_id=staged.push, written=sent.written, deleted=sent.deleted, sent_bytes=sent.bytes)
             with self._timing("commit"), warehouse.transaction():
                 staging.commits.commit(staged, self._last(sent))
@@ -170,36 +174,7 @@ class ViewPush:
         )
 
     def _online_state(self, server: ServerState) -> OnlineState:
-        """Read the online store before the push, after checking that it keeps what it holds.
-
-        Raises:
-            BreakingChange: A feature service that is served would lose what it reads.
-            OnlineStoreError: It may evict keys, or holds rows that were pushed at the other kind of clock.
-        """
-        options, online = self._context.options, self._context.online
-        if server.may_evict and not options.allow_eviction:
-            raise OnlineStoreError(
-                f"Redis may evict keys ({server.eviction_policy}), which no push would notice in "
-                "time; set noeviction, or accept it with --allow-eviction"
-            )
-        self._check_clock()
-        if not options.allow_breaking:
-            check_served(online, self.reference, self._schema(0))
-        return OnlineState(store=online.store_id(create=not options.dry_run), server=server, mark=self._view.mark())
-
-    def _check_clock(self) -> None:
-        """Raise if rows of a fixed clock, which never expire, would mix with rows of the real one."""
-        clock = self._context.clock
-        if self._context.options.full_refresh:
-            return
-        for schema in self._view.schemas(strict=True).values():
-            if (schema.as_of is not None) != clock.is_fixed:
-                before = (
-                    "the real clock" if schema.as_of is None else f"the fixed clock {schema.as_of:%Y-%m-%d %H:%M:%S}Z"
-                )
-                raise OnlineStoreError(
-                    f"{self.reference} was pushed at {before}; add --full-refresh to push at the other kind of clock"
-                )
+        return read_online_state(self._query.view, self._schema(0), self._context, server)
 
     def _staging(self, warehouse: Warehouse, online: OnlineState) -> Staging:
         return Staging(
@@ -213,13 +188,60 @@ class ViewPush:
         )
 
     def _send(
-        self, warehouse: Warehouse, staging: Staging, staged: Staged, writer: ViewWriter, online: OnlineState
+        self,
+        warehouse: Warehouse,
+        staging: Staging,
+        staged: Staged,
+        writer: ViewWriter,
+        online: OnlineState,
+        snapshot: Snapshot | None,
     ) -> Sent:
         schema = self._schema(writer.fence)
+        encoder = self._encoder(schema)
+        streamed = (
+            None
+            if snapshot is None
+            else StreamedSending(self._view, writer, schema, snapshot, encoder=encoder, stopped=self._stopped)
+        )
+        unchanged = partial(self._unchanged, warehouse, staging, staged)
         if staged.is_unchanged:
-            writer.publish(schema, self._named(online.mark))
+            named = self._named(online.mark)
+            if streamed is not None:
+                return streamed.send_nothing(named, unchanged)
+            writer.publish(schema, named)
             return Sent()
-        mark = Mark(
+        mark, is_full = self._mark(staging, staged, online), staged.full is not None
+        try:
+            with (
+                stream_closed(writer, is_left=streamed is None and online.topic is not None),
+                warehouse.detached_results(staging.queries(staged), batch_size=_ROWS_PER_BATCH) as (rows, *deleted),
+            ):
+                removed = deleted[0] if deleted else None
+                if streamed is None:
+                    return send_rows(
+                        self._view,
+                        writer,
+                        mark,
+                        schema,
+                        rows,
+                        removed,
+                        encoder=encoder,
+                        progress=self._progress,
+                        stopped=self._stopped,
+                    )
+                streamed.send(mark, rows, removed, self._progress)
+            return streamed.finish(mark, None if is_full else unchanged)  # a query, so after the results are read
+        except WarehouseError:
+            writer.check_lease()  # LeaseLost explains more: a push that has taken over drops this one's tables
+            raise
+
+    @contextmanager
+    def _unchanged(self, warehouse: Warehouse, staging: Staging, staged: Staged) -> Iterator[Batches]:
+        with warehouse.detached_results([staging.query_of_unchanged(staged)], batch_size=_ROWS_PER_BATCH) as (rows,):
+            yield rows
+
+    def _mark(self, staging: Staging, staged: Staged, online: OnlineState) -> Mark:
+        return Mark(
             push=staged.push,
             status=SENDING,
             warehouse=staging.address,
@@ -227,22 +249,9 @@ class ViewPush:
             run_id=online.server.run_id,
             evicted_keys=online.server.evicted_keys,
         )
-        try:
-            with warehouse.detached_results(staging.queries(staged), batch_size=_ROWS_PER_BATCH) as (rows, *removed):
-                return send_rows(
-                    self._view,
-                    writer,
-                    mark,
-                    schema,
-                    rows,
-                    removed[0] if removed else None,
-                    encoder=self._encoder(schema),
-                    progress=lambda done: self._context.progress(self.reference, done),
-                    stopped=self._stopped,
-                )
-        except WarehouseError:
-            writer.check_lease()  # LeaseLost explains more: a push that has taken over drops this one's tables
-            raise
+
+    def _progress(self, done: int) -> None:
+        self._context.progress(self.reference, done)
 
     def _named(self, mark: Mark | None) -> Mark | None:
         """Return a mark of an older version with the warehouse's id added; None if it has one."""

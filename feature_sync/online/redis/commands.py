@@ -48,6 +48,9 @@ class Commands(Protocol):
     def hmget(self, name: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return some fields of a hash."""
 
+    def hlen(self, name: str) -> int:
+        """Return the number of fields of a hash; 0 if there is none."""
+
     def smembers(self, name: str) -> AbstractSet[bytes]:
         """Return a set."""
 

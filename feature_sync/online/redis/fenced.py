@@ -25,8 +25,8 @@ from feature_sync.online.rows import Row
 _SET = b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 _SET_UNTIL = b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$4\r\nPXAT\r\n$%d\r\n%b\r\n"
 _WATCH = b"*2\r\n$5\r\nWATCH\r\n$%d\r\n%b\r\n*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n"
-_TAKEN_OVER = "another push has taken over while this one was held up; nothing of this one is committed"
-_EMPTIED = "Redis was emptied during the push; nothing of it is committed, push again"
+TAKEN_OVER = "another push has taken over while this one was held up; nothing of this one is committed"
+EMPTIED = "Redis was emptied during the push; nothing of it is committed, push again"
 
 Command = tuple[bytes | str, ...]
 
@@ -167,4 +167,4 @@ class FencedSender:
     def _refused(self) -> OnlineStoreError:
         """Disconnect, and return the error that explains why the fence is no longer this push's."""
         self.disconnect()
-        return OnlineStoreError(_EMPTIED) if self._client.get(self._fence_key) is None else LeaseLost(_TAKEN_OVER)
+        return OnlineStoreError(EMPTIED) if self._client.get(self._fence_key) is None else LeaseLost(TAKEN_OVER)

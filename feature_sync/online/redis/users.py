@@ -17,13 +17,18 @@ _CONNECTING = ("ping", "select", "client|setname")
 READER_COMMANDS = (*_CONNECTING, "get", "mget", "hmget", "hgetall", "exists")
 """What a client of one service sends; HGETALL reads the schemas of a view that is asked for by a project."""
 AUDITOR_COMMANDS = (
-    *READER_COMMANDS, "smembers", "scan", "pexpiretime", "memory|usage", "info", "time", "multi", "exec",
+    *READER_COMMANDS, "smembers", "scan", "pexpiretime", "memory|usage", "info", "time", "multi", "exec", "hlen",
 )  # fmt: skip
 """What only reads all services: `verify`, `status`, `forget`, and `serve` of every service."""
 WRITER_COMMANDS = (
     *AUDITOR_COMMANDS, "set", "del", "unlink", "hset", "sadd", "srem", "eval", "watch", "unwatch",
+    "hget", "hdel", "hkeys", "hscan",
 )  # fmt: skip
-"""What `push` sends, and the scripts of its lease."""
+"""What `push` sends, and its scripts."""
+STREAMER_COMMANDS = (
+    *_CONNECTING, "info", "time", "hgetall", "eval", "hget", "hset", "getrange", "set", "del",
+)  # fmt: skip
+"""What the writer of a view's stream sends, and its script."""
 _QUOTED = '"\\'
 
 
@@ -71,6 +76,26 @@ def auditor(key_prefix: str) -> RedisUser:
     keys = (f"%R~{_pattern(key_prefix)}:*",)
     may = "verify, status, forget, and serve every service"
     return RedisUser(name=f"{key_prefix}-auditor", may=may, keys=keys, commands=AUDITOR_COMMANDS)
+
+
+def streamer(key_prefix: str, reference: str) -> RedisUser:
+    """Return the user that writes the stream of one view: its rows, its stream and its journal.
+
+    Args:
+        key_prefix: The key prefix of the store.
+        reference: The reference of the view.
+
+    Raises:
+        RequestError: A name has white space.
+    """
+    view = ViewKeys(name_of(key_prefix, reference))
+    keys = [f"~{_pattern(view.stream)}", f"~{_pattern(view.journal)}", f"~{_pattern(view.rows)}*"]
+    return RedisUser(
+        name=f"{key_prefix}-streamer-{reference}",
+        may=f"stream {reference}",
+        keys=(*keys, f"%R~{_pattern(view.schemas)}"),
+        commands=STREAMER_COMMANDS,
+    )
 
 
 def reader(key_prefix: str, service: str, references: Collection[str]) -> RedisUser:

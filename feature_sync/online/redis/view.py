@@ -19,8 +19,10 @@ from feature_sync.online.redis.comparing import RedisComparer
 from feature_sync.online.redis.globs import literal
 from feature_sync.online.redis.lease import hold_lease
 from feature_sync.online.redis.schemas import readable_schemas
+from feature_sync.online.redis.stream_writer import RedisStreamWriter, read_record
 from feature_sync.online.redis.wording import wrong_type
 from feature_sync.online.redis.writer import RedisWriter
+from feature_sync.online.streams import Position, StreamRecord, read_position
 
 _KEYS_PER_SCAN = 1000
 
@@ -62,6 +64,23 @@ class RedisView(OnlineView):
             contents = self._commands.hmget(self._keys.schemas, ids)
         found = {each: content for each, content in zip(ids, contents, strict=True) if content is not None}
         return readable_schemas(self._keys.schemas, found, strict=False)
+
+    def stream_writer(self, topic: str) -> RedisStreamWriter:
+        """See `OnlineView`."""
+        return RedisStreamWriter(self._client, self._translating, keys=self._keys, topic=topic)
+
+    def stream_record(self) -> StreamRecord | None:
+        """See `OnlineView`."""
+        with self._reading(self._keys.stream):
+            fields = self._commands.hgetall(self._keys.stream)
+            ahead = self._commands.hlen(self._keys.journal) if fields else 0
+        return read_record(fields, self._keys.stream, ahead=ahead)
+
+    def stream_positions(self, keys: Sequence[bytes]) -> list[Position | None]:
+        """See `OnlineView`."""
+        with self._reading(self._keys.journal):
+            found = self._commands.hmget(self._keys.journal, keys) if keys else []
+        return [None if each is None else read_position(each) for each in found]
 
     def mark(self) -> Mark | None:
         """See `OnlineView`."""

@@ -18,6 +18,7 @@ from feature_sync.online.redis.cards import set_revision
 from feature_sync.online.redis.commands import Commands
 from feature_sync.online.redis.fenced import Command, FencedSender
 from feature_sync.online.redis.schemas import readable_schemas
+from feature_sync.online.redis.stream_push import RedisSnapshotWriter
 from feature_sync.online.rows import Row
 
 _KEYS_PER_COMMAND = 500
@@ -87,17 +88,23 @@ class RedisWriter(ViewWriter):
                 deleted += int(self._sender.run([("UNLINK", *batch)])[0])
         return deleted
 
-    def finish(self, mark: Mark, schema: RowSchema, *, is_only: bool) -> None:
+    def finish(self, mark: Mark, schema: RowSchema, *, is_only: bool, streamed: RowSchema | None = None) -> None:
         """See `ViewWriter`."""
         # Other schemas go only when no row needs them: after changes alone, rows of older schemas remain.
-        schemas = [("DEL", self._keys.schemas), self._set_schema(schema)] if is_only else []
+        beside = [] if streamed is None else [self._set_schema(streamed)]
+        schemas = [("DEL", self._keys.schemas), self._set_schema(schema), *beside] if is_only else []
         self._run(*schemas, self._set_mark(mark, DONE))
+
+    def beside_stream(self) -> RedisSnapshotWriter:
+        """See `ViewWriter`."""
+        return RedisSnapshotWriter(
+            self._client, self._translating, keys=self._keys, fence=self.fence, run_id=self.server.run_id
+        )
 
     def forget(self) -> None:
         """See `ViewWriter`."""
-        self._run(
-            ("DEL", self._keys.schemas, self._keys.mark), ("SREM", self._views, self._reference), self._set_revision()
-        )
+        keys = (self._keys.schemas, self._keys.mark, self._keys.stream, self._keys.journal)
+        self._run(("DEL", *keys), ("SREM", self._views, self._reference), self._set_revision())
 
     def _revised(self, schema: RowSchema) -> list[Command]:
         """Return the change of the revision that lets readers notice a schema; none if it is the newest already."""

@@ -1,0 +1,180 @@
+"""Writes the rows of a stream to one view in Redis, and reads what Redis records of the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import redis
+
+from feature_sync.errors import OnlineStoreError
+from feature_sync.online.keys import ViewKeys
+from feature_sync.online.redis.connections import ByteConnection, close_connection, take_connection
+from feature_sync.online.redis.stream_scripts import CAME, EPOCH, SEEN, STREAM, TOPIC, UNTIL
+from feature_sync.online.streams import (
+    POSITION_BYTES,
+    Delivery,
+    Position,
+    Snapshot,
+    Streamed,
+    StreamedRow,
+    StreamRecord,
+    StreamState,
+    StreamWriter,
+    read_position,
+)
+
+_ROWS_PER_CALL = 500
+"""So many rows keep Redis from other clients for about 3 ms."""
+_CALLS_ON_THE_WIRE = 4
+_OFFSET_BYTES = 8
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_Translating = Callable[[], AbstractContextManager[None]]
+
+
+class RedisStreamWriter(StreamWriter):
+    """Writes by one script for some hundred rows, over one connection, whose run of Redis is part of the epoch."""
+
+    def __init__(self, client: redis.Redis, translating: _Translating, *, keys: ViewKeys, topic: str) -> None:
+        """Prepare to write; connects with the first command.
+
+        Args:
+            client: The client of Redis.
+            translating: Turns the errors of Redis's client into ours.
+            keys: The Redis keys of the view.
+            topic: The topic of the rows.
+        """
+        self._topic = topic.encode()
+        self._client = client
+        self._translating = translating
+        self._keys = keys
+        self._connection: ByteConnection | None = None
+        self._run = ""
+
+    def state(self) -> StreamState | None:
+        """See `StreamWriter`."""
+        with self._translating():
+            fields = self._ask([("HGETALL", self._keys.stream)])[0]
+        record = read_record(_pairs(fields), self._keys.stream)
+        if record is None or record.is_closed or record.snapshot.topic.encode() != self._topic:
+            return None
+        return StreamState(watermark=record.snapshot.watermark, epoch=self._epoch(record.epoch))
+
+    def write(self, rows: Sequence[StreamedRow]) -> Streamed:
+        """See `StreamWriter`."""
+        calls = [self._call(rows[at : at + _ROWS_PER_CALL]) for at in range(0, max(len(rows), 1), _ROWS_PER_CALL)]
+        with self._translating():
+            replies = [
+                reply
+                for at in range(0, len(calls), _CALLS_ON_THE_WIRE)
+                for reply in self._ask(calls[at : at + _CALLS_ON_THE_WIRE])
+            ]
+        applied, seen, older = (sum(reply[at] for reply in replies) for at in range(3))
+        epochs = {reply[3] for reply in replies}
+        if None in epochs or len(epochs) > 1:  # a push, or the end of the stream, came between: go back
+            return Streamed(applied=applied, seen=seen, older=older, epoch="")
+        return Streamed(applied=applied, seen=seen, older=older, epoch=self._epoch(epochs.pop().decode()))
+
+    def close(self) -> None:
+        """See `StreamWriter`."""
+        close_connection(self._client, self._connection)
+        self._connection = None
+
+    def _epoch(self, push: str) -> str:
+        return f"{self._run}:{push}"
+
+    def _call(self, rows: Sequence[StreamedRow]) -> tuple[bytes | str, ...]:
+        arguments = [self._topic]
+        for _, value, expires_at, event_timestamp, partition, offset in rows:
+            end = b"" if expires_at is None else b"%d" % expires_at
+            arguments += (Position(event_timestamp, partition, offset).pack(), value or b"", end)
+        keys = [row.key for row in rows]
+        return "EVAL", STREAM, b"%d" % (len(keys) + 2), self._keys.stream, self._keys.journal, *keys, *arguments
+
+    def _ask(self, commands: Sequence[tuple[bytes | str, ...]]) -> list[Any]:
+        """Send commands, never again: after a lost connection another run of Redis may have lost what was written."""
+        try:
+            connection = self._connected()
+            connection.send(*connection.pack(commands))
+            replies: list[Any] = []
+            for _ in commands:
+                try:
+                    replies.append(connection.read_response())
+                except redis.ResponseError as refused:
+                    replies.append(refused)
+        except BaseException:  # also an interrupt: unread replies would answer the next command
+            self.close()
+            raise
+        if errors := [reply for reply in replies if isinstance(reply, Exception)]:
+            raise errors[0]
+        return replies
+
+    def _connected(self) -> ByteConnection:
+        if self._connection is None:
+            self._connection = take_connection(self._client)
+            self._connection.disconnect()  # type: ignore[no-untyped-call] # one from the pool may be of an earlier run
+            self._connection.send(*self._connection.pack([("INFO", "server")]))
+            server: Any = self._connection.read_response()
+            self._run = run_of(server)
+        return self._connection
+
+
+def run_of(server: bytes) -> str:
+    """Return the id of the run of Redis from what INFO reports of the server; empty if it hides that."""
+    found = [line[7:] for line in server.splitlines() if line.startswith(b"run_id:")]
+    return found[0].decode().strip() if found else ""
+
+
+def read_record(fields: Mapping[bytes, bytes], key: str, *, ahead: int = 0) -> StreamRecord | None:
+    """Read the hash of a stream; None if there is none.
+
+    Args:
+        fields: The hash.
+        key: Its Redis key, for the error.
+        ahead: The size of the journal.
+
+    Raises:
+        OnlineStoreError: It is not what a push writes.
+    """
+    if not fields:
+        return None
+    try:
+        seen = {int(name[len(SEEN) :]): value for name, value in fields.items() if name.startswith(SEEN)}
+        came = {int(name[len(CAME) :]): value for name, value in fields.items() if name.startswith(CAME)}
+        until = read_position(fields[UNTIL] + bytes(POSITION_BYTES - _OFFSET_BYTES)).event_timestamp
+        return StreamRecord(
+            snapshot=Snapshot(
+                topic=fields[TOPIC].decode(),
+                watermark={each: int.from_bytes(first) for each, first in seen.items()},
+                until=until,
+            ),
+            epoch=fields.get(EPOCH, b"").decode(),
+            is_closed=EPOCH not in fields,
+            deliveries={each: _delivery(content) for each, content in came.items()},
+            ahead=ahead,
+        )
+    except (KeyError, ValueError, OverflowError) as unreadable:
+        raise OnlineStoreError(
+            f"{key} in Redis cannot be read ({unreadable}); delete it and push again: feature-sync push --full-refresh"
+        ) from unreadable
+
+
+def snapshot_fields(snapshot: Snapshot) -> list[bytes]:
+    """Return the fields and values by which Redis records what a snapshot has seen."""
+    until = Position(snapshot.until, 0, 0).pack()[:_OFFSET_BYTES]
+    seen = [(SEEN + b"%d" % each, first.to_bytes(_OFFSET_BYTES)) for each, first in sorted(snapshot.watermark.items())]
+    return [UNTIL, until, *(part for pair in seen for part in pair)]
+
+
+def _delivery(content: bytes) -> Delivery:
+    position = read_position(content[:POSITION_BYTES])
+    at = _EPOCH + timedelta(milliseconds=int(content[POSITION_BYTES:]))
+    return Delivery(position.offset, position.event_timestamp, at)
+
+
+def _pairs(flat: Sequence[bytes] | Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+    if isinstance(flat, Mapping):  # as RESP 3 answers
+        return flat
+    return dict(zip(flat[::2], flat[1::2], strict=True))
