@@ -51,21 +51,26 @@ def stream_view(
     from feature_sync.stream.registry import registry_of
     from feature_sync.stream.running import StreamParts, StreamRun
 
-    (view,) = project.online_views([name])
+    view = project.registry.feature_view(name)
     stream = stream_of(view)
     _check_clock(project, view)
     own = project.own_setting("stream")
     settings = read_settings(own.value, own.where)
     address, registry = read_source(request.get("source"), settings), registry_of(settings.schema_registry)
+    if address.topic not in (None, stream.topic):
+        raise RequestError(
+            f"{view.relation.location.at('config.meta.feature_view')}: {view.reference} has stream.topic "
+            f"{stream.topic}, and --from names the topic {address.topic}; offsets of one mean nothing in the other"
+        )
     url, timeout, folder = connections.redis_url(), connections.redis_timeout, project.dbt.directory
     online = connections.online().view(view.reference)
     group = f"feature-sync:{project.key_prefix}:{view.reference}"
-    source = open_source(address, address.topic or stream.topic, group=group, redis_url=url, timeout=timeout)
+    source = open_source(address, stream.topic, group=group, redis_url=url, timeout=timeout)
     dead_letters = open_dead_letters(stream, address, folder=folder, redis_url=url, timeout=timeout)
     parts = StreamParts(
         feature_view=view.reference,
         source=source,
-        writer=online.stream_writer(),
+        writer=online.stream_writer(stream.topic),
         reading=_reading_of(view, online, registry, project),
         dead_letters=dead_letters,
     )
@@ -98,11 +103,12 @@ def _reading_of(
 
     def make() -> Reading:
         schema = next(reversed([*online.schemas().values()]), None)
-        if schema is None or schema.as_of is not None:
-            clock = "" if schema is None else " at a fixed clock (--as-of)"
+        if schema is None:
+            raise RequestError(f"{view.reference} was not pushed yet: feature-sync push {view.reference}")
+        if schema.as_of is not None:
             raise RequestError(
-                f"{view.reference} was not pushed{clock or ' yet'}: feature-sync push {view.reference}"
-                f"{' --full-refresh' if clock else ''}, and start the stream again"
+                f"{view.reference} was pushed at a fixed clock (--as-of): feature-sync push {view.reference} "
+                "--full-refresh, and start the stream again"
             )
         reader = row_reader(view, stream_of(view), schema, registry=registry, folder=project.dbt.directory)
         encoder = online.stream_encoder(schema)
