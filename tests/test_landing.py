@@ -59,7 +59,8 @@ class Place:
         landing = Landing(self.connect, **options)
         for begins, messages in parts:
             landing.land(messages, begins)
-        landing.close()
+        landing.flush()
+        landing.close(seconds=10)
 
     def rows(self) -> list[tuple]:
         return self.run(f"select {COLUMNS} from {self.schema}.clicks order by 1, 2")
@@ -172,7 +173,8 @@ def test_a_lost_connection_is_made_anew(on_postgres):
     landing.flush()
     on_postgres.run("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'feature-sync'")
     landing.land(messages(0, 2), {0: 2})
-    landing.close()
+    landing.flush()
+    landing.close(seconds=10)
     assert [row[1] for row in on_postgres.rows()] == [0, 1, 2]
     assert on_postgres.ranges() == [(0, 0, 3)]
 

@@ -89,14 +89,11 @@ class Landing:
         with self._changed:
             self._flush()
 
-    def close(self, *, seconds: float | None = None) -> None:
-        """Land what waits, and close the connection.
+    def close(self, *, seconds: float) -> None:
+        """Land what waits, if that is soon done, and close the connection; the next process lands what is left.
 
         Args:
-            seconds: How long to wait for it at most; then it is left to the next process. None waits to the end.
-
-        Raises:
-            WarehouseError: The warehouse did not take it within a minute.
+            seconds: How long to wait at most.
         """
         with self._changed:
             self._is_closing = True
@@ -104,7 +101,6 @@ class Landing:
         self._thread.join(seconds)
         if not self._thread.is_alive():  # else it has the connection in use, and ends with the process
             self._writer.close()
-        self._check()
 
     def _flush(self) -> None:
         self._is_hurried = True
