@@ -59,7 +59,8 @@ class Place:
         landing = Landing(self.connect, **options)
         for begins, messages in parts:
             landing.land(messages, begins)
-        landing.close()
+        landing.flush()
+        landing.close(seconds=10)
 
     def rows(self) -> list[tuple]:
         return self.run(f"select {COLUMNS} from {self.schema}.clicks order by 1, 2")
@@ -95,14 +96,16 @@ def test_a_message_is_landed_as_it_is_with_its_position(place):
         Message(0, 0, MILLISECONDS, b"k1", '{"name": "Zoë"}'.encode()),
         Message(0, 1, None, None, None),
         Message(0, 2, MILLISECONDS, b"\xff\x00", b"\xfe\xff"),
+        Message(0, 3, 1 << 62, None, b"long after"),
     ]
     place.land(({}, odd))
     assert [tuple(row) for row in place.rows()] == [
         (0, 0, MOMENT, "k1", '{"name": "Zoë"}', None, None),
         (0, 1, None, None, None, None, None),
         (0, 2, MOMENT, None, None, b"\xff\x00", b"\xfe\xff"),
+        (0, 3, None, None, "long after", None, None),
     ]
-    assert place.ranges() == [(0, 0, 3)]
+    assert place.ranges() == [(0, 0, 4)]
 
 
 def test_a_text_that_postgresql_cannot_hold_is_landed_as_bytes(on_postgres):
@@ -172,7 +175,8 @@ def test_a_lost_connection_is_made_anew(on_postgres):
     landing.flush()
     on_postgres.run("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'feature-sync'")
     landing.land(messages(0, 2), {0: 2})
-    landing.close()
+    landing.flush()
+    landing.close(seconds=10)
     assert [row[1] for row in on_postgres.rows()] == [0, 1, 2]
     assert on_postgres.ranges() == [(0, 0, 3)]
 

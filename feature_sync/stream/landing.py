@@ -23,6 +23,8 @@ _LOG = logging.getLogger(__name__)
 _BATCHES_WAITING = 2
 """How many batches may wait before `land` does, so that memory is bounded whatever the warehouse does."""
 _SECONDS_TO_TRY = 60.0
+_FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999
+"""Milliseconds of the years 1 and 9999, beyond which warehouses have no moments."""
 _SECONDS_BETWEEN_TRIES = 1.0
 
 
@@ -44,7 +46,9 @@ class Landing:
         """
         self._connect, self._decode = connect, decode
         self._writer = connect()
-        self._read = {partition: OffsetRange(partition, 0, end) for partition, end in self._writer.ends().items()}
+        self.ends = dict(self._writer.ends())
+        """By partition, up to where the topic was landed without a hole when this began."""
+        self._read = {partition: OffsetRange(partition, 0, end) for partition, end in self.ends.items()}
         self._rows: list[LandedRow] = []
         self._ranges: dict[int, OffsetRange] = {}
         self._written: tuple[list[LandedRow], list[OffsetRange]] = [], []
@@ -87,14 +91,11 @@ class Landing:
         with self._changed:
             self._flush()
 
-    def close(self, *, seconds: float | None = None) -> None:
-        """Land what waits, and close the connection.
+    def close(self, *, seconds: float) -> None:
+        """Land what waits, if that is soon done, and close the connection; the next process lands what is left.
 
         Args:
-            seconds: How long to wait for it at most; then it is left to the next process. None waits to the end.
-
-        Raises:
-            WarehouseError: The warehouse did not take it within a minute.
+            seconds: How long to wait at most.
         """
         with self._changed:
             self._is_closing = True
@@ -102,7 +103,6 @@ class Landing:
         self._thread.join(seconds)
         if not self._thread.is_alive():  # else it has the connection in use, and ends with the process
             self._writer.close()
-        self._check()
 
     def _flush(self) -> None:
         self._is_hurried = True
@@ -140,7 +140,8 @@ class Landing:
         for message in messages:
             key, key_bytes = _text(message.key)
             value, value_bytes = _text(message.value) if self._decode is None else self._decoded(message.value)
-            position = (message.partition, message.offset, message.timestamp)
+            is_of_our_time = message.timestamp is not None and _FIRST <= message.timestamp <= _LAST
+            position = (message.partition, message.offset, message.timestamp if is_of_our_time else None)
             rows.append(LandedRow(*position, key, value, key_bytes, value_bytes))
         return rows
 

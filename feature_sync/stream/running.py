@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from time import monotonic, sleep
@@ -28,8 +28,16 @@ _SECONDS_WITHOUT_REDIS = 60.0
 class Landing(Protocol):
     """Keeps messages in the warehouse."""
 
-    def land(self, messages: Sequence[Message]) -> None:
-        """Store messages durably before it returns; those that it has stored before change nothing."""
+    def land(self, messages: Sequence[Message], begins: Mapping[int, int]) -> None:
+        """Take messages, of which those that were landed before change nothing; may wait until earlier ones are stored.
+
+        Args:
+            messages: The messages, those of a partition by offset.
+            begins: By partition, the offset from which they were read: what lies before its first message is a gap.
+        """
+
+    def flush(self) -> None:
+        """Wait until all that was taken is stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +86,7 @@ class StreamRun:
         self._pending: tuple[Future[Streamed], dict[int, int]] | None = None
         self._state = StreamState(watermark={}, epoch="")
         self._written: dict[int, int] = {}
+        self._polled: dict[int, int] = {}
         self._burials = Burials(parts.source, parts.dead_letters)
         self._reading: Reading | None = None
         self._asked_at = self._committed_at = self._fine_at = monotonic()
@@ -91,9 +100,11 @@ class StreamRun:
         """
         try:
             self._connect()
-            self._parts.source.start(self._positions)
+            self._parts.source.start(self._begin)
             while not (self._turn() and self._until_end):
                 pass
+            if self._parts.landing is not None:
+                self._parts.landing.flush()
             self._commit()
         finally:
             self._background.end()
@@ -105,6 +116,11 @@ class StreamRun:
     def _positions(self) -> dict[int, int]:
         """Return where to read on: behind what this run has written in this epoch, else from the watermark."""
         return {**self._state.watermark, **self._written}
+
+    def _begin(self) -> dict[int, int]:
+        """Return where to begin partitions that were assigned; what was polled of them before comes again."""
+        self._polled = {}
+        return self._positions()
 
     def _turn(self) -> bool:
         """Read and write once; returns True if nothing was left to read and all is written."""
@@ -129,12 +145,13 @@ class StreamRun:
         columns, dead = self._reading.reader.read(messages)
         rows = [row for each in columns for row in self._reading.encode(each)]
         if self._parts.landing is not None:
-            self._parts.landing.land(messages)
+            self._parts.landing.land(messages, {**self._positions(), **self._polled})
+        ends = {each.partition: each.offset + 1 for each in messages}  # offsets of a partition ascend
+        self._polled.update(ends)
         if not self._settle():
             return  # the messages come again from the watermark
         self._count(messages)
         self.counts.dead += self._burials.bury(dead, rows=len(rows))
-        ends = {each.partition: each.offset + 1 for each in messages}  # offsets of a partition ascend
         if rows:
             self._pending = self._background.submit(lambda: self._parts.writer.write(rows)), ends
         else:
@@ -171,7 +188,7 @@ class StreamRun:
         """Begin again at the watermark: a push has ended, or the store may have lost writes."""
         self._connect()
         self.counts.returns += 1
-        self._parts.source.seek(self._positions())
+        self._parts.source.seek(self._begin())
         _LOG.info("back to the watermark", extra={"feature_view": self.counts.feature_view})
 
     def _connect(self) -> None:

@@ -72,10 +72,6 @@ class LandedProject(PackageProject):
             found.setdefault(partition, []).append(offset)
         return found
 
-    @property
-    def server(self) -> Any:
-        return self._server
-
     def tables(self) -> list[str]:
         """The names of the tables in the project's schema."""
         if self.target == "bigquery":

@@ -64,7 +64,7 @@ class RedisStreamWriter(StreamWriter):
 
     def write(self, rows: Sequence[StreamedRow]) -> Streamed:
         """See `StreamWriter`."""
-        calls = [self._call(rows[at : at + _ROWS_PER_CALL]) for at in range(0, len(rows), _ROWS_PER_CALL)]
+        calls = [self._call(rows[at : at + _ROWS_PER_CALL]) for at in range(0, max(len(rows), 1), _ROWS_PER_CALL)]
         with self._translating():
             replies = [
                 reply
@@ -75,7 +75,7 @@ class RedisStreamWriter(StreamWriter):
         epochs = {reply[3] for reply in replies}
         if None in epochs or len(epochs) > 1:  # a push, or the end of the stream, came between: go back
             return Streamed(applied=applied, seen=seen, older=older, epoch="")
-        return Streamed(applied=applied, seen=seen, older=older, epoch=self._epoch((epochs or {b""}).pop().decode()))
+        return Streamed(applied=applied, seen=seen, older=older, epoch=self._epoch(epochs.pop().decode()))
 
     def close(self) -> None:
         """See `StreamWriter`."""
