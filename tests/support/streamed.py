@@ -14,13 +14,13 @@ from time import monotonic, sleep
 from typing import Any
 
 import redis
-from feature_sync.online.stream_rows import streamed_schema
 
 from feature_sync.definitions import Entity, Feature, FeatureView, Relation
 from feature_sync.errors import Location
 from feature_sync.online.codec import read_row, row_schema_of
 from feature_sync.online.marks import SENDING, Mark
 from feature_sync.online.redis.store import RedisStore
+from feature_sync.online.stream_rows import streamed_schema
 from feature_sync.online.streams import Snapshot
 from feature_sync.value_types import parse, to_microseconds
 
