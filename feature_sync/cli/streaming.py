@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     metavar="URL",
     help="Where the messages come from: kafka://broker[,broker...][/topic], or redis-stream://[host:port].",
 )
+@click.option(
+    "--land",
+    metavar="TABLE",
+    help="Also land the messages in this table of the warehouse, schema.table, for dbt to read.",
+)
 @click.option("--until-end", is_flag=True, help="End when all messages that there were are written.")
 @click.option(
     "--log-format",
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
     help="How to log on stderr; the default is text.",
 )
 @pass_feature_store
-def stream(store: FeatureStore, view: str, source: str | None, *, until_end: bool) -> None:
+def stream(store: FeatureStore, view: str, source: str | None, land: str | None, *, until_end: bool) -> None:
     """Write the messages of a topic to Redis as rows of a feature view, before the warehouse has them."""
-    done = store.stream(view, source=source, until_end=until_end)
+    done = store.stream(view, source=source, land=land, until_end=until_end)
     say(f"{done.feature_view}: {done.messages} messages, {done.applied} rows applied, {done.dead} dead letters")

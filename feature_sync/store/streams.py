@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 from feature_sync.definitions import FeatureView
@@ -18,12 +20,18 @@ if TYPE_CHECKING:
     from feature_sync.stream.report import StreamCounts
     from feature_sync.stream.running import Reading, StreamRun
 
+_SECONDS_TO_LAND = 0.5
+
 
 class StreamRequest(TypedDict, total=False):
-    """How to stream: `source` is the URL of the brokers, `until_end` ends when all is written that there was."""
+    """How to stream: `source` is the URL of the brokers, `until_end` ends when all is written that there was.
+
+    `land` is the table of the warehouse in which messages are landed, too; None if something else lands them.
+    """
 
     source: str | None
     until_end: bool
+    land: str | None
 
 
 def stream_view(
@@ -46,9 +54,11 @@ def stream_view(
     Raises:
         FeatureSyncError: The view cannot stream, or the stream cannot go on.
     """
+    from feature_sync.store.landings import land_first, landing_in
     from feature_sync.stream.kafka_options import read_settings, read_source
     from feature_sync.stream.opening import open_dead_letters, open_source, stream_of
     from feature_sync.stream.registry import registry_of
+    from feature_sync.stream.report import StreamCounts
     from feature_sync.stream.running import StreamParts, StreamRun
 
     view = project.registry.feature_view(name)
@@ -65,23 +75,32 @@ def stream_view(
     url, timeout, folder = connections.redis_url(), connections.redis_timeout, project.dbt.directory
     online = connections.online().view(view.reference)
     group = f"feature-sync:{project.key_prefix}:{view.reference}"
-    source = open_source(address, stream.topic, group=group, redis_url=url, timeout=timeout)
+    opened = partial(open_source, address, stream.topic, group=group, redis_url=url, timeout=timeout)
     dead_letters = open_dead_letters(stream, address, folder=folder, redis_url=url, timeout=timeout)
-    parts = StreamParts(
-        feature_view=view.reference,
-        source=source,
-        writer=online.stream_writer(stream.topic),
-        reading=_reading_of(view, online, registry, project),
-        dead_letters=dead_letters,
-    )
-    try:
-        run = StreamRun(parts, until_end=request.get("until_end", False))
+    writer, until_end = online.stream_writer(stream.topic), request.get("until_end", False)
+    with ExitStack() as open_things:
+        if dead_letters is not None:
+            open_things.callback(dead_letters.close)
+        landing = None
+        if relation := request.get("land"):
+            landing = landing_in(relation, project.target, stream, registry=registry, folder=folder)
+            open_things.callback(landing.close, seconds=_SECONDS_TO_LAND)
+            landed = land_first(opened, landing, writer, view=view.reference, until_end=until_end)
+            if until_end and writer.state() is None:
+                return StreamCounts(feature_view=view.reference, messages=landed)
+        source = opened()
+        open_things.callback(source.close)
+        parts = StreamParts(
+            feature_view=view.reference,
+            source=source,
+            writer=writer,
+            reading=_reading_of(view, online, registry, project),
+            dead_letters=dead_letters,
+            landing=landing,
+        )
+        run = StreamRun(parts, until_end=until_end)
         begin(run)
         return run.run()
-    finally:
-        source.close()
-        if dead_letters is not None:
-            dead_letters.close()
 
 
 def _check_clock(project: FeatureProject, view: FeatureView) -> None:

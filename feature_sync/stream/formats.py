@@ -37,18 +37,33 @@ def row_reader(
     exact = any(kind.holds("decimal") for _, kind in (*schema.keys, *schema.features))
 
     def decoder(form: MessageFormat) -> Decode:
-        if form is MessageFormat.JSON:
-            return JsonMessages(exact=exact)
-        if form is MessageFormat.STRING:
-            return decode_texts
-        if form is MessageFormat.AVRO and registry is not None:
-            from feature_sync.stream.avro_messages import AvroMessages
-
-            return AvroMessages(registry)
-        return _protobuf(stream, registry, folder)
+        return decoder_of(form, stream, registry=registry, folder=folder, exact=exact)
 
     keys = None if stream.key_format is None else decoder(stream.key_format)
     return RowReader(view, stream, schema, values=decoder(stream.format), keys=keys)
+
+
+def decoder_of(
+    form: MessageFormat, stream: Stream, *, registry: SchemaRegistry | None, folder: Path, exact: bool
+) -> Decode:
+    """Return what decodes the values, or the keys, of a stream's messages.
+
+    Args:
+        form: How they are written.
+        stream: The stream.
+        registry: The schema registry; None if none is named.
+        folder: The project's folder, from which the descriptor file is found.
+        exact: Read numbers of JSON with a point as decimals.
+    """
+    if form is MessageFormat.JSON:
+        return JsonMessages(exact=exact)
+    if form is MessageFormat.STRING:
+        return decode_texts
+    if form is MessageFormat.AVRO and registry is not None:
+        from feature_sync.stream.avro_messages import AvroMessages
+
+        return AvroMessages(registry)
+    return _protobuf(stream, registry, folder)
 
 
 def _protobuf(stream: Stream, registry: SchemaRegistry | None, folder: Path) -> Decode:

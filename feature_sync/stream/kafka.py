@@ -16,7 +16,7 @@ from feature_sync.stream.messages import DeadLetter, Message, StreamError
 from feature_sync.stream.source import DeadLetters, Positions, Source
 
 with needed_by("a stream of Kafka"):
-    from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+    from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_TO_ANSWER = 10.0
@@ -131,14 +131,19 @@ class KafkaSource(Source):
             in_background(self._consumer.close, seconds=_SECONDS_TO_LEAVE)
 
     def _partitions(self, positions: Positions) -> list[Any]:
-        return [TopicPartition(self.topic, each, positions.get(each, 0)) for each in sorted(self._assigned)]
+        return [
+            TopicPartition(self.topic, each, positions.get(each, OFFSET_BEGINNING)) for each in sorted(self._assigned)
+        ]
 
     def _on_assign(self, consumer: Any, parts: Sequence[Any]) -> None:
         """Begin partitions where the warehouse ends; their committed offsets only show the lag."""
         positions = self._positions_of()
         self._assigned.update(each.partition for each in parts)
         consumer.incremental_assign(
-            [TopicPartition(self.topic, each.partition, positions.get(each.partition, 0)) for each in parts]
+            [
+                TopicPartition(self.topic, each.partition, positions.get(each.partition, OFFSET_BEGINNING))
+                for each in parts
+            ]
         )
         _LOG.info("partitions assigned", extra={"topic": self.topic, "partitions": sorted(self._assigned)})
 
