@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import ExitStack, closing
 
 import pytest
 
 from feature_sync import FeatureClient
 from feature_sync.errors import FeatureSyncError, OnlineStoreError
+from feature_sync.online.redis.store import RedisStore
+from feature_sync.online.redis.users import reader as reader_of
 from feature_sync.online.slots import slot_of
 from feature_sync.serving.async_socket import open_async_socket
 from feature_sync.serving.sockets import open_sockets
-from tests.support.baskets import BASKETS, PREFIX, RIGHT, SERVICE, fill
+from tests.support.baskets import BASKETS, PREFIX, RIGHT, SERVICE, VIEWS, fill
 from tests.support.clusters import Cluster, free_port, until
+from tests.support.http_server import HttpServer
 from tests.support.readers import KINDS, Reader, reading
 from tests.support.redis_server import RedisServer
 
@@ -93,18 +97,25 @@ def test_every_command_that_clients_send_is_answered_as_by_one_redis(standalone,
         ("GET", f"shop:service:{SERVICE}"), ("SMEMBERS", "shop:services"), ("HGETALL", "shop:orders:schema"),
         ("EXISTS", "shop:revision"), ("EXISTS", "shop:nothing"), ("PING",), ("MGET", "shop:orders:{5}"),
     ]  # fmt: skip
-    plain, many = (open_sockets(each.url, timeout=20) for each in (standalone, cluster))
+    with ExitStack() as stack:
+        plain, many = (
+            stack.enter_context(closing(open_sockets(each.url, timeout=20))) for each in (standalone, cluster)
+        )
+        compare_answers(plain, many, commands)
+        found, cursor = set(), b"0"
+        while found == set() or cursor != b"0":
+            ((cursor, keys),) = many.run([("SCAN", cursor, "MATCH", "*:{1*}", "COUNT", "5")])
+            found |= {*keys}
+        with standalone.client() as client:
+            assert found == {*client.scan_iter(match="*:{1*}")}
+
+
+def compare_answers(plain, many, commands):
     for one in (commands, *([each] for each in commands)):
         assert many.run(one) == plain.run(one)
     wrong = [("GET", "shop:orders:schema")]
     said = [refusal(lambda sockets=each: sockets.run(wrong)) for each in (plain, many)]
     assert said[0] == said[1]
-    found, cursor = set(), b"0"
-    while found == set() or cursor != b"0":
-        ((cursor, keys),) = many.run([("SCAN", cursor, "MATCH", "*:{1*}", "COUNT", "5")])
-        found |= {*keys}
-    with standalone.client() as client:
-        assert found == {*client.scan_iter(match="*:{1*}")}
 
 
 def test_a_pickled_client_reads_from_the_cluster(cluster):
@@ -128,6 +139,35 @@ def test_a_card_that_a_push_changes_reaches_clients(standalone, cluster, reader)
         assert reader.get_many()[absent]["orders"] == -1
         cluster.copy(standalone.url)
         until(lambda: reader.get_many()[absent]["orders"] is None, "the client does not learn of the old card")
+
+
+@pytest.mark.parametrize("service", [SERVICE, None])
+def test_the_server_answers_as_from_one_redis(standalone, cluster, service, tmp_path):
+    named = () if service is None else ("--service", service)
+    entities = {name: [each[name] for each in BASKETS] for name in BASKETS[0]}
+    with HttpServer(tmp_path, cluster.url, *named) as many, HttpServer(tmp_path, standalone.url, *named) as plain:
+        many.wait_until_ready()
+        assert many.columns(SERVICE, **entities) == plain.columns(SERVICE, **entities)
+        for path in ("/services", f"/services/{SERVICE}", "/ready", "/services/nothing"):
+            assert many.client.get(path).json() == plain.client.get(path).json()
+        assert many.detail(404, "basket", customer_id=[1]) == plain.detail(404, "basket", customer_id=[1])
+
+
+def test_a_user_with_the_rights_of_a_reader_reads_from_all_nodes(cluster, kind):
+    user = reader_of(PREFIX, SERVICE, [*VIEWS])
+    rules = user.rules(">secret")
+    for node in cluster.processes:
+        cluster.run(node, "ACL", "SETUSER", user.name, *rules)
+    with Reader(kind, cluster.url.replace("//", f"//{user.name}:secret@")) as reader:
+        assert reader.get_many() == RIGHT
+        target = next(each for each in cluster.primaries if each is not cluster.owner(SLOT))
+        source = cluster.begin_move(SLOT, target)
+        assert cluster.move_keys(source, target, SLOT) > 1
+        assert reader.get(**BASKETS[5]) == RIGHT[5]
+        cluster.end_move(SLOT, target)
+        cluster.move(SLOT, source)
+    for node in cluster.processes:
+        cluster.run(node, "ACL", "DELUSER", user.name)
 
 
 # Slots that move
@@ -271,3 +311,8 @@ def test_slots_that_nobody_serves_are_told(kind):
             said = refusal(reader.warm_up)
     assert "does not serve all slots (" in said
     assert "CLUSTER NODES" in said
+
+
+def test_what_writes_refuses_the_url_of_a_cluster(cluster):
+    with pytest.raises(OnlineStoreError, match="push, verify, status and forget need the URL of one server"):
+        RedisStore(cluster.url, key_prefix=PREFIX)
