@@ -46,7 +46,7 @@ def empty_cluster() -> Iterator[str]:
 def copy_keys(source: Any, url: str) -> None:
     """Copy all keys of a Redis to a cluster."""
     host, _, port = url.removeprefix("redis+cluster://").partition(",")[0].partition(":")
-    with redis.RedisCluster(host=host, port=int(port)) as target:
+    with closing(redis.RedisCluster(host=host, port=int(port))) as target:
         for key in source.scan_iter(count=1_000):
             target.restore(key, 0, source.dump(key))
 
@@ -57,7 +57,7 @@ def _node(folder: Path, port: int) -> Iterator[None]:
     files = folder / str(port)
     files.mkdir()
     command = [_executable(), *settings, "--cluster-enabled", "yes"]
-    process = subprocess.Popen(command, cwd=files, stdout=subprocess.DEVNULL)  # noqa: S603
+    process = subprocess.Popen(command, cwd=files, stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + _SECONDS
         while not _answers(port):

@@ -309,7 +309,7 @@ def test_a_node_of_a_cluster_says_so():
     with RedisServer(**cluster) as one, one.client() as client:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "100")
         store = RedisStore(f"redis://127.0.0.1:{one.port}", key_prefix="p")
-        with pytest.raises(OnlineStoreError, match="is a node of a Redis Cluster: begin the URL with redis.cluster:"):
+        with pytest.raises(OnlineStoreError, match=r"is a node of a Redis Cluster: begin the URL with redis\+cluster:"):
             store.view("a").read([b"a:{1}", b"a:{2}"])
         store.close()
 

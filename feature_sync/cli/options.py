@@ -23,7 +23,12 @@ _OPTIONS = (
     ("--profile", "DBT_PROFILE", "NAME", "The profile to use, instead of the project's."),
     ("--target", "DBT_TARGET", "NAME", "The target to use, instead of the profile's."),
     ("--target-path", "DBT_TARGET_PATH", "DIRECTORY", "Folder to which dbt writes its artifacts."),
-    ("--redis-url", "FEATURE_SYNC_REDIS_URL", "URL", "The URL of Redis: redis://, rediss:// or unix://."),
+    (
+        "--redis-url",
+        "FEATURE_SYNC_REDIS_URL",
+        "URL",
+        "The URL of Redis: redis://, rediss://, unix://; redis+cluster://, redis+sentinel://.",
+    ),
     (
         "--redis-timeout",
         "FEATURE_SYNC_REDIS_TIMEOUT",
@@ -159,7 +164,7 @@ _SERVE_OPTIONS = (
         "--redis-url",
         envvar="FEATURE_SYNC_REDIS_URL",
         metavar="URL",
-        help="The URL of Redis: redis://, rediss:// or unix://.",
+        help="The URL of Redis: redis://, rediss://, unix://; redis+cluster://, redis+sentinel://.",
     ),
     click.option(
         "--key-prefix",

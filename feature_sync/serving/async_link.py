@@ -123,7 +123,7 @@ class AsyncLink:
             return
         for request in queued:
             if isinstance(cause, OnlineStoreError):
-                failure = OnlineStoreError(str(cause))  # its own for each task: raising adds to its traceback
+                failure = type(cause)(str(cause))  # its own for each task: raising adds to its traceback
                 failure.__cause__ = cause.__cause__
                 request.end(failure)
             else:

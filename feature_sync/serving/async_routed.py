@@ -11,7 +11,7 @@ from feature_sync.errors import OnlineStoreError
 from feature_sync.online.topology import Node
 from feature_sync.serving.async_connection import Request
 from feature_sync.serving.async_link import AsyncLink, Sending
-from feature_sync.serving.endpoint import Command, Endpoint, forget_after_fork, pack
+from feature_sync.serving.endpoint import Command, Endpoint, forget_after_fork, is_timeout, pack
 from feature_sync.serving.routes import Outcome, Round, is_lost, route_of
 
 _Links = dict[Node, AsyncLink]
@@ -63,6 +63,8 @@ class AsyncRoutedSocket:
                 if not is_lost(failed):
                     raise
                 self._route.doubt(node)
+                if failed.__cause__ is not None and is_timeout(failed.__cause__):
+                    raise
             else:
                 if self._route.is_answer(replies[0]):
                     return replies

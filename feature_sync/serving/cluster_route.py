@@ -61,13 +61,13 @@ class ClusterRoute(Route):
         """See `Route`."""
         requests = SlotRequests(commands, self.base)
         while not requests.is_answered:
+            pause = pause_after(requests.rounds)
+            if requests.trouble is not None and clock() + pause >= deadline:
+                raise requests.trouble
             has_moved = requests.moved and clock() - self._refreshed_at > _SECONDS_BETWEEN_REFRESHES
             topology = self._topology
             if topology is None or self._doubted or requests.unserved or has_moved:
                 topology = yield from self._refresh(clock)
-            pause = pause_after(requests.rounds)
-            if requests.trouble is not None and clock() + pause >= deadline:
-                raise requests.trouble
             asked = requests.by_node(topology)
             requests.take(asked, (yield Round(requests.words(asked), pause)))
             self._doubted |= requests.lost

@@ -13,7 +13,7 @@ from feature_sync.errors import OnlineStoreError
 from feature_sync.online.redis.wording import Advice
 from feature_sync.online.topology import Node
 from feature_sync.serving.connection import Exchange
-from feature_sync.serving.endpoint import Command, Endpoint, forget_after_fork
+from feature_sync.serving.endpoint import Command, Endpoint, forget_after_fork, is_timeout
 from feature_sync.serving.pool import Pool
 from feature_sync.serving.routes import Outcome, Round, route_of
 
@@ -52,8 +52,10 @@ class RoutedSockets:
         if (node := self._route.direct(commands)) is not None:
             try:
                 replies = self._pool(node).ask(commands, seconds, deadline)
-            except (OSError, ProtocolError):
+            except (OSError, ProtocolError) as lost:
                 self._route.doubt(node)
+                if is_timeout(lost):
+                    raise self._route.endpoint(node).failed(lost, allowed) from lost
             else:
                 if all(map(self._route.is_answer, replies)):
                     return replies

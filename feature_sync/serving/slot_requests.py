@@ -83,8 +83,9 @@ class SlotRequests:
             if not isinstance(outcome, OnlineStoreError):
                 self._keep(node, items, outcome)
             elif is_lost(outcome):
+                if not self.lost:  # those after it may have had no time left to be heard
+                    self.trouble = outcome
                 self.lost.add(node)
-                self.trouble = outcome
                 self._left += [part for item in items for part in item.parts()]
             else:
                 raise outcome

@@ -57,7 +57,8 @@ class Options:
         profile: Profile to use instead of the project's.
         target: Target to use instead of the profile's.
         target_path: Folder to which dbt writes its artifacts.
-        redis_url: `redis://`, `rediss://` or `unix://`. Left out of the `repr`, since it may hold a password.
+        redis_url: `redis://`, `rediss://` or `unix://`; with `+cluster` or `+sentinel` to read vectors from those. Left
+            out of the `repr`, since it may hold a password.
         redis_timeout: How long to wait for a reply of Redis, in seconds.
         key_prefix: Prefix of every key in Redis; the default is the project's name.
         variables: dbt variables, as for `dbt --vars`. They may hold passwords, too.

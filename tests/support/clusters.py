@@ -9,14 +9,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import redis
 
 from feature_sync.online.redis.server import _executable
-from feature_sync.online.slots import SLOTS
+from feature_sync.online.slots import SLOTS, slot_of
 
 _SECONDS = 60
 _BUS_OFFSET = 10_000
@@ -105,8 +105,14 @@ class Cluster(Servers):
     def url(self) -> str:
         return "redis+cluster://" + ",".join(f"127.0.0.1:{each.port}" for each in self.primaries)
 
-    def client(self) -> redis.RedisCluster:
-        return redis.RedisCluster(host="127.0.0.1", port=self.primaries[0].port)
+    def copy(self, source: str) -> None:
+        """Make the cluster hold the keys of a Redis. The revision comes last, as pushes write it."""
+        with redis.Redis.from_url(source) as client, ExitStack() as stack:
+            clients = {each.port: stack.enter_context(each.client()) for each in self.processes}
+            for key in sorted(client.scan_iter(), key=lambda each: each.endswith(b":revision")):
+                clients[self.owner(slot_of(key)).port].restore(key, 0, client.dump(key), replace=True)
+            if self.replicas:
+                assert all(clients[each.port].wait(1, 10_000) for each in self.primaries)
 
     def run(self, node: Process, *command: str | int):
         with node.client() as client:
@@ -178,15 +184,29 @@ class Sentinels(Servers):
     def url(self) -> str:
         return "redis+sentinel://" + ",".join(f"127.0.0.1:{each.port}" for each in self.sentinels) + "/features"
 
-    def _sentinel(self) -> Process:
+    def _sentinel(self, service: str = "features", server: Process | None = None) -> Process:
         port = free_port()
         file = self.folder / f"{port}.conf"
+        watched = (server or self.servers[0]).port
         file.write_text(
-            f"port {port}\nbind 127.0.0.1\nsentinel monitor features 127.0.0.1 {self.servers[0].port} 2\n"
-            "sentinel down-after-milliseconds features 500\nsentinel failover-timeout features 2000\n"
+            f"port {port}\nbind 127.0.0.1\nsentinel monitor {service} 127.0.0.1 {watched} 2\n"
+            f"sentinel down-after-milliseconds {service} 500\nsentinel failover-timeout {service} 2000\n"
         )
         self.processes.append(Process(self.folder, port, str(file), "--sentinel"))
         return self.processes[-1]
+
+    def disagree(self, service: str, wrong: Process) -> Process:
+        """Start one more Sentinel, which takes another server for the primary of a service, and return it."""
+        primary = self.primary
+        for each in self.sentinels:
+            with each.client() as client:
+                client.execute_command("SENTINEL", "MONITOR", service, "127.0.0.1", primary.port, 3)
+        return self._sentinel(service, wrong)
+
+    def fail_over(self) -> None:
+        """Have the replica take the place of the primary, which becomes its replica."""
+        with self.sentinels[0].client() as client:
+            client.execute_command("SENTINEL", "FAILOVER", "features")
 
     @property
     def primary(self) -> Process:
@@ -223,9 +243,3 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", port))
             bus.bind(("127.0.0.1", port + _BUS_OFFSET))
             return port
-
-
-def each_key(client: redis.Redis) -> Iterator[tuple[bytes, bytes]]:
-    """Yield all keys of a server with their dumps."""
-    for key in client.scan_iter():
-        yield key, client.dump(key)

@@ -13,7 +13,8 @@ from feature_sync.errors import RequestError
 from feature_sync.online.keys import ViewKeys, card_key, name_of, revision_key
 from feature_sync.online.redis.globs import literal
 
-_CONNECTING = ("ping", "select", "client|setname")
+_CONNECTING = ("ping", "select", "client|setname", "role", "cluster|slots", "asking")
+"""The last three find the primary behind Sentinels, the nodes of a cluster, and a slot that is moving."""
 READER_COMMANDS = (*_CONNECTING, "get", "mget", "hmget", "hgetall", "exists")
 """What a client of one service sends; HGETALL reads the schemas of a view that is asked for by a project."""
 AUDITOR_COMMANDS = (

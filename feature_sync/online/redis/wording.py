@@ -135,7 +135,12 @@ def refusal(message: str, advice: Advice = PUSHING) -> str:
     if message.startswith("NOPERM ") or "no permissions" in message.lower():
         return forbidden(message, advice)
     reasons = {"OOM": full(advice), "READONLY": read_only(advice), **_REFUSALS}
-    return next((text for kind, text in reasons.items() if kind in message), f"refused a command: {message}")
+    return next((text for kind, text in reasons.items() if kind in message), _refused_command(message))
+
+
+def _refused_command(message: str) -> str:
+    hint = "; if it is a Sentinel, begin the URL with redis+sentinel://" if "unknown command" in message else ""
+    return f"refused a command: {message.rstrip() if hint else message}{hint}"
 
 
 def wrong_type(key: str) -> str:
