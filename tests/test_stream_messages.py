@@ -10,6 +10,7 @@ from uuid import UUID
 import fastavro
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2, wrappers_pb2
+from msgspec import structs
 
 from feature_sync.definitions import Entity, Feature, FeatureView, MessageFormat, Relation, Stream
 from feature_sync.errors import Location, RequestError
@@ -172,7 +173,7 @@ def test_a_key_of_text_is_read_as_its_type_writes_it(kind, key, wire):
 def test_a_poisoned_message_is_told_apart_from_the_others(content, key, reason):
     good = message({"at": "2024-01-01", "x": 1}, key=b"2")
     read = reader({"x": "int64"}, key_format=MessageFormat.STRING, columns=(("id", "$key"),)).read
-    batch = [good._replace(offset=at) for at in range(9)]
+    batch = [structs.replace(good, offset=at) for at in range(9)]
     batch[4] = message(content, key=key, offset=4)
     rows, dead = read(batch)
     assert [each.message for each in dead] == [batch[4]]

@@ -37,7 +37,8 @@ class Burials:
             StreamError: There is no place for them, they cannot be stored, or no message has been a row so far.
         """
         self._rows += rows
-        new = sorted(each for each in letters if each.message.offset > self._buried.get(each.message.partition, -1))
+        new = [each for each in letters if each.message.offset > self._buried.get(each.message.partition, -1)]
+        new.sort(key=lambda each: (each.message.partition, each.message.offset))
         if not new:
             return 0
         if self._rows == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any
@@ -30,6 +31,7 @@ _DECIMALS = Context(prec=100)
 _MOST_DIGITS = 1_000
 _INT64 = 2**63
 _NULL = type(None)
+_DAY, _SECOND = 86_400_000_000, 1_000_000
 _DOCUMENTS = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -60,7 +62,18 @@ class ValueReaders:
         """Read a column of event timestamps as microseconds since 1970 in UTC; nulls are refused."""
         if None in column:
             raise Unfit("the event timestamp is null")
-        return [self._moment(each) for each in column]
+        return self._of_texts(column) or [self._moment(each) for each in column]
+
+    def _of_texts(self, column: Sequence[Any]) -> list[int] | None:
+        """Read a column of texts, all with a zone or all in UTC, several times faster; None if it is another."""
+        if {str}.issuperset(map(type, column)) and not _FINER.search("\n".join(column)):
+            for epoch in (EPOCH, EPOCH.replace(tzinfo=None)) if self._zone is UTC else (EPOCH,):
+                with suppress(ValueError, TypeError):  # not a moment; or with a zone, or without one, as epoch is not
+                    return [
+                        since.days * _DAY + since.seconds * _SECOND + since.microseconds
+                        for since in [datetime.fromisoformat(each) - epoch for each in column]
+                    ]
+        return None
 
     def value(self, kind: ValueType) -> Convert:
         """Return the function that converts one value.
