@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -46,6 +45,10 @@ class Redis:
     until: int = -1
     mark: tuple | None = None
     epoch: int = 0
+
+    def copy(self) -> Redis:
+        first = None if self.watermark is None else [*self.watermark]
+        return Redis({**self.rows}, {**self.journal}, first, self.until, self.mark, self.epoch)
 
     def has_seen(self, row: Row, *, without: frozenset[str]) -> bool:
         is_due = row.event <= self.until or "future" in without
@@ -87,11 +90,11 @@ class World:
     # Redis may lose its last changes when it restarts
 
     def remember(self) -> None:
-        self.history.append(deepcopy(self.redis))
+        self.history.append(self.redis.copy())
 
     def restart(self) -> None:
         if self.history:
-            self.redis = self.history[-self.chance.randint(1, min(8, len(self.history)))]
+            self.redis = self.history[-self.chance.randint(1, min(8, len(self.history)))].copy()
             self.history, self.run = [], self.run + 1
 
     # Sources
@@ -351,7 +354,7 @@ def wrong(seed: int, without: frozenset[str] = frozenset()) -> str | None:
             _step(pushes, [world.push] if not pushes or is_second else [], world, dies)
             if world.ended is not None and not pushes and chance.random() < 0.5:
                 snapshot, run, _ = world.ended
-                if run == world.run and "drained" == _drain(world, writers) and not world.is_right_after(snapshot):
+                if run == world.run and _drain(world, writers) == "drained" and not world.is_right_after(snapshot):
                     return "after a push"
         else:
             getattr(world, action)()
@@ -363,9 +366,7 @@ def _step(actors: list, begin: list, world: World, dies: float) -> None:
     if begin and (not actors or begin[0] == world.push):
         actors.append(begin[0]())
     actor = world.chance.choice(actors)
-    if world.chance.random() < dies:
-        actors.remove(actor)
-    elif next(actor, "over") == "over":
+    if world.chance.random() < dies or next(actor, "over") == "over":
         actors.remove(actor)
 
 
