@@ -96,14 +96,16 @@ def test_a_message_is_landed_as_it_is_with_its_position(place):
         Message(0, 0, MILLISECONDS, b"k1", '{"name": "Zoë"}'.encode()),
         Message(0, 1, None, None, None),
         Message(0, 2, MILLISECONDS, b"\xff\x00", b"\xfe\xff"),
+        Message(0, 3, 1 << 62, None, b"long after"),
     ]
     place.land(({}, odd))
     assert [tuple(row) for row in place.rows()] == [
         (0, 0, MOMENT, "k1", '{"name": "Zoë"}', None, None),
         (0, 1, None, None, None, None, None),
         (0, 2, MOMENT, None, None, b"\xff\x00", b"\xfe\xff"),
+        (0, 3, None, None, "long after", None, None),
     ]
-    assert place.ranges() == [(0, 0, 3)]
+    assert place.ranges() == [(0, 0, 4)]
 
 
 def test_a_text_that_postgresql_cannot_hold_is_landed_as_bytes(on_postgres):

@@ -5,11 +5,16 @@ Readings are a meter, minutes after noon, kWh, and for the stream partition and 
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
+
 import pytest
 
 from feature_sync.errors import OnlineStoreError
+from feature_sync.online.redis.users import streamer
 from tests.support.redis_server import RedisServer
 from tests.support.streamed_meters import StreamedMeters, build_streamed_meters
+from tests.test_json import fits
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
@@ -214,17 +219,11 @@ def test_a_view_whose_stream_ends_or_reads_another_topic_forgets_the_rows_of_the
 def test_pruning_and_a_full_push_leave_nothing_of_a_stream(meters, server):
     meters.stream(("m0", 5, 5.0, 0, 7))
     view = meters.online
-    with view.hold(duration=meters_lease(), wait=False, stopped=lambda: False) as writer:
+    with view.hold(duration=timedelta(seconds=10), wait=False, stopped=lambda: False) as writer:
         writer.beside_stream().close_stream()
         assert meters.stream(("m1", 5, 5.0, 0, 8)).epoch == ""
         writer.forget()
     assert view.stream_record() is None
-
-
-def meters_lease():
-    from datetime import timedelta
-
-    return timedelta(seconds=10)
 
 
 def test_a_fixed_clock_an_evicting_redis_and_a_build_without_watermark_are_refused(meters, server):
@@ -242,3 +241,43 @@ def test_a_fixed_clock_an_evicting_redis_and_a_build_without_watermark_are_refus
         finally:
             client.config_set("maxmemory", "0")
             client.config_set("maxmemory-policy", "noeviction")
+
+
+def test_verify_counts_rows_ahead_apart_and_status_shows_how_far_the_stream_is(meters):
+    meters.many(5)
+    push(meters)
+    meters.stream(("m1", 5, 5.0, 0, 7), ("m2", 5, None, 0, 8), ("m9", 5, 9.0, 3, 1))
+    (verified,) = meters.store.verify()
+    assert (verified.is_equal, verified.ahead, verified.matching, verified.problems) == (True, 3, 3, ())
+    meters.client.set("meters:latest_readings:{m3}", b"spoiled")
+    (verified,) = meters.store.verify()
+    assert (verified.is_equal, verified.ahead, verified.different) == (False, 3, 1)
+    (status,) = meters.store.status()
+    assert (status.stream.ahead, status.stream.messages_ahead, status.rows) == (3, 9 + 2, 5)
+    assert status.stream.last.event_timestamp == 1_704_110_700_000_000
+    meters.has_seen(p0=9, p3=2)
+    push(meters)
+    (status,), (verified,) = meters.store.status(), meters.store.verify()
+    assert (status.stream.ahead, status.stream.messages_ahead, verified.ahead, verified.missing) == (0, 0, 0, 0)
+    said = meters.project.feature_sync("status", "--redis-url", meters.redis_url)
+    assert "rows ahead" in said.stdout, said
+    said = meters.project.feature_sync("status", "--json", "--redis-url", meters.redis_url)
+    stream = json.loads(said.stdout)["feature_views"][0]["stream"]
+    assert [each["watermark"] for each in stream["partitions"]] == [9, 2]
+    fits("status", json.loads(said.stdout))
+
+
+def test_a_user_may_stream_one_view_and_nothing_else(meters, server):
+    user = streamer("meters", "latest_readings")
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "streamer", *user.rules(">secret"))
+        url = f"redis://streamer:secret@127.0.0.1:{server.port}/0"
+        own = StreamedMeters(meters.project, url)
+        try:
+            assert own.stream(("m1", 5, 5.0, 0, 7), ("m0", 5, None, 0, 8)).applied == 2
+            with pytest.raises(OnlineStoreError, match="does not allow it to this user"):
+                push(own)
+        finally:
+            own.close()
+            client.execute_command("ACL", "DELUSER", "streamer")
+    assert meters.held() == {"m1": 5.0}

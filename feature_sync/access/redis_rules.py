@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from feature_sync.access.passwords import password_rule, variables
 from feature_sync.definitions import FeatureService, Registry
 from feature_sync.errors import RequestError, UnknownName
-from feature_sync.online.redis.users import RedisUser, auditor, file_line, reader, setuser, writer
+from feature_sync.online.redis.users import RedisUser, auditor, file_line, reader, setuser, streamer, writer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,10 @@ def users_of(registry: Registry, key_prefix: str, services: Collection[str] = ()
         reader(key_prefix, each.name, list(dict.fromkeys(one.view.reference for one in each.selections)))
         for each in chosen
     )
-    return readers if services else (writer(key_prefix), auditor(key_prefix), *readers)
+    if services:
+        return readers
+    streamed = [each.reference for each in registry.feature_views.values() if each.stream is not None and each.online]
+    return writer(key_prefix), auditor(key_prefix), *(streamer(key_prefix, each) for each in streamed), *readers
 
 
 def redis_rules(users: Collection[RedisUser], key_prefix: str, environment: Mapping[str, str]) -> RedisRules:

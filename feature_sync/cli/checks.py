@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from feature_sync.cli.documents import of_statuses, of_verification
 from feature_sync.cli.saying import say
 from feature_sync.cli.tables import format_value, print_json, print_table, size
+from feature_sync.value_types import since_epoch
 
 if TYPE_CHECKING:
+    from feature_sync.online.streams import StreamRecord
     from feature_sync.push.status import ViewStatus
     from feature_sync.verify import Difference, Verified
 
@@ -90,6 +92,10 @@ def print_statuses(statuses: Sequence[ViewStatus], *, as_json: bool) -> None:
     ]
     columns = ("last push", "ended", "took", "written", "deleted", "from", "dbt invocation", "clock")
     print_table(columns, pushes, right=(2, 3, 4))
+    streams = [_stream(each.feature_view, each.stream) for each in statuses if each.stream is not None]
+    if streams:
+        names = ("stream", "topic", "rows ahead", "messages ahead", "last event", "last came")
+        print_table(names, streams, right=(2, 3))
     for each in statuses:
         for text in _remarks(each):
             say(f"{each.feature_view}: {text}", err=True)
@@ -136,6 +142,8 @@ def _short(value: Any, *, none: str) -> str:
 def _notes(verified: Verified) -> Iterator[str]:
     if verified.overdue:
         yield f"{verified.overdue:,} of the expired rows should have been removed earlier; readers ignore them"
+    if verified.ahead:
+        yield f"in {verified.ahead:,} more keys the stream is ahead of the last push, which is no difference"
     if verified.event_timestamps:
         yield f"{verified.event_timestamps:,} of the different rows have another event timestamp"
     if verified.expiries:
@@ -156,6 +164,12 @@ def _remarks(status: ViewStatus) -> Iterator[str]:
         yield f"the warehouse cannot be read: {status.problem}"
     if status.rows == 0:
         yield "no row is within its TTL: build the model, then feature-sync push"
+
+
+def _stream(name: str, stream: StreamRecord) -> tuple[str, ...]:
+    last = stream.last
+    times = ("", "") if last is None else (_second(since_epoch(last.event_timestamp)), _second(last.at))
+    return name, stream.snapshot.topic, f"{stream.ahead:,}", f"{stream.messages_ahead:,}", *times
 
 
 def _second(moment: datetime | None) -> str:

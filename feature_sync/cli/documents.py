@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from feature_sync.definitions import FeatureService, FeatureView, Registry
 from feature_sync.json_text import seconds
+from feature_sync.value_types import since_epoch
 
 if TYPE_CHECKING:
     from feature_sync.check import Checked
     from feature_sync.dbt.description import Description
+    from feature_sync.online.streams import StreamRecord
     from feature_sync.push import Pushed
     from feature_sync.push.state import LastPush
     from feature_sync.push.status import ViewStatus
@@ -165,7 +167,7 @@ def _pushed(pushed: Pushed) -> Document:
 
 
 def _verified(verified: Verified) -> Document:
-    counts = ("matching", "different", "missing", "extra", "expired", "overdue")
+    counts = ("matching", "different", "missing", "extra", "expired", "overdue", "ahead")
     return {
         "name": verified.feature_view,
         "as_of": verified.as_of,
@@ -213,7 +215,29 @@ def _status(status: ViewStatus) -> Document:
         "last_push": status.last and _last_push(status.last),
         "lease": holder and {"holder": holder.who.rstrip(","), "since": holder.since},
         "unfinished_push_ids": status.unfinished,
+        "stream": status.stream and _stream(status.stream),
         "problem": status.problem,
+    }
+
+
+def _stream(stream: StreamRecord) -> Document:
+    partitions = sorted({*stream.snapshot.watermark, *stream.deliveries})
+    return {
+        "topic": stream.snapshot.topic,
+        "rows_ahead": stream.ahead,
+        "messages_ahead": stream.messages_ahead,
+        "partitions": [_partition(stream, each) for each in partitions],
+    }
+
+
+def _partition(stream: StreamRecord, partition: int) -> Document:
+    last = stream.deliveries.get(partition)
+    return {
+        "partition": partition,
+        "watermark": stream.snapshot.watermark.get(partition, 0),
+        "last_offset": last and last.offset,
+        "last_event_timestamp": last and since_epoch(last.event_timestamp),
+        "last_at": last and last.at,
     }
 
 

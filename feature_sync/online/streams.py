@@ -142,6 +142,17 @@ class StreamRecord:
     deliveries: Mapping[int, Delivery] = field(default_factory=dict)
     ahead: int = 0
 
+    @property
+    def messages_ahead(self) -> int:
+        """How many messages, up to the last that came, the last pushed snapshot has not seen."""
+        first = self.snapshot.watermark
+        return sum(max(0, last.offset + 1 - first.get(each, 0)) for each, last in self.deliveries.items())
+
+    @property
+    def last(self) -> Delivery | None:
+        """The row that came last; None if none has come."""
+        return max(self.deliveries.values(), key=lambda each: each.at, default=None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streamed:

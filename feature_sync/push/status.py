@@ -12,6 +12,7 @@ from feature_sync.errors import DefinitionError, WarehouseError
 from feature_sync.online.base import OnlineStore
 from feature_sync.online.codec import RowSchema
 from feature_sync.online.marks import DONE, Holder, Mark
+from feature_sync.online.streams import StreamRecord
 from feature_sync.push.state import Committed, LastPush, StateStore
 from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.push.state_schema import PushTables
@@ -43,6 +44,7 @@ class ViewStatus:
         last: What the warehouse recorded of the last completed push.
         unfinished: The ids of pushes that did not end.
         problem: Why the warehouse did not answer.
+        stream: What Redis records of the view's stream; None if it has none.
     """
 
     feature_view: str
@@ -60,6 +62,7 @@ class ViewStatus:
     last: LastPush | None = None
     unfinished: tuple[str, ...] = ()
     problem: str | None = None
+    stream: StreamRecord | None = None
 
     @property
     def age(self) -> timedelta | None:
@@ -139,6 +142,7 @@ def _in_redis(reference: str, view: FeatureView | None, context: StatusContext) 
         mark=online.mark(),
         schemas=tuple(each.hex() for each in schemas),
         holder=online.holder(),
+        stream=online.stream_record(),
     )
     return status, newest
 

@@ -23,6 +23,8 @@ _LOG = logging.getLogger(__name__)
 _BATCHES_WAITING = 2
 """How many batches may wait before `land` does, so that memory is bounded whatever the warehouse does."""
 _SECONDS_TO_TRY = 60.0
+_FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999
+"""Milliseconds of the years 1 and 9999, beyond which warehouses have no moments."""
 _SECONDS_BETWEEN_TRIES = 1.0
 
 
@@ -138,7 +140,8 @@ class Landing:
         for message in messages:
             key, key_bytes = _text(message.key)
             value, value_bytes = _text(message.value) if self._decode is None else self._decoded(message.value)
-            position = (message.partition, message.offset, message.timestamp)
+            is_of_our_time = message.timestamp is not None and _FIRST <= message.timestamp <= _LAST
+            position = (message.partition, message.offset, message.timestamp if is_of_our_time else None)
             rows.append(LandedRow(*position, key, value, key_bytes, value_bytes))
         return rows
 

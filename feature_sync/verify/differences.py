@@ -39,7 +39,7 @@ class Differences:
         self._schemas = schemas
         self._redact = redact
         self.counts: Counter[str] = Counter()
-        self.matching = self.overdue = self.event_timestamps = self.expiries = 0
+        self.matching = self.overdue = self.ahead = self.event_timestamps = self.expiries = 0
         self.examples: list[Difference] = []
         self._differing: Counter[str] = Counter()
         self._lacking: Counter[str] = Counter()

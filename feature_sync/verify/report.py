@@ -61,7 +61,8 @@ class Verified:
     `problems` concern the view as a whole; `notes` explain the counts. `overdue` counts the `expired` rows that should
     have been removed earlier: these are differences too. Of the `different` rows, `event_timestamps` counts those whose
     event timestamps differ, `expiries` those that expire in Redis at the wrong time. With a `sample` (a number of
-    entities), extra rows were not searched for.
+    entities), extra rows were not searched for. `ahead` counts the keys where the stream of the view wrote, or deleted,
+    last, by a message that the warehouse had not seen at the last push: no differences, and in none of the counts.
     """
 
     feature_view: str
@@ -76,6 +77,7 @@ class Verified:
     extra: int = 0
     expired: int = 0
     overdue: int = 0
+    ahead: int = 0
     event_timestamps: int = 0
     expiries: int = 0
     features: Mapping[str, FeatureCounts] = field(default_factory=dict)

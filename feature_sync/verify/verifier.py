@@ -11,7 +11,7 @@ from typing import Any
 
 from feature_sync.definitions import FeatureView, format_duration
 from feature_sync.errors import at_location
-from feature_sync.online.base import OnlineStore
+from feature_sync.online.base import Held, OnlineStore
 from feature_sync.online.codec import RowSchema, row_schema_of
 from feature_sync.online.rows import Row
 from feature_sync.query_runner import QueryRunner, check_view_collations
@@ -80,6 +80,7 @@ class _ViewVerification:
         self._due = self._pushed_as_of or context.online.now() - _A_MILLISECOND
         self._now = context.as_of or self._pushed_as_of or datetime.now(UTC)
         self._mark = self._online.mark()
+        self._stream = self._online.stream_record()
 
     def verify(self) -> Verified:
         """Compare every expected row, then search Redis for extra rows."""
@@ -133,12 +134,28 @@ class _ViewVerification:
                 else:
                     held = differing or comparer.read(keys)
                     redis_now = to_microseconds(self._context.online.now()) // _MILLISECONDS
-                    pairs = zip(rows, held, strict=True)
-                    keys = [row[0] for row, each in pairs if differences.compare(row, each, redis_now=redis_now)]
+                    keys = [*self._differ(differences, rows, held, redis_now=redis_now)]
                 checksums.add(keys)
                 done += len(rows)
                 self._context.progress(self._view.reference, done)
         return comparer.reports_expiry, checksums
+
+    def _differ(
+        self, differences: Differences, rows: Sequence[Row], held: Sequence[Held], *, redis_now: int
+    ) -> Iterator[bytes]:
+        """Compare rows one by one, and yield the keys that exist; where the stream is ahead, nothing is compared."""
+        for row, each, is_ahead in zip(rows, held, self._are_ahead([key for key, _, _ in rows]), strict=True):
+            if is_ahead:
+                differences.ahead += 1
+            if (each.value is not None) if is_ahead else differences.compare(row, each, redis_now=redis_now):
+                yield row[0]
+
+    def _are_ahead(self, keys: Sequence[bytes]) -> list[bool]:
+        """Return for each key whether the stream wrote it last, by a message that the last push has not seen."""
+        if (stream := self._stream) is None:
+            return [False] * len(keys)
+        positions = self._online.stream_positions(keys)
+        return [each is not None and not stream.snapshot.has_seen(each) for each in positions]
 
     def _find_extras(self, differences: Differences, ours: KeySpill, checksums: Checksums) -> None:
         """Count the keys in Redis that no expected row has; only buckets whose checksums differ are searched."""
@@ -155,8 +172,11 @@ class _ViewVerification:
 
     def _compare_extras(self, differences: Differences, keys: Sequence[bytes]) -> None:
         contents = self._online.read(keys)
-        for key, content, exists in zip(keys, contents, self._online.exist(keys), strict=True):
-            if exists:  # a key may have expired since the scan
+        found = zip(keys, contents, self._online.exist(keys), self._are_ahead(keys), strict=True)
+        for key, content, exists, is_ahead in found:
+            if is_ahead:
+                differences.ahead += exists
+            elif exists:  # a key may have expired since the scan
                 differences.compare_extra(key, content, now=self._now, due=self._due)
 
     def _active_push(self) -> str | None:
@@ -203,6 +223,7 @@ class _ViewVerification:
             extra=counts[Kind.EXTRA],
             expired=counts[Kind.EXPIRED],
             overdue=differences.overdue,
+            ahead=differences.ahead,
             event_timestamps=differences.event_timestamps,
             expiries=differences.expiries,
             features=differences.features,

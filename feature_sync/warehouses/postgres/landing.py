@@ -119,7 +119,7 @@ class PostgresLanding(LandingWriter):
                     if name not in there:
                         self._session.execute(self._of(statement))
         except WarehouseConflict:
-            return  # another writer has just created them
+            self._create(table)  # another writer has just created one, or is about to
         except WarehouseError as refused:
             self._session.close()
             raise WarehouseError(f"cannot create {table} and {table.ranges} to land in: {refused}") from refused
@@ -130,10 +130,11 @@ class PostgresLanding(LandingWriter):
 
 def _stored(row: LandedRow) -> tuple[object, ...]:
     """Return the values of a row; a text of PostgreSQL holds no zero byte, so such a one is kept as bytes."""
-    key, value, key_bytes, value_bytes = row[3:]
-    if key is not None and "\0" in key:
-        key, key_bytes = None, key.encode()
-    if value is not None and "\0" in value:
-        value, value_bytes = None, value.encode()
+    key, key_bytes = _storable(row.key, row.key_bytes)
+    value, value_bytes = _storable(row.value, row.value_bytes)
     moment = None if row.timestamp is None else _EPOCH + timedelta(milliseconds=row.timestamp)
     return row.partition, row.offset, moment, key, value, key_bytes, value_bytes
+
+
+def _storable(text: str | None, content: bytes | None) -> tuple[str | None, bytes | None]:
+    return (None, text.encode()) if text is not None and "\0" in text else (text, content)
