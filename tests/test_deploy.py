@@ -62,7 +62,11 @@ def commands() -> dict[str, list[str]]:
     blocks = DOCKER_WORDS.findall((DEPLOY / "docker" / "Dockerfile").read_text())
     entry, command = (yaml.safe_load(words) for _, words in blocks[:2])
     found["docker: serve"] = entry + command
-    for file in (DEPLOY / "docker" / "build-and-push", DEPLOY / "docker" / "parse-and-stream", *sorted(ROLE.glob("templates/*.service.j2"))):
+    for file in (
+        DEPLOY / "docker" / "build-and-push",
+        DEPLOY / "docker" / "parse-and-stream",
+        *sorted(ROLE.glob("templates/*.service.j2")),
+    ):
         for line in COMMAND.findall(file.read_text()):
             found[file.name] = shlex.split(re.sub(r"\{\{.*?\}\}|\"\$@\"", "1", line))
     return found
