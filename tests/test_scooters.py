@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tests.support import emulator
 from tests.support.gateway import Gateway
 from tests.support.kafka import KafkaCluster
 from tests.support.package import PackageProject
+from tests.support.projects import EXAMPLE, PROJECTS
 
 LANDED = "scooters_landing.positions"
 
@@ -90,7 +92,7 @@ class Scooters:
     def is_equal(self) -> bool:
         """True if Redis is what dbt built, and nothing in it is ahead."""
         (verified,) = json.loads(self.run("verify", "--json"))["feature_views"]
-        return verified["is_equal"] and not verified.get("ahead")
+        return verified["is_equal"] and verified["ahead"] == 0
 
     def get(self, scooter: str) -> dict:
         values = json.loads(self.run("get", "scooter_state", f"scooter_id={scooter}", "--json"))
@@ -156,3 +158,13 @@ def test_the_same_on_bigquery_step_by_step(kafka, topics, on_bigquery):
     scooters.run("push")
     assert scooters.get("a") == HARBOUR
     assert scooters.is_equal()
+
+
+def test_the_page_of_streams_shows_the_example_word_for_word():
+    page = (EXAMPLE / "docs" / "streaming.md").read_text()
+    setting_up = page.partition("## Setting it up")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```(?:yaml|sql)\n(.*?)```", setting_up, re.DOTALL)
+    files = [path.read_text() for path in (PROJECTS / "scooters").rglob("*.*") if path.is_file()]
+    assert len(blocks) == 4
+    for block in blocks:
+        assert any(block.strip() in text for text in files), block

@@ -12,6 +12,7 @@ from feature_sync.stream.redis_streams import offset_of
 from tests.support.kafka import KafkaCluster
 from tests.support.redis_server import RedisServer
 from tests.support.streamed import NOON, StreamedOrders
+from tests.test_json import fits
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +214,8 @@ def test_the_profile_and_the_environment_name_the_source(kafka, topic, orders):
 def test_logs_are_json_if_asked_for(kafka, topic, orders):
     orders.push({})
     kafka.produce(topic, [(0, None, orders.message(1, 0, 1.0))])
-    lines = [json.loads(each) for each in orders.stream(kafka.url, "--log-format", "json").stderr.splitlines()]
+    errors = orders.stream(kafka.url, "--log-format", "json").stderr
+    lines = [fits("stream_log", json.loads(each)) for each in errors.splitlines()]
     last = next(each for each in lines if each["event"] == "stream ended")
     assert (last["event"], last["feature_view"], last["messages"], last["applied"]) == ("stream ended", "orders", 1, 1)
     assert next(each for each in lines if each["event"] == "partitions assigned")["partitions"] == [0, 1]

@@ -13,7 +13,7 @@ import pytest
 from tests.support.stream_model import RULES, wrong
 
 SCHEDULES = 300
-MOST_SCHEDULES = 3_000
+MOST_SCHEDULES = 1_500
 """In so many schedules each rule that is left out must have been missed."""
 
 

@@ -10,8 +10,10 @@ from datetime import timedelta
 
 import pytest
 
+from feature_sync import FeatureClient
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.redis.users import streamer
+from tests.support.node import NodeReader, node_folder
 from tests.support.redis_server import RedisServer
 from tests.support.streamed_meters import StreamedMeters, build_streamed_meters
 from tests.test_json import fits
@@ -281,3 +283,47 @@ def test_a_user_may_stream_one_view_and_nothing_else(meters, server):
             own.close()
             client.execute_command("ACL", "DELUSER", "streamer")
     assert meters.held() == {"m1": 5.0}
+
+
+def readings_of(vectors) -> list[tuple]:
+    return [(vector["kwh"], vector["note"], str(vector.statuses["kwh"])) for vector in vectors]
+
+
+EXPECTED = [
+    (5.0, "streamed", "present"),
+    (1.0, "note", "present"),
+    (None, None, "missing"),
+    (6.0, "streamed", "present"),
+]
+
+
+def stream_and_ask(meters) -> list[dict]:
+    meters.many(3)
+    push(meters)
+    meters.run("delete from {t} where kwh = 1.0 and meter = 'm0'")
+    return [{"meter": each} for each in ("m0", "m1", "m2", "m9")]
+
+
+def test_readers_that_knew_the_view_before_its_stream_began_read_streamed_rows(meters, server):
+    entities = stream_and_ask(meters)
+    with FeatureClient(server.url, "meter_model", prefix="meters") as client:
+        client.get_many(entities)
+        meters.stream(("m0", 5, 5.0, 0, 7), ("m2", 5, None, 0, 8), ("m9", 6, 6.0, 0, 9))
+        found = readings_of(client.get_many(entities))
+        assert found == EXPECTED
+        assert found == [readings_of([client.get(each)])[0] for each in entities]
+    with FeatureClient(server.url, "meter_model", prefix="meters") as client:
+        assert readings_of(client.get_many(entities)) == found
+    served = meters.store.get_online_features("meter_model", entities)
+    assert readings_of(served) == found
+
+
+@pytest.mark.slow
+def test_the_reader_in_javascript_reads_streamed_rows(meters, server, tmp_path):
+    entities = stream_and_ask(meters)
+    url = f"redis://127.0.0.1:{server.port}"
+    with NodeReader(node_folder(tmp_path), url, "meter_model", "meters") as reader:
+        reader.get(entities)
+        meters.stream(("m0", 5, 5.0, 0, 7), ("m2", 5, None, 0, 8), ("m9", 6, 6.0, 0, 9))
+        found = [(each["values"]["kwh"], each["statuses"]["kwh"]) for each in reader.get(entities)]
+    assert found == [(5, "present"), (1, "present"), (None, "missing"), (6, "present")]

@@ -54,6 +54,7 @@ class KafkaSource(Source):
         self._positions_of: Callable[[], Positions] = dict
         self._assigned: set[int] = set()
         self._ended: set[int] = set()
+        self._unchecked: set[int] = set()
         self._failed: StreamError | None = None
         settings = {
             **_DEFAULTS,
@@ -87,6 +88,8 @@ class KafkaSource(Source):
         found = [] if first is None else [first, *self._consumer.consume(most - 1, 0)]
         if self._failed is not None:
             raise self._failed
+        if self._unchecked:
+            self._check_bounds()
         messages: list[Message] = []
         for each in found:
             if (error := each.error()) is not None:
@@ -104,6 +107,7 @@ class KafkaSource(Source):
     def seek(self, positions: Positions) -> None:
         """See `Source`."""
         self._ended.clear()
+        self._unchecked = {*self._assigned}
         if parts := self._partitions(positions):
             try:
                 self._consumer.incremental_unassign(parts)  # `seek` refuses partitions that are not fetched yet
@@ -139,6 +143,7 @@ class KafkaSource(Source):
         """Begin partitions where the warehouse ends; their committed offsets only show the lag."""
         positions = self._positions_of()
         self._assigned.update(each.partition for each in parts)
+        self._unchecked.update(each.partition for each in parts)
         consumer.incremental_assign(
             [
                 TopicPartition(self.topic, each.partition, positions.get(each.partition, OFFSET_BEGINNING))
@@ -150,6 +155,22 @@ class KafkaSource(Source):
     def _on_revoke(self, _consumer: Any, parts: Sequence[Any]) -> None:
         self._assigned.difference_update(each.partition for each in parts)
         _LOG.info("partitions revoked", extra={"topic": self.topic, "partitions": sorted(self._assigned)})
+
+    def _check_bounds(self) -> None:
+        """Check that partitions hold what is to be read of them next, since not every broker refuses to be asked more.
+
+        A partition whose bounds cannot be asked now is checked with the next messages.
+        """
+        positions = self._positions_of()
+        for each in sorted(self._unchecked & self._assigned & positions.keys()):
+            try:
+                low, high = self._bounds(each, cached=False)
+            except StreamError as failed:
+                _LOG.warning("%s", failed)
+                return
+            if not low <= positions[each] <= high:
+                raise self._out_of_range(each)
+        self._unchecked.clear()
 
     def _note_error(self, error: Any) -> None:
         """Keep an error of the client that does not go away; the client itself tries again after others."""
@@ -174,7 +195,7 @@ class KafkaSource(Source):
         wanted, (low, high) = self._positions_of().get(partition, 0), self._bounds(partition, cached=False)
         if high < wanted:
             return StreamError(
-                f"partition {partition} of {self.where} ends at offset {high}, but the warehouse has seen it up to "
+                f"partition {partition} of {self.where} ends at offset {high}, but it was read up to "
                 f"{wanted}: the topic was made anew. Land it under another name, build and push, and stream that"
             )
         return StreamError(

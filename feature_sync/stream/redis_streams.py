@@ -64,7 +64,7 @@ class RedisStreamSource(Source):
     def seek(self, positions: Positions) -> None:
         """See `Source`."""
         self._next, self._ended = positions.get(_PARTITION, 0), False
-        self._check(self._next)
+        self._check(self._next, is_seen=_PARTITION in positions)
 
     def commit(self, positions: Positions) -> None:
         """See `Source`: a stream of Redis has no place for it but groups, which would keep every unread entry."""
@@ -79,8 +79,10 @@ class RedisStreamSource(Source):
         """See `Source`."""
         self._entries.close()
 
-    def _check(self, position: int) -> None:
+    def _check(self, position: int, *, is_seen: bool) -> None:
         """Check that the stream still has what must be read next: whether a trimmed entry was read, its id cannot say.
+
+        A stream of which nothing was seen yet is read from its beginning, wherever that is now.
 
         Raises:
             StreamError: It may lack entries, or is another stream.
@@ -92,12 +94,13 @@ class RedisStreamSource(Source):
             )
         if position > offset_of(bounds.last) + 1:
             raise StreamError(
-                f"the stream {self.where} ends at {_text(bounds.last)}, but the warehouse has seen it up to "
+                f"the stream {self.where} ends at {_text(bounds.last)}, but it was read up to "
                 f"{_text(entry_of(position - 1))}: it was made anew. Land it under another name, build and push, and "
                 "stream that"
             )
         if (
-            bounds.removed
+            is_seen
+            and bounds.removed
             and (bounds.first is None or offset_of(bounds.first) >= position)
             and (position <= offset_of(bounds.last))
         ):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from feature_sync.stream.messages import DeadLetter, Message
 
 Positions = Mapping[int, int]
-"""By partition, the offset of the next message to read; a partition that is not named is read from 0."""
+"""By partition, the offset of the next message to read; one that is not named is read from its beginning."""
 
 
 class Source(ABC):

@@ -16,7 +16,7 @@ from tests.support import emulator
 from tests.support.package import PackageProject
 
 TOPIC = "positions"
-_COLUMNS = {
+COLUMNS = {
     "positions": "topic {text}, topic_partition {number}, topic_offset {number}, message_value {text}",
     "positions__ranges": "topic {text}, topic_partition {number}, first_offset {number}, next_offset {number}",
     "own_positions": "kafka_partition {number}, kafka_offset {number}",
@@ -32,17 +32,20 @@ class LandedProject(PackageProject):
     def schema(self) -> str:
         return "main" if self.target == "duckdb" else self.name
 
+    @property
+    def types(self) -> dict[str, str]:
+        """The warehouse's names of the types in `COLUMNS`."""
+        names = ("int64", "string") if self.target == "bigquery" else ("bigint", "text")
+        return dict(zip(("number", "text"), names, strict=True))
+
     def reset(self) -> None:
         """Let nothing be landed, and nothing be built."""
         if self.target == "duckdb":
             (self.project.folder / f"{self.name}.duckdb").unlink(missing_ok=True)
         else:
             self.run(f"drop schema if exists {self.schema} cascade", f"create schema {self.schema}")
-        types = (
-            {"number": "int64", "text": "string"} if self.target == "bigquery" else {"number": "bigint", "text": "text"}
-        )
-        for table, columns in _COLUMNS.items():
-            self.run(f"create table {self.schema}.{table} ({columns.format(**types)})")
+        for table, columns in COLUMNS.items():
+            self.run(f"create table {self.schema}.{table} ({columns.format(**self.types)})")
 
     def land(self, partition: int, first: int, end: int) -> None:
         """Land the messages from one offset up to another, as feature-sync does: rows, and the range of them."""

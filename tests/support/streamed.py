@@ -176,5 +176,9 @@ class StreamProcess:
 
     def done(self) -> subprocess.CompletedProcess[str]:
         """Wait for its end."""
-        output, errors = self.process.communicate(timeout=4 * _SECONDS)
+        try:
+            output, errors = self.process.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            output, errors = self.process.communicate()
         return subprocess.CompletedProcess(self.process.args, self.process.returncode, output, errors)

@@ -12,6 +12,7 @@ from sqlglot import exp
 from feature_sync.definitions import FeatureView
 from feature_sync.sql.columns import named, quoted, table
 from feature_sync.sql.dialects.base import Dialect
+from feature_sync.sql.render import write
 
 SUFFIX = "__watermark"
 """What follows the name of a model in the name of its table; the macro `watermark_relation` says the same."""
@@ -43,6 +44,11 @@ def watermark_rows(view: FeatureView, topic: str, *, dialect: Dialect) -> exp.Se
         .where(quoted(STATE).eq(exp.Literal.string(_VALID)), quoted(TOPIC).eq(exp.Literal.string(topic)))
         .group_by(quoted(PARTITION))
     )
+
+
+def watermark_relation(view: FeatureView, *, dialect: Dialect) -> str:
+    """Return the quoted name of that table, as dbt writes names of relations."""
+    return write(watermark_table(view, dialect=dialect), dialect=dialect)
 
 
 def watermark_name(view: FeatureView, *, dialect: Dialect) -> tuple[str, str]:

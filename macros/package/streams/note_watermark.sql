@@ -42,12 +42,26 @@ where {{ 'true' if holds_all_rows else 'false' }}
 {{ feature_sync.duckdb__write_note(watermark, rows) }}
 {%- endmacro %}
 
-{#- One statement, since each takes effect by itself. -#}
+{#-
+    One statement, since each takes effect by itself. A model that is about to be rebuilt from less than before counts as having
+    seen no more from now on: its table is replaced before the other hook runs.
+-#}
 {% macro bigquery__write_note(watermark, rows) -%}
 {%- call statement('note_watermark') -%}
     create or replace table {{ watermark }} as
-    select topic, topic_partition, next_offset, state, build from {{ watermark }} where state = 'valid'
+    with noted as (
+        {{ rows }}
+    )
+    select
+        valid.topic,
+        valid.topic_partition,
+        least(valid.next_offset, noted.next_offset) as next_offset,
+        valid.state,
+        valid.build
+    from {{ watermark }} as valid
+    inner join noted on valid.topic = noted.topic and valid.topic_partition = noted.topic_partition
+    where valid.state = 'valid'
     union all
-    {{ rows }}
+    select topic, topic_partition, next_offset, state, build from noted
 {%- endcall -%}
 {%- endmacro %}
