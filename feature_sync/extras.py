@@ -17,6 +17,9 @@ _OF_MODELS = ("lightgbm", "mlflow", "sklearn", "tensorflow", "torch", "xgboost")
 _EXTRAS = {
     **dict.fromkeys(_OF_SERVERS, "server"),
     **{name: name for name in (*_OF_MODELS, "openlineage")},
+    "confluent_kafka": "kafka",
+    "fastavro": "avro",
+    "google": "protobuf",
 }
 """The extra that brings a library."""
 

@@ -23,7 +23,7 @@ RESOURCES = DEPLOY / "kubernetes" / "base" / "resources"
 ROLE = DEPLOY / "ansible" / "roles" / "feature_sync"
 OF_DBT = {"DBT_LOG_PATH", "DBT_SEND_ANONYMOUS_USAGE_STATS"}
 """Variables that dbt alone reads; test_deploy_tools.py asks dbt."""
-COMMAND = re.compile(r"^(?:run |ExecStart=.*/)(feature-sync .*)$", re.MULTILINE)
+COMMAND = re.compile(r"^(?:run |exec |ExecStart=.*/)(feature-sync .*)$", re.MULTILINE)
 DOCKER_WORDS = re.compile(r"^(ENTRYPOINT|CMD) (\[.*\])$", re.MULTILINE)
 VARIABLE = re.compile(r"\b(?:FEATURE_SYNC|DBT)_[A-Z_]+\b")
 ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
@@ -62,9 +62,13 @@ def commands() -> dict[str, list[str]]:
     blocks = DOCKER_WORDS.findall((DEPLOY / "docker" / "Dockerfile").read_text())
     entry, command = (yaml.safe_load(words) for _, words in blocks[:2])
     found["docker: serve"] = entry + command
-    for file in (DEPLOY / "docker" / "build-and-push", *sorted(ROLE.glob("templates/*.service.j2"))):
+    for file in (
+        DEPLOY / "docker" / "build-and-push",
+        DEPLOY / "docker" / "parse-and-stream",
+        *sorted(ROLE.glob("templates/*.service.j2")),
+    ):
         for line in COMMAND.findall(file.read_text()):
-            found[file.name] = shlex.split(re.sub(r"\{\{.*?\}\}", "1", line))
+            found[file.name] = shlex.split(re.sub(r"\{\{.*?\}\}|\"\$@\"", "1", line))
     return found
 
 
@@ -92,7 +96,9 @@ async def ask_without_redis(paths: list[str]) -> dict[str, int]:
 
 
 def test_commands_of_deploy_are_found_where_they_stand():
-    assert set(commands()) == {"kubernetes: serve", "docker: serve", "build-and-push", "feature-sync-serve.service.j2"}
+    assert set(commands()) == {
+        "kubernetes: serve", "docker: serve", "build-and-push", "parse-and-stream", "feature-sync-serve.service.j2"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("where", commands())
@@ -123,7 +129,7 @@ def test_probes_ask_for_routes_of_the_server_that_need_no_token():
 
 def test_all_pods_are_as_restricted_as_kubernetes_can_have_them():
     found = list(containers())
-    assert {container["name"] for container in found} == {"push", "serve"}
+    assert {container["name"] for container in found} == {"push", "serve", "stream"}
     for container in found:
         context = container["securityContext"]
         assert context["readOnlyRootFilesystem"]

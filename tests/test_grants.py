@@ -193,3 +193,15 @@ def test_a_manifest_of_another_warehouse_is_refused_since_its_relations_have_oth
         path.write_text(path.read_text().replace('"adapter_type": "postgres"', '"adapter_type": "duckdb"'))
         with pytest.raises(ProjectError, match="was written for duckdb, but the target unbuilt is postgres"):
             store.grants()
+
+
+def test_the_pusher_reads_the_watermark_beside_a_view_that_streams(postgres, tmp_path):
+    made = UnbuiltProject(tmp_path, login=postgres.environment, schema="streamed")
+    made.view("visits", "select 1 as id, now() as at, 2 as seen", features=["seen"], event_time="at",
+              stream={"topic": "visits"})  # fmt: skip
+    made.view("orders", "select 1 as id, 2 as amount", features=["amount"])
+    with closing(made.open("redis://nowhere")) as store:
+        lines = store.grants(pusher=ROLES[0], reader=ROLES[1]).splitlines()
+    made.drop()
+    assert 'grant select on "streamed"."visits__watermark" to "the pusher";' in lines
+    assert not any("orders__watermark" in line for line in lines)

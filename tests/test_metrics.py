@@ -129,7 +129,7 @@ def test_a_verification_counts_rows_by_kind(run, tmp_path, redis_url):
     found = samples_of(file.read_text())
     assert value(found, "verify_equal", **VIEW) == 0
     kinds = {dict(labels)["kind"]: count for (name, labels), count in found.items() if name.endswith("verify_rows")}
-    assert kinds == {"matching": 1, "different": 0, "missing": 1, "extra": 0, "expired": 0, "overdue": 0}
+    assert kinds == {"matching": 1, "different": 0, "missing": 1, "extra": 0, "expired": 0, "overdue": 0, "ahead": 0}
     assert (
         value(found, "verify_as_of_timestamp_seconds", **VIEW) == datetime(2024, 1, 1, 12, 30, tzinfo=UTC).timestamp()
     )

@@ -48,6 +48,7 @@ def test_every_setting_is_read():
             "format": "protobuf",
             "key_format": "avro",
             "columns": columns,
+            "timestamps": "milliseconds",
             "message": "shop.Order",
             "descriptor": "protos/orders.pb",
             "dead_letter_file": "dead.jsonl",
@@ -58,6 +59,7 @@ def test_every_setting_is_read():
     assert stream.path_of("spent") == ("payload", "amount")
     assert stream.path_of("customer_id") == ("$key", "customer")
     assert (stream.format, stream.key_format, stream.needs_registry) == ("protobuf", "avro", True)
+    assert stream.timestamps == "milliseconds"
     assert (stream.message, stream.descriptor, stream.dead_letter_file) == (
         "shop.Order", "protos/orders.pb", "dead.jsonl",
     )  # fmt: skip
@@ -72,6 +74,7 @@ def test_every_setting_is_read():
         ({"topic": "orders", "fromat": "json"}, "stream.fromat: unknown key; did you mean 'format'?"),
         ({"topic": "orders", "format": "jsn"}, "stream.format: is 'jsn'; did you mean 'json'?"),
         ({"topic": "orders", "format": "string"}, "stream.format: is 'string'; choose from avro, json, protobuf"),
+        ({"topic": "orders", "timestamps": "millis"}, "timestamps: is 'millis'; did you mean 'milliseconds'?"),
         ({"topic": "orders", "columns": ["spent"]}, "stream.columns: must map columns of the view to fields"),
         ({"topic": "orders", "columns": {"spnt": "amount"}}, "columns.spnt: 'spnt' is no key, event time or feature"),
         ({"topic": "orders", "columns": {"spent": "a..b"}}, "columns.spent: must be a field of the message"),

@@ -26,6 +26,7 @@ from bench.sections import (
     serving,
     serving_feast,
     small_spine,
+    stream,
     wide,
 )
 
@@ -50,6 +51,7 @@ SECTIONS: dict[str, Section] = {
     "push_history": push_history.tables,
     "push_memory": push_memory.tables,
     "push_feast": push_feast.tables,
+    "stream": stream.tables,
     "serving": serving.tables,
     "serving_feast": serving_feast.tables,
 }

@@ -25,6 +25,7 @@ from feature_sync.cli.options import (
 )
 from feature_sync.cli.saying import discard_output, os_error_text, say
 from feature_sync.cli.skew import skew
+from feature_sync.cli.streaming import stream
 from feature_sync.errors import FeatureSyncError
 from feature_sync.option_words import for_the_command_line
 
@@ -321,6 +322,7 @@ def forget(store: FeatureStore, entity: str, keys: tuple[str, ...], files: tuple
 
 cli.add_command(metrics)
 cli.add_command(skew)
+cli.add_command(stream)
 
 
 @cli.group()

@@ -15,7 +15,7 @@ from feature_sync.errors import ProfileError, did_you_mean
 
 OWN = "feature_sync"
 """The YAML key of our own settings in a profile."""
-_OWN_KEYS = ("lineage", "on_alert")
+_OWN_KEYS = ("lineage", "on_alert", "stream")
 
 
 def read_target(

@@ -7,11 +7,12 @@ from typing import Any
 
 from feature_sync.dbt.block import Block
 from feature_sync.definitions import FeatureView, History
-from feature_sync.definitions.stream import KEY, TIMESTAMP, MessageFormat, Stream
+from feature_sync.definitions.stream import KEY, TIMESTAMP, UNITS, MessageFormat, Stream
 from feature_sync.errors import Findings, did_you_mean
 
 STREAM = (
-    "topic", "format", "key_format", "columns", "message", "descriptor", "dead_letter_topic", "dead_letter_file",
+    "topic", "format", "key_format", "columns", "timestamps", "message", "descriptor",
+    "dead_letter_topic", "dead_letter_file",
 )  # fmt: skip
 _VALUE_FORMATS = (MessageFormat.JSON, MessageFormat.AVRO, MessageFormat.PROTOBUF)
 _UNSTREAMED = {
@@ -46,6 +47,7 @@ def read_stream(view: FeatureView, block: Block, findings: Findings) -> Stream |
         format=findings.attempt(None, _format, own, "format", _VALUE_FORMATS) or MessageFormat.JSON,
         key_format=findings.attempt(None, _format, own, "key_format", tuple(MessageFormat)),
         columns=findings.attempt((), _columns, own, findings),
+        timestamps=findings.attempt(None, _unit, own),
     )
     _note_mistakes(stream, own, view, findings)
     return stream if stream.topic else None
@@ -72,6 +74,13 @@ def _format(own: Block, key: str, known: tuple[MessageFormat, ...]) -> MessageFo
     if text is not None and text not in known:
         raise own.at(key).error(f"is {text!r}{did_you_mean(text, map(str, known))}")
     return None if text is None else MessageFormat(text)
+
+
+def _unit(own: Block) -> str | None:
+    text = own.text("timestamps")
+    if text is not None and text not in UNITS:
+        raise own.at("timestamps").error(f"is {text!r}{did_you_mean(text, UNITS)}")
+    return text
 
 
 def _columns(own: Block, findings: Findings) -> tuple[tuple[str, str], ...]:

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 KEY, TIMESTAMP = "$key", "$timestamp"
 """Paths that begin in the key of a message, and the message's own timestamp."""
+UNITS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
+"""What numbers may count that stand for moments: each in microseconds."""
 
 
 class MessageFormat(StrEnum):
@@ -31,6 +33,8 @@ class Stream:
         key_format: How their keys are written; None if no column is read from them.
         columns: Columns of the view with the paths of the fields that hold them, such as `payload.amount`, `$key`,
             `$key.shop` or `$timestamp`; a column that is not named is the field of its own name.
+        timestamps: What numbers count that stand for moments, a name of `UNITS`; None if moments are texts, or say it
+            themselves as those of Avro and Protobuf do.
         message: The full name of the Protobuf message; None for the first of its file.
         descriptor: The file of the descriptors of Protobuf, from the project's folder; None with a schema registry.
         dead_letter_topic: The topic for messages that cannot be rows.
@@ -41,6 +45,7 @@ class Stream:
     format: MessageFormat = MessageFormat.JSON
     key_format: MessageFormat | None = None
     columns: tuple[tuple[str, str], ...] = ()
+    timestamps: str | None = None
     message: str | None = None
     descriptor: str | None = None
     dead_letter_topic: str | None = None

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from feature_sync.definitions import Registry
+from feature_sync.online.streams import StreamRecord
 from feature_sync.push.report import Pushed
 from feature_sync.push.status import ViewStatus
 from feature_sync.verify.report import Verified
@@ -20,7 +21,7 @@ _STATES = {
     "no longer defined": "undefined",
 }
 """The label for each state of a view."""
-_ROWS_VERIFIED = ("matching", "different", "missing", "extra", "expired", "overdue")
+_ROWS_VERIFIED = ("matching", "different", "missing", "extra", "expired", "overdue", "ahead")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,11 @@ METRICS = {
         _metric("view_last_push_duration_seconds", "How long that push took."),
         _metric("view_unfinished_pushes", "Pushes after it that did not end."),
         _metric("view_warehouse_readable", "1 if the warehouse could tell of this view, else 0."),
+        _metric("stream_ahead_rows", "Keys that the stream wrote and that the last push had not seen."),
+        _metric("stream_ahead_messages", "Messages, up to the last that came, that the last push had not seen."),
+        _metric("stream_last_message_timestamp_seconds", "When a row of the stream came last."),
+        _metric("stream_last_event_timestamp_seconds", "The event timestamp of that row."),
+        _metric("stream_watermark_offset", "The first offset that the last push had not seen.", "view", "partition"),
         _metric("service_view", "1 for each feature service and each feature view that it uses.", "service", "view"),
     )
 }
@@ -145,6 +151,7 @@ def of_statuses(statuses: Iterable[ViewStatus], registry: Registry) -> Iterator[
         yield _sample("view_unfinished_pushes", view, len(each.unfinished))
         yield _sample("view_warehouse_readable", view, each.problem is None)
         yield from (_sample(name, view, value) for name, value in _known(each) if value is not None)
+        yield from () if each.stream is None else _of_stream(each.stream, view)
     for service in registry.feature_services.values():
         for reference in dict.fromkeys(each.view.reference for each in service.selections):
             yield _sample("service_view", {"service": service.name, "view": reference}, 1)
@@ -165,6 +172,16 @@ def _known(status: ViewStatus) -> Iterator[tuple[str, float | None]]:
     yield "view_clock_timestamp_seconds", _seconds(last.as_of if last else None)
     yield "view_last_push_timestamp_seconds", _seconds(last.at if last else None)
     yield "view_last_push_duration_seconds", last.seconds if last else None
+
+
+def _of_stream(stream: StreamRecord, view: Mapping[str, str]) -> Iterator[Sample]:
+    yield _sample("stream_ahead_rows", view, stream.ahead)
+    yield _sample("stream_ahead_messages", view, stream.messages_ahead)
+    if (last := stream.last) is not None:
+        yield _sample("stream_last_message_timestamp_seconds", view, last.at.timestamp())
+        yield _sample("stream_last_event_timestamp_seconds", view, last.event_timestamp / 1_000_000)
+    for partition, offset in sorted(stream.snapshot.watermark.items()):
+        yield _sample("stream_watermark_offset", {**view, "partition": str(partition)}, offset)
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -53,9 +53,16 @@ def grants_of(project: FeatureProject, *, pusher: str, reader: str, builder: str
     Raises:
         FeatureSyncError: A spine is unknown, the warehouse has no rights to grant, or the manifest is another one's.
     """
+    from feature_sync.sql.push.watermarks import watermark_relation
+
     check_built_for_target(project)
     views = project.registry.feature_views
     pushed = {name: view.relation.name for name, view in views.items() if view.online}
+    pushed |= {
+        f"the watermark of {name}": watermark_relation(view, dialect=project.dialect)
+        for name, view in views.items()
+        if view.online and view.stream is not None
+    }
     read = {name: view.relation.name for name, view in views.items()}
     read |= {name: _relation_of(project, name) for name in listed(spines)}
     needed = NeededRights(

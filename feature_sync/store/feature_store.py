@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from feature_sync.store.requests import InitRequest, VerifyRequest
     from feature_sync.store.served_table import ServedTable
     from feature_sync.store.skew import SkewRequest
+    from feature_sync.store.streams import StreamRequest
+    from feature_sync.stream.report import StreamCounts
     from feature_sync.training import SpineKeywords, SpineSource, TrainingSet
     from feature_sync.verify import VerifyReport
 
@@ -166,6 +168,17 @@ class FeatureStore:
 
         pushed = push_with_lineage(self.project, self.connections, names, request)
         return alerting(self.project, "push", pushed, of_push)
+
+    def stream(self, name: str, **request: Unpack[StreamRequest]) -> StreamCounts:
+        """Write the messages of a topic to Redis as rows of a feature view: for ever, or with `until_end`.
+
+        Args:
+            name: The reference of the view, whose `stream` names the topic.
+            request: See `StreamRequest`.
+        """
+        from feature_sync.store.streams import stream_view
+
+        return stream_view(self.project, self.connections, name, request)
 
     def verify(self, names: Iterable[str] = (), **request: Unpack[VerifyRequest]) -> VerifyReport:
         """Compare Redis with the warehouse, for the given views or all that are online; write nothing."""

@@ -177,6 +177,7 @@ def _literal(value, kind: str) -> str:
         float: lambda number: f"cast('{number!r}' as float64)",
         Decimal: lambda number: f"numeric '{number}'",
         str: json.dumps,
+        bytes: lambda content: f"from_hex('{content.hex()}')",
         date: lambda day: f"date '{day}'",
         datetime: lambda moment: f"{'datetime' if moment.tzinfo is None else 'timestamp'} '{moment}'",
     }

@@ -65,6 +65,10 @@ class PackageProject:
         self.project = BuiltProject(copy_project(PROJECTS / name, folder), target, environment)
         self.dbt("deps")
 
+    @property
+    def server(self) -> Any:
+        return self._server
+
     def dbt(self, *arguments: str, clock: datetime | None = None) -> subprocess.CompletedProcess[str]:
         """Run dbt at a moment; fails the test if dbt fails."""
         return self.project.dbt(*self._quietly(arguments, clock))

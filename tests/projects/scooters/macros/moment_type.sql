@@ -1,0 +1,3 @@
+{% macro moment_type() -%}
+{{ 'timestamp' if target.type == 'bigquery' else 'timestamptz' }}
+{%- endmacro %}

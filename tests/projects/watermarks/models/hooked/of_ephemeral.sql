@@ -1,0 +1,1 @@
+select topic_partition, topic_offset, message_value from {{ ref('staged_ephemeral') }}

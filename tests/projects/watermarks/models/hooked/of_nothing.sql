@@ -1,0 +1,1 @@
+select zone from {{ source('landing', 'zones') }}

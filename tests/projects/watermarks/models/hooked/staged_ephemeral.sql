@@ -1,0 +1,2 @@
+{{ config(materialized='ephemeral') }}
+select topic_partition, topic_offset, message_value from {{ ref('staged_view') }}

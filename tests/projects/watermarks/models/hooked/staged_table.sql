@@ -1,0 +1,1 @@
+select topic_partition, topic_offset, message_value from {{ source('landing', 'positions') }}

@@ -1,0 +1,2 @@
+{{ config(materialized='view') }}
+select topic_partition, topic_offset, message_value from {{ source('landing', 'positions') }}
