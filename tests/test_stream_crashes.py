@@ -1,6 +1,6 @@
 """Pushers and stream writers are killed at random moments, and Redis with them: what they wrote comes right every time.
 
-`PROOF_TIMES=1000` kills that many processes on each warehouse, `PROOF_SEED=7` repeats a run.
+`PROOF_TIMES=1000` kills that many processes on PostgreSQL and a third of them on DuckDB, `PROOF_SEED=7` repeats a run.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def test_redis_is_right_after_any_number_of_killed_pushers_and_stream_writers(me
     ):
         assert pushes.push(meters.redis_url, ["latest_readings"], **PATIENT) == "ok"
         writers, asleep = [streams.start(), streams.start()], set()
-        while kills.total() < TIMES:
+        while kills.total() < (TIMES if meters.project.target == "postgres" else TIMES // 3):
             for _ in range(chance.randint(1, 4)):
                 world.send()
                 if chance.random() < 0.7:
