@@ -205,5 +205,12 @@ def test_a_table_to_land_in_is_named_with_its_schema(name):
 
 def test_a_schema_that_is_not_there_is_named(place):
     missing = landing_table("nowhere.clicks")
-    with pytest.raises(WarehouseError, match=r"cannot create nowhere\.clicks and clicks__ranges"):
+    with pytest.raises(WarehouseError, match=r"cannot land in nowhere\.clicks and clicks__ranges"):
         open_landing(place.target, missing, TOPIC)
+
+
+def test_a_table_of_another_kind_is_refused_before_anything_is_read(place):
+    number = "int64" if place.adapter == "bigquery" else "bigint"
+    place.run(f"create table {place.schema}.clicks (id {number})")
+    with pytest.raises(WarehouseError, match=rf"{place.schema}\.clicks.*column.*topic"):
+        place.connect()

@@ -92,7 +92,7 @@ class Scooters:
     def is_equal(self) -> bool:
         """True if Redis is what dbt built, and nothing in it is ahead."""
         (verified,) = json.loads(self.run("verify", "--json"))["feature_views"]
-        return verified["is_equal"] and not verified.get("ahead")
+        return verified["is_equal"] and verified["ahead"] == 0
 
     def get(self, scooter: str) -> dict:
         values = json.loads(self.run("get", "scooter_state", f"scooter_id={scooter}", "--json"))

@@ -93,6 +93,12 @@ CONNECTIONS = {"redis": TcpConnection, "rediss": TlsConnection, "unix": SocketCo
 """By the scheme of the URL."""
 
 
+def pack_call(arguments: Sequence[bytes | str]) -> bytes:
+    """Pack one command of many arguments, several times faster than redis-py does."""
+    encoded = [each if isinstance(each, bytes) else each.encode() for each in arguments]
+    return b"*%d\r\n%b" % (len(encoded), b"".join([b"$%d\r\n%b\r\n" % (len(each), each) for each in encoded]))
+
+
 def take_connection(client: redis.Redis) -> ByteConnection:
     """Take a connection from the client's pool."""
     return cast("ByteConnection", client.connection_pool.get_connection())

@@ -12,7 +12,7 @@ import redis
 from feature_sync.errors import LeaseLost, OnlineStoreError
 from feature_sync.online.codec import RowSchema
 from feature_sync.online.keys import ViewKeys
-from feature_sync.online.redis.connections import ByteConnection, close_connection, take_connection
+from feature_sync.online.redis.connections import ByteConnection, close_connection, pack_call, take_connection
 from feature_sync.online.redis.fenced import EMPTIED, TAKEN_OVER, Command
 from feature_sync.online.redis.retries import LOST, PUSHING, with_retry
 from feature_sync.online.redis.stream_scripts import CLOSE, DELETE, END, OPEN, REMOVE, WRITE
@@ -138,7 +138,7 @@ class _ScriptSender:
     def _send(self, command: Command) -> None:
         try:
             connection = self._connected()
-            connection.send(*connection.pack([command]))
+            connection.send(pack_call(command))
         except BaseException:  # also an interrupt: unread replies would answer the next command
             self.disconnect()
             raise

@@ -11,7 +11,7 @@ import redis
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.keys import ViewKeys
-from feature_sync.online.redis.connections import ByteConnection, close_connection, take_connection
+from feature_sync.online.redis.connections import ByteConnection, close_connection, pack_call, take_connection
 from feature_sync.online.redis.stream_scripts import CAME, EPOCH, SEEN, STREAM, TOPIC, UNTIL
 from feature_sync.online.streams import (
     POSITION_BYTES,
@@ -97,7 +97,7 @@ class RedisStreamWriter(StreamWriter):
         """Send commands, never again: after a lost connection another run of Redis may have lost what was written."""
         try:
             connection = self._connected()
-            connection.send(*connection.pack(commands))
+            connection.send(b"".join(map(pack_call, commands)))
             replies: list[Any] = []
             for _ in commands:
                 try:

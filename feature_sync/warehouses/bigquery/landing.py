@@ -53,7 +53,7 @@ class BigQueryLanding(LandingWriter):
             landing._create()
         except WarehouseError as refused:
             landing.close()
-            raise WarehouseError(f"cannot create {table} and {table.ranges} to land in: {refused}") from refused
+            raise WarehouseError(f"cannot land in {table} and {table.ranges}: {refused}") from refused
         return landing
 
     def ends(self) -> Mapping[int, int]:
@@ -88,7 +88,9 @@ class BigQueryLanding(LandingWriter):
         }
         for table, (columns, layout) in layouts.items():
             with translating(), suppress(NotFound):
-                self._session.client.get_table(table, retry=self._session.retry)
+                found = self._session.client.get_table(table, retry=self._session.retry)
+                if missing := {name for name, _ in columns} - {field.name for field in found.schema}:
+                    raise WarehouseError(f"{table} has no column {', '.join(sorted(missing))}")
                 continue
             declared = ", ".join(f"{column} {kind}" for column, kind in columns)
             self._session.run(f"create table if not exists {quoted_path(table)} ({declared}) {layout}")

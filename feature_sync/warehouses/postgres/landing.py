@@ -50,6 +50,10 @@ _BEGIN = SQL(
     "do update set next_offset = greatest({ranges}.next_offset, excluded.next_offset)"
 )
 _ENDS = SQL("select topic_partition, first_offset, next_offset from {ranges} where topic = %(topic)s")
+_CHECKS = (
+    SQL("select topic, {columns} from {table} where false"),
+    SQL("select topic, topic_partition, first_offset, next_offset from {ranges} where false"),
+)
 
 
 class PostgresLanding(LandingWriter):
@@ -80,6 +84,7 @@ class PostgresLanding(LandingWriter):
         session.isolation_level = psycopg.IsolationLevel.READ_COMMITTED  # or rows of other writers would be conflicts
         landing = cls(session, table, topic)
         landing._create(table)
+        landing._check(table)
         return landing
 
     def ends(self) -> Mapping[int, int]:
@@ -122,7 +127,19 @@ class PostgresLanding(LandingWriter):
             self._create(table)  # another writer has just created one, or is about to
         except WarehouseError as refused:
             self._session.close()
-            raise WarehouseError(f"cannot create {table} and {table.ranges} to land in: {refused}") from refused
+            raise WarehouseError(f"cannot land in {table} and {table.ranges}: {refused}") from refused
+
+    def _check(self, table: LandingTable) -> None:
+        """Raise if one of the tables is of another kind."""
+        try:
+            with translating(), self._session.transaction():
+                for statement in _CHECKS:
+                    self._session.execute(self._of(statement))
+        except WarehouseError as unfit:
+            self._session.close()
+            raise WarehouseError(
+                f"{table} is no table to land in: {unfit}; name one that does not exist yet"
+            ) from unfit
 
     def _of(self, statement: SQL) -> Composed:
         return statement.format(**self._tables, columns=_COLUMNS, topic=psycopg.sql.Literal(self._topic))
