@@ -242,6 +242,14 @@ def test_a_view_without_a_stream_a_fixed_clock_and_a_wrong_source_are_refused(tm
     )
 
 
+def test_a_format_that_cannot_be_read_is_refused_before_the_first_message(kafka, topic, orders):
+    orders.push({})
+    orders.define(stream={"topic": topic, "format": "avro"})
+    assert "its messages need a schema registry: name it in FEATURE_SYNC_SCHEMA_REG" in orders.stream(kafka.url).stderr
+    orders.define(stream={"topic": topic, "format": "protobuf", "descriptor": "gone.pb"})
+    assert "gone.pb: No such file or directory: see stream.descriptor" in orders.stream(kafka.url).stderr
+
+
 def test_a_view_that_was_pushed_at_a_fixed_clock_is_refused(kafka, topic, orders):
     orders.push({}, as_of=datetime(2013, 1, 1, tzinfo=UTC))
     kafka.produce(topic, [(0, None, orders.message(1, 0, 1.0))])

@@ -88,7 +88,7 @@ class StreamRun:
         self._written: dict[int, int] = {}
         self._polled: dict[int, int] = {}
         self._burials = Burials(parts.source, parts.dead_letters)
-        self._reading: Reading | None = None
+        self._reading: Reading
         self._asked_at = self._committed_at = self._fine_at = monotonic()
 
     def run(self) -> StreamCounts:
@@ -140,8 +140,6 @@ class StreamRun:
 
     def _take(self, messages: Sequence[Message]) -> None:
         """Decode messages while the rows before them are being written; then write theirs."""
-        if self._reading is None:
-            self._reading = self._parts.reading()
         columns, dead = self._reading.reader.read(messages)
         rows = [row for each in columns for row in self._reading.encode(each)]
         if self._parts.landing is not None:
@@ -201,7 +199,7 @@ class StreamRun:
             is_waiting = True
             sleep(_SECONDS_IDLE)
         self._state, self._written, self._pending = state, {}, None
-        self._reading = None
+        self._reading = self._parts.reading()  # now, so that what is wrong is said before the first message
         self._fine_at = monotonic()
 
     def _wait_for_store(self, lost: OnlineStoreError) -> None:
