@@ -24,6 +24,7 @@ from bench.sections import (
     push_many,
     push_memory,
     serving,
+    serving_cluster,
     serving_feast,
     small_spine,
     wide,
@@ -51,6 +52,7 @@ SECTIONS: dict[str, Section] = {
     "push_memory": push_memory.tables,
     "push_feast": push_feast.tables,
     "serving": serving.tables,
+    "serving_cluster": serving_cluster.tables,
     "serving_feast": serving_feast.tables,
 }
 """Each is given a folder to work in, and a scale for its numbers of rows."""
