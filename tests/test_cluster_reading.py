@@ -19,6 +19,7 @@ from tests.support.clusters import Cluster, free_port, until
 from tests.support.http_server import HttpServer
 from tests.support.readers import KINDS, Reader, reading
 from tests.support.redis_server import RedisServer
+from tests.support.unbuilt import UnbuiltProject
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +152,28 @@ def test_the_server_answers_as_from_one_redis(standalone, cluster, service, tmp_
         for path in ("/services", f"/services/{SERVICE}", "/ready", "/services/nothing"):
             assert many.client.get(path).json() == plain.client.get(path).json()
         assert many.detail(404, "basket", customer_id=[1]) == plain.detail(404, "basket", customer_id=[1])
+
+
+def test_a_project_reads_services_and_views_from_a_cluster(standalone, cluster, tmp_path):
+    project = UnbuiltProject(tmp_path / "project")
+    project.view("orders", "select id, id * 2 as amount from range(20) made(id)", features=["amount"])
+    project.service("spending", {"orders": ["amount"]}, ["orders"])
+    with RedisServer() as pushed:
+        with closing(project.open(pushed.url)) as store:
+            assert all(each.held_back is None for each in store.push(gate=False))
+        cluster.copy(pushed.url)
+        answers = []
+        for url in (pushed.url, cluster.url):
+            with closing(project.open(url)) as store:
+                rows = store.get_online_features("spending", [{"id": each} for each in range(25)])
+                answers.append([store.get_feature_vector(name, {"id": 7}) for name in ("spending", "orders")] + [rows])
+    assert [*answers[0][0].values()] == [14]
+    assert [list(map(str, each)) for each in zip(*answers, strict=True)] == [[str(each)] * 2 for each in answers[0]]
+    with (
+        closing(project.open(cluster.url)) as store,
+        pytest.raises(FeatureSyncError, match="need the URL of one server"),
+    ):
+        store.push(gate=False)
 
 
 def test_a_user_with_the_rights_of_a_reader_reads_from_all_nodes(cluster, kind):

@@ -21,7 +21,7 @@ _ONE, _CLUSTER = "feature-sync, one Redis", "feature-sync, a cluster of three no
 _HIGHEST = 1.3
 _WHY_MANY = (
     "Entities have slots of their own, and a command takes keys of one slot: a cluster is sent a GET for each key, and "
-    "three requests, where one Redis is sent one MGET. The three nodes, and the client, share the cores of this machine."
+    "three requests, where one Redis is sent one MGET. The three nodes, and the client, share this machine's cores."
 )
 
 
