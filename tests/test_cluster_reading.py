@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from contextlib import ExitStack, closing
 
@@ -249,6 +250,22 @@ def test_a_primary_that_is_replaced_costs_errors_and_never_a_wrong_vector(standa
             cluster.processes.remove(lost)
     assert watch.wrong == []
     assert {reason(each) for each in watch.failures} <= {"reached", "time", "slots"}
+
+
+@pytest.mark.slow
+def test_no_request_fails_or_is_wrong_while_replicas_take_over_in_order(standalone):
+    with Cluster(replicas=1) as cluster:
+        cluster.copy(standalone.url)
+        with reading(cluster.url, timeout=60) as watch:
+            for turn in range(int(os.environ.get("PROOF_TIMES", "10"))):
+                until(cluster.is_whole, "the cluster is not whole")
+                pair = cluster.primaries[turn % 3], cluster.replicas[turn % 3]
+                follower = next(each for each in pair if cluster.role(each) == "slave")
+                cluster.run(follower, "CLUSTER", "FAILOVER")
+                until(lambda node=follower: cluster.role(node) == "master", "the replica does not take over")
+                before = watch.answers
+                until(lambda least=before: watch.answers > least + 40, "the readers do not read")
+    assert (watch.wrong, [str(each) for each in watch.failures]) == ([], [])
 
 
 def replaced(cluster, lost) -> bool:
