@@ -19,12 +19,14 @@ READER_COMMANDS = (*_CONNECTING, "get", "mget", "hmget", "hgetall", "exists")
 """What a client of one service sends; HGETALL reads the schemas of a view that is asked for by a project."""
 AUDITOR_COMMANDS = (
     *READER_COMMANDS, "smembers", "scan", "pexpiretime", "memory|usage", "info", "time", "multi", "exec",
+    "cluster|nodes", "dbsize",
 )  # fmt: skip
-"""What only reads all services: `verify`, `status`, `forget`, and `serve` of every service."""
+"""What only reads all services: `verify`, `status`, `forget`, `serve` of every service; the last two on a cluster."""
 WRITER_COMMANDS = (
     *AUDITOR_COMMANDS, "set", "del", "unlink", "hset", "sadd", "srem", "eval", "watch", "unwatch",
+    "evalsha", "wait",
 )  # fmt: skip
-"""What `push` sends, and the scripts of its lease."""
+"""What `push` sends, and the scripts of its lease; the last two where a cluster or replicas are."""
 _QUOTED = '"\\'
 
 
