@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from contextlib import ExitStack, closing
 
@@ -19,6 +20,7 @@ from tests.support.clusters import Cluster, free_port, until
 from tests.support.http_server import HttpServer
 from tests.support.readers import KINDS, Reader, reading
 from tests.support.redis_server import RedisServer
+from tests.support.unbuilt import UnbuiltProject
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +155,23 @@ def test_the_server_answers_as_from_one_redis(standalone, cluster, service, tmp_
         assert many.detail(404, "basket", customer_id=[1]) == plain.detail(404, "basket", customer_id=[1])
 
 
+def test_a_project_reads_services_and_views_from_a_cluster(standalone, cluster, tmp_path):
+    project = UnbuiltProject(tmp_path / "project")
+    project.view("orders", "select id, id * 2 as amount from range(20) made(id)", features=["amount"])
+    project.service("spending", {"orders": ["amount"]}, ["orders"])
+    with RedisServer() as pushed:
+        with closing(project.open(pushed.url)) as store:
+            assert all(each.held_back is None for each in store.push(gate=False))
+        cluster.copy(pushed.url)
+        answers = []
+        for url in (pushed.url, cluster.url):
+            with closing(project.open(url)) as store:
+                rows = store.get_online_features("spending", [{"id": each} for each in range(25)])
+                answers.append([store.get_feature_vector(name, {"id": 7}) for name in ("spending", "orders")] + [rows])
+    assert [*answers[0][0].values()] == [14]
+    assert [list(map(str, each)) for each in zip(*answers, strict=True)] == [[str(each)] * 2 for each in answers[0]]
+
+
 def test_a_user_with_the_rights_of_a_reader_reads_from_all_nodes(cluster, kind):
     user = reader_of(PREFIX, SERVICE, [*VIEWS])
     rules = user.rules(">secret")
@@ -226,6 +245,22 @@ def test_a_primary_that_is_replaced_costs_errors_and_never_a_wrong_vector(standa
             cluster.processes.remove(lost)
     assert watch.wrong == []
     assert {reason(each) for each in watch.failures} <= {"reached", "time", "slots"}
+
+
+@pytest.mark.slow
+def test_no_request_fails_or_is_wrong_while_replicas_take_over_in_order(standalone):
+    with Cluster(replicas=1) as cluster:
+        cluster.copy(standalone.url)
+        with reading(cluster.url, timeout=60) as watch:
+            for turn in range(int(os.environ.get("PROOF_TIMES", "10"))):
+                until(cluster.is_whole, "the cluster is not whole")
+                pair = cluster.primaries[turn % 3], cluster.replicas[turn % 3]
+                follower = next(each for each in pair if cluster.role(each) == "slave")
+                cluster.run(follower, "CLUSTER", "FAILOVER")
+                until(lambda node=follower: cluster.role(node) == "master", "the replica does not take over")
+                before = watch.answers
+                until(lambda least=before: watch.answers > least + 40, "the readers do not read")
+    assert (watch.wrong, [str(each) for each in watch.failures]) == ([], [])
 
 
 def replaced(cluster, lost) -> bool:

@@ -69,7 +69,7 @@ def test_sentinels_that_are_down_are_passed_over(sentinels, kind):
     with Reader(kind, sentinels.url.replace("//", f"//127.0.0.1:{closed},")) as reader:
         assert reader.get_many() == RIGHT
     said = refusal(kind, f"redis+sentinel://127.0.0.1:{closed}/features")
-    assert said == f"Redis at redis://127.0.0.1:{closed} cannot be reached; is it running?"
+    assert said == f"Redis at redis://127.0.0.1:{closed} (asked as a Sentinel) cannot be reached; is it running?"
 
 
 def test_a_service_that_no_sentinel_knows_is_refused_with_those_that_it_watches(sentinels, kind):
@@ -80,7 +80,9 @@ def test_a_service_that_no_sentinel_knows_is_refused_with_those_that_it_watches(
 def test_what_is_no_sentinel_says_what_it_is(sentinels, kind):
     port = sentinels.primary.port
     said = refusal(kind, f"redis+sentinel://127.0.0.1:{port}/features")
-    assert f"redis://127.0.0.1:{port} is not a Sentinel: name the Sentinels, whose port is usually 26379" in said
+    assert (
+        f"redis://127.0.0.1:{port} (asked as a Sentinel) is not a Sentinel: name the Sentinels, whose port is" in said
+    )
 
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])

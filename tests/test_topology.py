@@ -40,7 +40,7 @@ def test_each_node_has_the_login_of_the_url_and_each_sentinel_its_own(monkeypatc
         "host": "y", "port": 2, "db": 0, "password": "theirs", "ssl_cert_reqs": "none",
     }  # fmt: skip
     assert address.at(Node("::1", 1)).where == "rediss://[::1]:1 (announced by rediss+sentinel://a/m/2)"
-    assert address.sentinel(Node("a", 26379)).where == "rediss://a:26379"  # the URL names it
+    assert address.sentinel(Node("a", 26379)).where == "rediss://a:26379 (asked as a Sentinel)"
     monkeypatch.setenv("FEATURE_SYNC_REDIS_PASSWORD", "one")
     monkeypatch.setenv("FEATURE_SYNC_REDIS_SENTINEL_PASSWORD", "two")
     address = read_address("redis+sentinel://a/m")

@@ -24,6 +24,7 @@ from bench.sections import (
     push_many,
     push_memory,
     serving,
+    serving_cluster,
     serving_feast,
     small_spine,
     stream,
@@ -53,6 +54,7 @@ SECTIONS: dict[str, Section] = {
     "push_feast": push_feast.tables,
     "stream": stream.tables,
     "serving": serving.tables,
+    "serving_cluster": serving_cluster.tables,
     "serving_feast": serving_feast.tables,
 }
 """Each is given a folder to work in, and a scale for its numbers of rows."""

@@ -123,7 +123,7 @@ class SentinelRoute(Route):
         if not isinstance(outcome, OnlineStoreError) and isinstance(outcome[0], list):
             names = [fields[fields.index(b"name") + 1].decode() for fields in outcome[0] if b"name" in fields]
         known = did_you_mean(self._service, names) if names else "; it watches none"
-        return OnlineStoreError(f"the Sentinel at {self.endpoint(sentinel)} knows no service {self._service!r}{known}")
+        return OnlineStoreError(f"the Sentinel at {sentinel} knows no service {self._service!r}{known}")
 
     def _refused(self, sentinel: Node, reply: ReplyError) -> OnlineStoreError:
         where = self.endpoint(sentinel)

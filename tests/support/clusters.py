@@ -130,12 +130,15 @@ class Cluster(Servers):
             nodes = str(self.run(each, "CLUSTER", "NODES"))
             if "cluster_state:ok" not in state or nodes.count("connected") != len(self.processes) or "fail" in nodes:
                 return False
-        with_links = (each for each in self.replicas if "master_link_status': 'up" in str(self._replication(each)))
-        return len(list(with_links)) == len([each for each in self.replicas if "slave" in str(self._replication(each))])
+        states = map(self._replication, self.processes)
+        return all(state.get("master_link_status", "up") == "up" for state in states)
 
     def _replication(self, node: Process) -> dict:
         with node.client() as client:
             return client.info("replication")
+
+    def role(self, node: Process) -> str:
+        return self._replication(node)["role"]
 
     def owner(self, slot: int) -> Process:
         """Return the primary that serves a slot, as the first node that answers says."""

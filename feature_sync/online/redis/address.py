@@ -78,16 +78,15 @@ class Address(msgspec.Struct, frozen=True):
 
     def at(self, node: Node) -> Address:
         """Return the address of one server: a node of the cluster, or the primary that Sentinels name."""
-        return self._of(node, self.options)
+        return self._of(node, self.options, "" if node in self.nodes else f" (announced by {self.where})")
 
     def sentinel(self, node: Node) -> Address:
         """Return the address of one Sentinel."""
-        return self._of(node, self.sentinel_options)
+        return self._of(node, self.sentinel_options, " (asked as a Sentinel)")
 
-    def _of(self, node: Node, options: Mapping[str, Any]) -> Address:
+    def _of(self, node: Node, options: Mapping[str, Any], remark: str) -> Address:
         scheme = self.scheme.partition("+")[0]
-        where = f"{scheme}://{node}" + ("" if node in self.nodes else f" (announced by {self.where})")
-        return Address(where, scheme, {"db": 0, **options, "host": node.host, "port": node.port})
+        return Address(f"{scheme}://{node}{remark}", scheme, {"db": 0, **options, "host": node.host, "port": node.port})
 
 
 class _Place(NamedTuple):
