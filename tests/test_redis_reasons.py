@@ -255,7 +255,7 @@ def refusing(error: bytes) -> bytes:
         (b"MASTERDOWN Link with MASTER is down", "is a replica that has lost its primary: use the primary"),
         (b"BUSY Redis is busy running a script", "is busy with a script of another client: try again"),
         (b"MISCONF Redis is configured to save RDB snapshots", "accepts no writes because it cannot save to its disk"),
-        (b"MOVED 3999 127.0.0.1:6381", "is a node of a Redis Cluster, which is not supported yet"),
+        (b"MOVED 3999 127.0.0.1:6381", "is a node of a Redis Cluster: begin the URL with redis+cluster://"),
         (b"ERR something new", "refused a command: something new"),
     ],
 )
@@ -309,7 +309,7 @@ def test_a_node_of_a_cluster_says_so():
     with RedisServer(**cluster) as one, one.client() as client:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "100")
         store = RedisStore(f"redis://127.0.0.1:{one.port}", key_prefix="p")
-        with pytest.raises(OnlineStoreError, match="is a node of a Redis Cluster, which is not supported yet"):
+        with pytest.raises(OnlineStoreError, match="is a node of a Redis Cluster: begin the URL with redis.cluster:"):
             store.view("a").read([b"a:{1}", b"a:{2}"])
         store.close()
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from feature_sync.errors import OnlineStoreError
-from feature_sync.serving.async_socket import AsyncRedisSocket
+from feature_sync.serving.async_socket import open_async_socket
 from feature_sync.serving.card import Card
 from feature_sync.serving.card_sources import Answer, Request
 from feature_sync.serving.client import LEAST_TIMEOUT, TIMEOUT, checked_timeout, is_lenient, source_of
@@ -61,8 +61,10 @@ class AsyncFeatureClient:
             log: See `FeatureClient`.
         """
         self._timeout = checked_timeout(timeout)
-        self._socket = AsyncRedisSocket(url, timeout=self._timeout)
-        self._requests = ServiceRequests(source_of(service, prefix, card), max_age=max_age)
+        self._socket = open_async_socket(url, timeout=self._timeout)
+        self._requests = ServiceRequests(
+            source_of(service, prefix, card), max_age=max_age, revision_period=self._socket.revision_period
+        )
         self._guard = PinGuard(pin, on_drift)
         self._log = log
 

@@ -23,8 +23,11 @@ class CardSource(ABC):
     """The Redis key of the revision that each request reads; None if the card never changes."""
 
     @abstractmethod
-    def read(self) -> Request[tuple[Card, bytes | None]]:
-        """Read the card, and the revision at the same moment.
+    def read(self, *, in_turn: bool = False) -> Request[tuple[Card, bytes | None]]:
+        """Read the card, and the revision at the same moment or before.
+
+        Args:
+            in_turn: They may be on different servers: wait for the revision before the card is read.
 
         Raises:
             OnlineStoreError: There is no card, or it cannot be read.
@@ -39,10 +42,15 @@ class RedisCard(CardSource):
         self.service = service
         self.watches = revision_key(key_prefix).encode()
 
-    def read(self) -> Request[tuple[Card, bytes | None]]:
+    def read(self, *, in_turn: bool = False) -> Request[tuple[Card, bytes | None]]:
         """See `CardSource`."""
         key = card_key(self.key_prefix, self.service)
-        ((revision, content),) = yield [("MGET", revision_key(self.key_prefix), key)]
+        keys = revision_key(self.key_prefix), key
+        if in_turn:
+            ((revision,),) = yield [("MGET", keys[0])]
+            ((content,),) = yield [("MGET", keys[1])]
+        else:
+            ((revision, content),) = yield [("MGET", *keys)]
         if content is None:
             raise (yield from why_no_card(self.key_prefix, self.service))
         return read_card(content, f"{key} in Redis"), revision
@@ -54,7 +62,8 @@ class FixedCard(CardSource):
     def __init__(self, card: Card) -> None:
         self.card = card
 
-    def read(self) -> Request[tuple[Card, bytes | None]]:
+    def read(self, *, in_turn: bool = False) -> Request[tuple[Card, bytes | None]]:
         """See `CardSource`."""
+        del in_turn  # there is no revision
         return self.card, None
         yield []  # a generator, as the others are

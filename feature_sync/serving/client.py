@@ -13,7 +13,7 @@ from feature_sync.serving.card import Card, read_card
 from feature_sync.serving.card_sources import Answer, CardSource, FixedCard, RedisCard, Request
 from feature_sync.serving.pins import PinGuard
 from feature_sync.serving.requests import ServiceRequests
-from feature_sync.serving.sockets import RedisSockets
+from feature_sync.serving.sockets import Sockets, open_sockets
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class FeatureClient:
         """Prepare a client; connects with the first request.
 
         Args:
-            url: `redis://`, `rediss://` or `unix://`.
+            url: `redis://`, `rediss://` or `unix://`; `redis+cluster://` or `rediss+cluster://` for a Redis Cluster,
+                and `redis+sentinel://` or `rediss+sentinel://` for a primary behind Sentinels.
             service: The name of the feature service.
             prefix: The key prefix of the project in Redis: its name, unless pushes name another.
             card: The service's card as `feature-sync card` writes it, instead of `service` and `prefix`: the client
@@ -72,8 +73,10 @@ class FeatureClient:
             RequestError: An argument makes no sense, or the pin cannot be read.
         """
         self._timeout = checked_timeout(timeout)
-        self._sockets = RedisSockets(url, timeout=self._timeout)
-        self._requests = ServiceRequests(source_of(service, prefix, card), max_age=max_age)
+        self._sockets = open_sockets(url, timeout=self._timeout)
+        self._requests = ServiceRequests(
+            source_of(service, prefix, card), max_age=max_age, revision_period=self._sockets.revision_period
+        )
         self._guard = PinGuard(pin, on_drift)
         self._log = log
 
@@ -158,7 +161,7 @@ class FeatureClient:
         return answer(request, self._sockets, monotonic() + self._timeout if deadline is None else deadline)
 
 
-def answer(request: Request[Answer], sockets: RedisSockets, deadline: float) -> Answer:
+def answer(request: Request[Answer], sockets: Sockets, deadline: float) -> Answer:
     """Carry a request's commands to Redis, and its replies back.
 
     Args:

@@ -185,12 +185,17 @@ class DefinedCard(CardSource):
         self._prefix = key_prefix
         self.watches = revision_key(key_prefix).encode()
 
-    def read(self) -> Request[tuple[Card, bytes | None]]:
+    def read(self, *, in_turn: bool = False) -> Request[tuple[Card, bytes | None]]:
         """See `CardSource`."""
         references = list(dict.fromkeys(each.view.reference for each in self._service.selections))
         commands = [("HGETALL", ViewKeys(name_of(self._prefix, each)).schemas) for each in references]
         # The revision first: a schema that changes after it makes the next request read again.
-        (revision,), *hashes = yield [("MGET", revision_key(self._prefix)), *commands]
+        asked = ("MGET", revision_key(self._prefix))
+        if in_turn:
+            ((revision,),) = yield [asked]
+            hashes = list((yield commands))
+        else:
+            (revision,), *hashes = yield [asked, *commands]
         schemas = {each: _readable(fields) for each, fields in zip(references, hashes, strict=True)}
         card = compose_card(self._service, schemas, key_prefix=self._prefix, origin=Origin(), strict=False)
         return card, revision

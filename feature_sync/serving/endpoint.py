@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from copy import copy
 from errno import ETIMEDOUT
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import WeakSet
 
 from hiredis import ProtocolError, ReplyError
 from hiredis import pack_command as _pack_tuple
 
 from feature_sync.errors import OnlineStoreError
-from feature_sync.online.redis.address import read_address
+from feature_sync.online.redis.address import Address, read_address
 from feature_sync.online.redis.wording import SERVING, Advice, closing, foreignness, loss, refusal, silence, wrong_type
+from feature_sync.online.topology import Node
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
 Command = Sequence[bytes | str]
+
+
+class Packed(NamedTuple):
+    """Commands that are encoded already, as one batch.
+
+    Args:
+        content: Their bytes.
+        commands: How many they are.
+    """
+
+    content: bytes
+    commands: int
+
+
 BATCH_BYTES = 16_384
 """Commands travel together up to here; a longer one alone. Two batches at most wait for replies at once."""
 
@@ -30,7 +46,7 @@ class Endpoint:
         """Read the URL.
 
         Args:
-            url: `redis://`, `rediss://` or `unix://`; its option `client_name` wins.
+            url: As `read_address` reads it; its option `client_name` wins.
             timeout: How many seconds a whole request may take.
             client_name: The name in `CLIENT LIST`; an empty one is not sent.
             advice: What messages advise.
@@ -44,6 +60,21 @@ class Endpoint:
         self._client_name = self.address.options.get("client_name", client_name)
         self._url = url
         self._context: SSLContext | None = None
+        self.must_be_primary = False
+        """Whether the login asks for the role, and fails at a replica."""
+
+    def at(self, node: Node) -> Endpoint:
+        """Return a node of the cluster; or the server that Sentinels name, whose login fails if it is a replica."""
+        return self._copy(self.address.at(node), must_be_primary=self.address.is_sentinel)
+
+    def sentinel(self, node: Node) -> Endpoint:
+        """Return a Sentinel."""
+        return self._copy(self.address.sentinel(node))
+
+    def _copy(self, address: Address, *, must_be_primary: bool = False) -> Endpoint:
+        other = copy(self)
+        other.address, other.must_be_primary = address, must_be_primary
+        return other
 
     def __repr__(self) -> str:
         return self.address.where
@@ -64,17 +95,23 @@ class Endpoint:
             commands.append(("CLIENT", "SETNAME", self._client_name))
         if options.get("db"):
             commands.append(("SELECT", str(options["db"])))
+        if self.must_be_primary:
+            commands.append(("ROLE",))
         return commands or [("PING",)]  # some reply must show that it is a Redis
 
     def check_login(self, command: Command, reply: Any) -> None:
         """Judge the reply to a command of the login. A user without the right to name the connection stays nameless.
 
         Raises:
+            NotPrimary: A server that Sentinels name has become a replica.
             OnlineStoreError: Redis refuses the login, or it is no Redis.
         """
-        if isinstance(reply, ReplyError):
+        if command[0] == "ROLE" and isinstance(reply, list):
+            if reply[0] != b"master":
+                raise NotPrimary(f"Redis at {self.address.where} is a replica, and not the primary")
+        elif isinstance(reply, ReplyError):
             text = str(reply)
-            if command[0] != "CLIENT" or not text.startswith(("NOPERM", "ERR unknown")):
+            if command[0] not in ("CLIENT", "ROLE") or not text.startswith(("NOPERM", "ERR unknown")):
                 raise self.refused(reply)
         elif reply not in (b"OK", b"PONG"):
             raise OnlineStoreError(foreignness(self.address))
@@ -85,7 +122,7 @@ class Endpoint:
         Raises:
             OSError: A file of certificates cannot be read; an `ssl.SSLError` is one, too.
         """
-        if self.address.scheme != "rediss":
+        if not self.address.uses_tls:
             return None
         self._context = self._context or _tls_context(self.address.options)
         return self._context
@@ -114,6 +151,10 @@ class Endpoint:
         return failure
 
 
+class NotPrimary(OnlineStoreError):
+    """The server that Sentinels name as the primary is a replica; soon they will name another."""
+
+
 class Closed(ConnectionResetError):
     """The server closed the connection."""
 
@@ -129,18 +170,20 @@ def pack(command: Command) -> bytes:
     return packed
 
 
-def batches(commands: Sequence[Command]) -> Iterator[tuple[bytes, int]]:
+def batches(commands: Sequence[Command | Packed]) -> Iterator[tuple[bytes, int]]:
     """Yield packed commands that travel together, and how many they are; packs them when they are asked for."""
     packed: list[bytes] = []
-    size = 0
+    size = count = 0
     for command in commands:
-        packed.append(pack(command))
+        is_packed = command.__class__ is Packed
+        packed.append(command[0] if is_packed else pack(command))  # type: ignore[arg-type]
+        count += command[1] if is_packed else 1  # type: ignore[operator]
         size += len(packed[-1])
         if size >= BATCH_BYTES:
-            yield b"".join(packed), len(packed)
-            packed, size = [], 0
+            yield b"".join(packed), count
+            packed, size, count = [], 0, 0
     if packed:
-        yield b"".join(packed), len(packed)
+        yield b"".join(packed), count
 
 
 class Forgetful(Protocol):

@@ -3,6 +3,14 @@
 The clients, one for threads and one for asyncio, only carry commands and replies. A request is one MGET of the revision
 and of all row keys. If the revision is not the one with which the card was read, the card is read again and the request
 starts anew, so that no answer goes by an older TTL, default or definition than Redis held while it was asked.
+
+The reads of a request need not be of one moment, and on a Redis Cluster, where the revision, the card and the rows are
+on different nodes, they are not. Rows name their schema, so that each is read as it was written, whatever the card; and
+a revision read at any time after the request began is as new as the promise asks. What must hold is one order: the
+revision is read before the card that is judged by it, as pushes write the card before the revision. A card may then be
+newer than its revision, which makes the next request read it again, but never older, which nothing would notice.
+On a cluster the revision is read at most once a second, or its node would be asked by every request: there an answer
+goes by definitions that are up to a second older.
 """
 
 from __future__ import annotations
@@ -10,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -35,12 +44,13 @@ _MOST_STARTS = 10
 class ServiceRequests:
     """The requests of one client; its only state is the compiled card, which is replaced as a whole."""
 
-    def __init__(self, source: CardSource, *, max_age: timedelta | None = None) -> None:
+    def __init__(self, source: CardSource, *, max_age: timedelta | None = None, revision_period: float = 0.0) -> None:
         """Prepare requests; sends nothing.
 
         Args:
             source: Where the card is.
             max_age: The oldest age of a row, besides the TTL; None for any.
+            revision_period: How many seconds a revision that was read stays good; 0 if each request reads it.
 
         Raises:
             RequestError: `max_age` is not a duration.
@@ -53,10 +63,13 @@ class ServiceRequests:
         self._revision = () if source.watches is None else (source.watches,)
         self._services: dict[bool, ServiceRows] = {}
         """The compiled card, by whether it is lenient."""
+        self._period = revision_period
+        self._good_until = 0.0
+        """Until when the revision of the compiled card need not be read again."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the compiled card; a copy reads it again."""
-        return {**self.__dict__, "_services": {}}
+        return {**self.__dict__, "_services": {}, "_good_until": 0.0}
 
     def card(self) -> Request[Card]:
         """Read the card anew."""
@@ -82,7 +95,15 @@ class ServiceRequests:
             row_keys = service.row_keys(named)
         except RequestError:
             return None  # `get` reads the card again before it refuses: a push may have changed the keys
-        return None if row_keys is None else (service, named, ("MGET", *self._revision, *row_keys))
+        if row_keys is None:
+            return None
+        if self._period and self._revision:
+            return self._ask_rows(service, named, row_keys)
+        return service, named, ("MGET", *self._revision, *row_keys)
+
+    def _ask_rows(self, service: ServiceRows, named: Mapping[str, Any], row_keys: list[bytes]) -> Asked | None:
+        """Return an MGET of rows alone while the revision is good; None, so that `get` reads it, every now and then."""
+        return (service, named, ("MGET", *row_keys)) if monotonic() < self._good_until else None
 
     def told(self, asked: Asked, replies: list[Any], moment: datetime | None = None) -> FeatureVector | None:
         """Read the vector from the replies to `ask`; None if a push has changed something, and `get` is needed.
@@ -96,7 +117,7 @@ class ServiceRequests:
             OnlineStoreError: A row cannot be read, or lacks a feature.
         """
         service, named, _ = asked
-        if self._revision and replies.pop(0) != service.revision:
+        if self._revision and not self._period and replies.pop(0) != service.revision:
             return None
         try:
             return service.vector(named, replies, self._judges(service, moment))
@@ -155,20 +176,26 @@ class ServiceRequests:
 
     def _fetch(self, keys: Sequence[bytes], service: ServiceRows) -> Request[tuple[list[bytes | None], bool]]:
         """Read values, and whether the revision was the known one throughout."""
-        starts = range(0, len(keys), KEYS_PER_COMMAND) if keys else range(1) if self._revision else range(0)
-        commands = [("MGET", *self._revision, *keys[at : at + KEYS_PER_COMMAND]) for at in starts]
+        began = monotonic()
+        revision_key = () if self._period and began < self._good_until else self._revision
+        starts = range(0, len(keys), KEYS_PER_COMMAND) if keys else range(1) if revision_key else range(0)
+        commands = [("MGET", *revision_key, *keys[at : at + KEYS_PER_COMMAND]) for at in starts]
         if not commands:
             return [], True
         found: list[bytes | None] = []
         is_current = True
-        width = len(self._revision)
+        width = len(revision_key)
         for replies in (yield commands):
             is_current = is_current and (not width or replies[0] == service.revision)
             found += replies[width:]
+        if width:
+            self._good_until = began + self._period if is_current else 0.0
         return found, is_current
 
     def _load(self, *, lenient: bool) -> Request[ServiceRows]:
-        card, revision = yield from self._source.read()
+        began = monotonic()
+        card, revision = yield from self._source.read(in_turn=self._period > 0)
+        self._good_until = began + self._period
         self._services = {each: ServiceRows(card, revision, lenient=each) for each in (False, True)}
         return self._services[lenient]
 
@@ -204,18 +231,14 @@ class ServiceRequests:
         if moment is not None:
             pushed = selection.as_of if selection.as_of is not None else to_microseconds(datetime.now(UTC))
             if now < pushed:
-                raise RequestError(_too_early(selection.view, pushed))
+                raise RequestError(
+                    f"{selection.view} was pushed as of {from_microseconds(pushed):%Y-%m-%d %H:%M:%S}Z and cannot "
+                    "answer for an earlier moment; ask a training set, or push again with --as-of"
+                )
         elif selection.as_of is not None:
             now = selection.as_of
         ages = [each for each in (selection.ttl, self._max_age) if each is not None]
         return Judge(now, min(ages, default=None))
-
-
-def _too_early(view: str, pushed: int) -> str:
-    return (
-        f"{view} was pushed as of {from_microseconds(pushed):%Y-%m-%d %H:%M:%S}Z and cannot answer for an earlier "
-        "moment; ask a training set, or push again with --as-of"
-    )
 
 
 def _row_keys(service: ServiceRows, entities: Entities) -> tuple[list[list[bytes | None]], list[set[int]]]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from feature_sync.online.base import OnlineStore
     from feature_sync.online.redis.server import EmbeddedServer
     from feature_sync.serving.requests import ServiceRequests
-    from feature_sync.serving.sockets import RedisSockets
+    from feature_sync.serving.sockets import Sockets
     from feature_sync.warehouses.base import Warehouse
 
 FOLDER = ".feature_sync"
@@ -28,7 +28,7 @@ class Connections:
     def __init__(self, project: FeatureProject) -> None:
         self._project = project
         self._online: OnlineStore | None = None
-        self._sockets: RedisSockets | None = None
+        self._sockets: Sockets | None = None
         self._requests: dict[tuple[str, str], tuple[FeatureService, ServiceRequests]] = {}
 
     def __repr__(self) -> str:
@@ -76,7 +76,7 @@ class Connections:
             )
         return self._online
 
-    def sockets(self) -> RedisSockets:
+    def sockets(self) -> Sockets:
         """Return the connections over which feature vectors are read; every call returns the same ones.
 
         Raises:
@@ -84,10 +84,10 @@ class Connections:
             RequestError: No URL of Redis is set.
         """
         from feature_sync.online.redis.wording import PUSHING
-        from feature_sync.serving.sockets import RedisSockets
+        from feature_sync.serving.sockets import open_sockets
 
         if self._sockets is None:
-            self._sockets = RedisSockets(self.redis_url(), timeout=self.redis_timeout, advice=PUSHING)
+            self._sockets = open_sockets(self.redis_url(), timeout=self.redis_timeout, advice=PUSHING)
         return self._sockets
 
     def requests(self, service: FeatureService) -> ServiceRequests:
@@ -104,7 +104,8 @@ class Connections:
         definition, requests = self._requests.get((name, prefix), (None, None))
         if requests is None or definition != service:  # a push reads the definitions anew if dbt writes them meanwhile
             is_published = service.location is not None
-            requests = ServiceRequests(RedisCard(prefix, name) if is_published else DefinedCard(service, prefix))
+            source = RedisCard(prefix, name) if is_published else DefinedCard(service, prefix)
+            requests = ServiceRequests(source, revision_period=self.sockets().revision_period)
             self._requests[name, prefix] = service, requests
         return requests
 

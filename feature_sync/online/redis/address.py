@@ -1,54 +1,102 @@
-"""Reads the Redis URL into address, login and options; no message quotes what may be a secret."""
+"""Reads the Redis URL into addresses, login and options; no message quotes what may be a secret."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
 import msgspec
 
-from feature_sync.errors import OnlineStoreError, did_you_mean
-
-if TYPE_CHECKING:
-    import ssl  # at run time only where TLS is asked for: it takes as long as everything else here
-
-_VARIABLE = "FEATURE_SYNC_REDIS_"
-"""What the names of the variables begin with that hold options which the URL lacks."""
-SCHEMES = ("redis", "rediss", "unix")
-_FORMS = "redis://[user:password@]host[:port][/database], rediss://... for TLS, or unix://[user:password@]/path"
-_UNREADABLE = (
-    f"the Redis URL cannot be read; write {_FORMS}, and percent-encode special characters in user and password: / as "
-    "%2F, @ as %40 and % as %25"
+from feature_sync.errors import OnlineStoreError
+from feature_sync.online.redis.url_options import (
+    UnreadableOption,
+    options_from_environment,
+    read_options,
+    split_sentinel_options,
 )
+from feature_sync.online.topology import Node
+
+SCHEMES = (
+    "redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel",
+)  # fmt: skip
+_REDIS_PORT, _SENTINEL_PORT, _LAST_PORT = 6379, 26_379, 65_535
+_FORMS = {
+    "redis": "redis://[user:password@]host[:port][/database], rediss://... for TLS, or unix://[user:password@]/path",
+    "cluster": "redis+cluster://[user:password@]host[:port][,host[:port]...], or rediss+cluster://... for TLS",
+    "sentinel": "redis+sentinel://[user:password@]host[:port][,host[:port]...]/service[/database], or "
+    "rediss+sentinel://... for TLS",
+}
 _LABEL = r"[A-Za-z0-9_-]{1,63}"
-_TCP = re.compile(
-    rf"(?:\[(?P<ip6>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<host>{_LABEL}(?:\.{_LABEL})*\.?))(?::(?P<port>[0-9]{{1,5}}))?"
-    r"(?:/(?P<db>[0-9]{0,9})/?)?",
+_PLACE = re.compile(
+    rf"(?:\[(?P<ip6>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<host>{_LABEL}(?:\.{_LABEL})*\.?))(?::(?P<port>[0-9]{{1,5}}))?",
     re.ASCII,
 )
-_LAST_PORT = 65_535
-_OPTION = re.compile(r"([a-z_]+)=(.*)", re.ASCII | re.DOTALL)
-_TRUE, _FALSE = ("true", "yes", "y", "1"), ("false", "no", "n", "0")
+_DATABASE = re.compile(r"/(?P<db>[0-9]{0,9})/?", re.ASCII)
+_SERVICE = re.compile(r"/(?P<service>[A-Za-z0-9._-]+)(?:/(?P<db>[0-9]{0,9}))?/?", re.ASCII)
+"""Sentinel allows these characters in the names of the primaries that it watches."""
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where Redis is.
+    """Where Redis is: one server, the nodes of a cluster to ask first, or Sentinels.
 
     Args:
         where: The URL without user, password and options, for messages.
-        scheme: `redis`, `rediss` or `unix`.
-        options: The keyword arguments of redis-py's connection, login included.
+        scheme: One of `SCHEMES`.
+        options: The keyword arguments of redis-py's connection, login included. Those of a cluster, or behind
+            Sentinels, have no host and port: each node's are added by `at`.
+        nodes: The nodes of the cluster that the URL names, or the Sentinels; empty for one server.
+        service: The name by which Sentinels know the primary; empty elsewhere.
+        sentinel_options: The keyword arguments of connections to Sentinels.
     """
 
     where: str
     scheme: str
     options: Mapping[str, Any]
+    nodes: tuple[Node, ...] = ()
+    service: str = ""
+    sentinel_options: Mapping[str, Any] = {}
 
     def __repr__(self) -> str:
         return f"Address({self.where!r})"
+
+    @property
+    def is_cluster(self) -> bool:
+        """True for a Redis Cluster."""
+        return self.scheme.endswith("+cluster")
+
+    @property
+    def is_sentinel(self) -> bool:
+        """True if Sentinels know where the server is."""
+        return self.scheme.endswith("+sentinel")
+
+    @property
+    def uses_tls(self) -> bool:
+        """True if connections are made by TLS."""
+        return self.scheme.startswith("rediss")
+
+    def at(self, node: Node) -> Address:
+        """Return the address of one server: a node of the cluster, or the primary that Sentinels name."""
+        return self._of(node, self.options)
+
+    def sentinel(self, node: Node) -> Address:
+        """Return the address of one Sentinel."""
+        return self._of(node, self.sentinel_options)
+
+    def _of(self, node: Node, options: Mapping[str, Any]) -> Address:
+        scheme = self.scheme.partition("+")[0]
+        where = f"{scheme}://{node}" + ("" if node in self.nodes else f" (announced by {self.where})")
+        return Address(where, scheme, {"db": 0, **options, "host": node.host, "port": node.port})
+
+
+class _Place(NamedTuple):
+    """What stands between the login and the options of a URL."""
+
+    where: str
+    options: Mapping[str, Any]
+    nodes: tuple[Node, ...] = ()
+    service: str = ""
 
 
 def read_address(url: str) -> Address:
@@ -59,20 +107,44 @@ def read_address(url: str) -> Address:
     """
     scheme, mark, rest = url.partition("://")
     if not mark or scheme not in SCHEMES:
-        raise OnlineStoreError("the Redis URL must begin with redis://, rediss:// or unix://")
-    failure = OnlineStoreError(_UNREADABLE)
-    read_server = _read_socket if scheme == "unix" else _read_host
+        raise OnlineStoreError(
+            "the Redis URL must begin with redis://, rediss:// or unix://, with redis+cluster:// or rediss+cluster://, "
+            "or with redis+sentinel:// or rediss+sentinel://"
+        )
+    failure = _unreadable(scheme)
     for login, server, is_legal in _splits(rest):
         where, _, query = server.partition("?")
-        if (found := read_server(where, scheme)) is None:
-            continue
         try:
-            options = {**_read_login(login), **_read_options(query, scheme)}
-            return Address(found[0], scheme, {**found[1], **_from_environment(scheme, options), **options})
+            if (place := _read_place(where, scheme)) is not None:
+                return _address(scheme, place, _read_login(login, scheme), _query(query, scheme))
         except OnlineStoreError as wrong:
             # A wrong option of a URL with another @ may be part of an unencoded password: report the whole URL then.
             failure = wrong if is_legal and "@" not in server else failure
     raise failure from None  # the cause could quote the URL, and so the password
+
+
+def _unreadable(scheme: str) -> OnlineStoreError:
+    form = _FORMS.get(scheme.partition("+")[2], _FORMS["redis"])
+    return OnlineStoreError(
+        f"the Redis URL cannot be read; write {form}, and percent-encode special characters in user and password: / as "
+        "%2F, @ as %40 and % as %25"
+    )
+
+
+def _address(scheme: str, place: _Place, login: Mapping[str, Any], query: Mapping[str, Any]) -> Address:
+    options = {**login, **query}
+    options = {**place.options, **options_from_environment(scheme, options), **options}
+    if scheme.endswith("+cluster") and options.get("db"):
+        raise OnlineStoreError("the Redis URL: a cluster has no database but 0: leave the database out")
+    redis, sentinel = split_sentinel_options(options)
+    return Address(place.where, scheme, redis, place.nodes, place.service, sentinel if place.service else {})
+
+
+def _query(query: str, scheme: str) -> dict[str, Any]:
+    try:
+        return read_options(query, scheme)
+    except UnreadableOption:
+        raise _unreadable(scheme) from None
 
 
 def _splits(rest: str) -> Iterator[tuple[str, str, bool]]:
@@ -85,142 +157,60 @@ def _splits(rest: str) -> Iterator[tuple[str, str, bool]]:
             yield rest[:at], rest[at + 1 :], False
 
 
-def _read_host(server: str, scheme: str) -> tuple[str, dict[str, Any]] | None:
-    """Read host, port and database; None if they cannot be read."""
-    parts = _TCP.fullmatch(server)
-    port = int(parts["port"] or 6379) if parts else 0
-    if parts is None or not 0 < port <= _LAST_PORT:
+def _read_place(server: str, scheme: str) -> _Place | None:
+    """Read where Redis is; None if that cannot be read.
+
+    Raises:
+        OnlineStoreError: It can, and is not legal.
+    """
+    if scheme == "unix":
+        return _read_socket(server)
+    kind = scheme.partition("+")[2]
+    authority, slash, path = server.partition("/")
+    places = [_read_node(each, _SENTINEL_PORT if kind == "sentinel" else _REDIS_PORT) for each in authority.split(",")]
+    nodes = tuple(dict.fromkeys(each for each in places if each is not None))
+    if None in places or (len(places) > 1 and not kind):
         return None
-    where = f"{scheme}://{server.rstrip('/')}"
-    return where, {"host": parts["ip6"] or parts["host"], "port": port, "db": int(parts["db"] or 0)}
+    if kind == "sentinel":
+        return _behind_sentinels(f"{scheme}://{server.rstrip('/')}", nodes, slash + path)
+    database = _DATABASE.fullmatch(slash + path) if slash else None
+    if slash and database is None:
+        return None
+    options = {"db": int((database["db"] if database else "") or 0)}
+    if kind == "cluster":
+        return _Place(f"{scheme}://{authority}", options, nodes)
+    return _Place(f"{scheme}://{server.rstrip('/')}", {"host": nodes[0].host, "port": nodes[0].port, **options})
 
 
-def _read_socket(server: str, scheme: str) -> tuple[str, dict[str, Any]] | None:
+def _behind_sentinels(where: str, nodes: tuple[Node, ...], path: str) -> _Place | None:
+    if path in ("", "/"):
+        raise OnlineStoreError(
+            "the Redis URL names no service: write redis+sentinel://host:port/service, the name by which the Sentinels "
+            "watch the primary (SENTINEL MASTERS lists it; often mymaster)"
+        )
+    parts = _SERVICE.fullmatch(path)
+    return None if parts is None else _Place(where, {"db": int(parts["db"] or 0)}, nodes, parts["service"])
+
+
+def _read_node(text: str, default_port: int) -> Node | None:
+    """Read host and port; None if they cannot be read."""
+    parts = _PLACE.fullmatch(text)
+    port = int(parts["port"] or default_port) if parts else 0
+    return Node(parts["ip6"] or parts["host"], port) if parts and 0 < port <= _LAST_PORT else None
+
+
+def _read_socket(server: str) -> _Place | None:
     """Read the path of a socket; None if it is not an absolute path."""
     path = unquote(server)
     if not path.startswith("/") or "\0" in path:
         return None
-    return f"{scheme}://{server}", {"path": path}
+    return _Place(f"unix://{server}", {"path": path})
 
 
-def _read_login(login: str) -> dict[str, Any]:
+def _read_login(login: str, scheme: str) -> dict[str, Any]:
     """Read user and password as bytes: a password need not be UTF-8."""
     user, _, password = login.partition(":")
     named = {"username": user, "password": password}
     if re.search("[\ud800-\udc7f\udd00-\udfff]", login):  # surrogates that stand for no byte
-        raise OnlineStoreError(_UNREADABLE)
+        raise _unreadable(scheme)
     return {name: unquote_to_bytes(text.encode(errors="surrogateescape")) for name, text in named.items() if text}
-
-
-def _read_options(query: str, scheme: str) -> dict[str, Any]:
-    """Read the options after the question mark."""
-    known = {**_OPTIONS, **_OPTIONS_OF[scheme]}
-    options: dict[str, Any] = {}
-    for text in filter(None, query.split("&")):
-        parts = _OPTION.fullmatch(text)
-        if parts is None:
-            raise OnlineStoreError(_UNREADABLE)
-        name, value = parts[1], unquote(parts[2].replace("+", " "))
-        if name in _TLS_OPTIONS and name not in known:
-            raise OnlineStoreError(f"the Redis URL: {name} needs TLS: use rediss://")
-        if name not in known:
-            raise OnlineStoreError(f"the Redis URL has no option {name!r}{did_you_mean(name, known)}")
-        if name in options:
-            raise OnlineStoreError(f"the Redis URL has {name} twice")
-        try:
-            options[name] = known[name](value)
-        except ValueError as wrong:
-            raise OnlineStoreError(f"the Redis URL: {name} {wrong}") from None
-    return options
-
-
-def _from_environment(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the options that the URL leaves to the environment: `FEATURE_SYNC_REDIS_PASSWORD` and its like.
-
-    A socket of this machine takes none. A user of the environment counts only if the URL has neither user nor password.
-    """
-    if scheme == "unix":
-        return {}
-    names = ["password"] if options.keys() & {"username", "password"} else ["username", "password"]
-    readers: dict[str, Callable[[str], Any]] = {**dict.fromkeys(names, _secret)}
-    readers |= _TLS_OPTIONS if scheme == "rediss" else {}
-    found: dict[str, Any] = {}
-    for name, read in readers.items():
-        variable = _VARIABLE + name.upper()
-        if name not in options and (value := os.environ.get(variable)):
-            try:
-                found[name] = read(value)
-            except ValueError as wrong:
-                raise OnlineStoreError(f"{variable} {wrong}") from None
-    return found
-
-
-def _secret(value: str) -> bytes:
-    return os.fsencode(value)
-
-
-def _text(value: str) -> str:
-    if not value or "\0" in value:
-        raise ValueError("has no value")
-    return value
-
-
-def _number(value: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", value, re.ASCII):
-        raise ValueError("must be a whole number")
-    return int(value)
-
-
-def _flag(value: str) -> bool:
-    if value.lower() not in (*_TRUE, *_FALSE):
-        raise ValueError("must be true or false")
-    return value.lower() in _TRUE
-
-
-def _cert_reqs(value: str) -> str:
-    if value not in ("none", "optional", "required"):
-        raise ValueError("must be none, optional or required")
-    return value
-
-
-def _tls_version(value: str) -> ssl.TLSVersion:
-    import ssl
-
-    versions = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-    named = {**versions, **{str(int(version)): version for version in versions.values()}}
-    if value not in named:
-        raise ValueError("must be 1.2 or 1.3")
-    return named[value]
-
-
-def _ciphers(value: str) -> str:
-    import ssl
-
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers(_text(value))
-    except ssl.SSLError:
-        raise ValueError("names no cipher that can be used") from None
-    return value
-
-
-_OPTIONS: dict[str, Callable[[str], Any]] = {
-    "client_name": _text,
-    "db": _number,
-    "health_check_interval": _number,
-    "password": _text,
-    "username": _text,
-}
-_TLS_OPTIONS: dict[str, Callable[[str], Any]] = {
-    "ssl_ca_certs": _text,
-    "ssl_ca_data": _text,
-    "ssl_ca_path": _text,
-    "ssl_cert_reqs": _cert_reqs,
-    "ssl_certfile": _text,
-    "ssl_check_hostname": _flag,
-    "ssl_ciphers": _ciphers,
-    "ssl_keyfile": _text,
-    "ssl_min_version": _tls_version,
-    "ssl_password": _text,
-}
-_KEEPALIVE: dict[str, Callable[[str], Any]] = {"socket_keepalive": _flag}
-_OPTIONS_OF = {"redis": _KEEPALIVE, "rediss": {**_KEEPALIVE, **_TLS_OPTIONS}, "unix": {}}

@@ -14,7 +14,7 @@ from feature_sync.online.redis.address import Address
 
 LOADING = "is still loading its data; try again when it has"
 TOO_MANY_CLIENTS = "has as many clients as it allows: close some, or raise maxclients"
-IN_CLUSTER = "is a node of a Redis Cluster, which is not supported yet: use a standalone Redis"
+IN_CLUSTER = "is a node of a Redis Cluster: begin the URL with redis+cluster:// (rediss+cluster:// for TLS)"
 MASTERDOWN = "is a replica that has lost its primary: use the primary"
 _OF_CLUSTER = re.compile(r"(MOVED|ASK|CLUSTERDOWN|CROSSSLOT|TRYAGAIN) ")
 _OF_LOGIN = re.compile(
@@ -95,7 +95,7 @@ SERVING = Advice(
 def silence(address: Address, timeout: float, advice: Advice = PUSHING) -> str:
     """Return the whole message of a request without an answer; `timeout` in seconds."""
     return f"Redis at {address.where} did not answer in time ({timeout:g} s); {advice.timeout}" + (
-        "; if it does not speak TLS, the URL begins with redis://" if address.scheme == "rediss" else ""
+        "; if it does not speak TLS, the URL begins with redis://" if address.uses_tls else ""
     )
 
 
@@ -135,7 +135,12 @@ def refusal(message: str, advice: Advice = PUSHING) -> str:
     if message.startswith("NOPERM ") or "no permissions" in message.lower():
         return forbidden(message, advice)
     reasons = {"OOM": full(advice), "READONLY": read_only(advice), **_REFUSALS}
-    return next((text for kind, text in reasons.items() if kind in message), f"refused a command: {message}")
+    return next((text for kind, text in reasons.items() if kind in message), _refused_command(message))
+
+
+def _refused_command(message: str) -> str:
+    hint = "; if it is a Sentinel, begin the URL with redis+sentinel://" if "unknown command" in message else ""
+    return f"refused a command: {message.rstrip() if hint else message}{hint}"
 
 
 def wrong_type(key: str) -> str:
@@ -176,7 +181,7 @@ def _reason(cause: OSError, address: Address) -> str:
     """Explain an error of the socket or of TLS."""
     if missing := [name for name in _CERTIFICATE_FILES if not _exists(address, name)]:
         return f": {address.options[missing[0]]}, which {missing[0]} of the URL names, does not exist"
-    if address.scheme == "rediss":
+    if address.uses_tls:
         import ssl
 
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -211,9 +216,9 @@ def _exists(address: Address, name: str) -> bool:
 
 def _ended(address: Address) -> str:
     """Explain a connection that the server closed: TLS 1.3 refuses a missing certificate only after the handshake."""
-    if address.scheme == "rediss" and "ssl_certfile" not in address.options:
+    if address.uses_tls and "ssl_certfile" not in address.options:
         return ": it closed the connection; if it asks for a client's certificate, name ssl_certfile and ssl_keyfile"
-    if address.scheme == "rediss":
+    if address.uses_tls:
         return ": it closed the connection; it may not accept the certificate that ssl_certfile names, or be no Redis"
     return f"{_IS_RUNNING} It closed the connection, as the port of another service may do"
 

@@ -9,7 +9,7 @@ from feature_sync.errors import OnlineStoreError, RequestError, did_you_mean
 from feature_sync.online.keys import card_key, services_key
 from feature_sync.serving.absence import NoCard
 from feature_sync.serving.async_client import AsyncFeatureClient
-from feature_sync.serving.async_socket import AsyncRedisSocket
+from feature_sync.serving.async_socket import open_async_socket
 from feature_sync.serving.card import Card, read_card
 from feature_sync.serving.entities import Entities
 from feature_sync.serving.server.documents import FeaturesRequest, ServedFeature, ServedService, Typed
@@ -34,7 +34,7 @@ class ServedServices:
             OnlineStoreError: The URL of Redis cannot be read.
         """
         self._settings = settings
-        self._socket = AsyncRedisSocket(settings.redis_url, timeout=settings.timeout, client_name="feature-sync-serve")
+        self._socket = open_async_socket(settings.redis_url, timeout=settings.timeout, client_name="feature-sync-serve")
         self._clients: dict[str, AsyncFeatureClient] = {}
         self._writers: dict[str, AnswerWriter] = {}
 
