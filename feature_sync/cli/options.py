@@ -146,6 +146,13 @@ _PUSH_OPTIONS = (
         callback=lambda context, parameter, log_format: start_logging(log_format),
         help="Log each phase on stderr.",
     ),
+    click.option(
+        "--replicas-acknowledge",
+        type=click.IntRange(0),
+        metavar="NUMBER",
+        help="How many replicas of each primary must have a push before it counts; the default is 1 where there is "
+        "one, in a cluster or behind Sentinel.",
+    ),
     click.option("--dry-run", is_flag=True, help="Report what would be sent, and write nothing."),
     click.option("--take-over", is_flag=True, help="Adopt keys that another warehouse or table pushed."),
 )

@@ -17,8 +17,9 @@ from datetime import datetime, timedelta
 
 from feature_sync.online.codec import RowSchema
 from feature_sync.online.keys import KeyWriter, name_of, row_key_writer
-from feature_sync.online.marks import Holder, Mark
+from feature_sync.online.marks import Holder, Mark, SlotMark
 from feature_sync.online.rows import Row, RowEncoder
+from feature_sync.online.slots import slot_of
 from feature_sync.online.stream_rows import StreamEncoder
 from feature_sync.online.streams import Position, SnapshotWriter, StreamRecord, StreamWriter
 from feature_sync.value_types import ValueType
@@ -32,6 +33,25 @@ NO_EXPIRY = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeState:
+    """What a primary of a cluster reports of itself.
+
+    Args:
+        address: Host and port.
+        slots: How many hash slots it serves.
+        keys: How many keys it holds, of whatever kind.
+        memory_bytes: How much memory it uses.
+        replicas: How many replicas follow it.
+    """
+
+    address: str
+    slots: int
+    keys: int
+    memory_bytes: int
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerState:
     """What a server reports of itself.
 
@@ -40,12 +60,14 @@ class ServerState:
         evicted_keys: How many keys this run has removed because memory was full.
         may_evict: True if the server may remove keys when memory is full.
         eviction_policy: The server's own name for what it does when memory is full.
+        nodes: The primaries of a cluster; empty for one server.
     """
 
     run_id: str
     evicted_keys: int
     may_evict: bool
     eviction_policy: str
+    nodes: tuple[NodeState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +203,13 @@ class OnlineView(ABC):
     def mark(self) -> Mark | None:
         """Read the mark that a writer set last; None if none was set, or the view was forgotten."""
 
+    def slot_marks(self) -> Sequence[SlotMark | None] | None:
+        """Read the mark of each part that can lose its newest writes alone; None if `mark` stands for all rows.
+
+        On a cluster those parts are the hash slots, by their number.
+        """
+        return None
+
     @abstractmethod
     def holder(self) -> Holder | None:
         """Read the holder of the lease; None if the lease is free or has expired."""
@@ -208,9 +237,13 @@ class OnlineView(ABC):
     def comparer(self) -> Comparer:
         """Return an object that compares rows with those in the store."""
 
+    def slot(self, key: bytes) -> int:
+        """Return the number of the part, as in `slot_marks`, that holds the row at a key."""
+        return slot_of(key)
+
     @abstractmethod
     def hold(
-        self, *, duration: timedelta, wait: bool, stopped: Callable[[], bool]
+        self, *, duration: timedelta, wait: bool, stopped: Callable[[], bool], replicas: int | None = None
     ) -> AbstractContextManager[ViewWriter]:
         """Take the lease of the view and raise its fence, in one atomic step; renew the lease until the exit.
 
@@ -221,6 +254,8 @@ class OnlineView(ABC):
             duration: How long the store waits for a writer that does not renew the lease.
             wait: Wait while another push holds the lease.
             stopped: Ends the waiting when it returns True.
+            replicas: How many replicas must have all writes before they count as confirmed; None for one where there
+                is one.
 
         Raises:
             LeaseHeld: Another push holds the lease, and `wait` is False.
@@ -260,8 +295,18 @@ class ViewWriter(ABC):
         """
 
     @abstractmethod
-    def begin(self, mark: Mark, schema: RowSchema) -> None:
-        """Set the mark with the status `SENDING`, add the view to the references, store the schema: before any row."""
+    def begin(self, mark: Mark, schema: RowSchema, *, lost: Collection[int] = ()) -> None:
+        """Set the mark with the status `SENDING`, add the view to the references, store the schema: before any row.
+
+        Args:
+            mark: The mark of this push.
+            schema: The schema of its rows.
+            lost: The numbers of the slots, as in `OnlineView.slot_marks`, whose rows are all sent.
+        """
+
+    def mark_slots(self, mark: Mark, slots: Collection[int], *, are_done: bool) -> None:
+        """Mark slots of a view that is not pushed otherwise: before, and at last after, their rows are all sent."""
+        raise NotImplementedError("this store has one mark for all rows")
 
     @abstractmethod
     def write(self, batches: Iterable[Sequence[Row]]) -> None:

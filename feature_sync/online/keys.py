@@ -11,6 +11,7 @@
 <prefix>:<reference>:stream           what the last push has seen of the view's stream, and where writers stand
 <prefix>:<reference>:journal          the keys that the stream wrote last, with the positions of those rows
 <prefix>:<reference>:{<join keys>}    a row
+<prefix>:slot:{<tag>}                 only on a cluster, once in each hash slot: the fence and the mark of each view
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _NULLS = ("NAType", "NaTType")
 
 KEYS_OF_VIEWS = ("schema", "push", "lease", "fence", "stream", "journal")
 """What follows a view's name in its Redis keys that hold no row."""
+NAME_OF_SLOTS = "slot"
+"""The one reference that no view may have on a cluster: its rows would have the keys of the slots."""
 KeyWriter = Callable[[Sequence[Sequence[Any]]], list[bytes]]
 """Writes the Redis keys of many rows at once, from columns of join keys in wire form."""
 
@@ -58,6 +61,11 @@ def card_key(key_prefix: str, service: str) -> str:
 def revision_key(key_prefix: str) -> str:
     """Return the Redis key of the revision, by which readers notice that cards or schemas have changed."""
     return f"{key_prefix}:revision"
+
+
+def slot_key(key_prefix: str, tag: bytes) -> bytes:
+    """Return the Redis key of what pushes keep in a hash slot of a cluster; `tag` puts it there."""
+    return b"%b:%b:{%b}" % (key_prefix.encode(), NAME_OF_SLOTS.encode(), tag)
 
 
 def name_of(key_prefix: str, reference: str) -> str:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
 from feature_sync.errors import OnlineStoreError
 
 SENDING, DONE = "sending", "done"
+REPAIRING = "repairing"
+"""The status of a slot of a cluster whose rows are all being sent anew."""
+
+
+class SlotMark(NamedTuple):
+    """The newest push that touched a hash slot of a cluster: its status (`SENDING`, `DONE`, `REPAIRING`) and id."""
+
+    status: str
+    push: str
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):

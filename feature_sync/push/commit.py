@@ -23,6 +23,7 @@ class Staged:
         table: The staging table of this push; empty if nothing changed.
         is_unchanged: True if nothing is sent.
         reason: Why the plan is what it is.
+        lost: The hash slots of a cluster whose rows are all sent, besides the changes.
     """
 
     push: str
@@ -32,6 +33,7 @@ class Staged:
     table: str = ""
     is_unchanged: bool = False
     reason: str = ""
+    lost: frozenset[int] = frozenset()
 
     @property
     def rows(self) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from feature_sync.clock import Clock
 from feature_sync.definitions import FeatureView
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.base import OnlineView, ServerState
 from feature_sync.online.codec import RowSchema
+from feature_sync.online.marks import SlotMark
 from feature_sync.push.breaking import check_served
 from feature_sync.push.context import PushContext
 from feature_sync.push.plan import OnlineState
@@ -45,7 +48,16 @@ def read_online_state(view: FeatureView, schema: RowSchema, context: PushContext
         server=server,
         mark=held.mark(),
         topic=None if record is None else record.snapshot.topic,
+        slots=_slot_marks(held, schema),
     )
+
+
+def _slot_marks(view: OnlineView, schema: RowSchema) -> Sequence[SlotMark | None] | None:
+    """Read the marks of a cluster's slots; none can be trusted if the schema of the rows is lost with its slot."""
+    marks = view.slot_marks()
+    if marks is not None and schema.id not in view.schemas():
+        return [None] * len(marks)
+    return marks
 
 
 def _check_clock(view: OnlineView, clock: Clock) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.base import ServerState
-from feature_sync.online.marks import DONE, Mark
+from feature_sync.online.marks import DONE, SENDING, Mark, SlotMark
 from feature_sync.push.report import PushOptions
 from feature_sync.push.state import State
 
@@ -23,20 +24,36 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a push does, and why."""
+    """What a push does, and why.
+
+    Args:
+        action: What it does.
+        reason: Why.
+        lost: The hash slots of a cluster whose rows are all sent, while of the others only changes are.
+    """
 
     action: Action
     reason: str
+    lost: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnlineState:
-    """The online store before a push: its id, its server, its mark for the view, and the topic of the view's stream."""
+    """The online store before a push.
+
+    Args:
+        store: Its id.
+        server: What its server reports.
+        mark: Its mark for the view.
+        topic: The topic of the view's stream.
+        slots: The marks of the hash slots of a cluster; None if `mark` stands for all rows.
+    """
 
     store: str
     server: ServerState
     mark: Mark | None
     topic: str | None = None
+    slots: Sequence[SlotMark | None] | None = None
 
     def has_evicted(self, mark: Mark) -> bool:
         """True if keys may have been evicted since a mark."""
@@ -89,9 +106,21 @@ def plan_push(online: OnlineState, state: State, expected: Expected, candidates:
     reason = _why_all(online, state, expected)
     if reason is not None or known is None:
         return Plan(action=Action.SEND_ALL, reason=reason or "first push")
+    lost = lost_slots(online, state)
     if state.unfinished is None and candidates == Candidates(known.candidates, known.digest):
-        return Plan(action=Action.SKIP, reason="the rows that could answer are those of the last push")
-    return Plan(action=Action.SEND_CHANGES, reason="Redis holds the rows of the last push")
+        return Plan(action=Action.SKIP, reason="the rows that could answer are those of the last push", lost=lost)
+    return Plan(action=Action.SEND_CHANGES, reason="Redis holds the rows of the last push", lost=lost)
+
+
+def lost_slots(online: OnlineState, state: State) -> frozenset[int]:
+    """Return the hash slots of a cluster whose marks do not follow what was committed; none elsewhere.
+
+    Such a slot has lost its newest writes, as in a failover, or a push did not finish sending all of its rows.
+    """
+    if online.slots is None:
+        return frozenset()
+    followed = _followed(state)
+    return frozenset(slot for slot, mark in enumerate(online.slots) if mark not in followed)
 
 
 def check_owner(online: OnlineState, state: State, expected: Expected) -> None:
@@ -122,7 +151,7 @@ def _why_all(online: OnlineState, state: State, expected: Expected) -> str | Non
         "its definition has changed": known is not None and known.definition != expected.definition,
         "its stream has ended, or reads another topic": online.topic is not None and online.topic != expected.topic,
         "Redis has evicted keys, or may have": mark is not None and online.has_evicted(mark),
-        "Redis or the warehouse was restored, or a full push did not end": not _is_followed(mark, state),
+        "Redis or the warehouse was restored, or a full push did not end": not _is_any_followed(online, state),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
@@ -147,12 +176,20 @@ def _why_foreign(mark: Mark, state: State, expected: Expected) -> str | None:
     return None
 
 
-def _is_followed(mark: Mark | None, state: State) -> bool:
-    """True if Redis holds what was committed, except for keys in the change table of an unfinished push."""
+def _is_any_followed(online: OnlineState, state: State) -> bool:
+    """True if Redis holds what was committed, except for changed keys; on a cluster, if some slot does."""
+    if online.slots is not None:
+        return not _followed(state).isdisjoint(online.slots)
+    return online.mark is not None and SlotMark(online.mark.status, online.mark.push) in _followed(state)
+
+
+def _followed(state: State) -> frozenset[SlotMark]:
+    """Return the marks of rows that are as committed, except for keys in the change table of an unfinished push."""
     known, unfinished = state.committed, state.unfinished
     # The table of an unfinished full push does not list the keys that it may have deleted.
-    if mark is None or known is None or (unfinished is not None and unfinished.is_full):
-        return False
-    if (mark.push, mark.status) == (known.push, DONE):
-        return True
-    return unfinished is not None and mark.push in unfinished.pushes
+    if known is None or (unfinished is not None and unfinished.is_full):
+        return frozenset()
+    pushes = () if unfinished is None else unfinished.pushes
+    return frozenset(
+        (SlotMark(DONE, known.push), *(SlotMark(each, push) for push in pushes for each in (SENDING, DONE)))
+    )

@@ -25,6 +25,7 @@ class PushKeywords(TypedDict, total=False):
     wait: bool
     dry_run: bool
     lease: timedelta
+    replicas_acknowledge: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,8 @@ class PushOptions:
         wait: Wait for another push of the same view, instead of failing.
         dry_run: Report what a push would do; write nothing.
         lease: How long Redis waits for a push that no longer renews its lease.
+        replicas_acknowledge: How many replicas of each primary must have a push before it is committed; None for one
+            where there is one, behind Sentinel and in a cluster.
         state_schema: Schema of the states and staging tables in the warehouse.
     """
 
@@ -51,6 +54,7 @@ class PushOptions:
     wait: bool = False
     dry_run: bool = False
     lease: timedelta = timedelta(seconds=30)
+    replicas_acknowledge: int | None = None
     state_schema: str
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ def send_rows(
     encoder: RowEncoder,
     progress: Callable[[int], None],
     stopped: Callable[[], bool],
+    is_begun: bool = False,
 ) -> Sent:
     """Write the rows, and delete others: those of `removed`, or every key that is not among the rows.
 
@@ -54,6 +55,7 @@ def send_rows(
         encoder: Encodes rows of the schema.
         progress: Called with the number of rows written so far.
         stopped: Ends the push when it returns True.
+        is_begun: True if the writer has begun already.
 
     Raises:
         LeaseLost: Another push has taken over.
@@ -62,7 +64,8 @@ def send_rows(
     """
     sent = Sent()
     with KeySpill() as held, KeySpill() as ours:
-        writer.begin(mark, schema)
+        if not is_begun:
+            writer.begin(mark, schema)
         if removed is None:  # before the first write: if Redis holds no row yet, no key needs to be spilled
             for keys in view.row_keys():
                 held.add(keys)
@@ -73,6 +76,40 @@ def send_rows(
         sent.deleted = writer.delete(gone)
         writer.finish(mark, schema, is_only=removed is None)
     return sent
+
+
+def repair_slots(
+    view: OnlineView, writer: ViewWriter, lost: Collection[int], rows: Batches, sent: Sent, *, encoder: RowEncoder
+) -> None:
+    """Write all committed rows of some slots of a cluster, and delete the keys there that are not among them.
+
+    To be done before changes are sent: the rows are those from which the changes lead to the new ones.
+
+    Args:
+        view: The view in the online store.
+        writer: Holds the lease of the view, and has marked the slots.
+        lost: The slots.
+        rows: All rows of the view.
+        sent: What was sent before; is added to.
+        encoder: Encodes rows of the schema.
+    """
+    with KeySpill() as held, KeySpill() as ours:
+        for keys in view.row_keys():
+            held.add([key for key in keys if view.slot(key) in lost])
+        writer.write(_of_slots(encoded(rows, encoder, Sent(), None), view, lost, ours, sent))
+        sent.deleted += writer.delete(held.minus(ours))
+
+
+def _of_slots(
+    batches: Iterator[Sequence[Row]], view: OnlineView, slots: Collection[int], spill: KeySpill, sent: Sent
+) -> Iterator[Sequence[Row]]:
+    """Yield the rows of some slots, count them in `sent`, and add their keys to `spill`."""
+    for batch in batches:
+        if found := [row for row in batch if view.slot(row[0]) in slots]:
+            spill.add([key for key, _, _ in found])
+            sent.written += len(found)
+            sent.bytes += sum([len(key) + len(value) for key, value, _ in found])
+            yield found
 
 
 def count_rows(view: OnlineView, encoder: RowEncoder, rows: Batches, *, is_full: bool) -> Sent:

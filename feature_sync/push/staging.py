@@ -131,7 +131,7 @@ class Staging:
             else:
                 staged = self._stage_changes(state, known, self._committed(push, digest))
         check()
-        staged = replace(staged, reason=plan.reason)
+        staged = replace(staged, reason=plan.reason, lost=plan.lost)
         return staged if staged.is_unchanged else self.commits.begin(staged)
 
     def _committed(self, push: str, digest: Digest, *, table: str = "", rows: int = 0) -> Committed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
@@ -28,7 +28,7 @@ from feature_sync.push.online_state import read_online_state
 from feature_sync.push.plan import OnlineState
 from feature_sync.push.pool import WarehousePool
 from feature_sync.push.report import Pushed
-from feature_sync.push.sending import Batches, Sent, count_rows, send_rows
+from feature_sync.push.sending import Batches, Sent, count_rows, repair_slots, send_rows
 from feature_sync.push.staging import Staging
 from feature_sync.push.state import LastPush
 from feature_sync.push.streamed import StreamedSending, read_snapshot, stream_closed
@@ -36,6 +36,7 @@ from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.warehouses.base import Warehouse
 
+_Unchanged = Callable[[], AbstractContextManager[Batches]]
 _ROWS_PER_BATCH = 512
 _LOG = logging.getLogger(__name__)
 
@@ -92,7 +93,12 @@ class ViewPush:
         context = self._context
         options = context.options
         with (
-            self._view.hold(duration=options.lease, wait=options.wait, stopped=self._stopped) as writer,
+            self._view.hold(
+                duration=options.lease,
+                wait=options.wait,
+                stopped=self._stopped,
+                replicas=options.replicas_acknowledge,
+            ) as writer,
             self._pool.lend(stopped=self._stopped) as warehouse,
             at_location(self._query.view.relation.location),
         ):
@@ -209,16 +215,20 @@ class ViewPush:
             if streamed is not None:
                 return streamed.send_nothing(named, unchanged)
             writer.publish(schema, named)
-            return Sent()
+            return self._repair_unchanged(writer, staged, self._mark(staging, staged, online), encoder, unchanged)
         mark, is_full = self._mark(staging, staged, online), staged.full is not None
+        repaired = Sent()
         try:
+            if staged.lost:
+                writer.begin(mark, schema, lost=staged.lost)
+                self._repair(writer, staged, repaired, encoder, unchanged)
             with (
                 stream_closed(writer, is_left=streamed is None and online.topic is not None),
                 warehouse.detached_results(staging.queries(staged), batch_size=_ROWS_PER_BATCH) as (rows, *deleted),
             ):
                 removed = deleted[0] if deleted else None
                 if streamed is None:
-                    return send_rows(
+                    sent = send_rows(
                         self._view,
                         writer,
                         mark,
@@ -228,12 +238,35 @@ class ViewPush:
                         encoder=encoder,
                         progress=self._progress,
                         stopped=self._stopped,
+                        is_begun=bool(staged.lost),
                     )
+                    sent.written, sent.bytes = sent.written + repaired.written, sent.bytes + repaired.bytes
+                    sent.deleted += repaired.deleted
+                    return sent
                 streamed.send(mark, rows, removed, self._progress)
             return streamed.finish(mark, None if is_full else unchanged)  # a query, so after the results are read
         except WarehouseError:
             writer.check_lease()  # LeaseLost explains more: a push that has taken over drops this one's tables
             raise
+
+    def _repair_unchanged(
+        self, writer: ViewWriter, staged: Staged, mark: Mark, encoder: RowEncoder, unchanged: _Unchanged
+    ) -> Sent:
+        """Send the rows of lost slots of a cluster, though none has changed."""
+        sent = Sent()
+        if staged.lost:
+            writer.mark_slots(mark, staged.lost, are_done=False)
+            self._repair(writer, staged, sent, encoder, unchanged)
+            writer.mark_slots(mark, staged.lost, are_done=True)
+        return sent
+
+    def _repair(
+        self, writer: ViewWriter, staged: Staged, sent: Sent, encoder: RowEncoder, unchanged: _Unchanged
+    ) -> None:
+        if staged.lost:
+            self._log("repairing", push_id=staged.push, slots=len(staged.lost))
+            with unchanged() as rows:
+                repair_slots(self._view, writer, staged.lost, rows, sent, encoder=encoder)
 
     @contextmanager
     def _unchanged(self, warehouse: Warehouse, staging: Staging, staged: Staged) -> Iterator[Batches]:

@@ -65,13 +65,13 @@ class Connections:
             OnlineStoreError: Redis cannot be reached.
             RequestError: No URL is set, or the project has no embedded server yet.
         """
-        from feature_sync.online.redis.store import RedisStore
+        from feature_sync.online.redis.opening import open_online_store
 
         if self._online is None:
             url, server = self._configured_url, self.embedded_server
             if url is None and not may_create and self._project.target.adapter == "duckdb" and server.url is None:
                 raise RequestError("this project has no embedded Redis yet: feature-sync push makes one and fills it")
-            self._online = RedisStore(
+            self._online = open_online_store(
                 url or self.redis_url(), key_prefix=self._project.key_prefix, timeout=self.redis_timeout
             )
         return self._online

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any, cast
 
 import redis
@@ -20,6 +21,11 @@ from feature_sync.value_types import to_microseconds
 _MOST_TRIES = 50
 
 
+def new_revision(now: datetime) -> str:
+    """Return a revision that no other is equal to; see `set_revision`."""
+    return f"{to_microseconds(now)}-{secrets.token_hex(4)}"
+
+
 def set_revision(client: redis.Redis, key: str) -> tuple[str, str, str]:
     """Return the command that sets a new revision.
 
@@ -30,7 +36,7 @@ def set_revision(client: redis.Redis, key: str) -> tuple[str, str, str]:
         client: The client of Redis.
         key: The Redis key of the revision.
     """
-    return "SET", key, f"{to_microseconds(server_time(client))}-{secrets.token_hex(4)}"
+    return "SET", key, new_revision(server_time(client))
 
 
 def publish_card(client: redis.Redis, key_prefix: str, service: str, compose: ComposeCard) -> None:

@@ -28,6 +28,15 @@ _WATCH = b"*2\r\n$5\r\nWATCH\r\n$%d\r\n%b\r\n*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n"
 TAKEN_OVER = "another push has taken over while this one was held up; nothing of this one is committed"
 EMPTIED = "Redis was emptied during the push; nothing of it is committed, push again"
 
+
+def too_few(reached: int, wanted: int, where: str = "Redis") -> str:
+    """Return the message of a push that too few replicas have."""
+    return (
+        f"only {reached} of {wanted} replicas of {where} have acknowledged the push in time; nothing of it is "
+        "committed: push again when they follow, or ask for fewer with --replicas-acknowledge"
+    )
+
+
 Command = tuple[bytes | str, ...]
 
 
@@ -77,6 +86,22 @@ class FencedSender:
         If the connection is lost before the reply, they are sent again, and may run twice: they must be idempotent.
         """
         return with_retry(lambda: self._transact(commands), PUSHING)
+
+    def wait(self, replicas: int) -> None:
+        """Wait until so many replicas have what was written over this connection before.
+
+        Raises:
+            OnlineStoreError: Fewer have it in time, or the connection was lost.
+        """
+        if self._connection is None:
+            raise redis.ConnectionError("the connection was lost before the replicas could be asked")
+        options = self._client.connection_pool.connection_kwargs
+        milliseconds = max(int((options.get("socket_timeout") or 10) * 500), 1)
+        connection = self._connection
+        connection.send(*connection.pack([("UNWATCH",), ("WAIT", str(replicas), str(milliseconds))]))
+        connection.read_response()
+        if (reached := connection.read_response()) < replicas:
+            raise OnlineStoreError(too_few(reached, replicas))
 
     def disconnect(self) -> None:
         """Close the connection if one is open."""

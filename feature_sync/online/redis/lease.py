@@ -25,8 +25,8 @@ from feature_sync.errors import LeaseHeld, OnlineStoreError
 from feature_sync.online.keys import ViewKeys
 from feature_sync.online.marks import Holder, read_holder
 
-_RENEWALS_PER_LEASE = 3
-_SECONDS_BETWEEN_TRIES = 0.2
+RENEWALS_PER_LEASE = 3
+SECONDS_BETWEEN_TRIES = 0.2
 _TAKE = """
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
   local holder = redis.call('GET', KEYS[1])
@@ -72,7 +72,7 @@ def hold_lease(
     keys = [view.lease, view.fence]
     run: Callable[..., Any] = client.eval
     milliseconds = duration // timedelta(milliseconds=1)
-    mine = _holder(client)
+    mine = new_holder(client)
     while True:
         fence, other = run(_TAKE, len(keys), *keys, mine, milliseconds)
         if fence:
@@ -83,11 +83,11 @@ def hold_lease(
             raise LeaseHeld(f"{view.name}: {holder.who} has been pushing it since {since}; wait with --wait")
         if stopped():
             raise OnlineStoreError("stopped while waiting for another push")
-        time.sleep(_SECONDS_BETWEEN_TRIES)
+        time.sleep(SECONDS_BETWEEN_TRIES)
     ended = Event()
 
     def renew() -> None:
-        while not ended.wait(duration.total_seconds() / _RENEWALS_PER_LEASE):
+        while not ended.wait(duration.total_seconds() / RENEWALS_PER_LEASE):
             with suppress(redis.RedisError):  # a later renewal succeeds, or a write finds the fence raised
                 run(_RENEW, len(keys), *keys, mine, milliseconds, fence)
 
@@ -102,7 +102,8 @@ def hold_lease(
             run(_GIVE_BACK, 1, keys[0], mine)
 
 
-def _holder(client: redis.Redis) -> bytes:
+def new_holder(client: redis.Redis) -> bytes:
+    """Return who takes a lease now, with a random token, as Redis holds it."""
     since = server_time(client)
     who = f"{_user()}@{socket.gethostname()}, process {os.getpid()},"
     return msgspec.json.encode(Holder(who=who, since=since, token=secrets.token_hex(8)))

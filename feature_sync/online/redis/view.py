@@ -37,6 +37,7 @@ class RedisView(OnlineView):
         *,
         key_prefix: str,
         reference: str,
+        default_replicas: int = 0,
     ) -> None:
         """Open a view; sends no command.
 
@@ -45,12 +46,14 @@ class RedisView(OnlineView):
             translating: Turns the errors of Redis's client into ours.
             key_prefix: The key prefix of the store.
             reference: The reference of the view.
+            default_replicas: How many replicas must have a push unless `hold` is told otherwise.
         """
         super().__init__(key_prefix, reference)
         self._client = client
         self._commands = cast("Commands", client)
         self._translating = translating
         self._keys = ViewKeys(self.name)
+        self._default_replicas = default_replicas
 
     def schemas(self, *, strict: bool = False) -> Mapping[bytes, RowSchema]:
         """See `OnlineView`."""
@@ -128,7 +131,9 @@ class RedisView(OnlineView):
         return RedisComparer(self._client, self._translating, probe=self._keys.schemas)
 
     @contextmanager
-    def hold(self, *, duration: timedelta, wait: bool, stopped: Callable[[], bool]) -> Iterator[RedisWriter]:
+    def hold(
+        self, *, duration: timedelta, wait: bool, stopped: Callable[[], bool], replicas: int | None = None
+    ) -> Iterator[RedisWriter]:
         """See `OnlineView`."""
         with (
             self._translating(),
@@ -142,6 +147,7 @@ class RedisView(OnlineView):
                 keys=self._keys,
                 fence=fence,
                 server=read_server_state(self._commands),
+                replicas=self._default_replicas if replicas is None else replicas,
             )
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import cast
@@ -37,6 +37,7 @@ class RedisWriter(ViewWriter):
         keys: ViewKeys,
         fence: int,
         server: ServerState,
+        replicas: int = 0,
     ) -> None:
         """Prepare to write.
 
@@ -48,6 +49,7 @@ class RedisWriter(ViewWriter):
             keys: The Redis keys of the view.
             fence: The number to which the lease raised the fence.
             server: What Redis reported after the lease was taken.
+            replicas: How many replicas must have a push.
         """
         self.fence = fence
         self.server = server
@@ -58,6 +60,7 @@ class RedisWriter(ViewWriter):
         self._revision = revision_key(key_prefix)
         self._reference = reference
         self._keys = keys
+        self._replicas = replicas
         self._sender = FencedSender(client, keys.fence, fence, server.run_id)
 
     def check_lease(self) -> None:
@@ -69,7 +72,7 @@ class RedisWriter(ViewWriter):
         marked = [] if mark is None else [self._set_mark(mark)]
         self._run(self._set_schema(schema), *marked, *self._revised(schema))
 
-    def begin(self, mark: Mark, schema: RowSchema) -> None:
+    def begin(self, mark: Mark, schema: RowSchema, *, lost: Collection[int] = ()) -> None:
         """See `ViewWriter`."""
         # One transaction: a row never exists without its schema, nor a mark without an entry for `prune` to find.
         listed = "SADD", self._views, self._reference
@@ -93,7 +96,10 @@ class RedisWriter(ViewWriter):
         # Other schemas go only when no row needs them: after changes alone, rows of older schemas remain.
         beside = [] if streamed is None else [self._set_schema(streamed)]
         schemas = [("DEL", self._keys.schemas), self._set_schema(schema), *beside] if is_only else []
-        self._run(*schemas, self._set_mark(mark, DONE))
+        with self._sending():
+            self._sender.run([*schemas, self._set_mark(mark, DONE)])
+            if self._replicas:
+                self._sender.wait(self._replicas)
 
     def beside_stream(self) -> RedisSnapshotWriter:
         """See `ViewWriter`."""
