@@ -13,6 +13,7 @@ from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import duckdb
@@ -29,6 +30,15 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
+def client_of(url: str) -> Any:
+    """Return redis-py's client of a server; or of a cluster, which it finds by the first node of the URL."""
+    scheme, _, nodes = url.partition("://")
+    if scheme != "redis+cluster":
+        return redis.Redis.from_url(url)
+    host, _, port = nodes.partition(",")[0].partition(":")
+    return redis.RedisCluster(host=host, port=int(port))
+
+
 def differences(store: FeatureStore, name: str, *, as_of: datetime | None = None) -> list[str]:
     """All ways in which Redis differs from the warehouse, one line each; an empty list when it is right.
 
@@ -38,9 +48,10 @@ def differences(store: FeatureStore, name: str, *, as_of: datetime | None = None
     view = store.registry.feature_view(name)
     prefix = f"{store.project.key_prefix}:{view.reference}:"
     began = datetime.now(UTC)
-    with redis.Redis.from_url(store.connections.redis_url()) as client:
-        keys = sorted(key for key in client.scan_iter(count=10_000) if key.startswith(f"{prefix}{{".encode()))
-        contents = dict(zip(keys, client.mget(keys), strict=True)) if keys else {}
+    with client_of(store.connections.redis_url()) as client:
+        keys = sorted({key for key in client.scan_iter(count=10_000) if key.startswith(f"{prefix}{{".encode())})
+        read = client.mget_nonatomic if isinstance(client, redis.RedisCluster) else client.mget
+        contents = dict(zip(keys, read(keys), strict=True)) if keys else {}
         with client.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.pexpiretime(key)

@@ -1,4 +1,4 @@
-"""Writes rows to a cluster at full speed: one script a slot, the nodes side by side, the next rows encoded meanwhile."""
+"""Writes rows to a cluster at full speed: one script a slot, all nodes at once, the next rows encoded meanwhile."""
 
 from __future__ import annotations
 

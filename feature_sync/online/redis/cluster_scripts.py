@@ -110,7 +110,7 @@ redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', fence))
 return {string.format('%.0f', fence), ''}
 """
 )
-"""Takes the lease at KEYS[2], and raises the fence of its slot, at least to ARGV[4]; returns it, or 0 and the holder."""
+"""Takes the lease at KEYS[2]; raises the fence of its slot, to ARGV[4] at least; returns it, or 0 and the holder."""
 RENEW = _script(
     """
 local holder = redis.call('GET', KEYS[2])

@@ -67,7 +67,7 @@ class ClusterView(OnlineView):
         found = {each: content for each, content in zip(ids, contents, strict=True) if content is not None}
         return readable_schemas(self._keys.schemas, found, strict=False)
 
-    def stream_writer(self, topic: str) -> StreamWriter:
+    def stream_writer(self, topic: str) -> StreamWriter:  # noqa: ARG002 - no streams here
         """See `OnlineView`."""
         raise OnlineStoreError(NO_STREAM)
 

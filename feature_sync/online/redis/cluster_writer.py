@@ -127,7 +127,7 @@ class ClusterWriter(ViewWriter):
                 deleted += sum(sender.run([call for each in groups.items() for call in self._delete(*each)]))
         return deleted
 
-    def finish(self, mark: Mark, schema: RowSchema, *, is_only: bool, streamed: RowSchema | None = None) -> None:
+    def finish(self, mark: Mark, schema: RowSchema, *, is_only: bool, streamed: RowSchema | None = None) -> None:  # noqa: ARG002 - no streams here
         """See `ViewWriter`."""
         schemas = self._keys.schemas
         with self._sending() as sender:

@@ -72,7 +72,7 @@ class RedisWriter(ViewWriter):
         marked = [] if mark is None else [self._set_mark(mark)]
         self._run(self._set_schema(schema), *marked, *self._revised(schema))
 
-    def begin(self, mark: Mark, schema: RowSchema, *, lost: Collection[int] = ()) -> None:
+    def begin(self, mark: Mark, schema: RowSchema, *, lost: Collection[int] = ()) -> None:  # noqa: ARG002 - no slots
         """See `ViewWriter`."""
         # One transaction: a row never exists without its schema, nor a mark without an entry for `prune` to find.
         listed = "SADD", self._views, self._reference

@@ -1,0 +1,169 @@
+"""Pushes to a Redis Cluster: fence, mark and trust of each hash slot."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+
+import pytest
+
+from feature_sync.errors import LeaseHeld, LeaseLost, OnlineStoreError, ViewsFailed
+from feature_sync.online.redis.opening import open_online_store
+from feature_sync.online.slots import slot_of, tags
+from tests.support.clusters import Cluster
+from tests.support.meters import Meters, build_meters
+from tests.support.redis_server import RedisServer
+
+PREFIX = "meters"
+VIEW = "latest_readings"
+MANY = 3_000
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    return build_meters(tmp_path_factory.mktemp("meters_on_a_cluster"), "duckdb", {})
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Three primaries without replicas, whose slots tests move and empty."""
+    with Cluster() as started:
+        yield started
+
+
+@pytest.fixture
+def meters(built, cluster):
+    for each in cluster.primaries:
+        cluster.run(each, "FLUSHALL")
+    opened = Meters(built, cluster.url)
+    opened.reset()
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def online(cluster):
+    store = open_online_store(cluster.url, key_prefix=PREFIX, timeout=10)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def lose(cluster, slot: int) -> int:
+    """Let a slot lose all that it holds, as a node does that was replaced by an empty one; returns how many keys."""
+    owner = cluster.owner(slot)
+    keys = cluster.run(owner, "CLUSTER", "GETKEYSINSLOT", slot, 1_000)
+    for key in keys:
+        cluster.run(owner, "DEL", key)
+    return len(keys)
+
+
+def row_key(meter: str) -> bytes:
+    return f"{PREFIX}:{VIEW}:{{{meter}}}".encode()
+
+
+def hash_of(slot: int) -> bytes:
+    return b"%b:slot:{%b}" % (PREFIX.encode(), tags()[slot])
+
+
+def test_a_push_sends_all_rows_first_and_then_changes(meters):
+    meters.many(MANY)
+    first = meters.push()
+    assert (first.written, first.full) == (MANY, "first push")
+    meters.read(("m1", 10, 1.0), ("new", 10, 2.0))
+    meters.run("delete from {t} where meter = 'm2'")
+    second = meters.push()
+    assert (second.written, second.deleted, second.full) == (2, 1, None)
+    assert meters.push().written == 0
+    assert (meters.value("m1"), meters.value("m2")[1]) == ((1.0, "present"), "missing")
+
+
+@pytest.mark.parametrize("changes", [False, True], ids=["nothing else changed", "beside changes"])
+def test_only_a_slot_that_lost_its_rows_is_sent_in_full(meters, cluster, changes):
+    meters.many(MANY)
+    meters.push()
+    slot = slot_of(row_key("m7"))
+    assert lose(cluster, slot) > 1  # the row, and the slot's fence and mark
+    of_slot = sum(slot_of(row_key(f"m{number}")) == slot for number in range(MANY))
+    if changes:
+        meters.read(("m7", 10, 70.0), ("m8", 10, 80.0))
+    pushed = meters.push()
+    assert (pushed.full, pushed.written) == (None, of_slot + (2 if changes else 0))
+    assert meters.value("m7")[0] == (70.0 if changes else 7.0)
+    assert meters.push().written == 0
+
+
+def test_a_slot_that_went_back_to_an_earlier_push_is_put_right(meters, cluster):
+    meters.read(("m7", 1, 1.0), ("m8", 1, 1.0))
+    meters.push()
+    slot = slot_of(row_key("m7"))
+    owner = cluster.owner(slot)
+    earlier = {key: cluster.run(owner, "DUMP", key) for key in (row_key("m7"), hash_of(slot))}
+    meters.read(("m7", 2, 2.0))
+    meters.push()
+    for key, content in earlier.items():  # as a replica does that had not yet got the newest writes
+        cluster.run(owner, "RESTORE", key, 0, content, "REPLACE")
+    assert meters.value("m7")[0] == 1.0
+    assert (meters.push().written, meters.value("m7")[0]) == (1, 2.0)
+
+
+def test_a_lost_slot_is_freed_of_rows_that_the_warehouse_no_longer_has(meters, cluster):
+    meters.many(MANY)
+    meters.push()
+    slot = slot_of(row_key("m7"))
+    with online(cluster) as store:
+        (content,) = store.view(VIEW).read([row_key("m7")])
+    stale = f"{PREFIX}:{VIEW}:{{{tags()[slot].decode()}}}"
+    cluster.run(cluster.owner(slot), "SET", stale, content)
+    cluster.run(cluster.owner(slot), "HDEL", hash_of(slot), f"m:{VIEW}")
+    assert meters.push().deleted == 1
+
+
+def test_a_writer_whose_lease_was_taken_over_writes_to_no_slot(cluster, meters):
+    with online(cluster) as store, ExitStack() as stack:
+        view = store.view(VIEW)
+        hold = {"duration": timedelta(seconds=30), "wait": False, "stopped": lambda: False}
+        late = stack.enter_context(view.hold(**hold))
+        with pytest.raises(LeaseHeld), view.hold(**hold):
+            pass
+        lease = f"{PREFIX}:{VIEW}:lease"
+        cluster.run(cluster.owner(slot_of(lease.encode())), "DEL", lease)  # as when it expires
+        with view.hold(**hold) as newer:
+            assert newer.fence > late.fence
+            rows = [(row_key(f"m{number}"), b"late", None) for number in range(100)]
+            with pytest.raises(LeaseLost):
+                late.write([rows])
+            with pytest.raises(LeaseLost):
+                late.delete([key for key, _, _ in rows])
+            assert view.exist([key for key, _, _ in rows]) == [False] * len(rows)
+            newer.write([rows])
+            assert view.read([rows[0][0]]) == [b"late"]
+
+
+def test_rows_follow_a_slot_that_moves_during_the_push(cluster, meters):
+    with online(cluster) as store:
+        view = store.view(VIEW)
+        rows = [(row_key(f"m{number}"), b"%d" % number, None) for number in range(MANY)]
+        slot = slot_of(rows[5][0])
+        source = cluster.owner(slot)
+        target = next(each for each in cluster.primaries if each is not source)
+        hold = {"duration": timedelta(seconds=30), "wait": False, "stopped": lambda: False}
+        with view.hold(**hold) as writer:
+            cluster.move(slot, target)
+            writer.write([rows])
+            assert view.read([rows[5][0]]) == [b"5"]
+            cluster.move(slot, source)
+            assert writer.delete(key for key, _, _ in rows) == MANY
+
+
+def test_the_urls_of_a_cluster_and_of_one_server_are_not_mixed_up(built, cluster):
+    not_one = "is not a node of a Redis Cluster: begin the URL with redis://"
+    with RedisServer() as server, pytest.raises(OnlineStoreError, match=not_one):
+        open_online_store(server.url.replace("redis://", "redis+cluster://"), key_prefix=PREFIX, timeout=10)
+    opened = Meters(built, f"redis://127.0.0.1:{cluster.primaries[0].port}")
+    opened.reset()
+    opened.read(("m1", 1, 1.0))
+    with pytest.raises(ViewsFailed, match=r"begin the URL with redis\+cluster://"):
+        list(opened.store.push([VIEW]))
+    opened.close()
