@@ -27,7 +27,7 @@ _AVRO = {"int32": "int", "int64": "long", "float": "float", "double": "double", 
 def commit_to_hudi(
     folder: str, rows: pyarrow.Table, *, key: str, instant: str, deleted: Sequence = (), partition: str | None = None
 ) -> None:
-    """Upsert rows into a copy-on-write table (version 6) as Hudi does: a new base file for each file group that changes.
+    """Upsert rows into a copy-on-write table (version 6) as Hudi does: each group that changes gets a new base file.
 
     No writer of Hudi is a Python library, so this one writes what Hudi's specification says, for one group a partition.
     """
@@ -128,12 +128,14 @@ def commit_to_iceberg(
     found = opened.load_table(table)
     if deleted:
         found.delete(In(key, list(deleted)))
-    if found.schema().as_arrow().names == rows.schema.names:
-        found.upsert(rows, join_cols=[key])
-        return
+    before = found.schema()
     with found.update_schema() as update:
         update.union_by_name(rows.schema)
-    with opened.load_table(table).transaction() as both:
+    found = opened.load_table(table)
+    if found.schema() == before:
+        found.upsert(rows, join_cols=[key])
+        return
+    with found.transaction() as both:  # pyiceberg 0.12 compares old rows with new ones by all columns, so no upsert
         both.delete(In(key, rows.column(key).to_pylist()))
         both.append(rows)
 

@@ -91,7 +91,7 @@ class Hudi(LakeTable):
         if logs:
             raise LakeError(
                 f"the merge-on-read table has log files that are not compacted, such as {logs[0]}; feature-sync does "
-                "not read them, and without them rows are old: run Hudi's compaction, or read a version before"
+                "not read them, and without them rows are old: run Hudi's compaction"
             )
 
     def _written(self, version: str) -> dict[tuple[str, str], tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin
@@ -38,13 +39,11 @@ class Plugin(BasePlugin):
         from feature_sync.lake.reading import read_rows
         from feature_sync.lake.source import read_source
 
-        name, place = f"{source_config.name}", ""
         try:
-            source = read_source(name, source_config.meta)
-            place = f"{source.place}: "
-            return read_rows(source, self._opened(source))
+            source = read_source(source_config.name, source_config.meta)
+            return read_rows(source, partial(self._opened, source))
         except FeatureSyncError as wrong:
-            raise DbtRuntimeError(f"source {name}: {place}{wrong}") from wrong
+            raise DbtRuntimeError(str(wrong)) from wrong
 
     def _opened(self, source: LakeSource) -> LakeTable:
         """Open the table by the library of its format, imported only now."""

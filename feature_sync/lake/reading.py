@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from feature_sync.errors import did_you_mean
+from feature_sync.errors import FeatureSyncError, did_you_mean
 from feature_sync.lake.base import LakeError, LakeTable, Selection, Version
 from feature_sync.lake.source import LakeSource
 
@@ -21,34 +22,46 @@ The newest version that is read is replaced by none, whatever came after it.
 """
 _ADDED = (VERSION, COMMITTED_AT, REPLACED_AT)
 _META_OF_HUDI = "_hoodie_"
+_BYTES_PER_GIGABYTE = 2**30
 
 
-def read_rows(source: LakeSource, table: LakeTable) -> pyarrow.RecordBatchReader:
+def read_rows(source: LakeSource, opened: Callable[[], LakeTable]) -> pyarrow.RecordBatchReader:
     """Return the rows that a source asks for.
 
     Args:
         source: What is asked for.
-        table: Its table.
+        opened: Opens its table.
 
     Raises:
         LakeError: A version, a column or a file is not there; also while reading, as when there are too many rows.
     """
     import pyarrow
 
-    versions = table.versions() if table.versioned else ()
-    until = _version(versions, source.as_of, "as_of") if source.as_of else (versions[-1] if versions else None)
-    since = _version(versions, source.since, "since") if source.since else None
-    if since and until and since.committed_at > until.committed_at:
-        raise LakeError(f"since: version {since.name} is newer than {until.name}, which is read")
-    columns = _columns(source, table.schema(until))
-    if table.versioned:
-        moment = pyarrow.timestamp("us", tz="UTC")
-        target = pyarrow.schema([*columns, (VERSION, pyarrow.string()), (COMMITTED_AT, moment), (REPLACED_AT, moment)])
-    else:
-        target = columns
-    parts = _parts(source, table, _asked(source, versions, since, until), since)
-    rows = _bounded(_filtered(source, table.schema(until), parts, target), source)
+    with _named(source):
+        table = opened()
+        versions = table.versions() if table.versioned else ()
+        until = _version(versions, source.as_of, "as_of") if source.as_of else (versions[-1] if versions else None)
+        since = _version(versions, source.since, "since") if source.since else None
+        if since and until and since.committed_at > until.committed_at:
+            raise LakeError(f"since: version {since.name} is newer than {until.name}, which is read")
+        schema = table.schema(until)
+        target = _target(source, schema, is_versioned=table.versioned)
+        for each in source.filters:
+            each.typed(schema)
+        parts = _parts(source, table, _asked(source, versions, since, until), since)
+    rows = _bounded(_filtered(source, schema, parts, target), source)
     return pyarrow.RecordBatchReader.from_batches(target, rows)
+
+
+def _target(source: LakeSource, schema: pyarrow.Schema, *, is_versioned: bool) -> pyarrow.Schema:
+    """Return the columns to show, and those that are added."""
+    import pyarrow
+
+    columns = _columns(source, schema)
+    if not is_versioned:
+        return columns
+    moment = pyarrow.timestamp("us", tz="UTC")
+    return pyarrow.schema([*columns, (VERSION, pyarrow.string()), (COMMITTED_AT, moment), (REPLACED_AT, moment)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +180,21 @@ def _cast(column: pyarrow.Array, field: pyarrow.Field) -> pyarrow.Array:
 
 def _bounded(batches: Iterable[pyarrow.RecordBatch], source: LakeSource) -> Iterator[pyarrow.RecordBatch]:
     read = 0
-    for batch in batches:
-        read += batch.nbytes
-        if read > source.max_bytes:
-            raise LakeError(
-                f"source {source.name}: {source.place} has more than {source.max_bytes / 2**30:g} gigabytes of rows; "
-                "ask for less with `columns` and `filters`, or for more with `max_gigabytes`"
-            )
-        yield batch
+    with _named(source):
+        for batch in batches:
+            read += batch.nbytes
+            if read > source.max_gigabytes * _BYTES_PER_GIGABYTE:
+                raise LakeError(
+                    f"there are more than {source.max_gigabytes:g} gigabytes of rows; ask for less with `columns` and "
+                    "`filters`, or for more with `max_gigabytes`"
+                )
+            yield batch
+
+
+@contextmanager
+def _named(source: LakeSource) -> Iterator[None]:
+    """Name the source and its table in whatever is wrong inside; also while rows are read, which is later."""
+    try:
+        yield
+    except FeatureSyncError as wrong:
+        raise LakeError(f"source {source.name}: {source.place}: {wrong}") from wrong

@@ -32,7 +32,7 @@ _MAX_GIGABYTES = 4.0
 class LakeSource:
     """One source: which table, which version, which columns and rows, and how much at most.
 
-    `as_of` and `since` are the name of a version, or a moment in UTC. `max_bytes` counts rows as Arrow holds them.
+    `as_of` and `since` are the name of a version, or a moment in UTC. `max_gigabytes` counts rows as Arrow holds them.
     """
 
     name: str
@@ -45,7 +45,7 @@ class LakeSource:
     as_of: str | datetime | None = None
     since: str | datetime | None = None
     history: bool = False
-    max_bytes: int = int(_MAX_GIGABYTES * 2**30)
+    max_gigabytes: float = _MAX_GIGABYTES
 
     @property
     def place(self) -> str:
@@ -64,6 +64,13 @@ def read_source(name: str, meta: Mapping[str, Any]) -> LakeSource:
         RequestError: A key is missing, unknown, or has a wrong value.
     """
     found = {key: value for key, value in meta.items() if value is not None and value != ""}
+    try:
+        return _read(name, found)
+    except RequestError as wrong:
+        raise RequestError(f"source {name}: meta.{wrong}") from wrong
+
+
+def _read(name: str, found: Mapping[str, Any]) -> LakeSource:
     kind = found.get("format")
     if kind not in FORMATS:
         raise RequestError(f"format: {kind!r} is none; choose from {', '.join(FORMATS)}")
@@ -80,7 +87,7 @@ def read_source(name: str, meta: Mapping[str, Any]) -> LakeSource:
         as_of=_version(found, "as_of"),
         since=_version(found, "since"),
         history=_history(found),
-        max_bytes=_bytes(found.get("max_gigabytes", _MAX_GIGABYTES)),
+        max_gigabytes=_gigabytes(found.get("max_gigabytes", _MAX_GIGABYTES)),
     )
 
 
@@ -145,7 +152,7 @@ def _history(found: Mapping[str, Any]) -> bool:
     return value
 
 
-def _bytes(written: Any) -> int:
+def _gigabytes(written: Any) -> float:
     if isinstance(written, bool) or not isinstance(written, (int, float)) or not 0 < written < float("inf"):
         raise RequestError(f"max_gigabytes: {written!r} is not a number above 0")
-    return int(written * 2**30)
+    return float(written)
