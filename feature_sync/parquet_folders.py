@@ -118,13 +118,19 @@ class ParquetFolder:
         declared = _partitions(files, root, self._types)
         partitioning = pyarrow.dataset.partitioning(declared, flavor="hive") if declared else None
 
-        def opened() -> pyarrow.dataset.Dataset:
+        def opened(schema: pyarrow.Schema | None = None) -> pyarrow.dataset.Dataset:
             return pyarrow.dataset.dataset(
-                files, filesystem=store, format="parquet", partitioning=partitioning, partition_base_dir=root
+                files,
+                schema=schema,
+                filesystem=store,
+                format="parquet",
+                partitioning=partitioning,
+                partition_base_dir=root,
             )
 
-        rows = self._translated(opened)
-        return rows.replace_schema(self._unified(rows, root, declared))
+        # The first opening has the columns of one file alone.
+        unified = self._unified(self._translated(opened), root, declared)
+        return self._translated(partial(opened, unified))
 
     def _unified(self, rows: pyarrow.dataset.Dataset, root: str, declared: pyarrow.Schema | None) -> pyarrow.Schema:
         import pyarrow

@@ -158,7 +158,8 @@ def test_a_column_that_is_widened_is_wide_in_every_version(table, worker, narrow
 )
 def test_filters_mean_the_same_in_every_format_and_a_null_never_passes(worker, tmp_path, condition, passes):
     columns = {
-        "id": pyarrow.array([1, 2, 3, 4], pyarrow.int64()), "amount": [10.0, 20.0, 30.0, None], "name": ["a", "b's", None, "é"],
+        "id": pyarrow.array([1, 2, 3, 4], pyarrow.int64()),
+        "amount": [10.0, 20.0, 30.0, None], "name": ["a", "b's", None, "é"],
         "at": pyarrow.array([NOON, NOON + timedelta(microseconds=1), None, NOON - timedelta(days=1)], MOMENT),
     }  # fmt: skip
     held = pyarrow.table(columns)

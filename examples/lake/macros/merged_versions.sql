@@ -11,6 +11,7 @@ compared as (
         lag(lake_replaced_at) over one = lake_committed_at
             and lag(row({{ value }})) over one is not distinct from row({{ value }}) as goes_on
     from {{ versions }}
+    where lake_replaced_at is distinct from lake_committed_at    -- of commits of one moment the last stands
     window one as (partition by {{ key }} order by lake_committed_at)
 ),
 
