@@ -14,12 +14,14 @@ _OF_FRAMES = ("numpy", "pandas", "polars", "pyarrow")
 _OF_SERVERS = ("httptools", "prometheus_client", "starlette", "uvicorn", "uvloop")
 _OF_MODELS = ("lightgbm", "mlflow", "sklearn", "tensorflow", "torch", "xgboost")
 """Each has an extra of its own, of the same name."""
+_OF_LAKES = {"deltalake": "delta", "hudi": "hudi", "pyiceberg": "iceberg"}
 _EXTRAS = {
     **dict.fromkeys(_OF_SERVERS, "server"),
     **{name: name for name in (*_OF_MODELS, "openlineage")},
     "confluent_kafka": "kafka",
     "fastavro": "avro",
     "google": "protobuf",
+    **_OF_LAKES,
 }
 """The extra that brings a library."""
 

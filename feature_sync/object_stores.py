@@ -46,7 +46,7 @@ def is_uri(text: str) -> bool:
 
 
 class ObjectFolder:
-    """An object store and a name in it, below which objects are written.
+    """An object store and a name in it, below which objects are written or read.
 
     Args:
         uri: `s3://BUCKET/NAME` or `gs://BUCKET/NAME`; a query has options of Arrow's file systems, such as `region`.
@@ -70,8 +70,8 @@ class ObjectFolder:
 
     def check(self) -> None:
         """Check that the store can be reached, and has the bucket; before a query that may take long."""
-        with self._translated():
-            store, path = self._store()
+        with self.translated("written"):
+            store, path = self.opened()
             store.get_file_info(path)
             bucket = store.get_file_info(path.partition("/")[0])
         if not bucket.type:
@@ -81,15 +81,15 @@ class ObjectFolder:
         """Upload a file; the object appears when all of it is there."""
         import pyarrow.fs
 
-        with self._translated():
-            store, path = self._store()
+        with self.translated("written"):
+            store, path = self.opened()
             local = pyarrow.fs.LocalFileSystem()
             pyarrow.fs.copy_files(str(file), path + suffix, source_filesystem=local, destination_filesystem=store)
 
     def delete(self, suffix: str) -> None:
         """Delete an object, if it is there."""
-        with self._translated():
-            store, path = self._store()
+        with self.translated("written"):
+            store, path = self.opened()
             if store.get_file_info(path + suffix).is_file:
                 store.delete_file(path + suffix)
 
@@ -101,24 +101,29 @@ class ObjectFolder:
         """
         import pyarrow.fs
 
-        with self._translated():
-            store, path = self._store()
+        with self.translated("written"):
+            store, path = self.opened()
             found = store.get_file_info(pyarrow.fs.FileSelector(path, allow_not_found=True))
         if others := [each.base_name for each in found if not names.fullmatch(each.base_name)]:
             raise OutputError(f"{self.name} holds {others[0]}, which is not ours to remove; name a folder of its own")
-        with self._translated():
+        with self.translated("written"):
             for each in found:
                 store.delete_file(each.path)
 
-    def _store(self) -> tuple[pyarrow.fs.FileSystem, str]:
+    def opened(self) -> tuple[pyarrow.fs.FileSystem, str]:
+        """Return the store, and the path of the name in it; call it, and use both, within `translated`."""
         if self._opened is None:
             parts = urlsplit(self._uri)
             self._opened = _google(parts) if parts.scheme == "gs" else _s3(parts)
         return self._opened
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn errors of Arrow inside into one that names the place, without the options of its URI."""
+    def translated(self, done: str) -> Iterator[None]:
+        """Turn errors of Arrow inside into one that names the place, without the options of its URI.
+
+        Args:
+            done: What cannot be done: `read` or `written`.
+        """
         import pyarrow
 
         try:
@@ -128,7 +133,8 @@ class ObjectFolder:
         except OSError as refused:
             text = _hidden(str(refused), self._uri)
             reason = next((told for pattern, told in _REASONS if re.search(pattern, text)), text)
-            raise OutputError(f"{self.name} cannot be written: {reason}") from None
+            error = RequestError if done == "read" else OutputError
+            raise error(f"{self.name} cannot be {done}: {reason}") from None
 
 
 def _google(parts: SplitResult) -> tuple[pyarrow.fs.FileSystem, str]:

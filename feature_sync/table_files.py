@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from feature_sync.csv_text import check_csv
 from feature_sync.errors import OutputError, RequestError
 from feature_sync.files import writing
+from feature_sync.parquet_folders import ParquetFolder
 from feature_sync.value_types import ValueType
 
 if TYPE_CHECKING:
@@ -124,6 +125,25 @@ def read_table(path: Path, types: Mapping[str, ValueType], *, moment: str) -> py
     except (OSError, pyarrow.ArrowException) as broken:
         raise _unreadable(path, broken) from broken
     return _plain(reader, str(path), (moment, *types), rows=rows)
+
+
+def read_folder(folder: str, types: Mapping[str, ValueType], *, moment: str) -> pyarrow.RecordBatchReader:
+    """Read a folder of Parquet files, or an object, in a stream, as `read_table` reads a file.
+
+    Args:
+        folder: A path, or a URI of an object store.
+        types: Types of columns (the keys) by name, for those that the names of subfolders give.
+        moment: Column with the moment asked; it is a timestamp where it is the name of a subfolder, too.
+
+    Raises:
+        RequestError: There is no such folder, or its files cannot be read as one table; also while reading.
+    """
+    import pyarrow
+
+    given = {moment: pyarrow.timestamp("us"), **{name: kind.arrow_type() for name, kind in types.items()}}
+    rows = ParquetFolder(folder, given)
+    reader = pyarrow.RecordBatchReader.from_batches(rows.schema(), rows.batches())
+    return _plain(reader, rows.name, (moment, *types))
 
 
 def frame_in_memory(frame: Any) -> pandas.DataFrame | pyarrow.Table:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from urllib.parse import urlsplit
 
+import pyarrow
 import pyarrow.fs
 import pyarrow.parquet
 import pytest
@@ -128,3 +130,25 @@ def test_an_unknown_option_is_refused_without_its_value(training_set, server, bu
     with pytest.raises((RequestError, OutputError)) as refused:
         training_set.write(f"{server.root}/set.parquet?{option}")
     assert "s3cret" not in str(refused.value)
+
+
+def test_a_folder_and_an_object_are_spines(server, bucket, tmp_path):
+    project = UnbuiltProject(tmp_path / "project")
+    project.view("trips", "select n as id, n / 2 as fee from range(10) as numbers(n)", features=["fee"])
+    moment = pyarrow.array([datetime(2024, 1, 1)])
+    for key in (1, 2):
+        table = pyarrow.table({"event_timestamp": moment, "note": [f"n{key}"]})
+        name = f"asked/id={key}/a.parquet"
+        bucket.create_dir(f"{BUCKET}/asked/id={key}", recursive=True)
+        pyarrow.parquet.write_table(table, f"{BUCKET}/{name}", filesystem=bucket)
+    whole = pyarrow.table({"id": [1, 2], "event_timestamp": moment.take([0, 0]), "note": ["n1", "n2"]})
+    pyarrow.parquet.write_table(whole, f"{BUCKET}/whole.parquet", filesystem=bucket)
+    with project.open("redis://localhost:1") as store:
+        for place, kind in (("asked", "folder"), ("whole.parquet", "file")):
+            asked = store.get_training_set(None, server.uri(place), features=["trips:fee"])
+            found = asked.to_arrow().to_pylist()
+            assert [(row["id"], row["note"], row["fee"]) for row in found] == [(1, "n1", 0.5), (2, "n2", 1.0)]
+            origin = json.loads(asked.write(tmp_path / "set.parquet").sidecar.read_text())["spine"]
+            assert origin[kind] == f"{urlsplit(server.root).scheme}://{BUCKET}/{place}"
+        with pytest.raises(RequestError, match=r"nowhere.*(cannot be read|there is no such folder)"):
+            store.get_training_set(None, server.uri("nowhere"), features=["trips:fee"])

@@ -1,4 +1,4 @@
-"""Sources of a spine: a table of the dbt project, a query that the user typed, a file, or a frame in memory."""
+"""Sources of a spine: a table of the dbt project, a query that the user typed, files, or a frame in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from feature_sync.clock import read_moment
 from feature_sync.dbt.manifest import Manifest
 from feature_sync.definitions import Period, Relation, Spine, parse_ordering
 from feature_sync.errors import Location, ProjectError, RequestError, UnknownName
-from feature_sync.table_files import SUFFIXES, check_suffix, frame_in_memory, read_frame, read_table
+from feature_sync.object_stores import is_uri
+from feature_sync.parquet_folders import ParquetFolder
+from feature_sync.table_files import SUFFIXES, check_suffix, frame_in_memory, read_folder, read_frame, read_table
 from feature_sync.training.rows import Rows
 from feature_sync.value_types import ValueType
 
@@ -82,7 +84,8 @@ def read_spine(
     """Return a spine and, if it is not a table of the warehouse, its rows.
 
     Args:
-        source: Name of a model, seed, snapshot or source, path of a file, or a frame; None with a query.
+        source: Name of a model, seed, snapshot or source, path or URI of a file or a folder, or a frame; None with
+            a query.
         query: Query in the warehouse's own SQL; None with a source.
         options: Which rows to answer.
         manifest: The manifest of the dbt project.
@@ -97,11 +100,13 @@ def read_spine(
     rows = None
     if query is not None:
         relation = _undeclared("--spine-sql", options)
-    elif isinstance(source, str) and Path(source).suffix.lower() not in SUFFIXES:
+    elif isinstance(source, str) and not _is_place(source):
         relation = _model(source, options, manifest)
     elif isinstance(source, (str, os.PathLike)):
-        relation = _undeclared(os.fspath(source), options)
-        rows = _file(Path(source), relation.event_time or "")
+        place = os.fspath(source)
+        read = _folder if _is_object(place) or Path(place).is_dir() else _file
+        relation = _undeclared(ParquetFolder(place).name if _is_object(place) else place, options)
+        rows = read(place, relation.event_time or "")
     else:
         relation, frame = _undeclared("the frame", options), frame_in_memory(source)
         rows = Rows(
@@ -142,7 +147,23 @@ def _undeclared(name: str, options: SpineOptions) -> Relation:
     return Relation(name="", unique_id="", location=Location(name, ""), columns={}, event_time=event_time)
 
 
-def _file(path: Path, moment: str) -> Rows:
+def _is_place(text: str) -> bool:
+    """True for what cannot be the name of a model: a file by its suffix, a folder by a slash in its name, a URI."""
+    return Path(text).suffix.lower() in SUFFIXES or "/" in text or os.sep in text
+
+
+def _is_object(place: str) -> bool:
+    return "://" in place and is_uri(place)
+
+
+def _folder(place: str, moment: str) -> Rows:
+    return Rows(read=partial(read_folder, place, moment=moment), origin=ParquetFolder(place).origin())
+
+
+def _file(place: str, moment: str) -> Rows:
+    path = Path(place)
+    if not path.suffix and not path.exists():
+        raise RequestError(f"{place} does not exist: a spine is a model, a Parquet or CSV file, or a folder of Parquet")
     check_suffix(path)
     try:
         with path.open("rb") as content:

@@ -1,0 +1,1 @@
+select customer_id, ordered_at, total from {{ source('lake', 'orders') }}

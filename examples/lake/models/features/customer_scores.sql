@@ -1,0 +1,1 @@
+select customer_id, scored_at, score from {{ source('lake', 'scores') }}

@@ -1,0 +1,1 @@
+select customer_id, visited_at, visits_7d from {{ source('lake', 'visits') }}
