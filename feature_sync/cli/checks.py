@@ -96,6 +96,12 @@ def print_statuses(statuses: Sequence[ViewStatus], *, as_json: bool) -> None:
     if streams:
         names = ("stream", "topic", "rows ahead", "messages ahead", "last event", "last came")
         print_table(names, streams, right=(2, 3))
+    if statuses and statuses[0].nodes:
+        nodes = [
+            (each.address, f"{each.slots:,}", f"{each.keys:,}", size(each.memory_bytes), str(each.replicas))
+            for each in statuses[0].nodes
+        ]
+        print_table(("cluster node", "slots", "keys", "memory", "replicas"), nodes, right=(1, 2, 3, 4))
     for each in statuses:
         for text in _remarks(each):
             say(f"{each.feature_view}: {text}", err=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from feature_sync.online.streams import StreamRecord
     from feature_sync.push import Pushed
     from feature_sync.push.state import LastPush
+    from feature_sync.online.base import NodeState
     from feature_sync.push.status import ViewStatus
     from feature_sync.serving.vectors import FeatureVector
     from feature_sync.verify import Difference, Verified
@@ -72,7 +73,8 @@ def of_verification(verified: Sequence[Verified]) -> Document:
 
 def of_statuses(statuses: Sequence[ViewStatus]) -> Document:
     """Return the document of `status`."""
-    return {"feature_views": [_status(each) for each in statuses]}
+    nodes = statuses[0].nodes if statuses else ()
+    return {"feature_views": [_status(each) for each in statuses], "nodes": [_node(each) for each in nodes]}
 
 
 def of_vector(vector: FeatureVector) -> Document:
@@ -193,6 +195,16 @@ def _difference(difference: Difference) -> Document:
         "about": difference.about or None,
         "warehouse_value": difference.warehouse,
         "redis_value": difference.redis,
+    }
+
+
+def _node(node: NodeState) -> Document:
+    return {
+        "address": node.address,
+        "slot_count": node.slots,
+        "key_count": node.keys,
+        "memory_bytes": node.memory_bytes,
+        "replica_count": node.replicas,
     }
 
 

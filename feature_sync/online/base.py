@@ -60,14 +60,12 @@ class ServerState:
         evicted_keys: How many keys this run has removed because memory was full.
         may_evict: True if the server may remove keys when memory is full.
         eviction_policy: The server's own name for what it does when memory is full.
-        nodes: The primaries of a cluster; empty for one server.
     """
 
     run_id: str
     evicted_keys: int
     may_evict: bool
     eviction_policy: str
-    nodes: tuple[NodeState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +133,10 @@ class OnlineStore(ABC):
     @abstractmethod
     def server_state(self) -> ServerState:
         """Read what the server reports of itself."""
+
+    def nodes(self) -> tuple[NodeState, ...]:
+        """Read the state of each primary of a cluster; none for one server."""
+        return ()
 
     @abstractmethod
     def now(self) -> datetime:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from feature_sync.definitions import FeatureView
 from feature_sync.errors import DefinitionError, WarehouseError
-from feature_sync.online.base import OnlineStore
+from feature_sync.online.base import NodeState, OnlineStore
 from feature_sync.online.codec import RowSchema
 from feature_sync.online.marks import DONE, Holder, Mark
 from feature_sync.online.streams import StreamRecord
@@ -45,6 +45,7 @@ class ViewStatus:
         unfinished: The ids of pushes that did not end.
         problem: Why the warehouse did not answer.
         stream: What Redis records of the view's stream; None if it has none.
+        nodes: The primaries of the Redis Cluster that holds the rows; empty for one server.
     """
 
     feature_view: str
@@ -63,6 +64,7 @@ class ViewStatus:
     unfinished: tuple[str, ...] = ()
     problem: str | None = None
     stream: StreamRecord | None = None
+    nodes: tuple[NodeState, ...] = ()
 
     @property
     def age(self) -> timedelta | None:
@@ -109,7 +111,7 @@ def read_statuses(
     Raises:
         OnlineStoreError: Redis failed. If the warehouse fails, what Redis holds is still reported.
     """
-    problem = None
+    problem, nodes = None, context.online.nodes()
     with ExitStack() as opened:
         try:
             runner = QueryRunner(opened.enter_context(context.open_warehouse()))
@@ -120,6 +122,7 @@ def read_statuses(
             *((each, None) for each in sorted(others)),
         ]:
             status, newest = _in_redis(reference, view, context)
+            status = replace(status, nodes=nodes)
             if problem is not None:
                 yield replace(status, problem=problem)
                 continue

@@ -66,7 +66,8 @@ class ClusterNodes:
     def _ask(self, node: Node) -> Topology:
         with self.translating(node):
             try:
-                reply: Any = self.client(node).execute_command("CLUSTER", "SLOTS")
+                run: Any = self.client(node).execute_command
+                reply = run("CLUSTER", "SLOTS")
             except redis.ResponseError as refused:
                 if "cluster support disabled" in str(refused) or "unknown command" in str(refused).lower():
                     raise OnlineStoreError(

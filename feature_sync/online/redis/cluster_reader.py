@@ -82,8 +82,7 @@ class ClusterReader:
     def _scan(self, node: Node, pattern: str, kind: Sequence[str], most: int | None) -> Iterator[list[bytes]]:
         cursor, requests = b"0", 0
         while requests != most:
-            words = ("SCAN", cursor, "MATCH", pattern, "COUNT", str(_KEYS_PER_SCAN), *kind)
-            cursor, found = self.at(node, *words)
+            cursor, found = self.at(node, "SCAN", cursor, "MATCH", pattern, "COUNT", str(_KEYS_PER_SCAN), *kind)
             requests += 1
             if found:
                 yield found

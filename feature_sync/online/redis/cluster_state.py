@@ -61,5 +61,4 @@ def server_state_of(states: Mapping[Node, PrimaryState]) -> ServerState:
             for each in states.values()
         ),
         eviction_policy=f"maxmemory-policy {', '.join(sorted(policies))}",
-        nodes=tuple(each.state for each in states.values()),
     )

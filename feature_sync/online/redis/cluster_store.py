@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
-from feature_sync.online.base import ComposeCard, OnlineStore, ServerState
+from feature_sync.online.base import ComposeCard, NodeState, OnlineStore, ServerState
 from feature_sync.online.keys import card_key, services_key, store_key, views_key
 from feature_sync.online.redis.address import Address
 from feature_sync.online.redis.cluster_cards import ClusterCards
@@ -84,6 +84,10 @@ class ClusterStore(OnlineStore):
     def server_state(self) -> ServerState:
         """See `OnlineStore`."""
         return server_state_of(read_states(self._reader, self._nodes))
+
+    def nodes(self) -> tuple[NodeState, ...]:
+        """See `OnlineStore`."""
+        return tuple(each.state for each in read_states(self._reader, self._nodes).values())
 
     def now(self) -> datetime:
         """See `OnlineStore`; the clock of the first primary."""

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -22,6 +22,7 @@ from feature_sync.online.redis.connections import CONNECTIONS
 from feature_sync.online.redis.lease import server_time
 from feature_sync.online.redis.reasons import translating
 from feature_sync.online.redis.retries import RetryingRedis
+from feature_sync.online.redis.sentinels import sentinel_options
 from feature_sync.online.redis.view import RedisView, read_server_state, reading
 
 _SECONDS_TO_ANSWER = 10.0
@@ -52,8 +53,13 @@ class RedisStore(OnlineStore):
                 "forget need the URL of one server: redis:// or rediss://"
             )
         self._timeout = timeout
+        kind: dict[str, Any] = (
+            sentinel_options(self._address, timeout)
+            if self._address.is_sentinel
+            else {"connection_class": CONNECTIONS[self._address.scheme]}
+        )
         pool = redis.ConnectionPool(
-            connection_class=CONNECTIONS[self._address.scheme],
+            **kind,
             protocol=2,  # the writer compares replies byte for byte
             driver_info=None,  # else CLIENT SETINFO, which fills the ACL log of a user without a right to it
             socket_connect_timeout=timeout,
@@ -73,7 +79,13 @@ class RedisStore(OnlineStore):
 
     def view(self, reference: str) -> RedisView:
         """See `OnlineStore`."""
-        return RedisView(self._client, self._translating, key_prefix=self.key_prefix, reference=reference)
+        return RedisView(
+            self._client,
+            self._translating,
+            key_prefix=self.key_prefix,
+            reference=reference,
+            awaits_replica=self._address.is_sentinel,
+        )
 
     def services(self) -> set[str]:
         """See `OnlineStore`."""

@@ -37,7 +37,7 @@ class RedisView(OnlineView):
         *,
         key_prefix: str,
         reference: str,
-        default_replicas: int = 0,
+        awaits_replica: bool = False,
     ) -> None:
         """Open a view; sends no command.
 
@@ -46,14 +46,14 @@ class RedisView(OnlineView):
             translating: Turns the errors of Redis's client into ours.
             key_prefix: The key prefix of the store.
             reference: The reference of the view.
-            default_replicas: How many replicas must have a push unless `hold` is told otherwise.
+            awaits_replica: True if a replica, where there is one, must have a push unless `hold` is told otherwise.
         """
         super().__init__(key_prefix, reference)
         self._client = client
         self._commands = cast("Commands", client)
         self._translating = translating
         self._keys = ViewKeys(self.name)
-        self._default_replicas = default_replicas
+        self._awaits_replica = awaits_replica
 
     def schemas(self, *, strict: bool = False) -> Mapping[bytes, RowSchema]:
         """See `OnlineView`."""
@@ -147,8 +147,12 @@ class RedisView(OnlineView):
                 keys=self._keys,
                 fence=fence,
                 server=read_server_state(self._commands),
-                replicas=self._default_replicas if replicas is None else replicas,
+                replicas=self._replicas() if replicas is None else replicas,
             )
+
+    def _replicas(self) -> int:
+        """Return how many replicas must have a push by default."""
+        return min(int(self._commands.info("replication")["connected_slaves"]), 1) if self._awaits_replica else 0
 
     @contextmanager
     def _reading(self, key: str) -> Iterator[None]:
