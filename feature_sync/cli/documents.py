@@ -17,10 +17,10 @@ from feature_sync.value_types import since_epoch
 if TYPE_CHECKING:
     from feature_sync.check import Checked
     from feature_sync.dbt.description import Description
+    from feature_sync.online.base import NodeState
     from feature_sync.online.streams import StreamRecord
     from feature_sync.push import Pushed
     from feature_sync.push.state import LastPush
-    from feature_sync.online.base import NodeState
     from feature_sync.push.status import ViewStatus
     from feature_sync.serving.vectors import FeatureVector
     from feature_sync.verify import Difference, Verified
