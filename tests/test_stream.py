@@ -218,7 +218,7 @@ def test_logs_are_json_if_asked_for(kafka, topic, orders):
     lines = [fits("stream_log", json.loads(each)) for each in errors.splitlines()]
     last = next(each for each in lines if each["event"] == "stream ended")
     assert (last["event"], last["feature_view"], last["messages"], last["applied"]) == ("stream ended", "orders", 1, 1)
-    assert next(each for each in lines if each["event"] == "partitions assigned")["partitions"] == [0, 1]
+    assert next(each for each in lines if each["event"] == "partitions assigned")["assigned_partitions"] == [0, 1]
 
 
 # What a person gets wrong

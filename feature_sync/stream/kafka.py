@@ -150,11 +150,11 @@ class KafkaSource(Source):
                 for each in parts
             ]
         )
-        _LOG.info("partitions assigned", extra={"topic": self.topic, "partitions": sorted(self._assigned)})
+        _LOG.info("partitions assigned", extra={"topic": self.topic, "assigned_partitions": sorted(self._assigned)})
 
     def _on_revoke(self, _consumer: Any, parts: Sequence[Any]) -> None:
         self._assigned.difference_update(each.partition for each in parts)
-        _LOG.info("partitions revoked", extra={"topic": self.topic, "partitions": sorted(self._assigned)})
+        _LOG.info("partitions revoked", extra={"topic": self.topic, "assigned_partitions": sorted(self._assigned)})
 
     def _check_bounds(self) -> None:
         """Check that partitions hold what is to be read of them next, since not every broker refuses to be asked more.

@@ -61,7 +61,7 @@ class StreamLog:
             "applied": counts.applied,
             "dead_letters": counts.dead,
             "messages_per_second": round((counts.messages - self._said) / max(now - self._said_at, 0.001)),
-            "lag": counts.lag,
+            "messages_behind": counts.lag,
         }
         _LOG.info(event, extra={name: value for name, value in fields.items() if value is not None})
         self._said_at, self._said = now, counts.messages
