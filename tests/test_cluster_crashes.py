@@ -86,6 +86,10 @@ def befall(meters, pushes, what: str, choose: random.Random) -> str:
         cluster.lag(primary)
     # Acknowledgements are not asked for: then a push may count whose writes are lost.
     pid = pushes.start(meters.redis_url, [VIEW], replicas_acknowledge=0, **PATIENT)
+    if what == "fail over behind":
+        said = pushes.wait()
+        cluster.take_over(primary)
+        return said.partition(":")[0]
     time.sleep(choose.uniform(0, 2.5))
     if what == "kill":
         with suppress(ProcessLookupError):

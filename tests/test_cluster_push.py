@@ -166,3 +166,33 @@ def test_the_urls_of_a_cluster_and_of_one_server_are_not_mixed_up(built, cluster
     with pytest.raises(OnlineStoreError, match=r"begin the URL with redis\+cluster://"):
         list(opened.store.push([VIEW]))
     opened.close()
+
+
+def test_status_and_a_dry_run_name_the_nodes_with_their_shares(meters, cluster):
+    meters.many(MANY)
+    (planned,) = meters.store.push([VIEW], dry_run=True)
+    places = {f"127.0.0.1:{each.port}" for each in cluster.primaries}
+    assert planned.shard_bytes.keys() == places
+    assert sum(planned.shard_bytes.values()) == planned.memory_bytes
+    meters.push()
+    (status,) = (each for each in meters.store.status([VIEW]))
+    assert {each.address for each in status.nodes} == places
+    assert sum(each.slots for each in status.nodes) == 16_384
+    assert (status.rows, status.sampled_keys) == (MANY, 200)
+
+
+def test_verify_and_prune_reach_the_rows_of_all_nodes(meters, cluster):
+    meters.many(MANY)
+    meters.push()
+    gone, key = row_key("m7"), row_key("m8")
+    cluster.run(cluster.owner(slot_of(gone)), "DEL", gone)
+    cluster.run(cluster.owner(slot_of(key)), "PEXPIRE", key, 10**12)
+    (verified,) = meters.store.verify([VIEW])
+    assert (verified.missing, verified.different, verified.matching) == (1, 1, MANY - 2)
+    with online(cluster) as store:
+        hold = {"duration": timedelta(seconds=30), "wait": False, "stopped": lambda: False}
+        with store.view(VIEW).hold(**hold) as writer:
+            assert sum(writer.delete(keys) for keys in store.view(VIEW).row_keys()) == MANY - 1
+            writer.forget()
+        assert (store.references(), store.view(VIEW).mark(), [*store.view(VIEW).row_keys()]) == (set(), None, [])
+        assert set(store.view(VIEW).slot_marks()) == {None}

@@ -156,6 +156,7 @@ def _pushed(pushed: Pushed) -> Document:
         "kept": pushed.kept,
         "sent_bytes": pushed.sent_bytes,
         "memory_bytes": pushed.memory_bytes,
+        "nodes": [{"address": name, "memory_bytes": each} for name, each in sorted(pushed.shard_bytes.items())],
         "scan_bytes": pushed.scan_bytes,
         "held_back": pushed.held_back,
         "failed": pushed.failed,

@@ -66,4 +66,6 @@ def _outcome(pushed: Pushed) -> str:
     if not pushed.is_dry_run:
         return f"sent {what}"
     scanned = "" if pushed.scan_bytes is None else f"; {size(pushed.scan_bytes)} scanned"
-    return f"would send {what}; about {size(pushed.memory_bytes)} of Redis's memory{scanned}"
+    shards = ", ".join(f"{name} {size(needed)}" for name, needed in sorted(pushed.shard_bytes.items()))
+    per_shard = f" ({shards})" if shards else ""
+    return f"would send {what}; about {size(pushed.memory_bytes)} of Redis's memory{per_shard}{scanned}"

@@ -243,6 +243,11 @@ class OnlineView(ABC):
         """Return the number of the part, as in `slot_marks`, that holds the row at a key."""
         return slot_of(key)
 
+    def shard(self, key: bytes) -> str | None:
+        """Return the address of the primary that a row at a key is on; None if there is one server for all."""
+        del key
+        return None
+
     @abstractmethod
     def hold(
         self, *, duration: timedelta, wait: bool, stopped: Callable[[], bool], replicas: int | None = None

@@ -75,6 +75,8 @@ class Pushed:
         push: The id of the push.
         is_dry_run: True if nothing was written because the push was a dry run.
         is_pruned: True if the view was removed.
+        shard_bytes: In a dry run on a cluster, an estimate of the memory that each primary needs for what would be
+            written, by its address.
         phase_seconds: The duration of each phase: stage, send and commit.
     """
 
@@ -90,6 +92,7 @@ class Pushed:
     push: str | None = None
     is_dry_run: bool = False
     is_pruned: bool = False
+    shard_bytes: Mapping[str, int] = field(default_factory=dict)
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -107,4 +110,4 @@ class PushReport(Report[Pushed]):
     """What a push did with each feature view, in the order in which they ended."""
 
     __slots__ = ()
-    columns = columns_of(Pushed, without=("push", "is_dry_run", "is_pruned", "phase_seconds"))
+    columns = columns_of(Pushed, without=("push", "is_dry_run", "is_pruned", "phase_seconds", "shard_bytes"))

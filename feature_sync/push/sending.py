@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.base import OnlineView, ViewWriter
 from feature_sync.online.codec import RowSchema
 from feature_sync.online.marks import Mark
-from feature_sync.online.rows import Row, RowEncoder
+from feature_sync.online.rows import BYTES_PER_ENTRY, Row, RowEncoder
 from feature_sync.spill import KeySpill
 
 Batches = Iterator[Sequence[Sequence[Any]]]
@@ -21,13 +21,15 @@ Batches = Iterator[Sequence[Sequence[Any]]]
 class Sent:
     """What was sent: rows written and deleted, and the bytes of the keys and values written.
 
-    Of those written, `ahead` kept a newer row, or a deletion, of the view's stream.
+    Of those written, `ahead` kept a newer row, or a deletion, of the view's stream. Of a dry run, `shard_bytes` is an
+    estimate of the memory that each primary of a cluster needs, by its address.
     """
 
     written: int = 0
     deleted: int = 0
     bytes: int = 0
     ahead: int = 0
+    shard_bytes: dict[str, int] = field(default_factory=dict)
 
 
 def send_rows(
@@ -125,8 +127,11 @@ def count_rows(view: OnlineView, encoder: RowEncoder, rows: Batches, *, is_full:
     with KeySpill() as held, KeySpill() as ours:
         for keys in view.row_keys() if is_full else ():
             held.add(keys)
-        for _ in encoded(rows, encoder, sent, ours if held.count else None):
-            pass
+        for batch in encoded(rows, encoder, sent, ours if held.count else None):
+            for key, value, _ in batch:
+                if (shard := view.shard(key)) is not None:
+                    needed = len(key) + len(value) + BYTES_PER_ENTRY
+                    sent.shard_bytes[shard] = sent.shard_bytes.get(shard, 0) + needed
         sent.deleted = sum(1 for _ in held.minus(ours))
     return sent
 

@@ -174,6 +174,7 @@ class ViewPush:
             kept=0 if is_full else preview.rows - sent.written,
             sent_bytes=sent.bytes,
             scan_bytes=to_scan,
+            shard_bytes=sent.shard_bytes,
             full=preview.full,
             phase_seconds=self._seconds,
             is_dry_run=True,

@@ -109,6 +109,11 @@ class ClusterView(OnlineView):
         calls = [Call(slot_of(key), ("MEMORY", "USAGE", key)) for key in keys]
         return [each for each in self._reader.run(calls) if each is not None]
 
+    def shard(self, key: bytes) -> str | None:
+        """See `OnlineView`."""
+        owner = self._nodes.topology.owners[slot_of(key)]
+        return None if owner is None else str(owner)
+
     def comparer(self) -> Comparer:
         """See `OnlineView`."""
         return _ClusterComparer(self._reader, probe=self._keys.schemas)
