@@ -28,7 +28,7 @@ MOST_TRIES = 10
 
 
 class FailingCluster(Cluster):
-    """A cluster whose primaries are followed by one replica each, which may lack the newest writes when it takes over."""
+    """A cluster whose primaries have one replica each, which may lack the newest writes when it takes over."""
 
     def lag(self, primary) -> None:
         """Let the replica of a primary get no more of its writes."""
@@ -74,7 +74,7 @@ def test_whatever_befalls_pushers_and_nodes_the_next_push_puts_redis_right(meter
                 chance.change_table()
             repair(meters, pushes)
             assert meters.differences() == [], (SEED, number, what)
-    print(SEED, counts)
+    print(SEED, counts)  # noqa: T201 - pytest keeps it with the test
     assert sum(count for (what, _), count in counts.items() if what.startswith("fail")) >= TIMES // 6
 
 
