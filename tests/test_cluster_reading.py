@@ -10,7 +10,6 @@ import pytest
 
 from feature_sync import FeatureClient
 from feature_sync.errors import FeatureSyncError, OnlineStoreError
-from feature_sync.online.redis.store import RedisStore
 from feature_sync.online.redis.users import reader as reader_of
 from feature_sync.online.slots import slot_of
 from feature_sync.serving.async_socket import open_async_socket
@@ -346,8 +345,3 @@ def test_slots_that_nobody_serves_are_told(kind):
             said = refusal(reader.warm_up)
     assert "does not serve all slots (" in said
     assert "CLUSTER NODES" in said
-
-
-def test_what_writes_refuses_the_url_of_a_cluster(cluster):
-    with pytest.raises(OnlineStoreError, match="push, verify, status and forget need the URL of one server"):
-        RedisStore(cluster.url, key_prefix=PREFIX)

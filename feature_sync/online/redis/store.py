@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from feature_sync.errors import OnlineStoreError, RequestError
+from feature_sync.errors import RequestError
 from feature_sync.online.base import ComposeCard, OnlineStore, ServerState
 from feature_sync.online.keys import card_key, services_key, store_key, views_key
 from feature_sync.online.redis.address import read_address
@@ -38,7 +38,7 @@ class RedisStore(OnlineStore):
         """Connect. The password in the URL never reaches a message.
 
         Args:
-            url: `redis://`, `rediss://` or `unix://`, as redis-py reads them.
+            url: `redis://`, `rediss://` or `unix://`; or the first two with `+sentinel`.
             key_prefix: The start of all Redis keys.
             timeout: How many seconds to wait for an answer.
 
@@ -47,11 +47,6 @@ class RedisStore(OnlineStore):
         """
         self.key_prefix = key_prefix
         self._address = read_address(url)
-        if self._address.nodes:
-            raise OnlineStoreError(
-                f"{self._address.where} is for clients, get and serve, which only read; push, verify, status and "
-                "forget need the URL of one server: redis:// or rediss://"
-            )
         self._timeout = timeout
         kind: dict[str, Any] = (
             sentinel_options(self._address, timeout)
