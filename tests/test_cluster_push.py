@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
@@ -196,3 +197,48 @@ def test_verify_and_prune_reach_the_rows_of_all_nodes(meters, cluster):
             writer.forget()
         assert (store.references(), store.view(VIEW).mark(), [*store.view(VIEW).row_keys()]) == (set(), None, [])
         assert set(store.view(VIEW).slot_marks()) == {None}
+
+
+def test_all_slots_of_a_node_that_came_back_empty_are_sent_and_what_it_held_beside_rows(meters, cluster):
+    meters.many(MANY)
+    meters.push()
+    for node in cluster.primaries:
+        rest = [each for each in cluster.primaries if each is not node]
+        before = sum(cluster.run(each, "DBSIZE") for each in rest)
+        cluster.run(node, "FLUSHALL")
+        meters.push()
+        assert sum(cluster.run(each, "DBSIZE") for each in rest) == before
+        with online(cluster) as store:
+            assert (store.references(), store.view(VIEW).mark().status) == ({VIEW}, "done")
+        assert meters.push().written == 0
+
+
+def test_a_write_to_a_half_moved_slot_waits_until_the_slot_has_moved(cluster, meters):
+    slot = slot_of(b"0")
+    rows = [(f"{PREFIX}:{VIEW}:{{0}}{number}".encode(), b"new", None) for number in range(50)]
+    with online(cluster) as store:
+        view = store.view(VIEW)
+        hold = {"duration": timedelta(seconds=30), "wait": False, "stopped": lambda: False}
+        with view.hold(**hold) as writer:
+            writer.write([rows])
+            target = next(each for each in cluster.primaries if each is not cluster.owner(slot))
+            source = cluster.begin_move(slot, target)
+            assert cluster.move_keys(source, target, slot, 20) == 20
+
+            def finish() -> None:
+                while cluster.move_keys(source, target, slot, 5):
+                    pass
+                cluster.end_move(slot, target)
+
+            with ThreadPoolExecutor() as pool:
+                moving = pool.submit(finish)
+                writer.write([rows])
+                moving.result()
+            assert view.read([key for key, _, _ in rows]) == [b"new"] * len(rows)
+
+
+def test_a_push_counts_only_when_as_many_replicas_as_asked_for_have_it(meters, cluster):
+    meters.read(("m1", 1, 1.0))
+    with pytest.raises(OnlineStoreError, match=r"only 0 of 1 replicas .* --replicas-acknowledge"):
+        list(meters.store.push([VIEW], replicas_acknowledge=1))
+    assert meters.push().written == 1

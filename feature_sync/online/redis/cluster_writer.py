@@ -107,9 +107,14 @@ class ClusterWriter(ViewWriter):
     def mark_slots(self, mark: Mark, slots: Collection[int], *, are_done: bool) -> None:
         """See `ViewWriter`."""
         with self._sending() as sender:
-            self._mark_slots(sender, mark, slots) if are_done else sender.run(
-                [self._mark_slot(slot, REPAIRING, mark.push) for slot in slots]
-            )
+            if are_done:
+                self._mark_slots(sender, mark, slots)
+                sender.run([self._set_mark(msgspec.structs.replace(mark, status=DONE))])
+                return
+            # What else the lost slots may have held: the reference, and a revision that readers have missed.
+            sender.run([self._fenced(self._views, ("SADD", self._views, self._reference))])
+            sender.run([self._mark_slot(slot, REPAIRING, mark.push) for slot in slots])
+            sender.run([self._set_revision()])
 
     def write(self, batches: Iterable[Sequence[Row]]) -> None:
         """See `ViewWriter`."""
