@@ -215,7 +215,9 @@ def test_all_slots_of_a_node_that_came_back_empty_are_sent_and_what_it_held_besi
 
 def test_a_write_to_a_half_moved_slot_waits_until_the_slot_has_moved(cluster, meters):
     slot = slot_of(b"0")
-    rows = [(f"{PREFIX}:{VIEW}:{{0}}{number}".encode(), b"new", None) for number in range(50)]
+    keys = (row_key(str(number)) for number in range(500_000))
+    rows = [(key, b"new", None) for key in keys if slot_of(key) == slot]
+    assert len(rows) > 20
     with online(cluster) as store:
         view = store.view(VIEW)
         hold = {"duration": timedelta(seconds=30), "wait": False, "stopped": lambda: False}
@@ -223,7 +225,7 @@ def test_a_write_to_a_half_moved_slot_waits_until_the_slot_has_moved(cluster, me
             writer.write([rows])
             target = next(each for each in cluster.primaries if each is not cluster.owner(slot))
             source = cluster.begin_move(slot, target)
-            assert cluster.move_keys(source, target, slot, 20) == 20
+            assert cluster.move_keys(source, target, slot, 10) == 10
 
             def finish() -> None:
                 while cluster.move_keys(source, target, slot, 5):

@@ -319,7 +319,8 @@ class ViewWriter(ABC):
     def write(self, batches: Iterable[Sequence[Row]]) -> None:
         """Write rows, each replacing what its key held; a row that has expired already leaves no row at its key.
 
-        Batches are taken one after the other; the writer keeps at most two of them in memory.
+        Batches are taken one after the other; the writer keeps at most two of them in memory, on a cluster so many that
+        they hold 100,000 rows.
         """
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -9,11 +10,11 @@ from feature_sync.online.redis.cluster_scripts import WRITE, Call, script_call
 from feature_sync.online.redis.cluster_sender import ClusterSender
 from feature_sync.online.redis.cluster_slots import SlotKeys
 from feature_sync.online.rows import Row
-from feature_sync.online.slots import slot_of
+from feature_sync.online.slots import row_slots
 from feature_sync.online.topology import Node
 
-_ROWS_AT_ONCE = 20_000
-"""So many that most slots get more than one row: each script call costs as much as a few rows."""
+_ROWS_AT_ONCE = 50_000
+"""So many that a slot gets three rows: each script call costs as much as a few rows."""
 _Slots = Mapping[int, Sequence[Row]]
 
 
@@ -25,16 +26,19 @@ class _Part(NamedTuple):
     replies: bytes
 
 
-def set_rows(sender: ClusterSender, slots: SlotKeys, fence: bytes, batches: Iterable[Sequence[Row]]) -> None:
+def set_rows(
+    sender: ClusterSender, slots: SlotKeys, begin: bytes, fence: bytes, batches: Iterable[Sequence[Row]]
+) -> None:
     """Set rows. Redis stores nothing for a row that has expired already.
 
     Args:
         sender: Sends to the nodes.
         slots: The view's keys and fields in the slots.
+        begin: What all row keys of the view begin with, up to the opening brace.
         fence: The fence of the push.
         batches: The rows.
     """
-    writing = _Writing(sender, slots, fence)
+    writing = _Writing(sender, slots, begin, fence)
     chunk: list[Row] = []
     for rows in batches:
         chunk += rows
@@ -46,9 +50,10 @@ def set_rows(sender: ClusterSender, slots: SlotKeys, fence: bytes, batches: Iter
 
 
 class _Writing:
-    def __init__(self, sender: ClusterSender, slots: SlotKeys, fence: bytes) -> None:
+    def __init__(self, sender: ClusterSender, slots: SlotKeys, begin: bytes, fence: bytes) -> None:
         self._sender = sender
         self._slots = slots
+        self._begin = begin
         self._fence = fence
         self._head = b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n" % WRITE.name.encode()
         self._fenced = _bulk(slots.fence) + _bulk(fence)
@@ -56,9 +61,9 @@ class _Writing:
 
     def send(self, rows: Sequence[Row]) -> None:
         """Send rows after those before are confirmed: only one chunk can be lost, and sent again."""
-        groups: dict[int, list[Row]] = {}
-        for row in rows:
-            groups.setdefault(slot_of(row[0]), []).append(row)
+        groups: dict[int, list[Row]] = defaultdict(list)
+        for slot, row in zip(row_slots(self._begin, [key for key, _, _ in rows]), rows, strict=True):
+            groups[slot].append(row)
         parts: dict[Node | None, dict[int, list[Row]]] = {}
         for slot, some in groups.items():
             parts.setdefault(self._sender.owner(slot), {})[slot] = some

@@ -119,7 +119,7 @@ class ClusterWriter(ViewWriter):
     def write(self, batches: Iterable[Sequence[Row]]) -> None:
         """See `ViewWriter`."""
         with self._sending() as sender:
-            set_rows(sender, self._slots, self._number, batches)
+            set_rows(sender, self._slots, self._keys.rows.encode(), self._number, batches)
 
     def delete(self, keys: Iterable[bytes]) -> int:
         """See `ViewWriter`."""
