@@ -28,6 +28,6 @@ def test_the_table_of_integrations_tells_the_versions_that_the_tests_run():
             pinned.setdefault(name.lower(), set()).add(version)
     table = (EXAMPLE / "README.md").read_text().partition("## Works with\n")[2].partition("\n## ")[0]
     told = dict(re.findall(r"([A-Za-z][\w-]+) (\d+\.\d+[\d.]*)", table))
-    assert len(told) == 17
+    assert len(told) == 20
     for name, version in told.items():
         assert version in pinned[PACKAGES.get(name, name).lower()], name
