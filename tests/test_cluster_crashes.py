@@ -18,7 +18,7 @@ from feature_sync.online.slots import SLOTS
 from tests.support.clusters import Cluster, until
 from tests.support.meters import Meters, build_meters
 from tests.support.pusher import PushServer
-from tests.test_push_crashes import PATIENT, SEED, Chance
+from tests.test_push_crashes import METERS, PATIENT, SEED, Chance
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +64,7 @@ def meters(tmp_path):
 def test_whatever_befalls_pushers_and_nodes_the_next_push_puts_redis_right(meters):
     chance, choose, counts = Chance(meters), random.Random(SEED), Counter()
     with PushServer(meters.project) as pushes:
-        chance.change_table()
+        meters.many(METERS)
         repair(meters, pushes)
         for number in range(TIMES):
             chance.change_table()
