@@ -16,6 +16,7 @@ from feature_sync import AsyncFeatureClient, FeatureClient
 from feature_sync.errors import FeatureSyncError, OnlineStoreError, OutputError, RequestError, UnknownName, ViewsFailed
 from feature_sync.online.redis.users import auditor, reader, writer
 from tests.support.http_server import HttpServer
+from tests.support.streamed_meters import OF_STREAMS
 from tests.support.unbuilt import UnbuiltProject
 
 NEIGHBOURS = ("orders", "orders_all", "order?", "[o]rders", "o*", r"o\rders")
@@ -222,6 +223,7 @@ def test_no_command_is_in_the_rules_that_nothing_sends(shop, command, monkeypatc
         "wait": "the replicas of a push",
         "exists": "the sample of verify, and /ready of serve",
         "memory|usage": "status",
+        **dict.fromkeys(OF_STREAMS, "views with a stream"),
         "unwatch": "a card that has not changed after all",
     }
     shop.client.execute_command("ACL", "SETUSER", "unbuilt-writer", f"-{command}")

@@ -6,16 +6,17 @@ Readings are a meter, minutes after noon, kWh, and for the stream partition and 
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
 
 from feature_sync import FeatureClient
 from feature_sync.errors import OnlineStoreError
-from feature_sync.online.redis.users import streamer
+from feature_sync.online.redis.users import streamer, writer
 from tests.support.node import NodeReader, node_folder
 from tests.support.redis_server import RedisServer
-from tests.support.streamed_meters import StreamedMeters, build_streamed_meters
+from tests.support.streamed_meters import OF_STREAMS, StreamedMeters, build_streamed_meters
 from tests.test_json import fits
 
 
@@ -283,6 +284,27 @@ def test_a_user_may_stream_one_view_and_nothing_else(meters, server):
             own.close()
             client.execute_command("ACL", "DELUSER", "streamer")
     assert meters.held() == {"m1": 5.0}
+
+
+@pytest.mark.parametrize("less", ["", *OF_STREAMS])
+def test_the_writer_has_the_rights_that_views_with_a_stream_need_and_each_is_needed(meters, server, less):
+    meters.stream(("m0", 5, 5.0, 0, 7), ("m1", 5, 5.0, 0, 8))
+    meters.has_seen(p0=8)
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "writer", *writer("meters").rules(">secret"))
+        if less:
+            client.execute_command("ACL", "SETUSER", "writer", f"-{less}")
+        own = StreamedMeters(meters.project, f"redis://writer:secret@127.0.0.1:{server.port}/0")
+        own.options["redis_url"] = own.redis_url
+        try:
+            with pytest.raises(OnlineStoreError, match=f"user.*{less}") if less else nullcontext():
+                push(own)
+                own.store.status()
+        finally:
+            own.close()
+            client.execute_command("ACL", "DELUSER", "writer")
+    if not less:
+        assert meters.held() == {"m0": 1.0, "m1": 5.0}
 
 
 def readings_of(vectors) -> list[tuple]:

@@ -13,6 +13,8 @@ from tests.support.meters import NOON, Meters
 from tests.support.projects import PROJECTS, BuiltProject, build_project
 
 VIEW, TOPIC = "latest_readings", "readings"
+OF_STREAMS = ("hget", "hdel", "hkeys", "hscan", "hlen")
+"""The commands of Redis that only a push, or the status, of a view with a stream sends."""
 
 
 class StreamedMeters(Meters):
