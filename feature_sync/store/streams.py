@@ -13,8 +13,10 @@ from feature_sync.store.connections import Connections
 from feature_sync.store.project import FeatureProject
 
 if TYPE_CHECKING:
+    from feature_sync.definitions.stream import Stream
     from feature_sync.online.base import OnlineView
     from feature_sync.online.streams import StreamedRow
+    from feature_sync.stream.kafka_options import StreamAddress
     from feature_sync.stream.messages import Columns
     from feature_sync.stream.registry import SchemaRegistry
     from feature_sync.stream.report import StreamCounts
@@ -55,23 +57,14 @@ def stream_view(
         FeatureSyncError: The view cannot stream, or the stream cannot go on.
     """
     from feature_sync.store.landings import land_first, landing_in
-    from feature_sync.stream.kafka_options import read_settings, read_source
     from feature_sync.stream.opening import open_dead_letters, open_source, stream_of
-    from feature_sync.stream.registry import registry_of
     from feature_sync.stream.report import StreamCounts
     from feature_sync.stream.running import StreamParts, StreamRun
 
     view = project.registry.feature_view(name)
     stream = stream_of(view)
     _check_clock(project, view)
-    own = project.own_setting("stream")
-    settings = read_settings(own.value, own.where)
-    address, registry = read_source(request.get("source"), settings), registry_of(settings.schema_registry)
-    if address.topic not in (None, stream.topic):
-        raise RequestError(
-            f"{view.relation.location.at('config.meta.feature_view')}: {view.reference} has stream.topic "
-            f"{stream.topic}, and --from names the topic {address.topic}; offsets of one mean nothing in the other"
-        )
+    address, registry = _origin(project, view, stream, request.get("source"))
     url, timeout, folder = connections.redis_url(), connections.redis_timeout, project.dbt.directory
     online = connections.online().view(view.reference)
     group = f"feature-sync:{project.key_prefix}:{view.reference}"
@@ -101,6 +94,28 @@ def stream_view(
         run = StreamRun(parts, until_end=until_end)
         begin(run)
         return run.run()
+
+
+def _origin(
+    project: FeatureProject, view: FeatureView, stream: Stream, asked: str | None
+) -> tuple[StreamAddress, SchemaRegistry | None]:
+    """Return where messages come from, and the registry of their schemas: as asked for, else as the profile says.
+
+    Raises:
+        RequestError: No source is named, or one of another topic.
+    """
+    from feature_sync.stream.kafka_options import read_settings, read_source
+    from feature_sync.stream.registry import registry_of
+
+    own = project.own_setting("stream")
+    settings = read_settings(own.value, own.where)
+    address = read_source(asked, settings)
+    if address.topic not in (None, stream.topic):
+        raise RequestError(
+            f"{view.relation.location.at('config.meta.feature_view')}: {view.reference} has stream.topic "
+            f"{stream.topic}, and --from names the topic {address.topic}; offsets of one mean nothing in the other"
+        )
+    return address, registry_of(settings.schema_registry)
 
 
 def _check_clock(project: FeatureProject, view: FeatureView) -> None:
