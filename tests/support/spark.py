@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 
+from feature_sync import FeatureStore
 from feature_sync.definitions import Target
 from feature_sync.online.redis.server import _free_port
 from feature_sync.sql.dialects import dialect_named
@@ -156,7 +158,8 @@ class OnConnect:
             path = self._folder / f"{self._files}.parquet"
             pyarrow.parquet.write_table(table, path)
             query = f"select * from parquet.`{path}`"
-        self.warehouse._session.spark.sql(f"create or replace temporary view {relation.name} as {query}")
+        spark = self.warehouse._session.spark  # noqa: SLF001 - a case has names of views, which the product never makes
+        spark.sql(f"create or replace temporary view {relation.name} as {query}")
 
     def fetch(self, sql: str) -> list[dict]:
         with self.warehouse.arrow(sql, batch_size=100) as reader:
@@ -165,3 +168,53 @@ class OnConnect:
 
 def _as_stored(value):
     return Decimal(str(value)) if isinstance(value, Decimal) else value
+
+
+class SparkProject:
+    """A dbt project on Spark that dbt never built: a manifest by hand over tables in Parquet files."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self.nodes: dict[str, dict] = {}
+        self.exposures: dict[str, dict] = {}
+        target = {"type": "spark", "method": "session", "host": "NA", "schema": "features", "connect": url}
+        profile = {"shop": {"target": "spark", "outputs": {"spark": target}}}
+        (folder / "profiles.yml").write_text(json.dumps(profile))
+        (folder / "dbt_project.yml").write_text(json.dumps({"name": "shop", "version": "1.0.0", "profile": "shop"}))
+
+    def model(self, name: str, table: pyarrow.Table, **config) -> Path:
+        path = self.folder / f"{name}.parquet"
+        pyarrow.parquet.write_table(table, path)
+        self.nodes[f"model.shop.{name}"] = {
+            "unique_id": f"model.shop.{name}",
+            "name": name,
+            "resource_type": "model",
+            "package_name": "shop",
+            "original_file_path": f"models/{name}.sql",
+            "relation_name": f"parquet.`{path}`",
+            "config": {"materialized": "table", **config},
+            "columns": {},
+        }
+        return path
+
+    def service(self, name: str, features: dict, views: list[str]) -> None:
+        self.exposures[f"exposure.shop.{name}"] = {
+            "unique_id": f"exposure.shop.{name}",
+            "name": name,
+            "resource_type": "exposure",
+            "type": "ml",
+            "original_file_path": "models/services.yml",
+            "depends_on": {"nodes": [f"model.shop.{view}" for view in views]},
+            "config": {"meta": {"feature_service": {"features": features}}},
+        }
+
+    def open(self) -> FeatureStore:
+        metadata = {
+            "dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json",
+            "adapter_type": "spark",
+            "project_name": "shop",
+        }
+        parts = {"nodes": self.nodes, "exposures": self.exposures, "parent_map": {}, "child_map": {}}
+        (self.folder / "target").mkdir(exist_ok=True)
+        (self.folder / "target" / "manifest.json").write_text(json.dumps({"metadata": metadata, **parts}))
+        return FeatureStore.open(self.folder, profiles_dir=str(self.folder))
