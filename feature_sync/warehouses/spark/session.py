@@ -7,6 +7,7 @@ import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
+import grpc
 from pyspark.errors import PySparkException
 
 from feature_sync.definitions import Target
@@ -50,10 +51,12 @@ class Session:
         from pyspark.sql.connect.session import SparkSession
 
         self.where = "{}:{}".format(*host_and_port(url))
+        warnings.filterwarnings("ignore", r"\[RETRIES_EXCEEDED\]")  # the error that follows says more
         with translating(self.where), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # what the server advises about a setting that is pinned
             self.spark = SparkSession(connection=url)
-            self.spark.client.set_retry_policies([DefaultPolicy(max_retries=_RETRIES, max_backoff=500)])
+            policy = DefaultPolicy(max_retries=_RETRIES, initial_backoff=100, max_backoff=500)
+            self.spark.client.set_retry_policies([policy])
             for name, value in _PINNED.items():
                 self.spark.conf.set(name, value)
 
@@ -99,7 +102,10 @@ class Session:
 
     def close(self) -> None:
         """Release the session, with its temporary views."""
-        self.spark.stop()
+        # Not by `stop`, which logs a traceback where the server is gone.
+        with suppress(PySparkException, grpc.RpcError):
+            self.spark.client.release_session()
+        self.spark.client.close()
 
 
 def _check_reachable(url: str, target: Target, seconds: int) -> None:
