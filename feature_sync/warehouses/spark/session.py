@@ -16,7 +16,7 @@ from feature_sync.warehouses.spark.errors import translating
 from feature_sync.warehouses.spark.settings import SparkSettings, host_and_port
 
 if TYPE_CHECKING:
-    from pyspark.sql.connect.dataframe import DataFrame
+    from pyspark.sql import DataFrame
 
 _PINNED = {
     "spark.sql.session.timeZone": "UTC",
@@ -85,7 +85,7 @@ class Session:
         """Return a query; Spark analyses it when its schema or its rows are read."""
         return self.spark.sql(text)
 
-    def batches(self, frame: DataFrame) -> Any:
+    def batches(self, frame: Any) -> Any:
         """Stream the rows of a query as Arrow tables, as the server sends them: a few megabytes each.
 
         The client has no public function that streams Arrow; `toLocalIterator` makes rows of this one.

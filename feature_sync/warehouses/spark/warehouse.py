@@ -122,7 +122,7 @@ class SparkWarehouse(Warehouse):
 
         name = f"{name}_{secrets.token_hex(8)}"
         schema = spark_types.StructType([spark_types.StructField(f.name, loaded_type(f)) for f in rows.schema])
-        parts = []
+        parts: list[str] = []
         for part in _parts(rows):
             parts.append(f"{name}_{len(parts)}")
             with self._translating():
