@@ -72,7 +72,7 @@ clean: ## Remove whatever the targets above made; stops the embedded Redis
 
 .venv/.test: .venv/.made $(PROJECT)
 	@echo "Installing what the tests need (a minute or two)"
-	@$(PIP) --editable '.[duckdb,postgres,bigquery,pandas,server,openlineage]' --group test --group lint
+	@$(PIP) --editable '.[duckdb,postgres,bigquery,spark,pandas,server,openlineage]' --group test --group lint
 	@touch $@ .venv/.demo
 
 .venv-bigquery/.made: tests/bigquery.txt

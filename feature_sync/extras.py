@@ -38,7 +38,8 @@ def require_project_libraries() -> None:
     """
     if missing := [name for name in _OF_PROJECTS if not _is_installed(name)]:
         raise MissingLibrary(
-            f"a dbt project needs {', '.join(missing)}: pip install 'feature-sync[duckdb]' (or [postgres], [bigquery])"
+            f"a dbt project needs {', '.join(missing)}: pip install 'feature-sync[duckdb]' "
+            "(or [postgres], [bigquery], [spark])"
         )
 
 

@@ -81,6 +81,24 @@ def bigquery():
 
 
 @pytest.fixture(scope="session")
+def sail():
+    """Sail, a server of Spark Connect, of this test run's own."""
+    from tests.support.spark import SailServer
+
+    with SailServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def spark():
+    """Spark itself with its Spark Connect, of this test run's own; for slow tests."""
+    from tests.support.spark import SparkServer
+
+    with SparkServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def redis_server():
     """A Redis server of this test run's own; the folder is short, for the path of a unix socket is limited."""
     folder = Path(tempfile.mkdtemp(prefix="redis"))

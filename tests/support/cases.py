@@ -103,6 +103,18 @@ WORDS = {
         "json": "JSON",
     },
 }
+WORDS["spark"] = {
+    "integer": "bigint",
+    "float": "double",
+    "text": "string",
+    "flag": "boolean",
+    "decimal": "decimal(10, 2)",
+    "date": "date",
+    "naive": "timestamp_ntz",
+    "aware": "timestamp_ltz",
+    "numbers": "array<bigint>",
+    "json": "string",
+}
 WORDS["postgres"] = WORDS["duckdb"] | {"float": "double precision", "text": "text"}
 
 
@@ -310,7 +322,7 @@ class _Cases:
         return next(kind for kind, word in self.words.items() if word == column.data_type)
 
     def _relation(self, name: str, kinds: dict[str, str], event_time: str | None = None) -> Relation:
-        mark = "`" if self.adapter == "bigquery" else '"'
+        mark = "`" if self.adapter in ("bigquery", "spark") else '"'
         columns = {
             column: Column(name=column, data_type=self.words[kind], stored_as=column) for column, kind in kinds.items()
         }

@@ -1,0 +1,249 @@
+"""Training sets on Spark through Spark Connect: on Sail, which speaks it too, and on Spark itself (slow)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_sync import FeatureStore
+from feature_sync.errors import FeatureSyncError, ProfileError, RequestError, WarehouseError
+from feature_sync.warehouses import open_warehouse
+from tests.support.cases import cases
+from tests.support.engines import ask, canonical, examples, load, strategies
+from tests.support.printed import without_lone_nan
+from tests.support.projects import EXAMPLE
+from tests.support.spark import OnConnect, SailServer, SparkProject
+
+SERVERS = ["sail", pytest.param("spark", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def warehouse(server):
+    with closing(open_warehouse(server.target())) as opened:
+        yield opened
+
+
+@examples(12)
+@given(data=st.data())
+def test_every_spine_row_gets_what_the_oracle_finds_through_the_products_own_session(sail, tmp_path_factory, data):
+    check_case(sail, tmp_path_factory, data, is_sail=True)
+
+
+@pytest.mark.slow
+@examples(12)
+@given(data=st.data())
+def test_spark_itself_answers_as_the_oracle_does(spark, tmp_path_factory, data):
+    check_case(spark, tmp_path_factory, data, is_sail=False)
+
+
+def check_case(server, tmp_path_factory, data, *, is_sail):
+    case = data.draw(cases("spark"))
+    if is_sail:
+        case = replace(case, tables={view: without_lone_nan(rows) for view, rows in case.tables.items()})
+    with closing(open_warehouse(server.target())) as opened:
+        engine = OnConnect(opened, tmp_path_factory.mktemp("case"), is_sail=is_sail)
+        load(engine, case)
+        wanted = canonical(case.expected())
+        for strategy in strategies(engine, case):
+            assert canonical(ask(engine, case, strategy)) == wanted, strategy
+            assert canonical(ask(engine, case, strategy, asked=case.asked)) == wanted, f"{strategy}, within bounds"
+
+
+NOON = datetime(2024, 1, 2, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+FEATURES = ["amount", "payload", "tags", "seen", "clock", "day", "place"]
+DAILY = {"entities": {"customer": "id"}, "features": FEATURES, "ttl": "1d"}
+
+
+@pytest.fixture
+def project(server, tmp_path):
+    made = SparkProject(tmp_path, server.url)
+    rows = {
+        "id": ["a", "a", "b"],
+        "at": [NOON - 2 * HOUR, NOON, NOON - 30 * HOUR],
+        "amount": pyarrow.array([Decimal("1.50"), Decimal("2.50"), Decimal("9.00")], pyarrow.decimal128(10, 2)),
+        "payload": [b"\x00\xff", b"", None],
+        "tags": [["x", None], [], None],
+        "seen": pyarrow.array([NOON, None, NOON], pyarrow.timestamp("us", tz="UTC")),
+        "clock": pyarrow.array([datetime(2024, 3, 31, 2, 30), None, None], pyarrow.timestamp("us")),
+        "day": [date(2024, 1, 1), None, None],
+        "place": [{"Lat lon": 1.5, "n": 1}, None, None],
+    }
+    rows["at"] = pyarrow.array(rows["at"], pyarrow.timestamp("us", tz="UTC"))
+    made.model("spend", pyarrow.table(rows), event_time="at", meta={"feature_view": DAILY})
+    made.service("churn", {"spend": FEATURES}, ["spend"])
+    moments = pyarrow.array([NOON - HOUR, NOON, NOON, NOON], pyarrow.timestamp("us", tz="UTC"))
+    made.spine = pyarrow.table({"id": ["a", "a", "b", "c"], "event_timestamp": moments, "label": [1, 2, 3, 4]})
+    made.model("asked", made.spine, event_time="event_timestamp")
+    return made
+
+
+def spine_of(kind, project):
+    if kind == "file":
+        pyarrow.parquet.write_table(project.spine, project.folder / "spine.parquet")
+        return {"spine": project.folder / "spine.parquet"}
+    if kind == "query":
+        return {"spine_sql": f"select * from parquet.`{project.folder}/asked.parquet`"}
+    return {"spine": "asked" if kind == "model" else project.spine}
+
+
+@pytest.mark.parametrize("kind", ["file", "frame", "model", "query"])
+def test_a_training_set_holds_every_type_exactly_whatever_the_spine_is(project, kind):
+    table = project.open().get_training_set("churn", **spine_of(kind, project)).collect().table
+    first, second, third, fourth = sorted(table.to_pylist(), key=lambda row: row["label"])
+    assert first["amount"] == Decimal("1.50")
+    assert first["payload"] == b"\x00\xff"
+    assert first["tags"] == ["x", None]
+    assert (first["seen"], first["clock"], first["day"]) == (NOON, datetime(2024, 3, 31, 2, 30), date(2024, 1, 1))
+    assert first["place"] == {"Lat lon": 1.5, "n": 1}
+    assert (second["amount"], second["payload"], second["tags"]) == (Decimal("2.50"), b"", [])
+    assert third["amount"] is None  # 30 hours old, with a TTL of a day
+    assert fourth["amount"] is None
+    assert table.schema.field("seen").type == pyarrow.timestamp("us", tz="UTC")
+    assert table.schema.field("clock").type == pyarrow.timestamp("us")
+
+
+def test_the_commands_read_a_project_on_spark(project):
+    project.open()
+    assert "spend" in said(project, "list")
+    assert "1 feature view" in said(project, "check", "--warehouse")
+    assert "`parquet`" in said(project, "sql", "churn", "--spine", "asked")
+    said(project, "extract", "churn", "--spine", "asked", "--output", "out.parquet")
+    answered = pyarrow.parquet.read_table(project.folder / "out.parquet")
+    assert answered.num_rows == 4
+    assert answered.column("amount").to_pylist().count(None) == 2
+
+
+def said(project, *arguments):
+    command = [sys.executable, "-m", "feature_sync", *arguments]
+    environment = {**os.environ, "DBT_PROFILES_DIR": str(project.folder), "PYTHONPATH": str(EXAMPLE)}
+    done = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_push_is_refused_with_the_reason_and_before_redis_is_touched(project, redis_url):
+    store = FeatureStore.open(project.folder, profiles_dir=str(project.folder), redis_url=redis_url)
+    project.open()
+    with pytest.raises(FeatureSyncError, match=r"nothing can be pushed from Spark: .* in transactions"):
+        store.push(gate=False)
+    with closing(redis.Redis.from_url(redis_url)) as client:
+        assert client.dbsize() == 0
+
+
+def test_a_table_that_is_missing_names_its_cure(project):
+    project.nodes["model.shop.spend"]["relation_name"] = "`features`.`spend`"
+    store = project.open()
+    with pytest.raises(FeatureSyncError, match=r"(?i)(?:Table not found|cannot be found).*run dbt build"):
+        store.get_training_set("churn", "asked").collect()
+
+
+def test_a_lost_session_is_said_and_leaves_no_half_file(tmp_path):
+    with SailServer() as server, closing(open_warehouse(server.target())) as warehouse:
+        query = "select a.id from range(3000) a cross join range(3000) b"
+        with warehouse.arrow(query, batch_size=1000) as reader:
+            assert next(reader).num_rows
+            server.kill()
+            with pytest.raises(WarehouseError, match=r"the session of Spark Connect at 127.0.0.1:.* is lost"):
+                list(reader)
+
+
+def test_an_extract_whose_server_dies_leaves_nothing(tmp_path):
+    with SailServer() as server:
+        project = SparkProject(tmp_path, server.url)
+        moments = pyarrow.array([NOON] * 400_000, pyarrow.timestamp("us", tz="UTC"))
+        rows = {"id": pyarrow.array(range(400_000)), "at": moments, "amount": pyarrow.array(range(400_000))}
+        block = {"entities": {"customer": "id"}, "features": ["amount"]}
+        project.model("spend", pyarrow.table(rows), event_time="at", meta={"feature_view": block})
+        project.service("churn", {"spend": ["amount"]}, ["spend"])
+        project.model("asked", pyarrow.table({"id": rows["id"], "at": moments}), event_time="at")
+        store = project.open()
+        with pytest.raises(WarehouseError, match="is lost"):
+            store.get_training_set("churn", "asked", ordered=False).write(
+                tmp_path / "out.parquet", progress=lambda rows: server.kill()
+            )
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith("out")] == []
+
+
+@pytest.mark.parametrize(
+    ("connect", "message"),
+    [
+        pytest.param("sc://127.0.0.1:9", "cannot be reached .*connect of the target spark in profiles.yml", id="dead"),
+        pytest.param("http://127.0.0.1:9", "write sc://HOST:15002", id="another scheme"),
+        pytest.param("sc://127.0.0.1:port", "write sc://HOST:15002", id="no number"),
+        pytest.param(None, "connect is missing: .* add connect: sc://HOST:15002", id="none"),
+    ],
+)
+def test_a_wrong_address_is_said_at_once(sail, connect, message):
+    with pytest.raises(FeatureSyncError, match=message):
+        open_warehouse(sail.target(connect=connect))
+
+
+def test_options_that_cannot_be_read_never_show_their_token(sail):
+    with pytest.raises(ProfileError, match="the options of connect cannot be read") as refused:
+        open_warehouse(sail.target(connect=f"{sail.url}/;hunter2"))
+    assert "hunter2" not in str(refused.value)
+
+
+def test_the_address_may_stand_where_spark_itself_looks_for_it(sail, monkeypatch):
+    monkeypatch.setenv("SPARK_REMOTE", sail.url)
+    with closing(open_warehouse(sail.target(connect=None))) as warehouse:
+        assert warehouse.fetch("select 1 as one") == [(1,)]
+
+
+def test_without_the_client_the_extra_is_named(sail):
+    code = "import sys; sys.modules['pyspark'] = None; from tests.support.spark import SailServer, Target; "
+    code += "from feature_sync.warehouses import open_warehouse; "
+    code += "open_warehouse(Target(profile='p', name='spark', adapter='spark', settings={}, project_dir='.'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "pip install 'feature-sync[spark]'" in done.stderr
+
+
+def test_a_session_pins_what_its_server_sets_otherwise(warehouse):
+    query = "select timestamp_ltz'2024-01-01 00:00:00' as moment, cast('2024-01-01 00:00:00' as timestamp) as cast"
+    assert warehouse.fetch(query) == [(datetime(2024, 1, 1, tzinfo=UTC),) * 2]
+    assert set(warehouse.describe(query).values()) == {"timestamp_ltz"}
+
+
+def test_a_spine_of_many_parts_is_one_table(warehouse):
+    text = "x" * 1000
+    rows = pyarrow.table({"id": range(40_000), "text": [text] * 40_000})  # 40 MB: three parts
+    name = warehouse.load("spine", rows.to_reader(5_000), {})
+    assert warehouse.fetch(f"select count(*), count(distinct id), min(text) from {name}") == [(40_000, 40_000, text)]
+    empty = warehouse.load("spine", rows.slice(0, 0).to_reader(), {})
+    assert warehouse.fetch(f"select count(*) from {empty}") == [(0,)]
+
+
+def test_a_column_that_spark_cannot_hold_is_named(warehouse):
+    rows = pyarrow.table({"hour": pyarrow.array([1], pyarrow.time64("us"))})
+    with pytest.raises(RequestError, match=r"the spine's column 'hour' is time64.us., which cannot be sent to Spark"):
+        warehouse.load("spine", rows.to_reader(), {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["spark"], indirect=True)
+def test_no_step_of_sparks_plan_joins_all_with_all_or_puts_all_rows_into_one_task(project, warehouse):
+    sql = project.open().get_training_set("churn", "asked", ordered=False).sql
+    ((plan,),) = warehouse.fetch(f"explain formatted {sql}")
+    assert "Window" in plan
+    assert "hashpartitioning(id" in plan
+    for step in ("CartesianProduct", "BroadcastNestedLoopJoin", "SinglePartition"):
+        assert step not in plan, plan
