@@ -8,6 +8,7 @@ import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -28,10 +29,22 @@ ROW_COMMANDS = ("set", "unlink", "del")
 _schemas = count()
 
 
-@pytest.fixture(scope="module", params=["duckdb", "postgres", pytest.param("bigquery", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "duckdb",
+        "postgres",
+        pytest.param("bigquery", marks=pytest.mark.slow),
+        pytest.param("duckdb-postgres", marks=pytest.mark.slow),
+        pytest.param("postgres-duckdb", marks=pytest.mark.slow),
+    ],
+)
 def built(request, tmp_path_factory) -> BuiltProject:
-    environment = {} if request.param == "duckdb" else request.getfixturevalue(request.param).environment
-    return build_meters(tmp_path_factory.mktemp(f"meters_on_{request.param}"), request.param, environment)
+    """Rows and states in one warehouse, or states in another one."""
+    target, _, state = request.param.partition("-")
+    servers = {target, state} - {"duckdb", ""}
+    environment = {name: value for each in servers for name, value in request.getfixturevalue(each).environment.items()}
+    return build_meters(tmp_path_factory.mktemp(f"meters_on_{target}"), target, environment, state or None)
 
 
 @pytest.fixture
@@ -54,12 +67,12 @@ def own(built, environment, redis_url, tmp_path, monkeypatch):
     """The same in a project of its own, whose files a test may change."""
     if built.target == "duckdb":
         shutil.copytree(built.folder, folder := tmp_path / "meters")
-        project = BuiltProject(folder, built.target)
+        project = replace(built, folder=folder)
     else:
         schema = f"meters_{next(_schemas)}"
         monkeypatch.setenv("METERS_SCHEMA", schema)
         folder = copy_project(built.folder, tmp_path / "meters")
-        project = build_meters(folder, built.target, {**built.environment, "METERS_SCHEMA": schema})
+        project = build_meters(folder, built.target, {**built.environment, "METERS_SCHEMA": schema}, built.state)
     opened = Meters(project, redis_url)
     opened.reset()
     yield opened
@@ -604,7 +617,8 @@ def backup(own):
 def test_a_warehouse_that_lost_its_states_sends_everything(meters):
     meters.many(10)
     meters.push()
-    meters.run(f"delete from {meters.sync_schema}.state where feature_view <> ''", "delete from {t} where meter = 'm1'")
+    meters.run_state("delete from {s}.state where feature_view <> ''")
+    meters.run("delete from {t} where meter = 'm1'")
     pushed = meters.push()
     assert (pushed.written, pushed.deleted) == (9, 1)
     assert pushed.full == "the warehouse has no record of what Redis holds"
@@ -615,7 +629,8 @@ def test_another_warehouse_at_the_same_address_is_told_from_the_one_before(meter
     """Nothing but the id that the one before had chosen in its schema sets them apart."""
     meters.many(10)
     meters.push()
-    meters.run(f"drop schema {meters.sync_schema} cascade", "delete from {t} where meter < 'm5'")
+    meters.run_state("drop schema {s} cascade")
+    meters.run("delete from {t} where meter < 'm5'")
     for options in ({"dry_run": True}, {}, {"full_refresh": True}, {"allow_removals": True}):
         with pytest.raises(OnlineStoreError, match=r"another warehouse at the same address.*take_over=True"):
             list(meters.store.push(["latest_readings"], **options))
@@ -631,7 +646,7 @@ def test_a_mark_of_an_older_version_is_of_the_warehouse_that_remembers_its_push(
     mark = json.loads(meters.client.get(f"{KEYS}push"))
     older = json.dumps({name: value for name, value in mark.items() if name != "warehouse_id"})
     meters.client.set(f"{KEYS}push", older)
-    meters.run(f"delete from {meters.sync_schema}.state where feature_view = ''")
+    meters.run_state("delete from {s}.state where feature_view = ''")
     pushed = meters.push()
     assert (pushed.written, pushed.full) == (0, None)
     named = json.loads(meters.client.get(f"{KEYS}push"))["warehouse_id"]
@@ -644,12 +659,12 @@ def test_a_mark_of_an_older_version_is_of_the_warehouse_that_remembers_its_push(
 
 def test_without_a_table_that_it_keeps_a_push_sends_everything(meters):
     meters.many(10)
-    kept = {"rows", "digests"} if meters.project.target == "duckdb" else {"rows"}
+    kept = {"rows", "digests"} if meters.keeper == "duckdb" else {"rows"}
     for kind in sorted(kept):
         meters.push()
         names = set(meters.sync_tables()) - {"state"}
         assert {name.split("_")[-2] for name in names} == kept
-        meters.run(f"drop table {meters.sync_schema}.{next(name for name in names if f'_{kind}_' in name)}")
+        meters.run_state(f"drop table {{s}}.{next(name for name in names if f'_{kind}_' in name)}")
         assert meters.push().written == 10
 
 
@@ -661,7 +676,7 @@ def test_pushes_leave_no_table_behind_but_the_newest_rows(meters):
     meters.push()  # nothing changed
     meters.read(("m5", -60, 1.0))  # a row that does not answer
     assert meters.push().written == 0
-    assert len(meters.sync_tables()) == (3 if meters.project.target == "duckdb" else 2)
+    assert len(meters.sync_tables()) == (3 if meters.keeper == "duckdb" else 2)
 
 
 # Buckets of entities
@@ -748,7 +763,7 @@ def test_a_history_that_has_become_short_is_counted_anew_when_all_is_sent(meters
     meters.run("delete from {s}.kept_readings where kwh < 127")
     assert meters.push("kept_readings").written == 0
     assert meters.push("kept_readings", full_refresh=True).written == 6
-    assert ("_digests_" in "".join(meters.sync_tables())) is (meters.project.target == "duckdb")
+    assert ("_digests_" in "".join(meters.sync_tables())) is (meters.keeper == "duckdb")
     meters.run("update {s}.kept_readings set kwh = 1 where meter = 'm1'")
     assert meters.push("kept_readings").written == 1
     assert meters.push("kept_readings").written == 0
@@ -836,7 +851,7 @@ def test_a_view_without_a_row_is_held_back_and_emptied_only_when_that_is_allowed
 def test_an_empty_build_holds_everything_back(own):
     own.many(3)
     own.push()
-    own.project.dbt("--quiet", "build", "--empty", "--exclude", "readings")
+    own.project.dbt("--quiet", "build", "--empty", "--exclude", "readings", "--threads", "1")  # several may collide
     own.reopen()
     done = own.project.feature_sync("push", "latest_readings", "hourly_readings", "--redis-url", own.redis_url)
     assert (done.returncode, done.stdout.count("ran with --empty")) == (3, 2)

@@ -15,7 +15,7 @@ from feature_sync.definitions.registry import Registry, parse_features, split_fe
 from feature_sync.definitions.relation import Column, Index, Relation
 from feature_sync.definitions.spine import Ordering, Period, Spine, parse_ordering
 from feature_sync.definitions.stream import MessageFormat, Stream
-from feature_sync.definitions.target import Target
+from feature_sync.definitions.target import Target, state_target
 from feature_sync.definitions.zones import check_zone
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "selection_of",
     "service_of",
     "split_features",
+    "state_target",
     "view_fingerprint",
     "with_unique_aliases",
 ]

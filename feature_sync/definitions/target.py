@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from feature_sync.errors import ProfileError, did_you_mean
+
+STATE = "state"
+"""The field of a target that says where the states of pushes are kept, if not in the warehouse itself."""
+KEEPERS = ("duckdb", "postgres")
+"""The adapters of warehouses that can keep states for another: they have transactions, and cost nothing to ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,3 +37,24 @@ class Target:
         """The number of queries that dbt runs at once, at least 1."""
         threads = self.settings.get("threads")
         return threads if isinstance(threads, int) and threads > 0 else 1
+
+
+def state_target(target: Target) -> Target | None:
+    """Return where the states of pushes from a target are kept, by its field `state`; None if beside its rows.
+
+    Fields are those of a dbt target; `schema` is the target's own unless it is set.
+
+    Raises:
+        ProfileError: The field is not a mapping, or its `type` cannot keep states.
+    """
+    settings = target.settings.get(STATE)
+    if settings is None:
+        return None
+    where = f"profile {target.profile}, target {target.name}: {STATE}"
+    if not isinstance(settings, Mapping):
+        raise ProfileError(f"{where} must be a mapping such as {{type: duckdb, path: state.duckdb}}")
+    adapter = str(settings.get("type"))
+    if adapter not in KEEPERS:
+        raise ProfileError(f"{where}.type is {adapter!r}, not {' or '.join(KEEPERS)}{did_you_mean(adapter, KEEPERS)}")
+    fields = {"schema": target.schema, **settings}
+    return replace(target, name=f"{target.name}.{STATE}", adapter=adapter, settings=fields)

@@ -19,7 +19,7 @@ from feature_sync.sql.push.state_schema import PushTables
 from feature_sync.sql.push.traces import pushed_rows_of, rows_of
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import ValueType
-from feature_sync.warehouses.base import Warehouse
+from feature_sync.warehouses.places import Places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +27,13 @@ class SearchContext:
     """Where to search.
 
     Args:
-        open_warehouse: Connects to the warehouse.
+        open_places: Connects to where rows and the states of pushes are.
         online: The online store.
         state_schema: The schema of the states and tables of pushes.
         upstream_of: Returns the names of the relations that a view is built of.
     """
 
-    open_warehouse: Callable[[], Warehouse]
+    open_places: Callable[[], Places]
     online: OnlineStore
     state_schema: str
     upstream_of: Callable[[FeatureView], Sequence[str]]
@@ -48,10 +48,9 @@ def search(asked: AskedEntity, context: SearchContext) -> Iterator[Trace | str]:
     """
     yield from _in_redis(asked, context)
     try:
-        with context.open_warehouse() as warehouse:
-            runner = QueryRunner(warehouse)
+        with context.open_places() as places:
             for view in asked.views:
-                yield from _in_warehouse(asked, view, runner, context)
+                yield from _in_warehouse(asked, view, places, context)
     except WarehouseError as unreachable:
         yield str(unreachable)
     own = {view.relation.name for view in asked.views}
@@ -84,8 +83,9 @@ def _in_redis(asked: AskedEntity, context: SearchContext) -> Iterator[Trace | st
 
 
 def _in_warehouse(
-    asked: AskedEntity, view: FeatureView, runner: QueryRunner, context: SearchContext
+    asked: AskedEntity, view: FeatureView, places: Places, context: SearchContext
 ) -> Iterator[Trace | str]:
+    runner = QueryRunner(places.rows)
     try:
         query = runner.query_of(view)
         columns = asked.columns(view)
@@ -96,7 +96,7 @@ def _in_warehouse(
             )
             name = view.relation.name
             yield Trace(place=Place.MODEL, name=name, feature_view=view.reference, rows=rows, cure=cure)
-        yield from _in_push_tables(query, values, runner, context)
+        yield from _in_push_tables(query, values, QueryRunner(places.state), context)
     except (WarehouseError, DefinitionError) as refused:
         yield f"{view.reference}: {refused}"
 

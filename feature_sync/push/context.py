@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from feature_sync.clock import Clock
 from feature_sync.online.base import OnlineStore
 from feature_sync.push.report import Progress, PushOptions
-from feature_sync.warehouses.base import Warehouse
+from feature_sync.warehouses.places import Places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,7 @@ class PushContext:
     """Source, destination, clock and options of a push.
 
     Args:
-        open_warehouse: Connects to the warehouse; takes `stopped`, which ends a wait for it by returning True.
+        open_places: Connects to where rows and state are; takes `stopped`, which ends a wait for it by returning True.
         online: The online store.
         clock: The moment of the push.
         options: How to push.
@@ -24,7 +24,7 @@ class PushContext:
         progress: Called with a view's reference and the number of rows written so far.
     """
 
-    open_warehouse: Callable[..., Warehouse]
+    open_places: Callable[..., Places]
     online: OnlineStore
     clock: Clock
     options: PushOptions

@@ -30,18 +30,18 @@ def prune(context: PushContext, references: Collection[str]) -> Iterator[Pushed]
         options, view = context.options, context.online.view(reference)
         with (
             view.hold(duration=options.lease, wait=options.wait, stopped=lambda: False) as writer,
-            context.open_warehouse() as warehouse,
+            context.open_places() as places,
         ):
-            tables, runner = PushTables(options.state_schema), QueryRunner(warehouse)
+            tables, runner = PushTables(options.state_schema), QueryRunner(places.state)
             states = StateStore(runner, tables, view.name, context.online.store_id())
             mark = view.mark()
             if mark is not None and not options.take_over:
-                _check_ours(reference, mark, warehouse.address, warehouse_id(runner, tables), states)
+                _check_ours(reference, mark, places.rows.address, warehouse_id(runner, tables), states)
             writer.check_lease()
             # The state first: should the view come back after a removal that was cut off, a push without a state
             # sends all rows. The reference last: by it the next prune finds what is left. (Only a mark of an older
             # version, without the id of its warehouse, then needs --take-over.)
-            with warehouse.transaction():
+            with places.state.transaction():
                 states.forget()
             if view.stream_record() is not None:
                 writer.beside_stream().close_stream()  # so that no stream brings a row back

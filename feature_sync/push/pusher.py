@@ -11,7 +11,7 @@ from feature_sync.dbt.run_results import Gate
 from feature_sync.definitions import FeatureView, Index, Period
 from feature_sync.errors import ArtifactsChanged, FeatureSyncError, ViewsFailed
 from feature_sync.push.context import PushContext
-from feature_sync.push.pool import WarehousePool
+from feature_sync.push.pool import PlacesPool
 from feature_sync.push.report import Pushed
 from feature_sync.push.state import create_states, warehouse_id
 from feature_sync.push.view_push import ViewPush
@@ -50,7 +50,7 @@ class Pusher:
         reasons = {view.reference: self._gate and self._gate.reason_to_hold(view) for view in views}
         yield from (Pushed(feature_view=name, held_back=reason) for name, reason in reasons.items() if reason)
         dry_run = self._context.options.dry_run
-        pool = WarehousePool(self._context.open_warehouse)
+        pool = PlacesPool(self._context.open_places)
         queries, name = self._prepare([view for view in views if not reasons[view.reference]], pool)
         stop = Event()
         check = self._gate.check_unchanged if self._gate else lambda: None
@@ -82,18 +82,18 @@ class Pusher:
         if unsent:
             raise next(iter(unsent.values()))
 
-    def _prepare(self, views: Collection[FeatureView], pool: WarehousePool) -> tuple[list[ViewQuery], str]:
-        """Check rights and types, create the table of states, and return the queries and the warehouse's id.
+    def _prepare(self, views: Collection[FeatureView], pool: PlacesPool) -> tuple[list[ViewQuery], str]:
+        """Check rights and types, create the table of states, and return the queries and the id of the state's place.
 
         A dry run creates nothing.
         """
         if not views:
             return [], ""
-        with pool.lend() as warehouse:
+        with pool.lend() as places:
             options, relations = self._context.options, [view.relation.name for view in views]
             writes_to = None if options.dry_run else options.state_schema
-            warehouse.check_rights(relations, writes_to=writes_to)
-            runner, indexes = QueryRunner(warehouse), warehouse.indexes(relations)
+            places.check_rights(relations, writes_to=writes_to)
+            runner, indexes = QueryRunner(places.rows), places.rows.indexes(relations)
             asked = Period(self._context.clock.now, self._context.clock.now)
             queries = [
                 _with_index(runner.query_of(view, asked=asked), indexes.get(view.relation.name, ()), asked=asked)
@@ -101,9 +101,9 @@ class Pusher:
             ]
             check_entity_types(queries)
             for query in queries:
-                check_view_collations(warehouse, query)
+                check_view_collations(places.rows, query)
             named = warehouse_id if options.dry_run else create_states
-            return queries, named(runner, PushTables(options.state_schema))
+            return queries, named(QueryRunner(places.state), PushTables(options.state_schema))
 
 
 def _with_index(query: ViewQuery, indexes: Iterable[Index], *, asked: Period) -> ViewQuery:

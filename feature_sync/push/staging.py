@@ -49,6 +49,18 @@ class Preview:
     rows: int
 
 
+class Origin(NamedTuple):
+    """A view where its rows are.
+
+    Args:
+        runner: The warehouse that holds them.
+        query: The view.
+    """
+
+    runner: QueryRunner
+    query: ViewQuery
+
+
 class _Counts(NamedTuple):
     """How many keys changes write and remove, and how many rows Redis holds then."""
 
@@ -65,6 +77,7 @@ class Staging:
         runner: QueryRunner,
         query: ViewQuery,
         *,
+        origin: Origin,
         name: str,
         warehouse_id: str,
         online: OnlineState,
@@ -74,16 +87,18 @@ class Staging:
         """Prepare to stage.
 
         Args:
-            runner: The warehouse.
-            query: The view.
+            runner: The place of the state.
+            query: The rows to stage, there.
+            origin: The view, where its rows are.
             name: The name of the view in the online store: key prefix and reference.
-            warehouse_id: The random id kept in the warehouse; empty before its first push.
+            warehouse_id: The random id kept in the place of the state; empty before its first push.
             online: The online store before the push.
             clock: The moment of the push.
             options: How to push.
         """
         self._runner = runner
         self._query = query
+        self._origin = origin
         self._online = online
         self._options = options
         self._tables = PushTables(options.state_schema)
@@ -92,15 +107,16 @@ class Staging:
         self.commits = Commits(runner, self._view_tables, self._states)
         self._now = clock.now
         self._digests = Digests(runner, query, self._view_tables, now=clock.now)
-        self.address = f"{runner.warehouse.address} {query.view.relation.name}"
-        view = with_normal_types(query.view, dialect=runner.dialect)
+        defined = origin.query.view
+        self.address = f"{origin.runner.warehouse.address} {defined.relation.name}"
+        view = with_normal_types(defined, dialect=origin.runner.dialect)
         self._expected = Expected(
-            reference=query.view.reference,
+            reference=defined.reference,
             address=self.address,
             warehouse_id=warehouse_id,
             definition=f"{_VERSION} {query.dialect.hash_version} {view_fingerprint(view)}",
             options=options,
-            topic=None if query.view.stream is None else query.view.stream.topic,
+            topic=None if defined.stream is None else defined.stream.topic,
         )
 
     def stage(self, check: Callable[[], None]) -> Staged:
@@ -216,7 +232,8 @@ class Staging:
 
     def bytes_to_scan(self) -> int | None:
         """Return how many bytes of the view staging would read; None if the warehouse does not report it."""
-        return self._runner.warehouse.bytes_to_scan(self._runner.text(self._view_tables.fresh(now=self._now)))
+        runner, query = self._origin
+        return runner.warehouse.bytes_to_scan(runner.text(ViewTables(self._tables, query).fresh(now=self._now)))
 
     def preview(self) -> Preview:
         """Return what would be staged, and write nothing.
@@ -258,10 +275,10 @@ class Staging:
         if rows or (state.committed is not None and self._options.allow_removals):
             return
         now = f"{self._now:%Y-%m-%d %H:%M:%S}Z"
-        if not self._query.has_times:
+        runner, query = self._origin
+        if not query.has_times:
             raise HeldBack("the table holds no row with a key")
-        every_row = self._runner.query_of(self._query.view)
-        newest = self._runner.fetch(newest_event(every_row))[0][0]
+        newest = runner.fetch(newest_event(runner.query_of(query.view)))[0][0]
         if newest is None:
             raise HeldBack("the table holds no row with a key and an event timestamp")
         moment = since_epoch(newest)

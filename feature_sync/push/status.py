@@ -13,13 +13,14 @@ from feature_sync.online.base import NodeState, OnlineStore
 from feature_sync.online.codec import RowSchema
 from feature_sync.online.marks import DONE, Holder, Mark
 from feature_sync.online.streams import StreamRecord
+from feature_sync.push.sources import as_copied
 from feature_sync.push.state import Committed, LastPush, StateStore
 from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.push.state_schema import PushTables
 from feature_sync.sql.push.tables import ViewTables
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import since_epoch
-from feature_sync.warehouses.base import Warehouse
+from feature_sync.warehouses.places import Places
 
 _SAMPLED_KEYS = 200
 
@@ -88,12 +89,12 @@ class StatusContext:
     """Where to look.
 
     Args:
-        open_warehouse: Connects to the warehouse.
+        open_places: Connects to where rows and states are.
         online: The online store.
-        state_schema: The schema of the states and staging tables in the warehouse.
+        state_schema: The schema of the states and staging tables.
     """
 
-    open_warehouse: Callable[[], Warehouse]
+    open_places: Callable[[], Places]
     online: OnlineStore
     state_schema: str
 
@@ -114,7 +115,7 @@ def read_statuses(
     problem, nodes = None, context.online.nodes()
     with ExitStack() as opened:
         try:
-            runner = QueryRunner(opened.enter_context(context.open_warehouse()))
+            places = opened.enter_context(context.open_places())
         except WarehouseError as unreachable:
             problem = str(unreachable)
         for reference, view in [
@@ -127,7 +128,7 @@ def read_statuses(
                 yield replace(status, problem=problem)
                 continue
             try:
-                yield _in_warehouse(status, view, newest, runner, context)
+                yield _in_warehouse(status, view, newest, places, context)
             except (WarehouseError, DefinitionError) as refused:
                 yield replace(status, problem=str(refused))
 
@@ -151,9 +152,10 @@ def _in_redis(reference: str, view: FeatureView | None, context: StatusContext) 
 
 
 def _in_warehouse(
-    status: ViewStatus, view: FeatureView | None, newest: RowSchema | None, runner: QueryRunner, context: StatusContext
+    status: ViewStatus, view: FeatureView | None, newest: RowSchema | None, places: Places, context: StatusContext
 ) -> ViewStatus:
-    """Add what the warehouse recorded."""
+    """Add what the place of the state recorded."""
+    runner = QueryRunner(places.state)
     store = context.online.store_id(create=False)
     name = context.online.view(status.feature_view).name
     state = StateStore(runner, PushTables(context.state_schema), name, store).read()
@@ -163,7 +165,9 @@ def _in_warehouse(
         return status
     if view is None:
         return replace(status, rows=state.committed.rows)
-    return _with_rows(status, runner.query_of(view), state.committed, newest, runner, context)
+    query = QueryRunner(places.rows).query_of(view)
+    query = query if places.are_one else as_copied(query, dialect=runner.dialect)
+    return _with_rows(status, query, state.committed, newest, runner, context)
 
 
 def _with_rows(

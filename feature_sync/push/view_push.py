@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
@@ -26,15 +26,17 @@ from feature_sync.push.commit import Staged
 from feature_sync.push.context import PushContext
 from feature_sync.push.online_state import read_online_state
 from feature_sync.push.plan import OnlineState
-from feature_sync.push.pool import WarehousePool
+from feature_sync.push.pool import PlacesPool
 from feature_sync.push.report import Pushed
 from feature_sync.push.sending import Batches, Sent, count_rows, repair_slots, send_rows
-from feature_sync.push.staging import Staging
+from feature_sync.push.sources import opened_source
+from feature_sync.push.staging import Origin, Staging
 from feature_sync.push.state import LastPush
-from feature_sync.push.streamed import StreamedSending, read_snapshot, stream_closed
+from feature_sync.push.streamed import StreamedSending, stream_closed
 from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.warehouses.base import Warehouse
+from feature_sync.warehouses.places import Places
 
 _Unchanged = Callable[[], AbstractContextManager[Batches]]
 _ROWS_PER_BATCH = 512
@@ -49,7 +51,7 @@ class ViewPush:
         query: ViewQuery,
         context: PushContext,
         *,
-        pool: WarehousePool,
+        pool: PlacesPool,
         warehouse_id: str,
         check: Callable[[], None],
         stopped: Callable[[], bool],
@@ -59,8 +61,8 @@ class ViewPush:
         Args:
             query: The view.
             context: What the pushes of all views share.
-            pool: Lends the warehouse.
-            warehouse_id: The random id kept in the warehouse; empty in a dry run before the first push.
+            pool: Lends where rows and state are.
+            warehouse_id: The random id kept in the place of the state; empty in a dry run before the first push.
             check: Raises if dbt has rewritten the artifacts that this push goes by.
             stopped: Ends the push early when it returns True.
         """
@@ -73,12 +75,12 @@ class ViewPush:
         self.reference = query.view.reference
         self._view = context.online.view(self.reference)
         self._seconds: dict[str, float] = {}
-        self._warehouse: Warehouse | None = None
+        self._places: Places | None = None
 
     def cancel(self) -> None:
         """Cancel the query that runs for this push, if any; another thread calls this until the push has ended."""
-        if self._warehouse is not None:
-            self._warehouse.cancel()
+        if self._places is not None:
+            self._places.cancel()
 
     def push(self) -> Pushed:
         """Make Redis hold the newest rows, and nothing else.
@@ -99,16 +101,18 @@ class ViewPush:
                 stopped=self._stopped,
                 replicas=options.replicas_acknowledge,
             ) as writer,
-            self._pool.lend(stopped=self._stopped) as warehouse,
+            self._pool.lend(stopped=self._stopped) as places,
             at_location(self._query.view.relation.location),
         ):
-            self._warehouse = warehouse
-            warehouse.label(feature_view=self.reference, push=None)
+            self._places, warehouse = places, places.state
+            places.label(feature_view=self.reference, push=None)
             online = self._online_state(writer.server)
-            staging = self._staging(warehouse, online)
             try:
-                with self._timing("stage"), warehouse.transaction([self._query.view.relation.name]):
-                    snapshot = read_snapshot(QueryRunner(warehouse), self._query.view, context.clock)  # before the rows
+                with (
+                    self._timing("stage"),
+                    opened_source(places, self._query, context.clock, writes=True) as (rows, snapshot),
+                ):
+                    staging = self._staging(places, rows, online)
                     staged = staging.stage(self._check)
             except HeldBack as reason:
                 self._log("held back", reason=str(reason))
@@ -149,22 +153,19 @@ class ViewPush:
             WarehouseError: The warehouse failed.
         """
         context = self._context
-        relation = self._query.view.relation.name
-        with (
-            self._pool.lend(stopped=self._stopped) as warehouse,
-            warehouse.snapshot([relation]),
-            self._timing("stage"),
-        ):
-            self._warehouse = warehouse
+        with self._pool.lend(stopped=self._stopped) as places, self._timing("stage"), ExitStack() as opened:
+            self._places = places
             try:
-                warehouse.label(feature_view=self.reference, push=None)
-                staging = self._staging(warehouse, self._online_state(context.online.server_state()))
+                places.label(feature_view=self.reference, push=None)
+                online = self._online_state(context.online.server_state())
+                source = opened.enter_context(opened_source(places, self._query, context.clock, writes=False))
+                staging = self._staging(places, source.query, online)
                 to_scan = staging.bytes_to_scan()
                 preview = staging.preview()
             except HeldBack as reason:
                 return Pushed(feature_view=self.reference, held_back=str(reason), is_dry_run=True)
             is_full = preview.full is not None
-            rows = warehouse.columns(preview.query, batch_size=_ROWS_PER_BATCH)
+            rows = places.state.columns(preview.query, batch_size=_ROWS_PER_BATCH)
             with at_location(self._query.view.relation.location):
                 sent = count_rows(self._view, self._encoder(self._schema(0)), rows, is_full=is_full)
         return Pushed(
@@ -183,10 +184,11 @@ class ViewPush:
     def _online_state(self, server: ServerState) -> OnlineState:
         return read_online_state(self._query.view, self._schema(0), self._context, server)
 
-    def _staging(self, warehouse: Warehouse, online: OnlineState) -> Staging:
+    def _staging(self, places: Places, rows: ViewQuery, online: OnlineState) -> Staging:
         return Staging(
-            QueryRunner(warehouse),
-            self._query,
+            QueryRunner(places.state),
+            rows,
+            origin=Origin(QueryRunner(places.rows), self._query),
             name=self._view.name,
             warehouse_id=self._warehouse_id,
             online=online,

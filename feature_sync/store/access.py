@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from feature_sync.access.passwords import generate, variables
@@ -16,7 +17,7 @@ from feature_sync.forgetting.searching import SearchContext, search
 from feature_sync.forgetting.traces import Trace, Traces, asked_entity
 from feature_sync.store.connections import Connections, check_built_for_target
 from feature_sync.store.project import FeatureProject, listed
-from feature_sync.warehouses.rights import NeededRights, grants
+from feature_sync.warehouses.rights import GRANTING, NeededRights, grants
 
 
 def acl_of(
@@ -65,10 +66,20 @@ def grants_of(project: FeatureProject, *, pusher: str, reader: str, builder: str
     }
     read = {name: view.relation.name for name, view in views.items()}
     read |= {name: _relation_of(project, name) for name in listed(spines)}
+    kept, schema = project.state_target, project.state_schema
     needed = NeededRights(
-        pushed=pushed, read=read, state_schema=project.state_schema, pusher=pusher, reader=reader, builder=builder
+        pushed=pushed,
+        read=read,
+        state_schema=schema if kept is None else None,
+        pusher=pusher,
+        reader=reader,
+        builder=builder,
     )
-    return grants(project.target, needed)
+    text = grants(project.target, needed)
+    if kept is None or kept.adapter not in GRANTING:
+        return text
+    of_states = grants(kept, replace(needed, pushed={}, read={}, state_schema=schema))
+    return f"{text}\n-- Where the states of pushes are kept, {kept.name}:\n{of_states}"
 
 
 def _relation_of(project: FeatureProject, name: str) -> str:
@@ -98,7 +109,7 @@ def traces_of(
     """
     asked = asked_entity(project.registry, entity, listed(keys))
     context = SearchContext(
-        open_warehouse=connections.open_warehouse,
+        open_places=connections.open_places,
         online=connections.online(may_create=False),
         state_schema=project.state_schema,
         upstream_of=lambda view: _upstream(project.manifest, view),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from feature_sync.serving.requests import ServiceRequests
     from feature_sync.serving.sockets import Sockets
     from feature_sync.warehouses.base import Warehouse
+    from feature_sync.warehouses.places import Places
 
 FOLDER = ".feature_sync"
 """The folder in a project for our own files: the embedded server's data."""
@@ -57,6 +58,30 @@ class Connections:
 
         check_built_for_target(self._project)
         return open_warehouse(self._project.target, writable=writable, wait=wait, stopped=stopped)
+
+    def open_places(self, *, writable: bool = False, wait: bool = False, stopped: Callable[[], bool] = never) -> Places:
+        """Connect to the target's warehouse, and to where the states of pushes are kept if that is elsewhere.
+
+        Args:
+            writable: Write states and tables of pushes.
+            wait: As in `open_warehouse`.
+            stopped: As in `open_warehouse`.
+
+        Raises:
+            FeatureSyncError: As from `open_warehouse`, for both.
+        """
+        from feature_sync.warehouses.elsewhere import open_state
+        from feature_sync.warehouses.places import Places
+
+        kept = self._project.state_target
+        rows = self.open_warehouse(writable=writable and kept is None, wait=wait, stopped=stopped)
+        if kept is None:
+            return Places(rows=rows, state=rows)
+        try:
+            return Places(rows=rows, state=open_state(kept, rows, writable=writable, wait=wait, stopped=stopped))
+        except BaseException:
+            rows.close()
+            raise
 
     def online(self, *, may_create: bool = True) -> OnlineStore:
         """Connect to Redis. Read-only commands never start the embedded server: for them `may_create` is False.

@@ -18,7 +18,15 @@ from feature_sync.dbt.manifest import Manifest, read_manifest
 from feature_sync.dbt.profile import OwnSetting, read_own_setting, read_target
 from feature_sync.dbt.project import Project, read_project
 from feature_sync.dbt.registry import read_registry
-from feature_sync.definitions import FeatureService, FeatureView, Registry, Target, parse_features, service_of
+from feature_sync.definitions import (
+    FeatureService,
+    FeatureView,
+    Registry,
+    Target,
+    parse_features,
+    service_of,
+    state_target,
+)
 from feature_sync.errors import RequestError
 from feature_sync.findings import Finding
 
@@ -194,9 +202,19 @@ class FeatureProject:
         return self.options.key_prefix or os.environ.get("FEATURE_SYNC_KEY_PREFIX") or self.dbt.name
 
     @property
+    def state_target(self) -> Target | None:
+        """Where pushes keep their states if not in the target's own warehouse: its field `state` in `profiles.yml`.
+
+        Raises:
+            ProfileError: The field is no mapping with a type that can keep states.
+        """
+        return state_target(self.target)
+
+    @property
     def state_schema(self) -> str:
-        """The schema of the warehouse in which pushes keep their states and staging tables."""
-        return str(self.dbt.variables.get(STATE_SCHEMA) or f"{self.target.schema}_feature_sync")
+        """The schema in which pushes keep their states and staging tables."""
+        kept = self.state_target or self.target
+        return str(self.dbt.variables.get(STATE_SCHEMA) or f"{kept.schema}_feature_sync")
 
     def clock(self, as_of: datetime | None) -> Clock:
         """Return a clock fixed at a moment in UTC, else at the project's `feature_sync_as_of`, else the real clock.

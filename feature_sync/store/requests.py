@@ -121,7 +121,7 @@ def each_status(project: FeatureProject, connections: Connections, names: Iterab
     names = listed(names)
     views, online = project.online_views(names), connections.online(may_create=False)
     context = StatusContext(
-        open_warehouse=connections.open_warehouse,
+        open_places=connections.open_places,
         online=online,
         state_schema=project.state_schema,
     )

@@ -20,7 +20,12 @@ _DRIVERS = ("duckdb", "google", "grpc", "psycopg", "pyspark")
 
 
 def open_warehouse(
-    target: Target, *, writable: bool = False, wait: bool = False, stopped: Callable[[], bool] = never
+    target: Target,
+    *,
+    writable: bool = False,
+    wait: bool = False,
+    stopped: Callable[[], bool] = never,
+    create: bool = False,
 ) -> Warehouse:
     """Connect to the warehouse of a target.
 
@@ -29,6 +34,7 @@ def open_warehouse(
         writable: Also write permanent tables.
         wait: Wait while another process has the warehouse or its tables to itself.
         stopped: Ends the waiting when it returns True.
+        create: Make an empty warehouse if there is none, where that is a file.
 
     Raises:
         ProfileError: The adapter is not supported, its driver is not installed, or a field is wrong.
@@ -47,4 +53,6 @@ def open_warehouse(
             raise
         extra = f"pip install 'feature-sync[{target.adapter}]'"
         raise ProfileError(f"target {target.name} needs the Python module {missing.name}; {extra}") from missing
+    if create:
+        warehouse.create(target)
     return warehouse.connect(target, writable=writable, wait=wait, stopped=stopped)

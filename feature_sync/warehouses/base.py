@@ -67,6 +67,15 @@ class Warehouse(ABC):
             ProfileError: A field of the target is missing or wrong.
         """
 
+    @classmethod  # noqa: B027 - most warehouses are made by others
+    def create(cls, target: Target) -> None:
+        """Make an empty warehouse unless there is one; no-op where it is not a file.
+
+        Raises:
+            ProfileError: A field of the target is missing or wrong.
+            WarehouseError: It cannot be made.
+        """
+
     @property
     @abstractmethod
     def address(self) -> str:
@@ -187,6 +196,9 @@ class Warehouse(ABC):
     @abstractmethod
     def cancel(self) -> None:
         """Cancel the query that runs, which then fails; another thread may call it, at any time."""
+
+    def rest(self) -> None:  # noqa: B027 - most warehouses are open to all
+        """Let other processes have the warehouse until the next query; no-op where a connection keeps nobody out."""
 
     @abstractmethod
     def close(self) -> None:

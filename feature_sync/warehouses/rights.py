@@ -13,6 +13,8 @@ _WRITERS = {
     "bigquery": "feature_sync.warehouses.bigquery.grants",
     "postgres": "feature_sync.warehouses.postgres.grants",
 }
+GRANTING = frozenset(_WRITERS)
+"""The adapters of warehouses that have roles to grant rights to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +24,7 @@ class NeededRights:
     Args:
         pushed: Quoted names of the relations that pushes read, by the reference of the view.
         read: Quoted names of the relations that training sets read, those of `pushed` included.
-        state_schema: The schema that pushes keep their tables in, and write alone.
+        state_schema: The schema that pushes keep their tables in, and write alone; None if it is not in this warehouse.
         pusher: The role that pushes.
         reader: The role that makes training sets, verifies and reports.
         builder: The role that runs dbt; empty for the target's own.
@@ -30,7 +32,7 @@ class NeededRights:
 
     pushed: Mapping[str, str]
     read: Mapping[str, str]
-    state_schema: str
+    state_schema: str | None
     pusher: str
     reader: str
     builder: str = ""

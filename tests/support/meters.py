@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,7 +36,7 @@ class Meters:
         """Open the feature store; it is closed when the test ends."""
         options = {
             "profiles_dir": str(self.project.folder),
-            "target": self.project.target,
+            "target": f"{self.project.target}_apart" if self.project.state else self.project.target,
             "redis_url": self.redis_url,
             **self.options,
             **options,
@@ -69,18 +69,31 @@ class Meters:
     def sync_schema(self) -> str:
         return f"{self.schema}_feature_sync"
 
+    @property
+    def keeper(self) -> str:
+        """The adapter of the warehouse that keeps the states."""
+        return self.project.state or self.project.target
+
     def run(self, *statements: str) -> list[tuple]:
         """Run statements in the warehouse, `{t}` standing for the table and `{s}` for its schema; returns the last
         result.
         """
         texts = [each.format(t=f"{self.schema}.readings", s=self.schema) for each in statements]
-        if self.project.target == "duckdb":
-            with closing(duckdb.connect(str(self.project.folder / "meters.duckdb"))) as connection:
+        return self._run(self.project.target, "meters.duckdb", texts)
+
+    def run_state(self, *statements: str) -> list[tuple]:
+        """Run statements where the states are kept, `{s}` standing for their schema; returns the last result."""
+        file = "state.duckdb" if self.project.state else "meters.duckdb"
+        return self._run(self.keeper, file, [each.format(s=self.sync_schema) for each in statements])
+
+    def _run(self, adapter: str, file: str, texts: list[str]) -> list[tuple]:
+        if adapter == "duckdb":
+            with closing(duckdb.connect(str(self.project.folder / file))) as connection:
                 for text in texts:
                     result = connection.execute(text)
                 return result.fetchall()
         environment = self.project.environment
-        if self.project.target == "bigquery":
+        if adapter == "bigquery":
             return emulator.run(environment["FEATURE_SYNC_BIGQUERY_ENDPOINT"], *texts)
         login = {name: environment[f"PG{name.upper()}"] for name in ("host", "port", "user", "password")}
         with psycopg.connect(**login, dbname=environment["PGDATABASE"]) as connection:
@@ -90,14 +103,15 @@ class Meters:
 
     def sync_tables(self) -> list[str]:
         """The names of the tables that pushes have made."""
-        if self.project.target == "bigquery":
+        if self.keeper == "bigquery":
             return emulator.tables(self.project.environment["FEATURE_SYNC_BIGQUERY_ENDPOINT"], self.sync_schema)
         query = f"select table_name from information_schema.tables where table_schema = '{self.sync_schema}'"
-        return [name for (name,) in self.run(query)]
+        return [name for (name,) in self.run_state(query)]
 
     def reset(self) -> None:
         """Let no push have been, and no reading."""
-        self.run("delete from {t}", f"drop schema if exists {self.sync_schema} cascade")
+        self.run("delete from {t}")
+        self.run_state("drop schema if exists {s} cascade")
 
     def read(self, *readings: tuple) -> None:
         """Insert readings: meter, minutes after noon, kWh, and where others, the minutes at which it was loaded."""
@@ -141,5 +155,7 @@ def minutes_ago(minutes: float) -> float:
     return (datetime.now(UTC).replace(tzinfo=None) - NOON) / timedelta(minutes=1) - minutes
 
 
-def build_meters(folder, target: str, environment: dict[str, str]) -> BuiltProject:
-    return build_project(PROJECTS / "meters", folder, target=target, environment=environment)
+def build_meters(folder, target: str, environment: dict[str, str], state: str | None = None) -> BuiltProject:
+    """Build the project; with `state`, pushes keep their states there."""
+    built = build_project(PROJECTS / "meters", folder, target=target, environment=environment)
+    return replace(built, state=state)

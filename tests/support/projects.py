@@ -23,6 +23,8 @@ class BuiltProject:
     folder: Path
     target: str
     environment: dict[str, str] = field(default_factory=dict)
+    state: str | None = None
+    """The adapter of the place where states are kept, if not beside the rows."""
 
     @property
     def variables(self) -> dict[str, str]:

@@ -44,22 +44,27 @@ def write_grants(target: Target, needed: NeededRights) -> str:
     settings = read_settings(target, BigQuerySettings)
     project = settings.project or settings.database or "PROJECT"
     pays = settings.execution_project or project
-    state = f"{quoted(project)}.{quoted(needed.state_schema)}"
+    state = [] if needed.state_schema is None else [f"{quoted(project)}.{quoted(needed.state_schema)}"]
     lines = [
         f"-- On the project that pays ({', '.join(JOBS)}); in a shell:",
         *_on_the_project(pays, (needed.pusher, needed.reader)),
         f"-- push: reads {', '.join(needed.pushed)} ({', '.join(READING)})",
         *_on_datasets("roles/bigquery.dataViewer", _datasets(needed.pushed.values()), needed.pusher),
-        f"-- and writes only its own dataset ({', '.join(KEEPING[len(READING) :])})",
-        f"create schema if not exists {state};",
-        *_on_datasets("roles/bigquery.dataEditor", [state], needed.pusher),
+        *_keeping(state, needed.pusher),
         "-- extract, verify, status, forget, check --warehouse, push --dry-run",
-        *_on_datasets("roles/bigquery.dataViewer", [*_datasets(needed.read.values()), state], needed.reader),
+        *_on_datasets("roles/bigquery.dataViewer", [*_datasets(needed.read.values()), *state], needed.reader),
         "-- extract with a file or --spine-sql also puts the spine beside the models, for a day at most; that needs",
         f"-- roles/bigquery.dataEditor on {quoted(project)}.{quoted(target.schema)}: give it a target with a dataset",
         "-- of its own",
     ]
     return "\n".join([*lines, ""])
+
+
+def _keeping(state: Iterable[str], pusher: str) -> Iterator[str]:
+    for dataset in state:
+        yield f"-- and writes only its own dataset ({', '.join(KEEPING[len(READING) :])})"
+        yield f"create schema if not exists {dataset};"
+        yield from _on_datasets("roles/bigquery.dataEditor", [dataset], pusher)
 
 
 def _on_the_project(project: str, principals: Iterable[str]) -> Iterator[str]:

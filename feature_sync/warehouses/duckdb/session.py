@@ -90,16 +90,28 @@ class Session:
         )
         if settings.connection is not None:
             return open_with(Path(target.project_dir, settings.path), patience=0)
-        if not names_file(settings.path) and not settings.path.startswith(":memory:"):
-            raise ProfileError(f"target {target.name}: path is not a file, and nothing else is supported")
-        if settings.path.startswith(":memory:"):
-            raise ProfileError(
-                f"target {target.name}: path is {settings.path}, which is gone when dbt ends; name a file"
-            )
-        path = Path(target.project_dir, settings.path)
+        path = _file_of(target, settings)
         if not path.exists():
             raise WarehouseError(f"{path} does not exist; run dbt build")
         return open_with(path, patience=math.inf if wait else 0)
+
+    @classmethod
+    def create(cls, target: Target) -> None:
+        """Make an empty file for a target unless there is one.
+
+        Raises:
+            ProfileError: The target keeps its tables in memory, or a field is wrong.
+            WarehouseError: The folder does not exist, or cannot be written to.
+        """
+        path = _file_of(target, read_settings(target, DuckDBSettings))
+        with _OPENING:
+            if path.exists():
+                return
+            try:
+                duckdb.connect(str(path)).close()
+            except duckdb.Error as refused:
+                if not is_locked(refused):  # then another process is making it
+                    raise WarehouseError(str(translated(refused, str(path)))) from refused
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -193,6 +205,14 @@ class Session:
                 raise
             text = "DuckDB refuses it" if silent else without_values(" ".join(str(refused).split()), self._settings)
             raise ProfileError(f"the profile's {key}: {text}") from None
+
+
+def _file_of(target: Target, settings: DuckDBSettings) -> Path:
+    if not names_file(settings.path) and not settings.path.startswith(":memory:"):
+        raise ProfileError(f"target {target.name}: path is not a file, and nothing else is supported")
+    if settings.path.startswith(":memory:"):
+        raise ProfileError(f"target {target.name}: path is {settings.path}, which is gone when dbt ends; name a file")
+    return Path(target.project_dir, settings.path)
 
 
 def pin(connection: duckdb.DuckDBPyConnection) -> None:

@@ -41,6 +41,16 @@ class DuckDBWarehouse(Warehouse):
         """
         return cls(Session.of(target, writable=writable, wait=wait, stopped=stopped))
 
+    @classmethod
+    def create(cls, target: Target) -> None:
+        """Make an empty file unless there is one.
+
+        Raises:
+            ProfileError: The target keeps its tables in memory, or a field is wrong.
+            WarehouseError: The folder does not exist, or cannot be written to.
+        """
+        Session.create(target)
+
     @property
     def address(self) -> str:
         """The absolute path of the file."""
@@ -177,6 +187,10 @@ class DuckDBWarehouse(Warehouse):
     def cancel(self) -> None:
         """Interrupt the query."""
         self._session.interrupt()
+
+    def rest(self) -> None:
+        """Close the file."""
+        self._session.close()
 
     def close(self) -> None:
         """Close the file; the next query opens it again."""

@@ -14,6 +14,7 @@ from feature_sync.errors import UnfitValue, WarehouseConflict, WarehouseError
 _CONFLICTS = (
     psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation,
     psycopg.errors.DuplicateSchema, psycopg.errors.DuplicateTable,
+    psycopg.errors.DuplicateObject,  # of a table, which is a type, too
 )  # fmt: skip
 _DENIED = re.compile(r'permission denied for (?:materialized )?(table|view|schema|database) "?(.+?)"?')
 _RIGHTS = {"table": "select on", "view": "select on", "schema": "usage on schema", "database": "create on database"}

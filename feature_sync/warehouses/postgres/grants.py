@@ -39,8 +39,11 @@ def write_grants(target: Target, needed: NeededRights) -> str:
 
 def _to_push(needed: NeededRights) -> Iterator[str]:
     pusher = _quoted(needed.pusher)
-    yield f"-- push: reads {', '.join(needed.pushed)}, and writes only its own schema"
-    yield f"create schema if not exists {_quoted(needed.state_schema)} authorization {pusher};"
+    if needed.pushed:
+        writes = "nothing" if needed.state_schema is None else "only its own schema"
+        yield f"-- push: reads {', '.join(needed.pushed)}, and writes {writes}"
+    if needed.state_schema is not None:
+        yield f"create schema if not exists {_quoted(needed.state_schema)} authorization {pusher};"
     yield from _reading(needed.pushed.values(), pusher)
 
 
@@ -49,8 +52,9 @@ def _to_read(needed: NeededRights, database: str) -> Iterator[str]:
     yield "-- extract, verify, status, forget, check --warehouse, push --dry-run: writes nothing but temporary tables"
     yield f"grant temporary on database {_quoted(database)} to {reader};"
     yield from _reading(needed.read.values(), reader)
-    yield f"grant usage on schema {_quoted(needed.state_schema)} to {reader};"
-    yield f"grant select on all tables in schema {_quoted(needed.state_schema)} to {reader};"
+    if needed.state_schema is not None:
+        yield f"grant usage on schema {_quoted(needed.state_schema)} to {reader};"
+        yield f"grant select on all tables in schema {_quoted(needed.state_schema)} to {reader};"
 
 
 def _reading(relations: Iterable[str], role: str) -> Iterator[str]:
@@ -67,7 +71,8 @@ def _of_future_tables(needed: NeededRights, builder: str) -> Iterator[str]:
     for relations, role in ((needed.pushed, needed.pusher), (needed.read, needed.reader)):
         for schema in dict.fromkeys(schema_and_name(each)[0] for each in relations.values()):
             yield _future(builder, schema, role)
-    yield _future(needed.pusher, needed.state_schema, needed.reader)
+    if needed.state_schema is not None:
+        yield _future(needed.pusher, needed.state_schema, needed.reader)
 
 
 def _future(owner: str, schema: str, role: str) -> str:

@@ -92,9 +92,7 @@ def column_type(field: pyarrow.Field) -> str:
     if pyarrow.types.is_timestamp(kind):
         return "timestamp with time zone" if kind.tz else "timestamp"
     if str(kind) not in _COLUMN_TYPES:
-        raise RequestError(
-            f"the spine's column {field.name!r} is {kind}, which cannot be sent to PostgreSQL; leave it out"
-        )
+        raise RequestError(f"the column {field.name!r} is {kind}, which cannot be sent to PostgreSQL; leave it out")
     return _COLUMN_TYPES[str(kind)]
 
 

@@ -166,9 +166,7 @@ class PostgresWarehouse(Warehouse):
 
         for column in rows.schema.names:
             if not 0 < len(column.encode()) <= _BYTES_OF_NAME:
-                raise RequestError(
-                    f"the spine's column {column!r}: PostgreSQL takes names of 1 to {_BYTES_OF_NAME} bytes"
-                )
+                raise RequestError(f"the column {column!r}: PostgreSQL takes names of 1 to {_BYTES_OF_NAME} bytes")
         declared = {field.name: types.get(field.name) or column_type(field) for field in rows.schema}
         columns = [SQL("{} {}").format(Identifier(column), SQL(kind)) for column, kind in declared.items()]
         options = pyarrow.csv.WriteOptions(include_header=False)
