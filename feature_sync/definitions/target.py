@@ -12,6 +12,8 @@ STATE = "state"
 """The field of a target that says where the states of pushes are kept, if not in the warehouse itself."""
 KEEPERS = ("duckdb", "postgres")
 """The adapters of warehouses that can keep states for another: they have transactions, and cost nothing to ask."""
+_PLACE = ("path", "host", "port", "dbname", "database")
+"""The fields that say which warehouse a target of such an adapter is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,5 +58,7 @@ def state_target(target: Target) -> Target | None:
     adapter = str(settings.get("type"))
     if adapter not in KEEPERS:
         raise ProfileError(f"{where}.type is {adapter!r}, not {' or '.join(KEEPERS)}{did_you_mean(adapter, KEEPERS)}")
+    if adapter == target.adapter and all(settings.get(name) == target.settings.get(name) for name in _PLACE):
+        raise ProfileError(f"{where} is the warehouse of the target itself, where states are kept anyway; leave it out")
     fields = {"schema": target.schema, **settings}
     return replace(target, name=f"{target.name}.{STATE}", adapter=adapter, settings=fields)

@@ -90,10 +90,7 @@ class Digests:
 
     def estimated_depth(self) -> float | None:
         """Return how many rows an entity has by the warehouse's own statistics; None if unknown, or of no use."""
-        if not can_be_deep(self._query):
-            return None
-        view = self._query.view
-        return self._runner.warehouse.estimated_depth(view.relation.name, self._query.native_keys)
+        return estimated_depth(self._runner, self._query)
 
     def changed(self, fresh: str, known: str, uncertain: str | None) -> Query | None:
         """Select the buckets of the entities that may have changed; None to compare all entities.
@@ -108,3 +105,10 @@ class Digests:
         changed = self._tables.changed_buckets(fresh, known, uncertain)
         count, every = self._runner.fetch(self._tables.count_buckets(changed, fresh))[0]
         return changed if count <= every * _MOST_BUCKETS else None
+
+
+def estimated_depth(runner: QueryRunner, query: ViewQuery) -> float | None:
+    """Return how many rows an entity has by the warehouse's own statistics; None if unknown, or of no use."""
+    if not can_be_deep(query):
+        return None
+    return runner.warehouse.estimated_depth(query.view.relation.name, query.native_keys)

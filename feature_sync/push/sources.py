@@ -12,6 +12,7 @@ from feature_sync.clock import Clock
 from feature_sync.definitions import Feature, FeatureView, Period, Relation
 from feature_sync.errors import RequestError
 from feature_sync.online.streams import Snapshot
+from feature_sync.push.digests import estimated_depth
 from feature_sync.push.streamed import read_snapshot
 from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.dialects.base import Dialect
@@ -68,24 +69,24 @@ def opened_source(places: Places, query: ViewQuery, clock: Clock, *, writes: boo
         seen = read_snapshot(QueryRunner(places.rows), view, clock)  # before the rows
         copy = _copied(places, query, clock)
     places.rows.rest()
-    try:
-        with within():
-            yield Source(copy, seen)
-    finally:
-        state.execute(QueryRunner(state).text(drop_copy(copy.view.relation.name)))
+    with within():
+        yield Source(copy, seen)
+    if writes:  # else the connection ends soon, and the table with it
+        QueryRunner(state).run_if_free(drop_copy(copy.view.relation.name))
 
 
 def _copied(places: Places, query: ViewQuery, clock: Clock) -> ViewQuery:
     """Copy the newest rows, in the form in which they are sent, into a temporary table; returns the view of them."""
     reader, runner = QueryRunner(places.rows), QueryRunner(places.state)
-    text = reader.text(latest_rows(query, now=clock.now))
+    text = reader.text(latest_rows(query, now=clock.now, depth=estimated_depth(reader, query)))
     with reader.warehouse.arrow(text, batch_size=_ROWS_PER_BATCH) as rows:
         try:
             name = runner.warehouse.load(f"pushed_{secrets.token_hex(8)}", _with_moments(rows, query), {})
         except RequestError as refused:
             raise _unfit(query, places, str(refused)) from refused
     if query.has_times:
-        runner.run(begin_without_end(name, query.event_timestamp_name))
+        with places.state.transaction():
+            runner.run(begin_without_end(name, query.event_timestamp_name))
     relation = replace(query.view.relation, name=name, columns={}, columns_are_complete=False, is_table=True)
     relation = relation.with_types(runner.types_of(relation))
     copy = ViewQuery(_view_of(query, relation), dialect=runner.dialect, asked=Period(clock.now, clock.now))

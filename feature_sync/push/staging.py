@@ -19,7 +19,7 @@ from feature_sync.push.report import PushOptions
 from feature_sync.push.state import Committed, State, StateStore
 from feature_sync.push.table_names import table_name
 from feature_sync.query_runner import QueryRunner
-from feature_sync.sql.push.latest import newest_event
+from feature_sync.sql.push.latest import newest_event, stored_rows
 from feature_sync.sql.push.state_schema import PushTables
 from feature_sync.sql.push.tables import ViewTables
 from feature_sync.sql.render import Query, Select
@@ -233,7 +233,7 @@ class Staging:
     def bytes_to_scan(self) -> int | None:
         """Return how many bytes of the view staging would read; None if the warehouse does not report it."""
         runner, query = self._origin
-        return runner.warehouse.bytes_to_scan(runner.text(ViewTables(self._tables, query).fresh(now=self._now)))
+        return runner.warehouse.bytes_to_scan(runner.text(stored_rows(query, now=self._now)))
 
     def preview(self) -> Preview:
         """Return what would be staged, and write nothing.

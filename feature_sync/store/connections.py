@@ -70,7 +70,7 @@ class Connections:
         Raises:
             FeatureSyncError: As from `open_warehouse`, for both.
         """
-        from feature_sync.warehouses.elsewhere import open_state
+        from feature_sync.warehouses import open_warehouse
         from feature_sync.warehouses.places import Places
 
         kept = self._project.state_target
@@ -78,7 +78,8 @@ class Connections:
         if kept is None:
             return Places(rows=rows, state=rows)
         try:
-            return Places(rows=rows, state=open_state(kept, rows, writable=writable, wait=wait, stopped=stopped))
+            state = open_warehouse(kept, writable=writable, wait=wait, stopped=stopped, create=True)
+            return Places(rows=rows, state=state)
         except BaseException:
             rows.close()
             raise

@@ -36,7 +36,7 @@ class Meters:
         """Open the feature store; it is closed when the test ends."""
         options = {
             "profiles_dir": str(self.project.folder),
-            "target": f"{self.project.target}_apart" if self.project.state else self.project.target,
+            "target": self.project.target_name,
             "redis_url": self.redis_url,
             **self.options,
             **options,

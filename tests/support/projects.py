@@ -27,13 +27,18 @@ class BuiltProject:
     """The adapter of the place where states are kept, if not beside the rows."""
 
     @property
+    def target_name(self) -> str:
+        """The target in `profiles.yml`, which says where states are kept, too."""
+        return f"{self.target}_apart" if self.state else self.target
+
+    @property
     def variables(self) -> dict[str, str]:
         """The environment in which commands run: nothing of the developer's own settings."""
         profiles = self.folder / "profiles" if (self.folder / "profiles").is_dir() else self.folder
         return {
             **os.environ,
             "DBT_PROFILES_DIR": str(profiles),
-            "DBT_TARGET": self.target,
+            "DBT_TARGET": self.target_name,
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
             "DBT_USE_COLORS": "false",
             **self.environment,

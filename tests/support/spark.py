@@ -173,11 +173,11 @@ def _as_stored(value):
 class SparkProject:
     """A dbt project on Spark that dbt never built: a manifest by hand over tables in Parquet files."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, **settings) -> None:
         self.folder = folder
         self.nodes: dict[str, dict] = {}
         self.exposures: dict[str, dict] = {}
-        target = {"type": "spark", "method": "session", "host": "NA", "schema": "features", "connect": url}
+        target = {"type": "spark", "method": "session", "host": "NA", "schema": "features", "connect": url, **settings}
         profile = {"shop": {"target": "spark", "outputs": {"spark": target}}}
         (folder / "profiles.yml").write_text(json.dumps(profile))
         (folder / "dbt_project.yml").write_text(json.dumps({"name": "shop", "version": "1.0.0", "profile": "shop"}))
@@ -208,7 +208,7 @@ class SparkProject:
             "config": {"meta": {"feature_service": {"features": features}}},
         }
 
-    def open(self) -> FeatureStore:
+    def open(self, **options) -> FeatureStore:
         metadata = {
             "dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json",
             "adapter_type": "spark",
@@ -217,4 +217,4 @@ class SparkProject:
         parts = {"nodes": self.nodes, "exposures": self.exposures, "parent_map": {}, "child_map": {}}
         (self.folder / "target").mkdir(exist_ok=True)
         (self.folder / "target" / "manifest.json").write_text(json.dumps({"metadata": metadata, **parts}))
-        return FeatureStore.open(self.folder, profiles_dir=str(self.folder))
+        return FeatureStore.open(self.folder, profiles_dir=str(self.folder), **options)

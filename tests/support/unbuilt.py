@@ -33,11 +33,15 @@ class UnbuiltProject:
             target |= {"host": login["PGHOST"], "port": int(login["PGPORT"]), "user": login["PGUSER"]}
             target |= {"password": login["PGPASSWORD"], "dbname": settings.get("dbname") or login["PGDATABASE"]}
         self.settings = target
-        profile = {"unbuilt": {"target": "unbuilt", "outputs": {"unbuilt": target}}}
-        (folder / "profiles.yml").write_text(json.dumps(profile))
+        self.write_profile(**target)
         project = {"name": "unbuilt", "version": "1.0.0", "profile": "unbuilt"}
         (folder / "dbt_project.yml").write_text(json.dumps({**project, "vars": {"feature_sync_as_of": AS_OF}}))
         self.run("create schema if not exists {schema}")
+
+    def write_profile(self, **target: Any) -> None:
+        """Let the product connect with other settings than `run` does."""
+        profile = {"unbuilt": {"target": "unbuilt", "outputs": {"unbuilt": target}}}
+        (self.folder / "profiles.yml").write_text(json.dumps(profile))
 
     def run(self, *statements: str) -> None:
         """Run statements; `{schema}` stands for the schema of the models."""

@@ -55,6 +55,15 @@ class Spark(Dialect):
     def microseconds(self, moment: exp.Expr) -> exp.Expr:
         return call("UNIX_MICROS", moment)
 
+    def days(self, date: exp.Expr) -> exp.Expr:
+        return call("UNIX_DATE", date)
+
+    def convert_array(self, value: exp.Expr, item: exp.Identifier, converted: exp.Expr) -> exp.Expr:
+        return call("TRANSFORM", value, exp.Lambda(this=converted, expressions=[item]))
+
+    def any_item(self, value: exp.Expr, item: exp.Identifier, condition: exp.Expr) -> exp.Expr:
+        return exp.Anonymous(this="EXISTS", expressions=[value, exp.Lambda(this=condition, expressions=[item])])
+
     def json_text(self, value: exp.Expr) -> exp.Expr:
         return call("TO_JSON", value)
 

@@ -66,16 +66,19 @@ def _validity_column(query: ViewQuery, name: str) -> exp.Expr:
     return named(within_limits(quoted(name), MOMENT, declared, dialect=query.dialect), name)
 
 
-def latest_rows(query: ViewQuery, *, now: datetime, sample: int | None = None) -> exp.Select:
+def latest_rows(
+    query: ViewQuery, *, now: datetime, sample: int | None = None, depth: float | None = None
+) -> exp.Select:
     """Select the `stored_rows` in the form in which they are sent: see `values_to_hold`.
 
     Args:
         query: The view.
         now: The moment at which the rows answer.
         sample: How many rows to select, chosen reproducibly by a hash of their keys; all if None.
+        depth: How many rows an entity has on average, None if unknown.
     """
     selected = [*map(quoted, query.key_types), *values_to_hold(query)]
-    rows = exp.select(*selected).from_(stored_rows(query, now=now).subquery(_ROWS.copy()))
+    rows = exp.select(*selected).from_(stored_rows(query, now=now, depth=depth).subquery(_ROWS.copy()))
     if sample is None:
         return rows
     texts = [exp.cast(quoted(key), "text") for key in query.key_types]

@@ -22,7 +22,7 @@ def write_grants(target: Target, needed: NeededRights) -> str:
     """
     settings = read_settings(target, PostgresSettings)
     builder = needed.builder or settings.role or settings.user
-    if builder in (needed.pusher, needed.reader):
+    if needed.read and builder in (needed.pusher, needed.reader):
         raise RequestError(
             f"the role {builder!r} runs dbt, and so owns the models: name the roles that push and read with --pusher "
             "and --reader, or the one that runs dbt with --builder"

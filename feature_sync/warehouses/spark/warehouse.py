@@ -171,8 +171,8 @@ class SparkWarehouse(Warehouse):
 def _refuse_writing() -> NoReturn:
     raise RequestError(
         "nothing can be pushed from Spark: a push keeps its state in tables that are changed in transactions, which "
-        "Spark has not; list, check, sql, extract and get_training_set work. Push the same features from a copy in "
-        "DuckDB, PostgreSQL or BigQuery (docs/spark.md)"
+        "Spark has not; name another place for them in the target: state: {type: duckdb, path: state.duckdb} "
+        "(docs/pushing.md)"
     )
 
 

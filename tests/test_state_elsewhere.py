@@ -1,0 +1,210 @@
+"""Pushes from engines that are only read, whose states are kept in another place; test_push_protocol has the rest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import closing, contextmanager
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import duckdb
+import psycopg
+import pyarrow
+import pytest
+
+from feature_sync import FeatureStore
+from feature_sync.errors import FeatureSyncError, ProfileError, RequestError, WarehouseError
+from tests.support.spark import SparkProject
+from tests.support.unbuilt import UnbuiltProject
+
+STATE = {"type": "duckdb", "path": "state.duckdb"}
+NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
+VIEW = {"feature_view": {"entities": {"shop": "id"}, "features": ["amount", "tags", "place", "payload", "day", "ok"]}}
+
+
+def pushed(store, **options):
+    """Push the one view; afterwards `verify`, which reads the rows themselves, finds every value the same."""
+    (done,) = store.push(gate=False, **options)
+    assert (done.held_back, done.failed) == (None, None)
+    (verified,) = store.verify()
+    assert (verified.is_equal, verified.problems) == (True, ())
+    return done.written, done.deleted
+
+
+@pytest.fixture
+def on_sail(sail, tmp_path, redis_url):
+    """A view on Spark, of which a function changes the rows; nothing can be written there."""
+    made = SparkProject(tmp_path, sail.url, state=STATE)
+
+    @contextmanager
+    def opened(rows: list[tuple]):
+        ids, amounts = zip(*rows, strict=True)
+        columns = {
+            "id": pyarrow.array(ids),
+            "at": pyarrow.array([NOON] * len(ids), pyarrow.timestamp("us", tz="UTC")),
+            "amount": pyarrow.array([Decimal(each) for each in amounts], pyarrow.decimal128(20, 3)),
+            "tags": pyarrow.array([["x", None]] * len(ids)),
+            "place": pyarrow.array([{"Lat lon": 0.1, "n": 1}] * len(ids)),
+            "payload": pyarrow.array([b"\x00\xff"] * len(ids)),
+            "day": pyarrow.array([date(1960, 2, 29)] * len(ids)),
+            "ok": pyarrow.array([True] * len(ids)),
+        }
+        made.model("spend", pyarrow.table(columns), event_time="at", meta=VIEW)
+        with closing(made.open(redis_url=redis_url)) as store:
+            yield store
+
+    return opened
+
+
+def test_a_push_from_spark_sends_what_changed_and_every_type_arrives(on_sail, tmp_path):
+    rows = [("a", "1.250"), ("b", "2.000"), ("c", "3.000"), ("d", "4.000")]
+    with on_sail(rows) as store:
+        (previewed,) = store.push(gate=False, dry_run=True)
+        assert (previewed.written, previewed.full) == (4, "first push")
+        assert pushed(store) == (4, 0)
+        assert pushed(store) == (0, 0)
+        vector = store.get_feature_vector("spend", {"id": "a"}).to_dict()
+        assert vector["amount"] == Decimal("1.250")
+        assert (vector["tags"], vector["place"]) == (["x", None], {"Lat lon": 0.1, "n": 1})
+        assert (vector["payload"], vector["day"], vector["ok"]) == (b"\x00\xff", date(1960, 2, 29), True)
+    with on_sail([*rows[:2], ("c", "3.001"), ("e", "5.000")]) as store:
+        (previewed,) = store.push(gate=False, dry_run=True)
+        assert (previewed.written, previewed.deleted, previewed.full) == (2, 1, None)
+        assert pushed(store) == (2, 1)
+        (status,) = store.status()
+        assert (status.state, status.rows, status.newest) == ("pushed", 4, NOON)
+        places = {each.place.name for each in store.forget("shop", "e").traces}
+        assert {"REDIS", "MODEL", "PUSH_TABLE"} <= places
+    (tmp_path / "state.duckdb").unlink()
+    with on_sail(rows) as store:
+        with pytest.raises(FeatureSyncError, match="take_over=True"):
+            store.push(gate=False)
+        assert pushed(store, take_over=True) == (4, 1)
+
+
+def test_a_view_that_is_gone_is_removed_with_its_state(on_sail, tmp_path, redis_url):
+    with on_sail([("a", "1.000")]) as store:
+        assert pushed(store) == (1, 0)
+    manifest = tmp_path / "target" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"name": "spend"', '"name": "spent"'))
+    options = {"profiles_dir": str(tmp_path), "redis_url": redis_url}
+    with closing(FeatureStore.open(tmp_path, **options)) as store:
+        renamed, pruned = store.push(gate=False, prune=True)
+    assert (renamed.feature_view, renamed.written) == ("spent", 1)
+    assert (pruned.feature_view, pruned.is_pruned, pruned.deleted) == ("spend", True, 1)
+    with closing(duckdb.connect(str(tmp_path / "state.duckdb"))) as state:
+        tables = state.execute("select table_name from information_schema.tables").fetchall()
+        assert not [name for (name,) in tables if name.startswith("spend")]
+
+
+@pytest.fixture
+def reader(postgres):
+    """A role of PostgreSQL that may only read one schema."""
+    login = postgres.environment
+    with psycopg.connect(
+        host=login["PGHOST"], port=login["PGPORT"], user=login["PGUSER"], password=login["PGPASSWORD"],
+        dbname=login["PGDATABASE"], autocommit=True,
+    ) as connection:  # fmt: skip
+        connection.execute("create role only_reads login password 'only reads'")
+        connection.execute("create schema read_only")
+        connection.execute("grant usage on schema read_only to only_reads")
+        connection.execute("alter default privileges in schema read_only grant select on tables to only_reads")
+        yield {**login, "PGUSER": "only_reads", "PGPASSWORD": "only reads"}
+        connection.execute("drop schema read_only cascade")
+        connection.execute("drop owned by only_reads")
+        connection.execute("drop role only_reads")
+
+
+ROWS = """
+select 'a' as id, timestamp '2024-01-01' as at, cast(1.5 as numeric(10, 2)) as amount, array[1.5::real, 'nan'] as point
+"""
+
+
+def test_a_role_that_may_only_read_is_enough(postgres, reader, tmp_path, redis_url):
+    project = UnbuiltProject(tmp_path, login=postgres.environment, schema="read_only")
+    project.view("spend", ROWS, event_time="at", entity="shop", features=["amount", "point"])
+    login = {"user": reader["PGUSER"], "password": reader["PGPASSWORD"]}
+    project.write_profile(**{**project.settings, **login, "state": STATE})
+    with closing(project.open(redis_url)) as store:
+        assert pushed(store) == (1, 0)
+        project.run(
+            "update {schema}.spend set amount = 2",
+            "insert into {schema}.spend select 'b', at, 3, point from {schema}.spend",
+        )
+        assert pushed(store) == (2, 0)
+        assert pushed(store) == (0, 0)
+        grants = store.grants(pusher="p", reader="r", builder="b")
+    assert "create schema" not in grants
+    assert 'grant select on "read_only"."spend" to "p"' in grants
+
+
+def test_states_of_a_file_that_may_only_be_read_are_kept_in_postgres(postgres, tmp_path, redis_url):
+    project = UnbuiltProject(tmp_path, state=of_postgres(postgres, "kept"))
+    project.view(
+        "spend", "select 'a' as id, timestamp '2024-01-01' as at, 2.5 as amount", event_time="at", features=["amount"]
+    )
+    (tmp_path / "unbuilt.duckdb").chmod(0o444)
+    with closing(project.open(redis_url)) as store:
+        assert store.project.state_schema == "kept_feature_sync"
+        assert [pushed(store), pushed(store)] == [(1, 0), (0, 0)]
+
+
+def of_postgres(postgres, schema: str) -> dict:
+    login = postgres.environment
+    return {
+        "type": "postgres", "host": login["PGHOST"], "port": int(login["PGPORT"]), "user": login["PGUSER"],
+        "password": login["PGPASSWORD"], "dbname": login["PGDATABASE"], "schema": schema,
+    }  # fmt: skip
+
+
+def test_what_postgres_cannot_hold_is_named_and_nothing_is_sent(postgres, tmp_path, redis_url):
+    project = UnbuiltProject(tmp_path, state=of_postgres(postgres, "kept_for_arrays"))
+    project.view("spend", "select 'a' as id, [1.5] as point", features=["point"])
+    with closing(project.open(redis_url)) as store:
+        with pytest.raises(RequestError, match=r"spend cannot keep its state at postgres .*'point' is list.*in DuckDB"):
+            store.push(gate=False)
+        assert not store.connections.online().view("spend").schemas()
+
+
+NO_SERVER = {"type": "postgres", "host": "127.0.0.1", "port": 1, "user": "u", "password": "p", "dbname": "d"}
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "message"),
+    [
+        ("state.duckdb", ProfileError, r"target unbuilt: state must be a mapping such as \{type: duckdb"),
+        ({"type": "spark"}, ProfileError, r"state\.type is 'spark', not duckdb or postgres"),
+        ({"type": "postgre"}, ProfileError, r"state\.type is 'postgre'.*did you mean 'postgres'"),
+        ({"type": "duckdb"}, ProfileError, r"target unbuilt\.state: path is :memory:, which is gone"),
+        ({"type": "duckdb", "path": "unbuilt.duckdb"}, ProfileError, "state is the warehouse of the target itself"),
+        ({"type": "duckdb", "path": "no/folder/state.duckdb"}, WarehouseError, r"no/folder/state\.duckdb"),
+        (NO_SERVER, WarehouseError, "127.0.0.1:1"),
+    ],
+    ids=["text", "an engine without transactions", "mistyped", "in memory", "the same", "no folder", "no server"],
+)  # fmt: skip
+def test_a_place_that_cannot_keep_states_is_said_before_redis_is_touched(tmp_path, redis_url, state, error, message):
+    project = UnbuiltProject(tmp_path, state=state)
+    project.view("spend", "select 'a' as id, 1 as amount", features=["amount"])
+    with closing(project.open(redis_url)) as store:
+        with pytest.raises(error, match=message):
+            store.push(gate=False)
+        assert not store.connections.online().references()
+
+
+def test_a_file_of_states_that_another_process_writes_is_said(tmp_path, redis_url):
+    project = UnbuiltProject(tmp_path, state=STATE)
+    project.view("spend", "select 'a' as id, 1 as amount", features=["amount"])
+    duckdb.connect(str(tmp_path / "state.duckdb")).close()
+    hold = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(tmp_path / "state.duckdb")]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder,
+        closing(project.open(redis_url)) as store,
+    ):
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(WarehouseError, match=r"state\.duckdb"):
+            store.push(gate=False)
+        holder.stdin.close()
+        holder.wait()
+        assert pushed(store) == (1, 0)
