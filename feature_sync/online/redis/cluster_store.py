@@ -63,6 +63,10 @@ class ClusterStore(OnlineStore):
         """See `OnlineStore`, but for the one atomic step: the cards go first, then the revision changes."""
         self._cards.withdraw(services)
 
+    def settle_revision(self) -> None:
+        """See `OnlineStore`."""
+        self._cards.settle_revision()
+
     def store_id(self, *, create: bool = True) -> str:
         """See `OnlineStore`."""
         key = store_key(self.key_prefix)

@@ -10,10 +10,16 @@ import redis
 from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 
 _BYTES_PER_READ = 65_536
+UNCOMMITTED = "nothing of it is committed, push again"
 
 
 class ByteConnection(AbstractConnection):
     """A connection that sends packed commands, and compares replies with the expected bytes."""
+
+    @property
+    def another_run(self) -> str:
+        """The message of a push that meets another run of Redis than that of its lease: writes may be lost."""
+        return f"Redis was restarted during the push; {UNCOMMITTED}"
 
     def pack(self, commands: Sequence[tuple[bytes | str, ...]]) -> list[bytes]:
         """Encode commands in Redis's protocol."""

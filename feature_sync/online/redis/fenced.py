@@ -17,7 +17,7 @@ from typing import Any
 import redis
 
 from feature_sync.errors import LeaseLost, OnlineStoreError
-from feature_sync.online.redis.connections import ByteConnection, close_connection, take_connection
+from feature_sync.online.redis.connections import UNCOMMITTED, ByteConnection, close_connection, take_connection
 from feature_sync.online.redis.retries import LOST, PUSHING, with_retry
 from feature_sync.online.rows import Row
 
@@ -26,7 +26,7 @@ _SET = b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 _SET_UNTIL = b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$4\r\nPXAT\r\n$%d\r\n%b\r\n"
 _WATCH = b"*2\r\n$5\r\nWATCH\r\n$%d\r\n%b\r\n*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n"
 TAKEN_OVER = "another push has taken over while this one was held up; nothing of this one is committed"
-EMPTIED = "Redis was emptied during the push; nothing of it is committed, push again"
+EMPTIED = f"Redis was emptied during the push; {UNCOMMITTED}"
 
 
 def too_few(reached: int, wanted: int, where: str = "Redis") -> str:
@@ -183,8 +183,9 @@ class FencedSender:
                 self.disconnect()
                 raise
             if b"run_id:%b" % self._run_id not in server:
+                another_run = self._connection.another_run
                 self.disconnect()
-                raise OnlineStoreError("Redis was restarted during the push; nothing of it is committed, push again")
+                raise OnlineStoreError(another_run)
             self._send(self._watch)
             self._expect(self._watched)
         return self._connection

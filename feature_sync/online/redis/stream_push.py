@@ -171,8 +171,9 @@ class _ScriptSender:
             self._connection.send(*self._connection.pack([("INFO", "server")]))
             server: Any = self._connection.read_response()
             if run_of(server) != self._run_id:
+                another_run = self._connection.another_run
                 self.disconnect()
-                raise OnlineStoreError("Redis was restarted during the push; nothing of it is committed, push again")
+                raise OnlineStoreError(another_run)
         return self._connection
 
 
