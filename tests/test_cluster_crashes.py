@@ -101,18 +101,22 @@ def test_whatever_is_killed_and_moves_the_next_push_puts_redis_right(meters):
     kills, outcomes, cluster = Counter(), Counter(), meters.cluster
     with PushServer(meters.project) as pushes:
         meters.many(METERS)
+        began = time.monotonic()
         repair(meters, pushes)
+        duration = time.monotonic() - began
         for number, what in enumerate(befalling(choose, TIMES)):
             chance.change_table()
-            said = befall(meters, pushes, what, choose)
+            said = befall(meters, pushes, what, choose, duration)
             assert said.partition(":")[0] in ("ok", "killed", "OnlineStoreError", "LeaseLost"), (SEED, number, said)
             outcomes[said.partition(":")[0]] += 1
             kills.update([what] if what else [])
-            if chance.happens(0.4):
+            if chance.happens(0.6):
                 continue  # the next push meets what this one left
             if chance.happens(0.5):
                 chance.change_table()
+            began = time.monotonic()
             repair(meters, pushes)
+            duration = 0.8 * duration + 0.2 * (time.monotonic() - began)
             assert meters.differences() == [], (SEED, number, what)
         repair(meters, pushes)
         assert meters.differences() == [], SEED
@@ -131,7 +135,7 @@ def befalling(choose: random.Random, times: int) -> Iterator[str]:
         times -= len(deck)
 
 
-def befall(meters, pushes, what: str, choose: random.Random) -> str:
+def befall(meters, pushes, what: str, choose: random.Random, duration: float) -> str:
     """Push, and let something happen meanwhile, or right afterwards; returns what became of the push."""
     cluster = meters.cluster
     primary = choose.choice(cluster.primaries)
@@ -143,7 +147,7 @@ def befall(meters, pushes, what: str, choose: random.Random) -> str:
         said = pushes.wait()
         cluster.lose(primary)
         return said
-    time.sleep(choose.uniform(0, 1.5))
+    time.sleep(choose.uniform(0, duration))
     if what == "a pusher":
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
