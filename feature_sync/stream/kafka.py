@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from feature_sync.errors import RequestError, did_you_mean
@@ -20,6 +21,7 @@ with needed_by("a stream of Kafka"):
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_TO_ANSWER = 10.0
+_SECONDS_TO_CONNECT = 1.0
 _SECONDS_TO_BURY = 30.0
 _SECONDS_TO_LEAVE = 0.7
 _DEFAULTS = {"log_level": "0", "queued.max.messages.kbytes": "32768", "session.timeout.ms": "10000"}
@@ -34,6 +36,8 @@ _HOPELESS = (
     KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
 )
 """Errors that do not go away by themselves."""
+_UNTRUSTED = "certificate verify failed"
+"""What the client says of every certificate that it refuses, whatever the reason."""
 
 
 class KafkaSource(Source):
@@ -56,6 +60,7 @@ class KafkaSource(Source):
         self._ended: set[int] = set()
         self._unchecked: set[int] = set()
         self._failed: StreamError | None = None
+        self._uses_tls = address.options.get("security.protocol", "").lower().endswith("ssl")
         settings = {
             **_DEFAULTS,
             "group.id": group,
@@ -71,16 +76,23 @@ class KafkaSource(Source):
     def start(self, positions_of: Callable[[], Positions]) -> None:
         """See `Source`."""
         self._positions_of = positions_of
-        try:
-            ask = partial(self._consumer.list_topics, self.topic, timeout=_SECONDS_TO_ANSWER)
-            refused = in_background(ask).topics[self.topic].error
-        except KafkaException as failed:
-            raise self._failed or self._refusal(failed.args[0]) from failed
-        if refused is not None:
+        if (refused := self._ask_topic().error) is not None:
             raise self._refusal(refused)
         self._consumer.subscribe(
             [self.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
+
+    def _ask_topic(self) -> Any:
+        """Ask a broker for the topic; an error that does not go away ends it at once."""
+        give_up = monotonic() + _SECONDS_TO_ANSWER
+        while True:
+            try:
+                ask = partial(self._consumer.list_topics, self.topic, timeout=_SECONDS_TO_CONNECT)
+                return in_background(ask).topics[self.topic]
+            except KafkaException as failed:
+                self._consumer.poll(0)  # which reports the errors of the client
+                if self._failed is not None or monotonic() > give_up:
+                    raise self._failed or self._refusal(failed.args[0]) from failed
 
     def poll(self, most: int, seconds: float) -> list[Message]:
         """See `Source`."""
@@ -174,7 +186,7 @@ class KafkaSource(Source):
 
     def _note_error(self, error: Any) -> None:
         """Keep an error of the client that does not go away; the client itself tries again after others."""
-        if error.code() in _HOPELESS or error.fatal():
+        if error.code() in _HOPELESS or _UNTRUSTED in error.str() or error.fatal():
             self._failed = self._refusal(error)
         elif error.code() != KafkaError._TRANSPORT:  # noqa: SLF001 - of one broker; if all are down, it says that, too
             _LOG.warning("Kafka: %s", error.str())
@@ -221,8 +233,16 @@ class KafkaSource(Source):
                 f"kafka has no topic {self.topic!r}{did_you_mean(self.topic, self._topics())}: see "
                 "stream.topic, and --from"
             )
+        if _UNTRUSTED in error.str():
+            return StreamError(
+                f"{self.where} cannot be read: the certificate of a broker cannot be verified. Is it of an authority "
+                "that ssl.ca.location names, for the host as the URL and the broker write it, and still valid?"
+            )
         if error.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN):  # noqa: SLF001
-            return StreamError(f"no broker answers for {self.where} ({error.str()}): is --from right, do they run?")
+            tls = "do they speak TLS there?" if self._uses_tls else "if they speak TLS, set security.protocol"
+            return StreamError(
+                f"no broker answers for {self.where} ({error.str()}): is --from right, do they run? And {tls}"
+            )
         return StreamError(f"{self.where} cannot be read: {error.str()}")
 
     def _topics(self) -> list[str]:
