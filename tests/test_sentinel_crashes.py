@@ -26,6 +26,8 @@ pytestmark = pytest.mark.slow
 TIMES = int(os.environ.get("PROOF_TIMES", "20"))
 VIEW = "latest_readings"
 MOST_TRIES = 10
+SECONDS_TO_TELL = 3
+"""After so long all Sentinels know of a failover that one of them has done."""
 KILLED = {"a pusher": 3, "a stream writer": 3, "the primary": 2, "a Sentinel": 1, "": 1}
 """How often each is killed in ten pushes; where nothing is, a Sentinel is asked to fail over."""
 
@@ -36,10 +38,13 @@ class FailingSentinels(Sentinels):
     failovers = 0
 
     @property
-    def epoch(self) -> int:
-        """A number that each failover raises, also one that nobody asked for."""
-        with self.sentinels[0].client() as client:
-            return client.sentinel_master("features")["config-epoch"]
+    def epochs(self) -> list[int]:
+        """Numbers that each failover raises, also one that nobody asked for, as soon as a Sentinel knows of it."""
+        found = []
+        for each in self.sentinels:
+            with each.client() as client:
+                found.append(client.sentinel_master("features")["config-epoch"])
+        return found
 
     def lose_primary(self) -> None:
         """Kill the primary; it comes back, empty, once the Sentinels name another, and follows that."""
@@ -85,18 +90,19 @@ class FailingWorld(World):
     def __init__(self, meters: FailingMeters, log: Log, sentinels: FailingSentinels) -> None:
         super().__init__(meters, log)
         self._sentinels = sentinels
-        self._watched = sentinels.epoch
+        self._watched = sentinels.epochs
 
     def watch(self, seconds: float) -> None:
         """Look for a while that no meter which is only streamed goes back, as long as the primary is the same."""
         try:
             super().watch(seconds)
         except (AssertionError, redis.RedisError):
-            if self._sentinels.epoch == self._watched:
+            time.sleep(SECONDS_TO_TELL)
+            if self._sentinels.epochs == self._watched:
                 raise
-        if self._sentinels.epoch != self._watched:
+        if self._sentinels.epochs != self._watched:
             self.forget_newest()
-            self._watched = self._sentinels.epoch
+            self._watched = self._sentinels.epochs
 
 
 class FailingMeters(StreamedMeters):
@@ -207,7 +213,7 @@ def befall(what: str, pusher: int, sentinels: FailingSentinels, streams: Streams
 def assert_right(world: World, pushes: PushServer, sentinels: FailingSentinels) -> None:
     """Push until a push ends well, stream what is left, and compare; again if the primary was lost meanwhile."""
     for _ in range(MOST_TRIES):
-        epoch = sentinels.epoch
+        epochs = sentinels.epochs
         repair(world.meters, pushes)
         with suppress(OnlineStoreError):
             Stream(world.meters.online, world.log, TOPIC).run(until_end=True)
@@ -215,7 +221,8 @@ def assert_right(world: World, pushes: PushServer, sentinels: FailingSentinels) 
             if found == right:
                 world.watch(0)
                 return
-            assert sentinels.epoch != epoch, (SEED, {*found.items()} ^ {*right.items()})
+            time.sleep(SECONDS_TO_TELL)
+            assert sentinels.epochs != epochs, (SEED, {*found.items()} ^ {*right.items()})
     raise AssertionError("the primary is lost all the time")
 
 

@@ -67,5 +67,14 @@ class TansuBroker:
             producer.produce(topic, value, partition=partition)
         assert producer.flush(_SECONDS) == 0
 
+    def transact(self, topic: str, messages: list[tuple[int, bytes, bytes | None]]) -> None:
+        """Write messages, partition, key and value, in a transaction, whose marker takes an offset behind them."""
+        producer = Producer(self._settings({"transactional.id": "test"}))
+        producer.init_transactions(_SECONDS)
+        producer.begin_transaction()
+        for partition, key, value in messages:
+            producer.produce(topic, value, key=key, partition=partition)
+        producer.commit_transaction(_SECONDS)
+
     def _settings(self, options: dict[str, str]) -> dict[str, str | int]:
         return {"bootstrap.servers": self._advertised, "log_level": 0, **options}

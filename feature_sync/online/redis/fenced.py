@@ -45,23 +45,23 @@ class FencedSender:
 
     Raises:
         LeaseLost: From every method: another push has taken over.
-        OnlineStoreError: From every method: Redis was emptied, or was restarted since `run_id` was read.
+        OnlineStoreError: From every method: Redis was emptied, or was restarted since `run` was read.
         redis.RedisError: From every method: Redis failed.
     """
 
-    def __init__(self, client: redis.Redis, fence_key: str, fence: int, run_id: str) -> None:
+    def __init__(self, client: redis.Redis, fence_key: str, fence: int, run: str) -> None:
         """Prepare to send; connects with the first command.
 
         Args:
             client: The client whose pool lends the connection.
             fence_key: The Redis key of the view's fence.
             fence: The number to which this push raised it.
-            run_id: The run of Redis on which the lease was taken.
+            run: The run of Redis on which the lease was taken, as a connection asks for it.
         """
         self._client = client
         self._fence_key = fence_key
         self._fence = b"%d" % fence
-        self._run_id = run_id.encode()
+        self._run = run
         self._connection: ByteConnection | None = None
         key = fence_key.encode()
         self._watch = _WATCH % (len(key), key, len(key), key)
@@ -177,12 +177,11 @@ class FencedSender:
         if self._connection is None:
             self._connection = take_connection(self._client)
             try:
-                self._connection.send(*self._connection.pack([("INFO", "server")]))
-                server: Any = self._connection.read_response()
+                run = self._connection.ask_run()
             except BaseException:
                 self.disconnect()
                 raise
-            if b"run_id:%b" % self._run_id not in server:
+            if run != self._run:
                 another_run = self._connection.another_run
                 self.disconnect()
                 raise OnlineStoreError(another_run)

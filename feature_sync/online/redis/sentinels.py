@@ -36,6 +36,10 @@ class _ToPrimary(ByteConnection):
             f"{self.host}:{self.port}); {UNCOMMITTED}"
         )
 
+    def ask_run(self) -> str:
+        """See `ByteConnection`: a primary that was replaced, and came back, has lost what the other did not get."""
+        return f"{super().ask_run()} {self.ask_info('replication', 'master_replid')}"
+
     def connect(self) -> None:
         """Ask where the primary is, and connect to it."""
         if self._sock is None:
