@@ -9,10 +9,11 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from feature_sync.errors import RequestError, did_you_mean
+from feature_sync.errors import RequestError
 from feature_sync.extras import needed_by
 from feature_sync.stream.background import in_background
 from feature_sync.stream.kafka_options import StreamAddress
+from feature_sync.stream.kafka_wording import UNTRUSTED, no_topic, silent, untrusted
 from feature_sync.stream.messages import DeadLetter, Message, StreamError
 from feature_sync.stream.source import DeadLetters, Positions, Source
 
@@ -36,8 +37,6 @@ _HOPELESS = (
     KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
 )
 """Errors that do not go away by themselves."""
-_UNTRUSTED = "certificate verify failed"
-"""What the client says of every certificate that it refuses, whatever the reason."""
 
 
 class KafkaSource(Source):
@@ -186,7 +185,7 @@ class KafkaSource(Source):
 
     def _note_error(self, error: Any) -> None:
         """Keep an error of the client that does not go away; the client itself tries again after others."""
-        if error.code() in _HOPELESS or _UNTRUSTED in error.str() or error.fatal():
+        if error.code() in _HOPELESS or UNTRUSTED in error.str() or error.fatal():
             self._failed = self._refusal(error)
         elif error.code() != KafkaError._TRANSPORT:  # noqa: SLF001 - of one broker; if all are down, it says that, too
             _LOG.warning("Kafka: %s", error.str())
@@ -229,20 +228,11 @@ class KafkaSource(Source):
     def _refusal(self, error: Any) -> StreamError:
         """Explain an error that does not go away."""
         if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):  # noqa: SLF001
-            return StreamError(
-                f"kafka has no topic {self.topic!r}{did_you_mean(self.topic, self._topics())}: see "
-                "stream.topic, and --from"
-            )
-        if _UNTRUSTED in error.str():
-            return StreamError(
-                f"{self.where} cannot be read: the certificate of a broker cannot be verified. Is it of an authority "
-                "that ssl.ca.location names, for the host as the URL and the broker write it, and still valid?"
-            )
+            return StreamError(no_topic(self.topic, self._topics()))
+        if UNTRUSTED in error.str():
+            return StreamError(untrusted(self.where))
         if error.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN):  # noqa: SLF001
-            tls = "do they speak TLS there?" if self._uses_tls else "if they speak TLS, set security.protocol"
-            return StreamError(
-                f"no broker answers for {self.where} ({error.str()}): is --from right, do they run? And {tls}"
-            )
+            return StreamError(silent(self.where, error.str(), uses_tls=self._uses_tls))
         return StreamError(f"{self.where} cannot be read: {error.str()}")
 
     def _topics(self) -> list[str]:
