@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -11,7 +13,8 @@ import pytest
 from feature_sync.errors import LeaseHeld, LeaseLost, OnlineStoreError
 from feature_sync.online.redis.opening import open_online_store
 from feature_sync.online.slots import slot_of, tags
-from tests.support.clusters import Cluster, Servers
+from feature_sync.push.publishing import publish_cards
+from tests.support.clusters import Cluster, Servers, until
 from tests.support.meters import Meters, build_meters
 
 PREFIX = "meters"
@@ -42,8 +45,8 @@ def meters(built, cluster):
 
 
 @contextmanager
-def online(cluster):
-    store = open_online_store(cluster.url, key_prefix=PREFIX, timeout=10)
+def online(cluster, prefix: str = PREFIX):
+    store = open_online_store(cluster.url, key_prefix=prefix, timeout=10)
     try:
         yield store
     finally:
@@ -244,3 +247,81 @@ def test_a_push_counts_only_when_as_many_replicas_as_asked_for_have_it(meters, c
     with pytest.raises(OnlineStoreError, match=r"only 0 of 1 replicas .* --replicas-acknowledge"):
         list(meters.store.push([VIEW], replicas_acknowledge=1))
     assert meters.push().written == 1
+
+
+# Cards and schemas are in other slots than the revision, by which readers notice that they have changed
+
+
+PUBLISHER = """
+import sys
+from feature_sync.online.redis.opening import open_online_store
+store = open_online_store(sys.argv[1], key_prefix=sys.argv[2], timeout=60)
+if sys.argv[3]:
+    store.publish("bills", lambda held, schemas_of: (sys.argv[3].encode(), True))
+else:
+    store.withdraw(["bills"])
+"""
+
+
+def held(cluster, key: str) -> bytes | None:
+    return cluster.run(cluster.owner(slot_of(key.encode())), "GET", key)
+
+
+def settled(cluster, store) -> bytes:
+    """Do what every push does with cards; returns the revision, which must stay as it is from then on."""
+    assert [*publish_cards(store, (), lambda service: None)] == []
+    revision = held(cluster, f"{store.key_prefix}:revision")
+    assert [*publish_cards(store, (), lambda service: None)] == []
+    assert held(cluster, f"{store.key_prefix}:revision") == revision
+    return revision
+
+
+def alone_with_its_revision(cluster) -> str:
+    """Return a key prefix whose revision is on another node than all else that a publisher writes."""
+    for number in range(1_000):
+        keys = [f"bills{number}:{each}".encode() for each in ("revision", "services", "service:bills")]
+        revision, *others = (cluster.owner(slot_of(key)) for key in keys)
+        if revision not in others:
+            return f"bills{number}"
+    raise AssertionError("one node serves all slots")
+
+
+def test_a_publisher_killed_between_card_and_revision_leaves_the_revision_to_the_next_push(cluster):
+    prefix = alone_with_its_revision(cluster)
+    revision, card = f"{prefix}:revision", f"{prefix}:service:bills"
+    node = cluster.owner(slot_of(revision.encode()))
+    with online(cluster, prefix) as store:
+        store.publish("bills", lambda held, schemas_of: (b"first", True))
+        before = held(cluster, revision)
+        assert settled(cluster, store) == before
+        for content in ("second", ""):
+            cluster.run(node, "CLIENT", "PAUSE", 60_000, "WRITE")
+            process = subprocess.Popen([sys.executable, "-c", PUBLISHER, cluster.url, prefix, content])
+            until(lambda text=content: (held(cluster, card) or b"").decode() == text, "the card is not changed")
+            process.kill()
+            process.wait()
+            cluster.run(node, "CLIENT", "UNPAUSE")
+            assert held(cluster, revision) == before
+            after = settled(cluster, store)
+            assert after != before
+            before = after
+
+
+def test_a_push_cut_off_between_schema_and_revision_leaves_the_revision_to_the_next(meters, cluster):
+    meters.many(10)
+    revision = f"{PREFIX}:revision"
+    node = cluster.owner(slot_of(revision.encode()))
+    cluster.run(node, "ACL", "SETUSER", "default", "resetkeys", "%R~*", *(f"~{PREFIX}:{each}*" for each in "lsv"))
+    try:
+        with pytest.raises(OnlineStoreError, match="does not allow it to this user"):
+            meters.push()
+    finally:
+        cluster.run(node, "ACL", "SETUSER", "default", "allkeys")
+    with online(cluster) as store:
+        assert [*store.view(VIEW).schemas()] != []
+    assert held(cluster, revision) is None
+    meters.push()
+    assert held(cluster, revision) is not None
+    before = held(cluster, revision)
+    meters.push(full_refresh=True)
+    assert held(cluster, revision) == before

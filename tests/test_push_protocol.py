@@ -277,7 +277,7 @@ def test_a_row_whose_ttl_ends_between_two_pushes_is_gone_whether_or_not_redis_sa
 
 def test_at_fixed_clocks_rows_end_with_their_ttl_and_come_back_when_the_clock_goes_back(meters):
     meters.read(("m1", 0, 1.0), ("m2", 30, 2.0))
-    keys = lambda: sorted(meters.client.keys("meters:hourly_readings:{*"))  # noqa: E731
+    keys = lambda: sorted(meters.keys("meters:hourly_readings:{*"))  # noqa: E731
     one, two = (f"meters:hourly_readings:{{m{number}}}".encode() for number in (1, 2))
     meters.push("hourly_readings", as_of="2024-01-01T13:00:00Z")
     assert keys() == [one, two]
@@ -385,7 +385,7 @@ def test_a_renamed_join_key_sends_the_view_anew_and_leaves_no_old_key(own):
     own.reopen()
     pushed = own.push()
     assert (pushed.written, pushed.deleted, pushed.full) == (2, 2, "its definition has changed")
-    assert sorted(own.client.keys(f"{KEYS}{{*")) == [f"{KEYS}{{m1!}}".encode(), f"{KEYS}{{m2!}}".encode()]
+    assert sorted(own.keys(f"{KEYS}{{*")) == [f"{KEYS}{{m1!}}".encode(), f"{KEYS}{{m2!}}".encode()]
 
 
 def test_a_definition_that_went_back_after_a_push_of_the_other_was_cut_off_is_pushed_in_full(own):
@@ -406,12 +406,12 @@ def test_a_definition_that_went_back_after_a_push_of_the_other_was_cut_off_is_pu
 @contextmanager
 def cut_off_where_it_marks_redis(meters):
     """A push in here ends once its changes are staged, with nothing sent."""
-    meters.client.execute_command("ACL", "SETUSER", "default", "-sadd")
+    meters.allow("-sadd")
     try:
         with pytest.raises(OnlineStoreError, match="does not allow it to this user"):
             yield
     finally:
-        meters.client.execute_command("ACL", "SETUSER", "default", "+@all")
+        meters.allow("+@all")
 
 
 @pytest.mark.parametrize("refused", ["unlink", "srem"])
@@ -432,7 +432,7 @@ def test_a_removal_that_was_cut_off_is_finished_by_the_next_and_a_view_that_come
     cut_off_prune(own, refused)
     (_, pruned) = own.store.push(["latest_readings"], prune=True)
     assert (pruned.feature_view, pruned.is_pruned) == ("sourced_readings", True)
-    assert own.client.keys("meters:sourced_readings:*") == [b"meters:sourced_readings:fence"]
+    assert own.keys("meters:sourced_readings:*") == [b"meters:sourced_readings:fence"]
     assert not [each for each in own.sync_tables() if each.startswith("sourced")]
     assert own.client.smembers("meters:views") == {b"latest_readings"}
 
@@ -445,12 +445,12 @@ def redefine(own, models: str) -> None:
 
 def cut_off_prune(own, refused: str) -> None:
     """Let a prune end where Redis refuses a command: `unlink` deletes rows, `srem` comes last."""
-    own.client.execute_command("ACL", "SETUSER", "default", f"-{refused}")
+    own.allow(f"-{refused}")
     try:
         with pytest.raises(OnlineStoreError, match="does not allow it to this user"):
             own.store.push(["latest_readings"], prune=True)
     finally:
-        own.client.execute_command("ACL", "SETUSER", "default", "+@all")
+        own.allow("+@all")
 
 
 # Redis
@@ -461,7 +461,7 @@ def test_an_emptied_redis_is_filled_again(meters):
     meters.push()
     meters.client.flushall()
     assert meters.push().written == 10
-    meters.client.delete(*meters.client.keys(f"{KEYS}*"))
+    meters.client.delete(*meters.keys(f"{KEYS}*"))
     assert meters.push().full == "Redis has lost what was pushed before"
 
 
@@ -655,7 +655,7 @@ def test_another_warehouse_at_the_same_address_is_told_from_the_one_before(meter
     for options in ({"dry_run": True}, {}, {"full_refresh": True}, {"allow_removals": True}):
         with pytest.raises(OnlineStoreError, match=r"another warehouse at the same address.*take_over=True"):
             list(meters.store.push(["latest_readings"], **options))
-    assert len(meters.client.keys(f"{KEYS}{{*")) == 10
+    assert len(meters.keys(f"{KEYS}{{*")) == 10
     pushed = meters.push(take_over=True, allow_removals=True)
     assert (pushed.written, pushed.deleted, pushed.full) == (5, 5, "taken over from another warehouse")
     assert meters.push().written == 0
@@ -954,7 +954,7 @@ def test_artifacts_that_change_all_the_time_end_a_push_that_has_sent_nothing(met
                 list(meters.store.push(["latest_readings"]))
         finally:
             ended.set()
-    assert meters.client.keys(f"{KEYS}{{*") == []
+    assert meters.keys(f"{KEYS}{{*") == []
     assert meters.push().written == 3
 
 
@@ -983,7 +983,7 @@ def test_a_view_that_fails_leaves_the_others_pushed_and_exits_with_an_error(mete
     assert done.returncode == 1
     assert "a schema in Redis cannot be read" in done.stderr
     assert meters.differences() == []
-    assert meters.client.keys("meters:sourced_readings:{*") == []
+    assert meters.keys("meters:sourced_readings:{*") == []
 
 
 def test_all_views_that_fail_are_told_each_with_its_reason(meters):

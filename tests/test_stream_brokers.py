@@ -49,3 +49,18 @@ def test_processes_that_come_and_are_killed_lose_no_message(tmp_path, redis_url,
     running[-1].wait_for_rows(expected)
     for each in running:
         each.stop()
+
+
+@pytest.mark.slow
+def test_a_topic_whose_offsets_have_gaps_is_streamed_to_its_end(tmp_path, redis_url, broker):
+    """As compaction leaves a topic: each transaction ends with a marker, whose offset no message ever has."""
+    orders = StreamedOrders(tmp_path / "shop", redis_url, key_format="string", columns={"id": "$key"})
+    broker.create("orders", 1)
+    for at in range(5):  # at the offsets 0, 2, 4, 6 and 8, of which the last deletes
+        content = orders.message(at % 2, at, float(at)) if at < 4 else None
+        broker.transact("orders", [(0, str(at % 2).encode(), content)])
+    orders.push({0: 3}, (0, 0, 0.0, None))  # a watermark in a gap
+    done = orders.stream(broker.url)
+    assert done.returncode == 0, done.stderr
+    assert orders.rows() == {1: (3, 3.0, None)}
+    assert orders.online.stream_record().deliveries[0].offset == 8

@@ -117,8 +117,12 @@ class World:
             if what > 0.9:
                 self._backups.append(server.backup(f"copy{self.chance.getrandbits(60)}"))
             return "rested"
-        self._newest.clear()  # what was lost may come back older
+        self.forget_newest()
         return fate
+
+    def forget_newest(self) -> None:
+        """Expect nothing of what Redis held until now: what was lost may come back older."""
+        self._newest.clear()
 
     def watch(self, seconds: float) -> None:
         """Look for a while that no meter which is only streamed goes back."""

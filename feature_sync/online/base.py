@@ -122,6 +122,10 @@ class OnlineStore(ABC):
     def withdraw(self, services: Collection[str]) -> None:
         """Remove the cards of services, in one atomic step with a new revision."""
 
+    def settle_revision(self) -> None:
+        """Set the revision that a publisher which was cut off has not set, where that is not one step with the card."""
+        return
+
     @abstractmethod
     def store_id(self, *, create: bool = True) -> str:
         """Return the random id of the data under this key prefix, by which the warehouse recognizes it.

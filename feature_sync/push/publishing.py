@@ -45,6 +45,7 @@ def publish_cards(
     Raises:
         OnlineStoreError: Redis failed.
     """
+    online.settle_revision()
     schemas_of = cache(lambda reference: online.view(reference).schemas())
     for service in services:
         if service.name in KEYS_OF_VIEWS and _VIEW_OF_SERVICES in online.references():

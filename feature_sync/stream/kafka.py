@@ -6,12 +6,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import Any
 
-from feature_sync.errors import RequestError, did_you_mean
+from feature_sync.errors import RequestError
 from feature_sync.extras import needed_by
 from feature_sync.stream.background import in_background
 from feature_sync.stream.kafka_options import StreamAddress
+from feature_sync.stream.kafka_wording import UNTRUSTED, no_topic, silent, untrusted
 from feature_sync.stream.messages import DeadLetter, Message, StreamError
 from feature_sync.stream.source import DeadLetters, Positions, Source
 
@@ -20,6 +22,7 @@ with needed_by("a stream of Kafka"):
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_TO_ANSWER = 10.0
+_SECONDS_TO_CONNECT = 1.0
 _SECONDS_TO_BURY = 30.0
 _SECONDS_TO_LEAVE = 0.7
 _DEFAULTS = {"log_level": "0", "queued.max.messages.kbytes": "32768", "session.timeout.ms": "10000"}
@@ -56,6 +59,7 @@ class KafkaSource(Source):
         self._ended: set[int] = set()
         self._unchecked: set[int] = set()
         self._failed: StreamError | None = None
+        self._uses_tls = address.options.get("security.protocol", "").lower().endswith("ssl")
         settings = {
             **_DEFAULTS,
             "group.id": group,
@@ -71,16 +75,23 @@ class KafkaSource(Source):
     def start(self, positions_of: Callable[[], Positions]) -> None:
         """See `Source`."""
         self._positions_of = positions_of
-        try:
-            ask = partial(self._consumer.list_topics, self.topic, timeout=_SECONDS_TO_ANSWER)
-            refused = in_background(ask).topics[self.topic].error
-        except KafkaException as failed:
-            raise self._failed or self._refusal(failed.args[0]) from failed
-        if refused is not None:
+        if (refused := self._ask_topic().error) is not None:
             raise self._refusal(refused)
         self._consumer.subscribe(
             [self.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
+
+    def _ask_topic(self) -> Any:
+        """Ask a broker for the topic; an error that does not go away ends it at once."""
+        give_up = monotonic() + _SECONDS_TO_ANSWER
+        while True:
+            try:
+                ask = partial(self._consumer.list_topics, self.topic, timeout=_SECONDS_TO_CONNECT)
+                return in_background(ask).topics[self.topic]
+            except KafkaException as failed:
+                self._consumer.poll(0)  # which reports the errors of the client
+                if self._failed is not None or monotonic() > give_up:
+                    raise self._failed or self._refusal(failed.args[0]) from failed
 
     def poll(self, most: int, seconds: float) -> list[Message]:
         """See `Source`."""
@@ -174,7 +185,7 @@ class KafkaSource(Source):
 
     def _note_error(self, error: Any) -> None:
         """Keep an error of the client that does not go away; the client itself tries again after others."""
-        if error.code() in _HOPELESS or error.fatal():
+        if error.code() in _HOPELESS or UNTRUSTED in error.str() or error.fatal():
             self._failed = self._refusal(error)
         elif error.code() != KafkaError._TRANSPORT:  # noqa: SLF001 - of one broker; if all are down, it says that, too
             _LOG.warning("Kafka: %s", error.str())
@@ -217,12 +228,11 @@ class KafkaSource(Source):
     def _refusal(self, error: Any) -> StreamError:
         """Explain an error that does not go away."""
         if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):  # noqa: SLF001
-            return StreamError(
-                f"kafka has no topic {self.topic!r}{did_you_mean(self.topic, self._topics())}: see "
-                "stream.topic, and --from"
-            )
+            return StreamError(no_topic(self.topic, self._topics()))
+        if UNTRUSTED in error.str():
+            return StreamError(untrusted(self.where))
         if error.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN):  # noqa: SLF001
-            return StreamError(f"no broker answers for {self.where} ({error.str()}): is --from right, do they run?")
+            return StreamError(silent(self.where, error.str(), uses_tls=self._uses_tls))
         return StreamError(f"{self.where} cannot be read: {error.str()}")
 
     def _topics(self) -> list[str]:

@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -14,9 +15,11 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import redis
+import trustme
 
 from feature_sync.online.redis.server import _executable
 from feature_sync.online.slots import SLOTS, slot_of
+from tests.support.proxy import Proxy
 
 _SECONDS = 60
 _BUS_OFFSET = 10_000
@@ -171,6 +174,36 @@ class Cluster(Servers):
         while self.move_keys(source, target, slot):
             pass
         self.end_move(slot, target)
+
+
+class TlsCluster(Cluster):
+    """Three primaries that announce ports at which they are reached over TLS."""
+
+    def __init__(self, certificate: trustme.LeafCert) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._opened = ExitStack()
+        self._ports: list[int] = []
+        self.present(certificate)
+        super().__init__()
+
+    def present(self, certificate: trustme.LeafCert) -> None:
+        """Show a certificate to all who connect from now on."""
+        certificate.configure_cert(self._context)
+
+    def start(self, *arguments: str, port: int | None = None) -> Process:
+        port = port or free_port()
+        path = str(self.folder / f"{port}.socket")
+        self._ports.append(self._opened.enter_context(Proxy(path, tls=self._context)).port)
+        announced = ("--cluster-announce-port", f"{self._ports[-1]}", "--cluster-announce-bus-port")
+        return super().start(*arguments, "--unixsocket", path, *announced, f"{port + _BUS_OFFSET}", port=port)
+
+    @property
+    def url(self) -> str:
+        return "rediss+cluster://" + ",".join(f"127.0.0.1:{port}" for port in self._ports)
+
+    def __exit__(self, *error):
+        self._opened.close()
+        super().__exit__(*error)
 
 
 class Sentinels(Servers):

@@ -14,7 +14,7 @@ import redis
 from feature_sync import FeatureStore
 from feature_sync.push import Pushed
 from tests.support import emulator
-from tests.support.naive import differences
+from tests.support.naive import client_of, differences
 from tests.support.projects import PROJECTS, BuiltProject, build_project
 
 NOON = datetime(2024, 1, 1, 12)
@@ -55,7 +55,17 @@ class Meters:
 
     @property
     def client(self) -> redis.Redis:
-        return self._opened.enter_context(redis.Redis.from_url(self.redis_url))
+        return self._opened.enter_context(client_of(self.redis_url))
+
+    def keys(self, pattern: str) -> list[bytes]:
+        """The Redis keys of a pattern, on all nodes of a cluster."""
+        return sorted(self.client.scan_iter(pattern, count=10_000))
+
+    def allow(self, rule: str) -> None:
+        """Change what Redis allows every user that has no name, on all nodes of a cluster."""
+        client = self.client
+        nodes = {"target_nodes": "all"} if isinstance(client, redis.RedisCluster) else {}
+        client.execute_command("ACL", "SETUSER", "default", rule, **nodes)
 
     @property
     def schema(self) -> str:

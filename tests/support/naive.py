@@ -31,8 +31,11 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 def client_of(url: str) -> Any:
-    """Return redis-py's client of a server; or of a cluster, which it finds by the first node of the URL."""
+    """Return redis-py's client of a server, of the primary that Sentinels name, or of a cluster by its first node."""
     scheme, _, nodes = url.partition("://")
+    if scheme == "redis+sentinel":
+        places, _, service = nodes.partition("/")
+        return redis.Sentinel([each.split(":") for each in places.split(",")]).master_for(service)
     if scheme != "redis+cluster":
         return redis.Redis.from_url(url)
     host, _, port = nodes.partition(",")[0].partition(":")

@@ -21,7 +21,7 @@ from feature_sync.online.redis.cluster_nodes import ClusterNodes
 from feature_sync.online.redis.cluster_scripts import GIVE_BACK, RAISE, RENEW, TAKE, Call, Script, script_call
 from feature_sync.online.redis.cluster_sender import PAUSES_PUSHING, ClusterSender
 from feature_sync.online.redis.cluster_slots import SlotKeys
-from feature_sync.online.redis.lease import RENEWALS_PER_LEASE, SECONDS_BETWEEN_TRIES, new_holder
+from feature_sync.online.redis.lease import RENEWALS_PER_LEASE, SECONDS_BETWEEN_TRIES
 from feature_sync.online.slots import SLOTS, slot_of
 
 _MOST_RAISES = 20
@@ -114,8 +114,3 @@ class ClusterLease:
             yield sender
         finally:
             sender.close()
-
-
-def holder_of(nodes: ClusterNodes) -> bytes:
-    """Return who takes a lease, by the clock of the cluster, with a random token."""
-    return new_holder(nodes.client(nodes.topology.primaries[0]))

@@ -126,8 +126,18 @@ REPLACE = _script(
     """
 local held = redis.call('GET', KEYS[1])
 if (held or '') ~= ARGV[1] then return 0 end
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[2], ARGV[3], ARGV[4]) end
 redis.call('SET', KEYS[1], ARGV[2])
 return 1
 """
 )
-"""Replaces a value if it is still that which was read; an empty text stands for none. Returns whether it did."""
+"""Replaces a value if it is still that which was read; an empty text stands for none. Returns whether it did.
+
+KEYS[2] is the hash of the slot; its field ARGV[3] is set to ARGV[4], unless that is empty, if the value is replaced.
+"""
+REMOVE = _script("redis.call('HSET', KEYS[2], ARGV[1], ARGV[2]) return redis.call('DEL', KEYS[1])")
+"""Removes a value, and sets the field ARGV[1] of its slot's hash, KEYS[2], to ARGV[2]."""
+CLEAR = _script(
+    "if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end return 0"
+)
+"""Removes a field of a slot's hash if it still has a value."""

@@ -1,4 +1,4 @@
-"""What pushes keep in each hash slot of a cluster: the fence and the mark of each view."""
+"""What pushes keep in each hash slot of a cluster: the fence and the mark of each view, and revisions that are due."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from feature_sync.online.keys import slot_key
 from feature_sync.online.marks import SlotMark
 from feature_sync.online.redis.cluster_scripts import Call, command
 from feature_sync.online.slots import SLOTS, tags
+
+
+def due_revision(key: str) -> bytes:
+    """Return the field that says that a new revision is due, since the value of a key of the slot has changed."""
+    return f"r:{key}".encode()
 
 
 class SlotKeys:

@@ -12,9 +12,10 @@ from feature_sync.online.redis.address import Address
 from feature_sync.online.redis.cluster_cards import ClusterCards
 from feature_sync.online.redis.cluster_nodes import ClusterNodes
 from feature_sync.online.redis.cluster_reader import ClusterReader
-from feature_sync.online.redis.cluster_scripts import command
+from feature_sync.online.redis.cluster_scripts import Call, command
 from feature_sync.online.redis.cluster_state import read_states, server_state_of
 from feature_sync.online.redis.cluster_view import ClusterView
+from feature_sync.online.slots import slot_of
 
 _MOST_SCANS = 100
 
@@ -63,6 +64,10 @@ class ClusterStore(OnlineStore):
         """See `OnlineStore`, but for the one atomic step: the cards go first, then the revision changes."""
         self._cards.withdraw(services)
 
+    def settle_revision(self) -> None:
+        """See `OnlineStore`."""
+        self._cards.settle_revision()
+
     def store_id(self, *, create: bool = True) -> str:
         """See `OnlineStore`."""
         key = store_key(self.key_prefix)
@@ -90,8 +95,9 @@ class ClusterStore(OnlineStore):
         return tuple(each.state for each in read_states(self._reader, self._nodes).values())
 
     def now(self) -> datetime:
-        """See `OnlineStore`; the clock of the first primary."""
-        seconds, microseconds = self._reader.at(self._nodes.topology.primaries[0], "TIME")
+        """See `OnlineStore`; the clock of the node that has the store's id, whichever that becomes."""
+        slot = slot_of(store_key(self.key_prefix).encode())
+        seconds, microseconds = self._reader.ask(Call(slot, ("TIME",)))
         return datetime.fromtimestamp(int(seconds), UTC) + timedelta(microseconds=int(microseconds))
 
     def _members(self, key: str) -> set[str]:

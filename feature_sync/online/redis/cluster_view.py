@@ -14,7 +14,7 @@ from feature_sync.online.base import Comparer, Held, OnlineView
 from feature_sync.online.codec import RowSchema
 from feature_sync.online.keys import NAME_OF_SLOTS, ViewKeys
 from feature_sync.online.marks import Holder, Mark, SlotMark, read_holder, read_mark
-from feature_sync.online.redis.cluster_lease import ClusterLease, holder_of
+from feature_sync.online.redis.cluster_lease import ClusterLease
 from feature_sync.online.redis.cluster_nodes import ClusterNodes
 from feature_sync.online.redis.cluster_reader import ClusterReader
 from feature_sync.online.redis.cluster_scripts import Call, command
@@ -22,6 +22,7 @@ from feature_sync.online.redis.cluster_slots import SlotKeys, read_slot_marks
 from feature_sync.online.redis.cluster_state import read_states, server_state_of
 from feature_sync.online.redis.cluster_writer import NO_STREAM, ClusterWriter
 from feature_sync.online.redis.globs import literal
+from feature_sync.online.redis.lease import new_holder
 from feature_sync.online.redis.schemas import readable_schemas
 from feature_sync.online.rows import Row
 from feature_sync.online.slots import slot_of
@@ -129,7 +130,7 @@ class ClusterView(OnlineView):
                 "rename the dbt model"
             )
         slots = self._slots()
-        lease = ClusterLease(self._nodes, self._keys, slots, duration, holder_of(self._nodes))
+        lease = ClusterLease(self._nodes, self._keys, slots, duration, new_holder(self._now()))
         fence = lease.take(wait=wait, stopped=stopped)
         with lease.renewed(fence):
             states = read_states(self._reader, self._nodes)

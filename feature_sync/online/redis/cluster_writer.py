@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
-from typing import Any
 
 import msgspec
 
@@ -25,7 +24,7 @@ from feature_sync.online.redis.cluster_nodes import ClusterNodes
 from feature_sync.online.redis.cluster_rows import set_rows
 from feature_sync.online.redis.cluster_scripts import DELETE, RUN, Call, Words, command, script_call
 from feature_sync.online.redis.cluster_sender import CHANGED, PAUSES_PUSHING, ClusterSender
-from feature_sync.online.redis.cluster_slots import SlotKeys
+from feature_sync.online.redis.cluster_slots import SlotKeys, due_revision
 from feature_sync.online.redis.fenced import too_few
 from feature_sync.online.redis.schemas import readable_schemas
 from feature_sync.online.rows import Row
@@ -155,14 +154,23 @@ class ClusterWriter(ViewWriter):
             sender.run([self._fenced(self._views, ("SREM", self._views, self._reference))])
 
     def _publish(self, sender: ClusterSender, schema: RowSchema, *, is_lost: bool) -> None:
-        """Store a schema, then a new revision: unless readers know the schema, or may have missed a revision."""
-        key = self._keys.schemas
-        found: Any = sender.run([command(key, "HGETALL")])[0]
+        """Store a schema, then a new revision: unless readers know the schema, or may have missed a revision.
+
+        Until the revision is set, a field of the schema's slot says that it is due: the next push sets it if this one
+        is cut off.
+        """
+        key, slot = self._keys.schemas, slot_of(self._keys.schemas.encode())
+        due = self._slots.key(slot), due_revision(key)
+        found, is_due = sender.run([command(key, "HGETALL"), command(due[0], "HGET", due[1])])
         known = readable_schemas(key, dict(zip(found[::2], found[1::2], strict=True)), strict=False)
         newest = next(reversed([*known.values()]), None)
-        sender.run([self._fenced(key, ("HSET", key, schema.id, schema.to_json()))])
-        if is_lost or newest is None or msgspec.structs.replace(newest, fence=schema.fence) != schema:
+        store = ("HSET", key, schema.id, schema.to_json())
+        if is_lost or is_due or newest is None or msgspec.structs.replace(newest, fence=schema.fence) != schema:
+            sender.run([self._fenced(key, ("HSET", *due, "1"), store)])
             sender.run([self._set_revision()])
+            sender.run([self._in_slot(slot, "HDEL", due[1])])
+        else:
+            sender.run([self._fenced(key, store)])
 
     def _mark_slots(self, sender: ClusterSender, mark: Mark, slots: Collection[int]) -> None:
         """Mark slots as done, if all nodes are still what they were, and wait for the replicas."""

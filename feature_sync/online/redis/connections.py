@@ -10,10 +10,27 @@ import redis
 from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 
 _BYTES_PER_READ = 65_536
+UNCOMMITTED = "nothing of it is committed, push again"
 
 
 class ByteConnection(AbstractConnection):
     """A connection that sends packed commands, and compares replies with the expected bytes."""
+
+    @property
+    def another_run(self) -> str:
+        """The message of a push that meets another run of Redis than that of its lease: writes may be lost."""
+        return f"Redis was restarted during the push; {UNCOMMITTED}"
+
+    def ask_run(self) -> str:
+        """Ask for what identifies this run of Redis; empty if it hides that."""
+        return self.ask_info("server", "run_id")
+
+    def ask_info(self, section: str, name: str) -> str:
+        """Ask for a field that INFO reports in a section; empty if it has none."""
+        self.send(*self.pack([("INFO", section)]))
+        reported = cast("bytes", self.read_response()).splitlines()
+        field = f"{name}:".encode()
+        return next((line[len(field) :].decode().strip() for line in reported if line.startswith(field)), "")
 
     def pack(self, commands: Sequence[tuple[bytes | str, ...]]) -> list[bytes]:
         """Encode commands in Redis's protocol."""

@@ -17,7 +17,7 @@ from typing import Any
 import redis
 
 from feature_sync.errors import LeaseLost, OnlineStoreError
-from feature_sync.online.redis.connections import ByteConnection, close_connection, take_connection
+from feature_sync.online.redis.connections import UNCOMMITTED, ByteConnection, close_connection, take_connection
 from feature_sync.online.redis.retries import LOST, PUSHING, with_retry
 from feature_sync.online.rows import Row
 
@@ -26,7 +26,7 @@ _SET = b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 _SET_UNTIL = b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$4\r\nPXAT\r\n$%d\r\n%b\r\n"
 _WATCH = b"*2\r\n$5\r\nWATCH\r\n$%d\r\n%b\r\n*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n"
 TAKEN_OVER = "another push has taken over while this one was held up; nothing of this one is committed"
-EMPTIED = "Redis was emptied during the push; nothing of it is committed, push again"
+EMPTIED = f"Redis was emptied during the push; {UNCOMMITTED}"
 
 
 def too_few(reached: int, wanted: int, where: str = "Redis") -> str:
@@ -45,23 +45,23 @@ class FencedSender:
 
     Raises:
         LeaseLost: From every method: another push has taken over.
-        OnlineStoreError: From every method: Redis was emptied, or was restarted since `run_id` was read.
+        OnlineStoreError: From every method: Redis was emptied, or was restarted since `run` was read.
         redis.RedisError: From every method: Redis failed.
     """
 
-    def __init__(self, client: redis.Redis, fence_key: str, fence: int, run_id: str) -> None:
+    def __init__(self, client: redis.Redis, fence_key: str, fence: int, run: str) -> None:
         """Prepare to send; connects with the first command.
 
         Args:
             client: The client whose pool lends the connection.
             fence_key: The Redis key of the view's fence.
             fence: The number to which this push raised it.
-            run_id: The run of Redis on which the lease was taken.
+            run: The run of Redis on which the lease was taken, as a connection asks for it.
         """
         self._client = client
         self._fence_key = fence_key
         self._fence = b"%d" % fence
-        self._run_id = run_id.encode()
+        self._run = run
         self._connection: ByteConnection | None = None
         key = fence_key.encode()
         self._watch = _WATCH % (len(key), key, len(key), key)
@@ -177,14 +177,14 @@ class FencedSender:
         if self._connection is None:
             self._connection = take_connection(self._client)
             try:
-                self._connection.send(*self._connection.pack([("INFO", "server")]))
-                server: Any = self._connection.read_response()
+                run = self._connection.ask_run()
             except BaseException:
                 self.disconnect()
                 raise
-            if b"run_id:%b" % self._run_id not in server:
+            if run != self._run:
+                another_run = self._connection.another_run
                 self.disconnect()
-                raise OnlineStoreError("Redis was restarted during the push; nothing of it is committed, push again")
+                raise OnlineStoreError(another_run)
             self._send(self._watch)
             self._expect(self._watched)
         return self._connection

@@ -72,7 +72,7 @@ def hold_lease(
     keys = [view.lease, view.fence]
     run: Callable[..., Any] = client.eval
     milliseconds = duration // timedelta(milliseconds=1)
-    mine = new_holder(client)
+    mine = new_holder(server_time(client))
     while True:
         fence, other = run(_TAKE, len(keys), *keys, mine, milliseconds)
         if fence:
@@ -102,9 +102,8 @@ def hold_lease(
             run(_GIVE_BACK, 1, keys[0], mine)
 
 
-def new_holder(client: redis.Redis) -> bytes:
-    """Return who takes a lease now, with a random token, as Redis holds it."""
-    since = server_time(client)
+def new_holder(since: datetime) -> bytes:
+    """Return who takes a lease at a moment, with a random token, as Redis holds it."""
     who = f"{_user()}@{socket.gethostname()}, process {os.getpid()},"
     return msgspec.json.encode(Holder(who=who, since=since, token=secrets.token_hex(8)))
 

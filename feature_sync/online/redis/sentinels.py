@@ -10,7 +10,7 @@ import redis
 
 from feature_sync.errors import OnlineStoreError, did_you_mean
 from feature_sync.online.redis.address import Address
-from feature_sync.online.redis.connections import ByteConnection, TcpConnection, TlsConnection
+from feature_sync.online.redis.connections import UNCOMMITTED, ByteConnection, TcpConnection, TlsConnection
 from feature_sync.online.redis.reasons import translating
 from feature_sync.online.topology import Node
 
@@ -27,6 +27,18 @@ class _ToPrimary(ByteConnection):
         """Prepare to connect; `find` asks the Sentinels."""
         super().__init__(**options)
         self._find = find
+
+    @property
+    def another_run(self) -> str:
+        """See `ByteConnection`: a failover, mostly."""
+        return (
+            "Redis has failed over, or its primary was restarted, during the push (the Sentinels name "
+            f"{self.host}:{self.port}); {UNCOMMITTED}"
+        )
+
+    def ask_run(self) -> str:
+        """See `ByteConnection`: a primary that was replaced, and came back, has lost what the other did not get."""
+        return f"{super().ask_run()} {self.ask_info('replication', 'master_replid')}"
 
     def connect(self) -> None:
         """Ask where the primary is, and connect to it."""

@@ -16,7 +16,7 @@ from feature_sync.online.redis.connections import ByteConnection, close_connecti
 from feature_sync.online.redis.fenced import EMPTIED, TAKEN_OVER, Command
 from feature_sync.online.redis.retries import LOST, PUSHING, with_retry
 from feature_sync.online.redis.stream_scripts import CLOSE, DELETE, END, OPEN, REMOVE, WRITE
-from feature_sync.online.redis.stream_writer import run_of, snapshot_fields
+from feature_sync.online.redis.stream_writer import snapshot_fields
 from feature_sync.online.rows import Row
 from feature_sync.online.streams import Snapshot, SnapshotWriter, read_position
 
@@ -34,7 +34,7 @@ class RedisSnapshotWriter(SnapshotWriter):
         *,
         keys: ViewKeys,
         fence: int,
-        run_id: str,
+        run: str,
     ) -> None:
         """Prepare to write; connects with the first command.
 
@@ -43,12 +43,12 @@ class RedisSnapshotWriter(SnapshotWriter):
             translating: Turns the errors of Redis's client into ours.
             keys: The Redis keys of the view.
             fence: The number to which the lease raised the fence.
-            run_id: The run of Redis on which the lease was taken.
+            run: The run of Redis on which the lease was taken, as a connection asks for it.
         """
         self._translating = translating
         self._keys = keys
         self._fence = b"%d" % fence
-        self._sender = _ScriptSender(client, run_id)
+        self._sender = _ScriptSender(client, run)
         self._snapshot = Snapshot(topic="", watermark={}, until=0)
 
     def open(self, snapshot: Snapshot, schema: RowSchema) -> None:
@@ -110,9 +110,9 @@ class RedisSnapshotWriter(SnapshotWriter):
 class _ScriptSender:
     """Sends idempotent commands, one on the wire while the next is encoded, to one run of Redis."""
 
-    def __init__(self, client: redis.Redis, run_id: str) -> None:
+    def __init__(self, client: redis.Redis, run: str) -> None:
         self._client = client
-        self._run_id = run_id
+        self._run = run
         self._connection: ByteConnection | None = None
 
     def run(self, calls: Iterable[Command]) -> int:
@@ -168,11 +168,10 @@ class _ScriptSender:
         if self._connection is None:
             self._connection = take_connection(self._client)
             self._connection.disconnect()  # type: ignore[no-untyped-call] # one of the pool may be of an earlier run
-            self._connection.send(*self._connection.pack([("INFO", "server")]))
-            server: Any = self._connection.read_response()
-            if run_of(server) != self._run_id:
+            if self._connection.ask_run() != self._run:
+                another_run = self._connection.another_run
                 self.disconnect()
-                raise OnlineStoreError("Redis was restarted during the push; nothing of it is committed, push again")
+                raise OnlineStoreError(another_run)
         return self._connection
 
 

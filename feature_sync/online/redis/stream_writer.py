@@ -115,16 +115,8 @@ class RedisStreamWriter(StreamWriter):
         if self._connection is None:
             self._connection = take_connection(self._client)
             self._connection.disconnect()  # type: ignore[no-untyped-call] # one from the pool may be of an earlier run
-            self._connection.send(*self._connection.pack([("INFO", "server")]))
-            server: Any = self._connection.read_response()
-            self._run = run_of(server)
+            self._run = self._connection.ask_run()
         return self._connection
-
-
-def run_of(server: bytes) -> str:
-    """Return the id of the run of Redis from what INFO reports of the server; empty if it hides that."""
-    found = [line[7:] for line in server.splitlines() if line.startswith(b"run_id:")]
-    return found[0].decode().strip() if found else ""
 
 
 def read_record(fields: Mapping[bytes, bytes], key: str, *, ahead: int = 0) -> StreamRecord | None:

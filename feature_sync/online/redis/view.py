@@ -16,8 +16,10 @@ from feature_sync.online.keys import ViewKeys
 from feature_sync.online.marks import Holder, Mark, read_holder, read_mark
 from feature_sync.online.redis.commands import Commands
 from feature_sync.online.redis.comparing import RedisComparer
+from feature_sync.online.redis.connections import close_connection, take_connection
 from feature_sync.online.redis.globs import literal
 from feature_sync.online.redis.lease import hold_lease
+from feature_sync.online.redis.retries import ASKING, with_retry
 from feature_sync.online.redis.schemas import readable_schemas
 from feature_sync.online.redis.stream_writer import RedisStreamWriter, read_record
 from feature_sync.online.redis.wording import wrong_type
@@ -139,6 +141,7 @@ class RedisView(OnlineView):
             self._translating(),
             hold_lease(self._client, self._keys, duration=duration, wait=wait, stopped=stopped) as fence,
         ):
+            server = read_server_state(self._commands)
             yield RedisWriter(
                 self._client,
                 self._translating,
@@ -146,9 +149,17 @@ class RedisView(OnlineView):
                 reference=self.reference,
                 keys=self._keys,
                 fence=fence,
-                server=read_server_state(self._commands),
+                server=server,
+                run=with_retry(self._ask_run, ASKING) if self._awaits_replica else server.run_id,
                 replicas=self._replicas() if replicas is None else replicas,
             )
+
+    def _ask_run(self) -> str:
+        connection = take_connection(self._client)
+        try:
+            return connection.ask_run()
+        finally:
+            close_connection(self._client, connection)
 
     def _replicas(self) -> int:
         """Return how many replicas must have a push by default."""

@@ -37,6 +37,7 @@ class RedisWriter(ViewWriter):
         keys: ViewKeys,
         fence: int,
         server: ServerState,
+        run: str,
         replicas: int = 0,
     ) -> None:
         """Prepare to write.
@@ -49,6 +50,7 @@ class RedisWriter(ViewWriter):
             keys: The Redis keys of the view.
             fence: The number to which the lease raised the fence.
             server: What Redis reported after the lease was taken.
+            run: The run of Redis at that moment, as a connection asks for it.
             replicas: How many replicas must have a push.
         """
         self.fence = fence
@@ -61,7 +63,8 @@ class RedisWriter(ViewWriter):
         self._reference = reference
         self._keys = keys
         self._replicas = replicas
-        self._sender = FencedSender(client, keys.fence, fence, server.run_id)
+        self._run_of_redis = run
+        self._sender = FencedSender(client, keys.fence, fence, run)
 
     def check_lease(self) -> None:
         """See `ViewWriter`."""
@@ -104,7 +107,7 @@ class RedisWriter(ViewWriter):
     def beside_stream(self) -> RedisSnapshotWriter:
         """See `ViewWriter`."""
         return RedisSnapshotWriter(
-            self._client, self._translating, keys=self._keys, fence=self.fence, run_id=self.server.run_id
+            self._client, self._translating, keys=self._keys, fence=self.fence, run=self._run_of_redis
         )
 
     def forget(self) -> None:
