@@ -30,3 +30,7 @@ count(distinct {{ column }}) over {{ feature_sync.rolling_frame(window, keys, or
 {%- set texts = "ifnull(array_agg(ifnull(concat('=', cast(" ~ column ~ " as string)), '')) over " ~ frame ~ ", [])" -%}
 array_length(json_keys(json_object({{ texts }}, {{ texts }}))) - ifnull(max(if({{ column }} is null, 1, 0)) over {{ frame }}, 0)
 {%- endmacro %}
+
+{% macro spark__rolling_count_distinct(column, window, keys, order_by, closed) -%}
+cast(size(collect_set({{ column }}) over {{ feature_sync.rolling_frame(window, keys, order_by, closed) }}) as bigint)
+{%- endmacro %}
