@@ -140,6 +140,33 @@ def said(project, *arguments):
     return done.stdout + done.stderr
 
 
+def test_the_example_that_dbt_built_answers_as_on_duckdb(example_on_sail, example, tmp_path):
+    answers = []
+    for built in (example_on_sail, example):
+        path = tmp_path / f"{built.target}.parquet"
+        done = built.feature_sync("extract", "departure_delay_model", "--spine", "departures", "-o", str(path))
+        assert done.returncode == 0, done.stderr
+        answers.append(pyarrow.parquet.read_table(path).sort_by("flight_id"))
+    on_spark, on_duckdb = answers
+    assert on_spark.num_rows == 26_483
+    assert on_spark.schema.field("asked_at").type == pyarrow.timestamp("us", tz="UTC")
+    assert on_spark.cast(on_duckdb.schema).equals(on_duckdb)
+
+
+def test_a_session_that_the_address_names_is_left_as_it_was(example_on_sail, sail):
+    def views():
+        with closing(open_warehouse(sail.target(connect=sail.shared_url))) as warehouse:
+            return {each.name for each in warehouse._session.spark.catalog.listTables() if each.isTemporary}  # noqa: SLF001
+
+    before = views()
+    with closing(open_warehouse(sail.target(connect=sail.shared_url))) as warehouse:
+        name = warehouse.load("spine", pyarrow.table({"id": [1]}).to_reader(), {})
+        assert warehouse.fetch(f"select * from {name}") == [(1,)]
+        assert len(views()) > len(before)
+    assert views() == before
+    assert sail.rows("select count(*) as rows from features.departures") == [{"rows": 26_483}]
+
+
 def test_a_push_is_refused_with_the_reason_and_before_redis_is_touched(project, redis_url):
     store = FeatureStore.open(project.folder, profiles_dir=str(project.folder), redis_url=redis_url)
     project.open()
@@ -186,10 +213,10 @@ def test_an_extract_whose_server_dies_leaves_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("connect", "message"),
     [
-        pytest.param("sc://127.0.0.1:9", "cannot be reached .*connect of the target spark in profiles.yml", id="dead"),
+        pytest.param("sc://127.0.0.1:9", "cannot be reached .*address in the target spark of profiles.yml", id="dead"),
         pytest.param("http://127.0.0.1:9", "write sc://HOST:15002", id="another scheme"),
         pytest.param("sc://127.0.0.1:port", "write sc://HOST:15002", id="no number"),
-        pytest.param(None, "connect is missing: .* add connect: sc://HOST:15002", id="none"),
+        pytest.param(None, 'finds no address of it; .* {spark.remote: "sc://HOST:15002"}', id="none"),
     ],
 )
 def test_a_wrong_address_is_said_at_once(sail, connect, message):
@@ -198,12 +225,15 @@ def test_a_wrong_address_is_said_at_once(sail, connect, message):
 
 
 def test_options_that_cannot_be_read_never_show_their_token(sail):
-    with pytest.raises(ProfileError, match="the options of connect cannot be read") as refused:
+    with pytest.raises(ProfileError, match="the options in the address of Spark Connect cannot be read") as refused:
         open_warehouse(sail.target(connect=f"{sail.url}/;hunter2"))
     assert "hunter2" not in str(refused.value)
 
 
-def test_the_address_may_stand_where_spark_itself_looks_for_it(sail, monkeypatch):
+def test_the_address_may_stand_where_dbt_and_spark_itself_look_for_it(sail, monkeypatch):
+    for_dbt = sail.target(connect=None, server_side_parameters={"spark.remote": sail.url})
+    with closing(open_warehouse(for_dbt)) as warehouse:
+        assert warehouse.fetch("select 1 as one") == [(1,)]
     monkeypatch.setenv("SPARK_REMOTE", sail.url)
     with closing(open_warehouse(sail.target(connect=None))) as warehouse:
         assert warehouse.fetch("select 1 as one") == [(1,)]
