@@ -79,7 +79,7 @@ class SailServer:
     @property
     def environment(self) -> dict[str, str]:
         """The variables that the projects' profiles read; Spark's client warns of pandas 3, and of each setting."""
-        return {"SPARK_REMOTE": self.shared_url, "PYTHONWARNINGS": "ignore"}
+        return {"SPARK_REMOTE": self.shared_url, "PYTHONWARNINGS": "ignore", "PROOF_FILE_FORMAT": "delta"}
 
     def rows(self, query: str) -> list[dict]:
         """Read a query with the product's own session, in which zone and ANSI mode are pinned."""
@@ -120,6 +120,11 @@ class SparkServer(SailServer):
     def shared_url(self) -> str:
         """All sessions of Spark have one catalog."""
         return self.url
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Without a format of tables in which single rows can be replaced: that takes jars which are not at hand."""
+        return {"SPARK_REMOTE": self.url, "PYTHONWARNINGS": "ignore"}
 
     def _command(self) -> list[str]:
         settings = {
