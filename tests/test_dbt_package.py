@@ -117,7 +117,9 @@ def timed(events):
 @pytest.mark.parametrize("aggregate", ["count", "sum", "mean", "min", "max", "stddev", "last"])
 def test_a_window_holds_what_its_words_say(proof, windows, events, aggregate, closed):
     if type(proof.server).__name__ == "SailServer" and aggregate == "stddev":
-        pytest.skip("Sail takes rows that leave a window back out of its sum of squares, and ends below zero; Spark runs it")
+        pytest.skip(
+            "Sail takes rows that leave a window back out of its sum of squares, and ends below zero; Spark runs it"
+        )
     for event in timed(events):
         for name, length in WINDOWS.items():
             found = within(events, event, length, closed)

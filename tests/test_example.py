@@ -189,7 +189,9 @@ def test_the_training_set_is_also_a_dbt_model_that_dbt_tests(example, training_r
 def test_each_view_is_asked_in_the_way_that_suits_it(project):
     best = project.feature_sync("sql", SERVICE, "--spine", "departures").stdout
     carried = project.feature_sync("sql", SERVICE, "--spine", "departures", "--strategy", "carry").stdout
-    assert {"duckdb": "ASOF LEFT JOIN", "postgres": "LATERAL", "emulator": "_carried", "spark": "_carried"}[project.target] in best
+    assert {"duckdb": "ASOF LEFT JOIN", "postgres": "LATERAL", "emulator": "_carried", "spark": "_carried"}[
+        project.target
+    ] in best
     assert "_carried" in carried
     assert "ASOF" not in carried
     assert "LATERAL" not in carried

@@ -83,9 +83,9 @@ class SailServer:
 
     def rows(self, query: str) -> list[dict]:
         """Read a query with the product's own session, in which zone and ANSI mode are pinned."""
-        with closing(open_warehouse(self.target(connect=self.shared_url))) as opened:
-            with opened.arrow(query, batch_size=10_000) as reader:
-                return reader.read_all().to_pylist()
+        warehouse = open_warehouse(self.target(connect=self.shared_url))
+        with closing(warehouse), warehouse.arrow(query, batch_size=10_000) as reader:
+            return reader.read_all().to_pylist()
 
     def target(self, **settings) -> Target:
         fields = {"type": "spark", "method": "thrift", "host": "127.0.0.1", "schema": "features", "connect": self.url}

@@ -77,8 +77,8 @@ class Session:
             DefaultChannelBuilder(url)
         except (PySparkException, ValueError):
             raise ProfileError(
-                f"profile {target.profile}, target {target.name}: the options in the address of Spark Connect cannot be read; write them "
-                "as sc://HOST:PORT/;use_ssl=true;token=TOKEN"
+                f"profile {target.profile}, target {target.name}: the options in the address of Spark Connect "
+                "cannot be read; write them as sc://HOST:PORT/;use_ssl=true;token=TOKEN"
             ) from None  # whose message may hold a token
         _check_reachable(url, target, settings.connect_timeout)
         return cls(url)

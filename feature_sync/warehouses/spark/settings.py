@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from feature_sync.definitions import Target
 from feature_sync.errors import ProfileError
@@ -21,7 +24,7 @@ class SparkSettings(TargetSettings):
 
     schema: str
     connect: str | None = None
-    server_side_parameters: dict[str, Any] = {}
+    server_side_parameters: Mapping[str, Any] = msgspec.field(default_factory=dict)
     connect_timeout: int = 10
     query_timeout: int | None = None
 
@@ -33,13 +36,14 @@ class SparkSettings(TargetSettings):
             ProfileError: A field is missing or wrong.
         """
         settings = read_settings(target, cls)
-        url = settings.connect or settings.server_side_parameters.get(_REMOTE) or os.environ.get("SPARK_REMOTE")
+        for_dbt = settings.server_side_parameters.get(_REMOTE)
+        url = settings.connect or for_dbt or os.environ.get("SPARK_REMOTE")
         if not url:
             raise ProfileError(
                 f"profile {target.profile}, target {target.name}: feature-sync speaks Spark Connect, whatever dbt's "
-                f"method is, and finds no address of it; with method: session, write server_side_parameters: {{{_REMOTE}: "
-                f'"sc://HOST:{_PORT}"}}, by which dbt goes there too; with another method, connect: "sc://HOST:{_PORT}", '
-                "over which dbt passes; or set SPARK_REMOTE"
+                "method is, and finds no address of it; with method: session, write server_side_parameters: "
+                f'{{{_REMOTE}: "sc://HOST:{_PORT}"}}, by which dbt goes there too; with another method, '
+                f'connect: "sc://HOST:{_PORT}", over which dbt passes; or set SPARK_REMOTE'
             )
         try:
             parts = urlsplit(str(url))
