@@ -151,3 +151,19 @@ def example_on_bigquery(tmp_path_factory, bigquery) -> BuiltProject:
     return build_project(
         EXAMPLE, tmp_path_factory.mktemp("example_on_bigquery"), target="emulator", environment=bigquery.environment
     )
+
+
+@pytest.fixture(scope="session")
+def example_on_sail(tmp_path_factory, sail) -> BuiltProject:
+    """The repository's own project, built on Sail."""
+    return build_project(
+        EXAMPLE, tmp_path_factory.mktemp("example_on_sail"), target="spark", environment=sail.environment
+    )
+
+
+@pytest.fixture(scope="session")
+def example_on_spark(tmp_path_factory, spark) -> BuiltProject:
+    """The repository's own project, built on Spark; for slow tests."""
+    return build_project(
+        EXAMPLE, tmp_path_factory.mktemp("example_on_spark"), target="spark", environment=spark.environment
+    )

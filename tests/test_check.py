@@ -794,7 +794,7 @@ def run_in_duckdb(project, query) -> None:
     assert done.returncode == 0, done.stderr
 
 
-DOUBLE = """data_type: "{{ 'float64' if target.type == 'bigquery' else 'double precision' }}\""""
+DOUBLE = """data_type: "{{ {'bigquery': 'float64', 'spark': 'double'}.get(target.type, 'double precision') }}\""""
 
 
 def test_the_built_tables_are_looked_at_if_one_asks_for_it(example, tmp_path):

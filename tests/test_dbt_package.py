@@ -48,10 +48,14 @@ EVENTS = Relation(
 
 def project_on(request, tmp_path_factory, name):
     server = None if request.param == "duckdb" else request.getfixturevalue(request.param)
-    return PackageProject(name, tmp_path_factory.mktemp(f"{name}_on_{request.param}"), request.param, server)
+    target = "spark" if request.param == "sail" else request.param
+    return PackageProject(name, tmp_path_factory.mktemp(f"{name}_on_{request.param}"), target, server)
 
 
-@pytest.fixture(scope="module", params=["duckdb", "postgres", pytest.param("bigquery", marks=pytest.mark.slow)])
+SLOW = [pytest.param(each, marks=pytest.mark.slow) for each in ("bigquery", "spark")]
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgres", "sail", *SLOW])
 def proof(request, tmp_path_factory):
     return project_on(request, tmp_path_factory, "package_proof")
 
@@ -78,6 +82,7 @@ def windows(proof, events):
     models = ["windows", "distinct_windows", "zoned_windows", "owners", "all_questions", "half_of_all_questions"]
     models += ["sampled_questions", "tied_questions"]
     models = [each for each in models if proof.target != "bigquery" or each != "distinct_windows"]
+    models = [each for each in models if proof.target != "spark" or each != "zoned_windows"]
     proof.dbt("run", "--select", *models, clock=AFTER_ALL)
     return {row["event_id"]: row for row in proof.rows("windows")}
 
@@ -111,6 +116,10 @@ def timed(events):
 @pytest.mark.parametrize("closed", ["right", "left"])
 @pytest.mark.parametrize("aggregate", ["count", "sum", "mean", "min", "max", "stddev", "last"])
 def test_a_window_holds_what_its_words_say(proof, windows, events, aggregate, closed):
+    if type(proof.server).__name__ == "SailServer" and aggregate == "stddev":
+        pytest.skip(
+            "Sail takes rows that leave a window back out of its sum of squares, and ends below zero; Spark runs it"
+        )
     for event in timed(events):
         for name, length in WINDOWS.items():
             found = within(events, event, length, closed)
@@ -190,6 +199,8 @@ def since(event, moments, unit):
 def test_what_the_session_calls_a_day_changes_no_window(proof, windows, events):
     if proof.target == "bigquery":
         pytest.skip("its timestamps know no session time zone")
+    if proof.target == "spark":
+        pytest.skip("there the zone of the session is to be UTC, as docs/dbt-package.md says")
     rows = {row["event_id"]: row for row in proof.rows("zoned_windows")}
     for event in timed(events):
         row = rows[event.event_id]
@@ -201,6 +212,11 @@ def test_what_the_session_calls_a_day_changes_no_window(proof, windows, events):
 
 
 # Buckets
+
+REPLACING = pytest.mark.parametrize(
+    "proof", ["duckdb", "postgres", pytest.param("sail", marks=pytest.mark.slow), SLOW[0]], indirect=True
+)
+"""Where single rows can be replaced: on Spark in Delta, Iceberg or Hudi tables alone, whose jars are not at hand."""
 
 
 def end_of(moment, length, closed):
@@ -228,6 +244,7 @@ def sum_or_none(events):
     return sum(amounts) if amounts else None
 
 
+@REPLACING
 def test_builds_recompute_the_touched_buckets_alone_and_leave_what_a_whole_build_would(proof):
     """Four loads, each with late rows; between two of them only the clock moves on, and an hour ends."""
     chance = random.Random(3)
@@ -277,6 +294,7 @@ def test_builds_recompute_the_touched_buckets_alone_and_leave_what_a_whole_build
         assert shown == {key: count for key, count in weeks.items() if key[-1] <= clock}
 
 
+@REPLACING
 def test_a_build_for_an_earlier_moment_knows_only_what_was_loaded_by_then(proof):
     known = replace(random_events(1, 4)[0], entity="a", happened_at=BEGIN + HOUR / 2, loaded_at=BEGIN + HOUR)
     late = replace(known, event_id=2, loaded_at=BEGIN + 5 * HOUR)
@@ -465,13 +483,13 @@ def verdicts(proof):
 def test_each_claim_fails_where_it_is_broken_and_counts_what_breaks_it(proof, verdicts):
     broken = {name: verdict for name, verdict in verdicts.items() if name.startswith("broken_")}
     expected = {name: ("fail", count) for name, count in FAILURES.items()}
-    without_infinity = ENDLESS if proof.target == "bigquery" else ()
+    without_infinity = ENDLESS if proof.target in ("bigquery", "spark") else ()
     assert broken == {name: verdict for name, verdict in expected.items() if name not in without_infinity}
 
 
 def test_each_claim_holds_on_its_border(proof, verdicts):
     kept = {name: verdict for name, verdict in verdicts.items() if name.startswith("kept_")}
-    assert len(kept) == (10 if proof.target == "bigquery" else 11)
+    assert len(kept) == (10 if proof.target in ("bigquery", "spark") else 11)
     assert set(kept.values()) == {("pass", 0)}
 
 
@@ -508,7 +526,8 @@ def test_every_generic_test_has_a_case_that_fails():
     assert generic - shown == {"row_count_is_steady"}, "it is shown to fail below"
 
 
-@pytest.mark.slow  # a dozen builds
+@pytest.mark.slow  # a dozen builds, which take three minutes on Spark
+@pytest.mark.parametrize("proof", ["duckdb", "postgres", "sail", SLOW[0]], indirect=True)
 def test_a_table_that_shrinks_or_grows_too_much_fails_against_the_build_before(proof):
     def build(count, *options):
         proof.write([replace(each, entity="a", happened_at=BEGIN) for each in random_events(1, 40)[:count]])
@@ -531,6 +550,7 @@ def test_a_table_that_shrinks_or_grows_too_much_fails_against_the_build_before(p
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("proof", ["duckdb", "postgres", "sail", SLOW[0]], indirect=True)
 def test_a_table_is_compared_with_the_build_before_by_a_test_of_its_own_too(proof):
     def build(count):
         proof.write([replace(each, entity="a", happened_at=BEGIN) for each in random_events(1, 40)[:count]])

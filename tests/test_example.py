@@ -28,9 +28,10 @@ ASKED = "2013-01-31T16:50:00Z"
 
 
 ON_BIGQUERY = pytest.param("example_on_bigquery", marks=pytest.mark.slow)  # to build it there takes a minute
+ON_SPARK = pytest.param("example_on_spark", marks=pytest.mark.slow)  # tests/test_spark.py builds it on Sail
 
 
-@pytest.fixture(scope="module", params=["example", "example_on_postgres", ON_BIGQUERY])
+@pytest.fixture(scope="module", params=["example", "example_on_postgres", ON_BIGQUERY, ON_SPARK])
 def project(request):
     return request.getfixturevalue(request.param)
 
@@ -46,7 +47,7 @@ def training_set(project, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def training_rows(training_set):
-    """The same with DuckDB's timestamps: BigQuery's are instants."""
+    """The same with DuckDB's timestamps: BigQuery's and Spark's are instants."""
     return training_set.cast(pyarrow.schema([(field.name, as_duckdb(field)) for field in training_set.schema]))
 
 
@@ -80,7 +81,7 @@ def test_the_extract_has_exactly_one_row_for_each_row_of_the_spine(training_rows
 def test_the_extract_shows_the_spine_then_the_features_as_declared(project, training_set, tables, service):
     assert training_set.column_names == [*tables["departures"][0], *service.feature_names]
     types = dict(zip(training_set.column_names, map(str, training_set.schema.types), strict=True))
-    moment = "timestamp[us, tz=UTC]" if project.target == "emulator" else "timestamp[us]"
+    moment = "timestamp[us, tz=UTC]" if project.target in ("emulator", "spark") else "timestamp[us]"
     assert (types["asked_at"], types["year"]) == (moment, "int64")
     assert (types["mean_delay_6h"], types["manufacturer"]) == ("double", "string")
 
@@ -112,6 +113,8 @@ def test_every_warehouse_answers_as_duckdb_does(example, training_rows, tmp_path
 
 
 def test_a_pushed_vector_equals_the_training_row_of_the_same_moment(project, redis_url, training_rows):
+    if project.target == "spark":
+        pytest.skip("a push from Spark is refused: tests/test_spark.py")
     row = next(row for row in training_rows.to_pylist() if row["flight_id"] == FLIGHT)
     assert project.feature_sync("push", "--redis-url", redis_url, "--json").returncode == 0
     keys = [f"{key}={row[key]}" for key in ("carrier", "tailnum", "origin")]
@@ -186,7 +189,9 @@ def test_the_training_set_is_also_a_dbt_model_that_dbt_tests(example, training_r
 def test_each_view_is_asked_in_the_way_that_suits_it(project):
     best = project.feature_sync("sql", SERVICE, "--spine", "departures").stdout
     carried = project.feature_sync("sql", SERVICE, "--spine", "departures", "--strategy", "carry").stdout
-    assert {"duckdb": "ASOF LEFT JOIN", "postgres": "LATERAL", "emulator": "_carried"}[project.target] in best
+    assert {"duckdb": "ASOF LEFT JOIN", "postgres": "LATERAL", "emulator": "_carried", "spark": "_carried"}[
+        project.target
+    ] in best
     assert "_carried" in carried
     assert "ASOF" not in carried
     assert "LATERAL" not in carried

@@ -166,6 +166,7 @@ def target(adapter: str, **settings) -> Target:
     ("on", "changes", "reason"),
     [
         (target("duckdb"), {}, "is duckdb, which has no roles"),
+        (target("spark"), {}, "is spark, whose rights are those of its catalog"),
         (target("postgres", host="h", user="u", dbname="d"), {"reader": "p"}, "are both 'p'"),
         (target("postgres", host="h", user="p", dbname="d"), {}, "'p' runs dbt"),
         (target("postgres", host="h", user="u", role="r", dbname="d"), {}, "'r' runs dbt"),

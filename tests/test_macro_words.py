@@ -21,7 +21,7 @@ NO_SQL = {"clustered_by", "partitioned_by_day", "types_of"}
 RUN_BY_DBT = {"keep_note", "write_note"}
 """They run statements, which only dbt can: tests/test_watermarks.py builds projects with them on every warehouse."""
 ARGUMENTS = {"window": "1h", "bucket": "1h", "duration": "1h", "closed": "right", "infinite": False, "minutes": 5}
-PARENTS = {"redshift": ["postgres"]}  # as dbt has it
+PARENTS = {"redshift": ["postgres"], "databricks": ["spark"]}  # as dbt has it
 
 
 class CompilationError(Exception):
@@ -82,7 +82,7 @@ def package_on(warehouse):
     return Package(warehouse)
 
 
-@pytest.mark.parametrize("warehouse", ["snowflake", "databricks", "redshift"])
+@pytest.mark.parametrize("warehouse", ["snowflake", "trino", "redshift"])
 @pytest.mark.parametrize("name", sorted(set(DISPATCHED) - ANSI - NO_SQL - RUN_BY_DBT))
 def test_a_warehouse_without_words_of_its_own_is_told_which_warehouses_have_them(name, warehouse):
     if warehouse == "redshift" and name in READ_BY_REDSHIFT:
@@ -90,7 +90,7 @@ def test_a_warehouse_without_words_of_its_own_is_told_which_warehouses_have_them
         return
     with pytest.raises(CompilationError) as refused:
         package_on(warehouse).write(name)
-    assert f"the macro {name} writes SQL for duckdb, postgres and bigquery, and has none for {warehouse}" in str(
+    assert f"the macro {name} writes SQL for duckdb, postgres, bigquery and spark, and has none for {warehouse}" in str(
         refused.value
     )
     assert f"{warehouse}__{name}" in str(refused.value)
@@ -101,6 +101,11 @@ READ_BY_REDSHIFT = {
     *("to_utc", "to_wall_clock"),
 }
 """What PostgreSQL says, dbt lets Redshift say too; it reads these."""
+
+
+@pytest.mark.parametrize("name", sorted(set(DISPATCHED) - NO_SQL - RUN_BY_DBT))
+def test_databricks_says_what_spark_says(name):
+    assert package_on("databricks").write(name) == package_on("spark").write(name)
 
 
 @pytest.mark.parametrize("name", sorted(ANSI))

@@ -13,10 +13,13 @@ FILES = (
     "tests/airflow.txt",
     "tests/schedulers.txt",
     "tests/lake.txt",
+    "tests/engines.txt",
+    "tests/spark.txt",
 )
 PACKAGES = {
     "Airflow": "apache-airflow", "DuckDB": "duckdb", "FastAPI": "fastapi", "LightGBM": "lightgbm",
-    "MLflow": "mlflow-skinny", "PyTorch": "torch", "TensorFlow": "tensorflow-cpu", "XGBoost": "xgboost-cpu",
+    "MLflow": "mlflow-skinny", "PyTorch": "torch", "Sail": "pysail", "Spark": "pyspark",
+    "TensorFlow": "tensorflow-cpu", "XGBoost": "xgboost-cpu",
 }  # fmt: skip
 """Packages that are called otherwise than what they bring."""
 
@@ -28,6 +31,6 @@ def test_the_table_of_integrations_tells_the_versions_that_the_tests_run():
             pinned.setdefault(name.lower(), set()).add(version)
     table = (EXAMPLE / "README.md").read_text().partition("## Works with\n")[2].partition("\n## ")[0]
     told = dict(re.findall(r"([A-Za-z][\w-]+) (\d+\.\d+[\d.]*)", table))
-    assert len(told) == 20
+    assert len(told) == 24
     for name, version in told.items():
         assert version in pinned[PACKAGES.get(name, name).lower()], name

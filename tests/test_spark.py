@@ -19,8 +19,12 @@ from hypothesis import strategies as st
 
 from feature_sync import FeatureStore
 from feature_sync.errors import FeatureSyncError, ProfileError, RequestError, WarehouseError
+from feature_sync.sql.push.latest import stored_rows
+from feature_sync.sql.render import render
+from feature_sync.sql.view_query import ViewQuery
 from feature_sync.warehouses import open_warehouse
-from tests.support.cases import cases
+from tests.support import cases as generated
+from tests.support import oracle
 from tests.support.engines import ask, canonical, examples, load, strategies
 from tests.support.printed import without_lone_nan
 from tests.support.projects import EXAMPLE
@@ -47,6 +51,13 @@ def test_every_spine_row_gets_what_the_oracle_finds_through_the_products_own_ses
 
 
 @pytest.mark.slow
+@examples(50)
+@given(data=st.data())
+def test_many_more_spine_rows_get_what_the_oracle_finds(sail, tmp_path_factory, data):
+    check_case(sail, tmp_path_factory, data, is_sail=True)
+
+
+@pytest.mark.slow
 @examples(12)
 @given(data=st.data())
 def test_spark_itself_answers_as_the_oracle_does(spark, tmp_path_factory, data):
@@ -54,7 +65,7 @@ def test_spark_itself_answers_as_the_oracle_does(spark, tmp_path_factory, data):
 
 
 def check_case(server, tmp_path_factory, data, *, is_sail):
-    case = data.draw(cases("spark"))
+    case = data.draw(generated.cases("spark"))
     if is_sail:
         case = replace(case, tables={view: without_lone_nan(rows) for view, rows in case.tables.items()})
     with closing(open_warehouse(server.target())) as opened:
@@ -64,6 +75,23 @@ def check_case(server, tmp_path_factory, data, *, is_sail):
         for strategy in strategies(engine, case):
             assert canonical(ask(engine, case, strategy)) == wanted, strategy
             assert canonical(ask(engine, case, strategy, asked=case.asked)) == wanted, f"{strategy}, within bounds"
+        for selection in case.service.selections:
+            check_newest(engine, selection.view, case.tables[selection.view.reference])
+
+
+def check_newest(engine, view, rows):
+    """What a push asks for: the answer at one moment for every entity, by the same words as the oracle's."""
+    now = generated.NOON + timedelta(hours=1)
+    query = stored_rows(ViewQuery(view, dialect=engine.dialect), now=now)
+    found = engine.fetch(render(query, dialect=engine.dialect))
+    entities = {tuple(row[key] for key in view.join_keys) for row in rows}
+    answers = [row for each in entities if (row := oracle.answer(view, rows, each, now)) is not None]
+    names = [feature.name for feature in view.features]
+    assert canonical(features_of(found, names)) == canonical(features_of(answers, names)), view.reference
+
+
+def features_of(rows, names):
+    return [{name: row[name] for name in names} for row in rows]
 
 
 NOON = datetime(2024, 1, 2, 12, tzinfo=UTC)
@@ -140,6 +168,33 @@ def said(project, *arguments):
     return done.stdout + done.stderr
 
 
+def test_the_example_that_dbt_built_answers_as_on_duckdb(example_on_sail, example, tmp_path):
+    answers = []
+    for built in (example_on_sail, example):
+        path = tmp_path / f"{built.target}.parquet"
+        done = built.feature_sync("extract", "departure_delay_model", "--spine", "departures", "-o", str(path))
+        assert done.returncode == 0, done.stderr
+        answers.append(pyarrow.parquet.read_table(path).sort_by("flight_id"))
+    on_spark, on_duckdb = answers
+    assert on_spark.num_rows == 26_483
+    assert on_spark.schema.field("asked_at").type == pyarrow.timestamp("us", tz="UTC")
+    assert on_spark.cast(on_duckdb.schema).equals(on_duckdb)
+
+
+def test_a_session_that_the_address_names_is_left_as_it_was(example_on_sail, sail):
+    def views():
+        with closing(open_warehouse(sail.target(connect=sail.shared_url))) as warehouse:
+            return {each.name for each in warehouse._session.spark.catalog.listTables() if each.isTemporary}  # noqa: SLF001
+
+    before = views()
+    with closing(open_warehouse(sail.target(connect=sail.shared_url))) as warehouse:
+        name = warehouse.load("spine", pyarrow.table({"id": [1]}).to_reader(), {})
+        assert warehouse.fetch(f"select * from {name}") == [(1,)]
+        assert len(views()) > len(before)
+    assert views() == before
+    assert sail.rows("select count(*) as rows from features.departures") == [{"rows": 26_483}]
+
+
 def test_a_push_is_refused_with_the_reason_and_before_redis_is_touched(project, redis_url):
     store = FeatureStore.open(project.folder, profiles_dir=str(project.folder), redis_url=redis_url)
     project.open()
@@ -154,6 +209,74 @@ def test_a_table_that_is_missing_names_its_cure(project):
     store = project.open()
     with pytest.raises(FeatureSyncError, match=r"(?i)(?:Table not found|cannot be found).*run dbt build"):
         store.get_training_set("churn", "asked").collect()
+
+
+@pytest.fixture
+def spend(server, tmp_path):
+    """A view whose table a test rewrites; keys and names are those that people have."""
+    made = SparkProject(tmp_path, server.url)
+    block = {"entities": {"customer": "Kunden-Nr."}, "features": ["größe in `m`"]}
+    made.spending = {
+        "Kunden-Nr.": pyarrow.array([1, 2], pyarrow.int32()),
+        "at": pyarrow.array([NOON, NOON], pyarrow.timestamp("us", tz="UTC")),
+        "größe in `m`": pyarrow.array([1, 2], pyarrow.int32()),
+    }
+    made.model("spend", pyarrow.table(made.spending), event_time="at", meta={"feature_view": block})
+    made.service("churn", {"spend": block["features"]}, ["spend"])
+    moments = pyarrow.array([NOON, NOON], pyarrow.timestamp("us", tz="UTC"))
+    made.spine = pyarrow.table({"Kunden-Nr.": pyarrow.array([1, 2]), "event_timestamp": moments})
+    return made
+
+
+def sizes(spend, store=None):
+    table = (store or spend.open()).get_training_set("churn", spend.spine).collect().table
+    rows = {row["Kunden-Nr."]: row["größe in `m`"] for row in table.to_pylist()}
+    return rows, table.schema.field("größe in `m`").type
+
+
+def test_each_answer_is_of_the_table_as_it_stands_with_rows_changed_deleted_and_columns_added_and_widened(spend):
+    store = spend.open()
+    assert sizes(spend, store) == ({1: 1, 2: 2}, pyarrow.int64())
+    path = spend.folder / "spend.parquet"
+    changed = spend.spending | {"größe in `m`": pyarrow.array([7, 2], pyarrow.int32()), "new": ["a", "b"]}
+    pyarrow.parquet.write_table(pyarrow.table(changed), path)  # upserted, and a column added
+    assert sizes(spend, spend.open()) == ({1: 7, 2: 2}, pyarrow.int64())
+    pyarrow.parquet.write_table(pyarrow.table(changed).slice(0, 1), path)  # deleted
+    assert sizes(spend, spend.open()) == ({1: 7, 2: None}, pyarrow.int64())
+    widened = changed | {"größe in `m`": [1.5, 2.5]}
+    pyarrow.parquet.write_table(pyarrow.table(widened), path)
+    assert sizes(spend, spend.open()) == ({1: 1.5, 2: 2.5}, pyarrow.float64())
+
+
+def test_a_feature_that_the_table_has_lost_is_named(spend):
+    kept = {name: values for name, values in spend.spending.items() if not name.startswith("gr")}
+    pyarrow.parquet.write_table(pyarrow.table(kept), spend.folder / "spend.parquet")
+    with pytest.raises(FeatureSyncError, match=r"größe in `m`"):
+        sizes(spend)
+
+
+def test_a_clock_without_a_zone_is_read_in_the_views_zone_and_an_instant_is_not(server, tmp_path):
+    made = SparkProject(tmp_path, server.url)
+    clock = datetime(2024, 7, 1, 12)
+    for name, kind in (("clock", pyarrow.timestamp("us")), ("instant", pyarrow.timestamp("us", tz="UTC"))):
+        rows = {"id": [1], "at": pyarrow.array([clock], kind), name: [1]}
+        block = {"entities": {"customer": "id"}, "features": [name], "timezone": "America/New_York"}
+        made.model(f"by_{name}", pyarrow.table(rows), event_time="at", meta={"feature_view": block})
+    made.service("both", {"by_clock": ["clock"], "by_instant": ["instant"]}, ["by_clock", "by_instant"])
+    asked = [clock.replace(tzinfo=UTC) + each * HOUR for each in (-1, 0, 3, 4)]
+    spine = {"id": [1] * 4, "event_timestamp": pyarrow.array(asked, pyarrow.timestamp("us", tz="UTC"))}
+    table = made.open().get_training_set("both", pyarrow.table(spine)).collect().table.sort_by("event_timestamp")
+    assert table.column("clock").to_pylist() == [None, None, None, 1]  # noon in New York is 16:00 UTC
+    assert table.column("instant").to_pylist() == [None, 1, 1, 1]
+
+
+def test_verify_and_status_know_of_no_push_from_spark(project, redis_url):
+    project.open()
+    store = FeatureStore.open(project.folder, profiles_dir=str(project.folder), redis_url=redis_url)
+    (verified,) = store.verify()
+    assert (verified.is_equal, verified.problems) == (False, ("never pushed",))
+    (status,) = store.status()
+    assert (status.feature_view, status.mark, status.rows) == ("spend", None, None)
 
 
 def test_a_lost_session_is_said_and_leaves_no_half_file(tmp_path):
@@ -186,10 +309,10 @@ def test_an_extract_whose_server_dies_leaves_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("connect", "message"),
     [
-        pytest.param("sc://127.0.0.1:9", "cannot be reached .*connect of the target spark in profiles.yml", id="dead"),
+        pytest.param("sc://127.0.0.1:9", "cannot be reached .*address in the target spark of profiles.yml", id="dead"),
         pytest.param("http://127.0.0.1:9", "write sc://HOST:15002", id="another scheme"),
         pytest.param("sc://127.0.0.1:port", "write sc://HOST:15002", id="no number"),
-        pytest.param(None, "connect is missing: .* add connect: sc://HOST:15002", id="none"),
+        pytest.param(None, 'finds no address of it; .* {spark.remote: "sc://HOST:15002"}', id="none"),
     ],
 )
 def test_a_wrong_address_is_said_at_once(sail, connect, message):
@@ -198,12 +321,15 @@ def test_a_wrong_address_is_said_at_once(sail, connect, message):
 
 
 def test_options_that_cannot_be_read_never_show_their_token(sail):
-    with pytest.raises(ProfileError, match="the options of connect cannot be read") as refused:
+    with pytest.raises(ProfileError, match="the options in the address of Spark Connect cannot be read") as refused:
         open_warehouse(sail.target(connect=f"{sail.url}/;hunter2"))
     assert "hunter2" not in str(refused.value)
 
 
-def test_the_address_may_stand_where_spark_itself_looks_for_it(sail, monkeypatch):
+def test_the_address_may_stand_where_dbt_and_spark_itself_look_for_it(sail, monkeypatch):
+    for_dbt = sail.target(connect=None, server_side_parameters={"spark.remote": sail.url})
+    with closing(open_warehouse(for_dbt)) as warehouse:
+        assert warehouse.fetch("select 1 as one") == [(1,)]
     monkeypatch.setenv("SPARK_REMOTE", sail.url)
     with closing(open_warehouse(sail.target(connect=None))) as warehouse:
         assert warehouse.fetch("select 1 as one") == [(1,)]

@@ -15,6 +15,10 @@ _WRITERS = {
 }
 GRANTING = frozenset(_WRITERS)
 """The adapters of warehouses that have roles to grant rights to."""
+_WITHOUT_GRANTS = {
+    "duckdb": "which has no roles: who may read and write its file may do so with all of it",
+    "spark": "whose rights are those of its catalog: let the reader select from the models there, and nothing else",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +49,8 @@ def grants(target: Target, needed: NeededRights) -> str:
         RequestError: The warehouse has no rights to grant, or a role is named twice.
     """
     if target.adapter not in _WRITERS:
-        raise RequestError(
-            f"the target {target.name} is {target.adapter}, which has no roles: who may read and write its file may do "
-            "so with all of it; choose another target with --target"
-        )
+        why = _WITHOUT_GRANTS.get(target.adapter, "for which no statements are known")
+        raise RequestError(f"the target {target.name} is {target.adapter}, {why}; choose another target with --target")
     if needed.pusher == needed.reader:
         raise RequestError(f"--pusher and --reader are both {needed.pusher!r}; a role that only reads must be another")
     write: Callable[[Target, NeededRights], str] = import_module(_WRITERS[target.adapter]).write_grants

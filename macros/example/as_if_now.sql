@@ -21,3 +21,7 @@ to_timestamp(({{ microseconds }}) / 1000000.0)
 {% macro bigquery__as_if_now(microseconds) -%}
 timestamp_micros({{ microseconds }})
 {%- endmacro %}
+
+{% macro spark__as_if_now(microseconds) -%}
+timestamp_micros({{ microseconds }})
+{%- endmacro %}

@@ -18,3 +18,7 @@ cast({{ date }} as timestamp) + {{ minutes_of_day(clock) }} * interval '1 minute
 {% macro bigquery__at_clock(date, clock) -%}
 datetime_add(cast({{ date }} as datetime), interval {{ minutes_of_day(clock) }} minute)
 {%- endmacro %}
+
+{% macro spark__at_clock(date, clock) -%}
+timestampadd(minute, {{ minutes_of_day(clock) }}, cast({{ date }} as timestamp_ntz))
+{%- endmacro %}

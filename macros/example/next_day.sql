@@ -17,3 +17,7 @@
 {% macro bigquery__next_day(date) -%}
 date_add({{ date }}, interval 1 day)
 {%- endmacro %}
+
+{% macro spark__next_day(date) -%}
+date_add({{ date }}, 1)
+{%- endmacro %}

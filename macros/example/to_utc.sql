@@ -18,3 +18,7 @@
 {% macro bigquery__to_utc(wall_clock, time_zone) -%}
 timestamp({{ wall_clock }}, {{ time_zone }})
 {%- endmacro %}
+
+{% macro spark__to_utc(wall_clock, time_zone) -%}
+to_utc_timestamp({{ wall_clock }}, {{ time_zone }})
+{%- endmacro %}

@@ -18,3 +18,7 @@
 {% macro bigquery__to_wall_clock(timestamp, time_zone) -%}
 cast(format_timestamp('%F %H:%M:%E6S', {{ timestamp }}, {{ time_zone }}) as datetime)
 {%- endmacro %}
+
+{% macro spark__to_wall_clock(timestamp, time_zone) -%}
+cast(from_utc_timestamp({{ timestamp }}, {{ time_zone }}) as timestamp_ntz)
+{%- endmacro %}

@@ -28,6 +28,7 @@ spans as (
     from departures
     cross join newest_hour
     group by departures.carrier, newest_hour.hour_end
+    having min(departures.hour_end) <= newest_hour.hour_end
 ),
 
 -- Every hour since the carrier's first departure, quiet ones too: an old row must not answer for an empty window.

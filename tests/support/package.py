@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shutil
 import subprocess
 from contextlib import closing
 from dataclasses import astuple, dataclass, fields
@@ -63,6 +64,9 @@ class PackageProject:
         environment = {**({} if server is None else server.environment), **environment}
         environment["FEATURE_SYNC_PACKAGE"] = str(EXAMPLE)
         self.project = BuiltProject(copy_project(PROJECTS / name, folder), target, environment)
+        if target == "spark":
+            (folder / "macros").mkdir(exist_ok=True)
+            shutil.copy(EXAMPLE / "macros" / "example" / "spark__load_csv_rows.sql", folder / "macros")
         self.dbt("deps")
 
     @property
@@ -102,6 +106,8 @@ class PackageProject:
                 cursor = connection.execute(f"select * from {self.name}.{relation}")
                 names = [each.name for each in cursor.description]
                 return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        if self.target == "spark":
+            return self._server.rows(f"select * from {self.name}.{relation}")
         with duckdb.connect(str(self.project.folder / f"{self.name}.duckdb"), read_only=True) as connection:
             return connection.sql(f"select * from {relation}").to_arrow_table().to_pylist()
 

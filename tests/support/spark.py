@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from feature_sync import FeatureStore
 from feature_sync.definitions import Target
 from feature_sync.online.redis.server import _free_port
 from feature_sync.sql.dialects import dialect_named
+from feature_sync.warehouses import open_warehouse
 from tests.support.printed import without_lone_nan
 from tests.support.projects import EXAMPLE
 
 _SECONDS_TO_START = 90
+_SESSION = "00000000-0000-4000-8000-000000000000"
 _ARROW = {
     "bigint": pyarrow.int64(),
     "double": pyarrow.float64(),
@@ -68,6 +71,22 @@ class SailServer:
     def url(self) -> str:
         return f"sc://127.0.0.1:{self.port}"
 
+    @property
+    def shared_url(self) -> str:
+        """Sail keeps a catalog for each session: what dbt builds is there for those who join its session."""
+        return f"{self.url}/;session_id={_SESSION};user_id=tests"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that the projects' profiles read; Spark's client warns of pandas 3, and of each setting."""
+        return {"SPARK_REMOTE": self.shared_url, "PYTHONWARNINGS": "ignore", "PROOF_FILE_FORMAT": "delta"}
+
+    def rows(self, query: str) -> list[dict]:
+        """Read a query with the product's own session, in which zone and ANSI mode are pinned."""
+        warehouse = open_warehouse(self.target(connect=self.shared_url))
+        with closing(warehouse), warehouse.arrow(query, batch_size=10_000) as reader:
+            return reader.read_all().to_pylist()
+
     def target(self, **settings) -> Target:
         fields = {"type": "spark", "method": "thrift", "host": "127.0.0.1", "schema": "features", "connect": self.url}
         return Target(
@@ -84,7 +103,7 @@ class SailServer:
         return [str(program), "spark", "server", "--port", str(self.port)]
 
     def _environment(self) -> dict[str, str]:
-        return dict(os.environ)
+        return {**os.environ, "SAIL_SPARK__SESSION_TIMEOUT_SECS": "86400"}
 
     def _is_up(self) -> bool:
         try:
@@ -96,6 +115,16 @@ class SailServer:
 
 class SparkServer(SailServer):
     """Spark itself, with the server of Spark Connect that comes with it."""
+
+    @property
+    def shared_url(self) -> str:
+        """All sessions of Spark have one catalog."""
+        return self.url
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Without a format of tables in which single rows can be replaced: that takes jars which are not at hand."""
+        return {"SPARK_REMOTE": self.url, "PYTHONWARNINGS": "ignore"}
 
     def _command(self) -> list[str]:
         settings = {

@@ -46,7 +46,9 @@ def _translated(refused: Exception, where: str) -> WarehouseError:
             "nothing was written; run this again when it is up"
         )
     if _DENIED.search(str(refused)):
-        return WarehouseError(f"Spark Connect at {where} denies access; see user and token in the profile's connect")
+        return WarehouseError(
+            f"Spark Connect at {where} denies access; see user and token in its address in profiles.yml"
+        )
     return WarehouseError("; ".join(filter(None, [f"Spark: {text}", _remedy(text)])))
 
 

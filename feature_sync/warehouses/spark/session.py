@@ -13,7 +13,7 @@ from pyspark.errors import PySparkException
 from feature_sync.definitions import Target
 from feature_sync.errors import ProfileError, WarehouseError
 from feature_sync.warehouses.spark.errors import translating
-from feature_sync.warehouses.spark.settings import SparkSettings, host_and_port
+from feature_sync.warehouses.spark.settings import SparkSettings, host_and_port, names_a_session
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -36,7 +36,7 @@ _RETRIES = 3
 
 
 class Session:
-    """A session. No other program shares its settings and temporary views."""
+    """A session: of this process's own, unless the address names one, which then outlives it."""
 
     def __init__(self, url: str) -> None:
         """Open a session, and pin its settings.
@@ -51,6 +51,8 @@ class Session:
         from pyspark.sql.connect.session import SparkSession
 
         self.where = "{}:{}".format(*host_and_port(url))
+        self._is_own = not names_a_session(url)
+        self._views: list[str] = []
         warnings.filterwarnings("ignore", r"\[RETRIES_EXCEEDED\]")  # the error that follows says more
         with translating(self.where), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # what the server advises about a setting that is pinned
@@ -75,8 +77,8 @@ class Session:
             DefaultChannelBuilder(url)
         except (PySparkException, ValueError):
             raise ProfileError(
-                f"profile {target.profile}, target {target.name}: the options of connect cannot be read; write them "
-                "as sc://HOST:PORT/;use_ssl=true;token=TOKEN"
+                f"profile {target.profile}, target {target.name}: the options in the address of Spark Connect "
+                "cannot be read; write them as sc://HOST:PORT/;use_ssl=true;token=TOKEN"
             ) from None  # whose message may hold a token
         _check_reachable(url, target, settings.connect_timeout)
         return cls(url)
@@ -95,16 +97,25 @@ class Session:
             if hasattr(part, "to_batches"):
                 yield from part.to_batches()
 
+    def make_view(self, name: str, frame: DataFrame) -> None:
+        """Give a frame a name until the session is closed."""
+        frame.createOrReplaceTempView(name)
+        self._views.append(name)
+
     def cancel(self) -> None:
         """Interrupt what the session runs."""
         with suppress(WarehouseError), translating(self.where):
             self.spark.interruptAll()
 
     def close(self) -> None:
-        """Release the session, with its temporary views."""
+        """Release the session with its temporary views; of one that others use, drop our views alone."""
         # Not by `stop`, which logs a traceback where the server is gone.
         with suppress(PySparkException, grpc.RpcError):
-            self.spark.client.release_session()
+            if self._is_own:
+                self.spark.client.release_session()
+            else:
+                for name in self._views:
+                    self.spark.catalog.dropTempView(name)
         self.spark.client.close()
 
 
@@ -116,5 +127,5 @@ def _check_reachable(url: str, target: Target, seconds: int) -> None:
     except OSError as refused:
         raise WarehouseError(
             f"Spark Connect at {host}:{port} cannot be reached ({refused.strerror or refused}); is it up "
-            f"(sbin/start-connect-server.sh), and is connect of the target {target.name} in profiles.yml right?"
+            f"(sbin/start-connect-server.sh), and is its address in the target {target.name} of profiles.yml right?"
         ) from refused

@@ -126,10 +126,10 @@ class SparkWarehouse(Warehouse):
         for part in _parts(rows):
             parts.append(f"{name}_{len(parts)}")
             with self._translating():
-                self._session.spark.createDataFrame(part, schema).createOrReplaceTempView(parts[-1])
+                self._session.make_view(parts[-1], self._session.spark.createDataFrame(part, schema))
         with self._translating():
             whole = " union all ".join(f"select * from {quoted(part)}" for part in parts)  # noqa: S608 - our own names
-            self._session.query(whole).createOrReplaceTempView(name)
+            self._session.make_view(name, self._session.query(whole))
         return quoted(name)
 
     @contextmanager

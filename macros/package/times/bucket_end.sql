@@ -34,3 +34,7 @@ time_bucket({{ feature_sync.interval_of(bucket) }}, {{ within }}) + {{ feature_s
 {%- set since = '(' ~ feature_sync.microseconds(timestamp) ~ ' - 946857600000000' ~ (' - 1' if closed == 'right' else '') ~ ')' -%}
 timestamp_micros(946857600000000 + {{ width }} + {{ since }} - mod(mod({{ since }}, {{ width }}) + {{ width }}, {{ width }}))
 {%- endmacro %}
+
+{% macro spark__bucket_end(timestamp, bucket, closed) -%}
+{{ feature_sync.bigquery__bucket_end(timestamp, bucket, closed) }}
+{%- endmacro %}

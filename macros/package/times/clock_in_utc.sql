@@ -19,3 +19,7 @@
 {% macro bigquery__clock_in_utc() -%}
 {{ feature_sync.clock() }}
 {%- endmacro %}
+
+{% macro spark__clock_in_utc() -%}
+{{ feature_sync.clock() }}
+{%- endmacro %}

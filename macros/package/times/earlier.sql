@@ -17,3 +17,8 @@
 {% macro bigquery__earlier(timestamp, duration) -%}
 timestamp_sub({{ timestamp }}, interval {{ feature_sync.seconds_in(duration) }} second)
 {%- endmacro %}
+
+{#- In microseconds: an interval of a day is as long as that day in the session's time zone. -#}
+{% macro spark__earlier(timestamp, duration) -%}
+timestamp_micros({{ feature_sync.microseconds(timestamp) }} - {{ feature_sync.seconds_in(duration) * 1000000 }})
+{%- endmacro %}

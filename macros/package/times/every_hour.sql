@@ -22,3 +22,8 @@ unnest(generate_series({{ first }}, {{ last }}, interval '1 hour')) as hours ({{
 {% macro bigquery__every_hour(first, last, name) -%}
 unnest(generate_timestamp_array({{ first }}, {{ last }}, interval 1 hour)) as {{ name }}
 {%- endmacro %}
+
+{#- A sequence that ends before it begins is an error, even in a branch that is not taken. -#}
+{% macro spark__every_hour(first, last, name) -%}
+lateral explode(case when {{ first }} <= {{ last }} then sequence({{ first }}, greatest({{ first }}, {{ last }}), interval '1' hour) end) as hours ({{ name }})
+{%- endmacro %}

@@ -19,3 +19,7 @@ cast('{{ text }}' as timestamp with time zone)
 {% macro bigquery__instant(text) -%}
 timestamp '{{ text }}'
 {%- endmacro %}
+
+{% macro spark__instant(text) -%}
+timestamp_ltz '{{ text }}'
+{%- endmacro %}

@@ -38,3 +38,8 @@ epoch_us({{ timestamp }})
 {% macro bigquery__microseconds(timestamp, infinite) -%}
 unix_micros(cast({{ timestamp }} as timestamp))
 {%- endmacro %}
+
+{#- What a TIMESTAMP_NTZ shows is read by the session's time zone, which therefore is to be UTC. -#}
+{% macro spark__microseconds(timestamp, infinite) -%}
+unix_micros(cast({{ timestamp }} as timestamp_ltz))
+{%- endmacro %}

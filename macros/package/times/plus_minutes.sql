@@ -17,3 +17,7 @@
 {% macro bigquery__plus_minutes(timestamp, minutes) -%}
 timestamp_add({{ timestamp }}, interval ({{ minutes }}) minute)
 {%- endmacro %}
+
+{% macro spark__plus_minutes(timestamp, minutes) -%}
+timestamp_micros({{ feature_sync.microseconds(timestamp) }} + cast({{ minutes }} as bigint) * 60000000)
+{%- endmacro %}

@@ -21,3 +21,7 @@ substring(md5({{ text }}), 1, 8)
 {% macro bigquery__md5_digits(text) -%}
 substring(to_hex(md5({{ text }})), 1, 8)
 {%- endmacro %}
+
+{% macro spark__md5_digits(text) -%}
+{{ feature_sync.duckdb__md5_digits(text) }}
+{%- endmacro %}

@@ -10,3 +10,7 @@ cast({{ value }} as double precision)
 {% macro bigquery__as_double(value) -%}
 cast({{ value }} as float64)
 {%- endmacro %}
+
+{% macro spark__as_double(value) -%}
+cast({{ value }} as double)
+{%- endmacro %}

@@ -17,3 +17,7 @@ cast({{ value }} as text)
 {% macro bigquery__as_text(value) -%}
 cast({{ value }} as string)
 {%- endmacro %}
+
+{% macro spark__as_text(value) -%}
+{{ feature_sync.bigquery__as_text(value) }}
+{%- endmacro %}

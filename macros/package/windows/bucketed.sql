@@ -19,10 +19,12 @@
     ) }}
 {%- endif -%}
 {%- set strategy = config.get('incremental_strategy') -%}
-{%- if incremental and execute and strategy not in (none, 'default', 'delete+insert', 'merge') -%}
+{#- dbt-spark appends unless it is told otherwise. -#}
+{%- set replacing = ['merge'] if target.type == 'spark' else [none, 'default', 'delete+insert', 'merge'] -%}
+{%- if incremental and execute and strategy not in replacing -%}
     {{ exceptions.raise_compiler_error(
-        "an incremental model of bucketed replaces single buckets, which incremental_strategy='" ~ strategy
-        ~ "' does not: say 'delete+insert' or 'merge', or leave it out"
+        "an incremental model of bucketed replaces single buckets, which incremental_strategy='" ~ (strategy or 'append')
+        ~ "' does not: say " ~ ("'merge', with file_format='delta', 'iceberg' or 'hudi'" if target.type == 'spark' else "'delete+insert' or 'merge', or leave it out")
     ) }}
 {%- endif -%}
 {%- if incremental and loaded_at is none and lookback is none -%}

@@ -30,3 +30,8 @@ count(distinct {{ column }}) over {{ feature_sync.rolling_frame(window, keys, or
 {%- set texts = "ifnull(array_agg(ifnull(concat('=', cast(" ~ column ~ " as string)), '')) over " ~ frame ~ ", [])" -%}
 array_length(json_keys(json_object({{ texts }}, {{ texts }}))) - ifnull(max(if({{ column }} is null, 1, 0)) over {{ frame }}, 0)
 {%- endmacro %}
+
+{#- Nor does Spark. Sail collects null of no rows, Spark nothing. -#}
+{% macro spark__rolling_count_distinct(column, window, keys, order_by, closed) -%}
+cast(greatest(size(collect_set({{ column }}) over {{ feature_sync.rolling_frame(window, keys, order_by, closed) }}), 0) as bigint)
+{%- endmacro %}

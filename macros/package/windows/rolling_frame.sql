@@ -32,3 +32,8 @@
     else 'range between ' ~ length ~ ' preceding and 1 preceding' -%}
 (partition by {{ keys }} order by {{ feature_sync.microseconds(order_by) }} asc {{ frame }})
 {%- endmacro %}
+
+{#- Nor are Spark's to be of intervals: a day's would be as long as that day in the session's time zone. -#}
+{% macro spark__rolling_frame(window, keys, order_by, closed) -%}
+{{ feature_sync.bigquery__rolling_frame(window, keys, order_by, closed) }}
+{%- endmacro %}

@@ -39,3 +39,12 @@ max({{ column }}) over (partition by {{ keys }}, {{ order_by }})
 last_value({{ column }}) over {{ feature_sync.rolling_frame(window, keys, order_by, closed) }}
 {%- endif -%}
 {%- endmacro %}
+
+{#- Nor has Spark, but the greatest pair of moment and value is that of the last moment; a null is the least value. -#}
+{% macro spark__rolling_last(column, window, keys, order_by, closed) -%}
+{%- if closed == 'right' -%}
+max({{ column }}) over (partition by {{ keys }}, {{ order_by }})
+{%- else -%}
+(max(struct({{ order_by }} as moment, {{ column }} as value)) over {{ feature_sync.rolling_frame(window, keys, order_by, closed) }}).value
+{%- endif -%}
+{%- endmacro %}

@@ -35,3 +35,7 @@
     )
 ) }} / {{ unit }}
 {%- endmacro %}
+
+{% macro spark__time_since_last(event, keys, order_by, closed, unit) -%}
+{{ feature_sync.bigquery__time_since_last(event, keys, order_by, closed, unit) }}
+{%- endmacro %}

@@ -1,4 +1,4 @@
-{{ config(enabled=target.type != 'bigquery') -}}
+{{ config(enabled=target.type in ('duckdb', 'postgres')) -}}
 
 select
     cast('infinity' as timestamp) as happened_at,

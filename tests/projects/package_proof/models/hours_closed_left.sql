@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', unique_key=['entity', 'bucket_end']) -}}
+{{ config(materialized='incremental', incremental_strategy='merge' if target.type == 'spark' else none, unique_key=['entity', 'bucket_end']) -}}
 
 {{ feature_sync.bucketed(
     ref('events'),

@@ -1,5 +1,5 @@
 {{ config(
-    enabled=target.type != 'bigquery',
+    enabled=target.type in ('duckdb', 'postgres'),
     pre_hook="set timezone = 'America/New_York'",
     post_hook="set timezone = 'UTC'",
 ) -}}
