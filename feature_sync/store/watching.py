@@ -33,9 +33,7 @@ class StatusMetrics:
         samples: list[Sample] = []
         try:
             self._forget_old_artifacts()
-            samples.extend(
-                cluster_samples(self._connections.online(may_create=False))
-            )
+            samples.extend(cluster_samples(self._connections.online(may_create=False)))
             samples += [*of_statuses(each_status(self._project, self._connections, ()), self._project.registry)]
             problem = ""
         except FeatureSyncError as failed:
