@@ -10,6 +10,7 @@ import pytest
 
 from feature_sync import FeatureClient
 from feature_sync.errors import FeatureSyncError, OnlineStoreError
+from feature_sync.online.codec import encode_row
 from feature_sync.online.redis.users import reader as reader_of
 from feature_sync.online.slots import slot_of
 from feature_sync.serving.async_socket import open_async_socket
@@ -66,6 +67,49 @@ def test_vectors_equal_those_of_one_redis(standalone, reader, kind):
         assert reader.get_many([]) == plain.get_many([]) == []
         many = BASKETS * 50
         assert reader.get_many(many) == RIGHT * 50
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (("SET", b"junk"), "the row shop:visits:{5} in Redis cannot be read"),
+        (("SET", encode_row([b"\x01" * 4, 0, 5])), "Redis has no schema 01010101 that can be read"),
+        (("LPUSH", b"no row"), "MISSING"),
+        (("DEL",), "MISSING"),
+    ],
+    ids=["damaged", "of an unknown schema", "of another type", "gone"],
+)
+def test_a_row_that_needs_a_closer_look_is_read_as_by_one_redis(standalone, cluster, reader, kind, command, says):
+    node, key = cluster.owner(SLOT), "shop:visits:{5}"
+    with standalone.client() as whole, node.client() as part, Reader(kind, standalone.url) as plain:
+        row = whole.dump(key)
+        said = []
+        for client, one in ((whole, plain), (part, reader)):
+            one.warm_up()
+            client.delete(key)
+            client.execute_command(command[0], key, *command[1:])
+            said.append(outcomes(one))
+            client.restore(key, 0, row, replace=True)
+        assert reader.get_many() == RIGHT
+    assert said[0] == said[1]
+    assert says in said[0] or says == "MISSING"
+
+
+def outcomes(reader) -> str:
+    """What readers say of all rows, or the vectors; so too where null answers for what cannot be read."""
+    try:
+        found = str(reader.get_many())
+    except OnlineStoreError as failed:
+        found = str(failed)
+    return f"{found} {reader.statuses()}"
+
+
+def test_a_key_prefix_with_braces_of_its_own_puts_all_rows_on_one_node(standalone, cluster, kind):
+    fill(standalone.url, prefix="{shop}")
+    cluster.copy(standalone.url)
+    with Reader(kind, cluster.url, prefix="{shop}") as reader:
+        assert reader.get_many() == RIGHT
+        assert reader.get(**BASKETS[5]) == RIGHT[5]
 
 
 @pytest.mark.parametrize("keys", [{"customer_id": 1}, {"customer_id": "x", "product_id": 1}, {"customer": 1}])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from feature_sync.definitions import Registry
+from feature_sync.online.base import ClusterHealth
+from feature_sync.online.marks import DONE, SlotMark
 from feature_sync.online.streams import StreamRecord
 from feature_sync.push.report import Pushed
 from feature_sync.push.status import ViewStatus
@@ -46,8 +48,12 @@ class Sample(NamedTuple):
     value: float
 
 
+_OF_ALL = ("up", "cluster_uncovered_slots")
+"""Metrics without a label but `project`."""
+
+
 def _metric(name: str, text: str, *labels: str) -> Metric:
-    return Metric(name=f"feature_sync_{name}", help=text, labels=() if name == "up" else labels or ("view",))
+    return Metric(name=f"feature_sync_{name}", help=text, labels=() if name in _OF_ALL else labels or ("view",))
 
 
 METRICS = {
@@ -80,12 +86,20 @@ METRICS = {
         _metric("view_last_push_timestamp_seconds", "When the last push ended that was completed."),
         _metric("view_last_push_duration_seconds", "How long that push took."),
         _metric("view_unfinished_pushes", "Pushes after it that did not end."),
+        _metric("view_unfinished_slots", "Hash slots of a cluster that lack a complete push of the view."),
         _metric("view_warehouse_readable", "1 if the warehouse could tell of this view, else 0."),
         _metric("stream_ahead_rows", "Keys that the stream wrote and that the last push had not seen."),
         _metric("stream_ahead_messages", "Messages, up to the last that came, that the last push had not seen."),
         _metric("stream_last_message_timestamp_seconds", "When a row of the stream came last."),
         _metric("stream_last_event_timestamp_seconds", "The event timestamp of that row."),
         _metric("stream_watermark_offset", "The first offset that the last push had not seen.", "view", "partition"),
+        _metric("cluster_uncovered_slots", "Hash slots of the Redis Cluster that no node serves that answers."),
+        _metric("node_up", "1 if the node of the cluster answers, else 0.", "node", "role"),
+        _metric("node_slots", "Hash slots that the primary serves.", "node"),
+        _metric("node_keys", "Keys of all kinds on the node.", "node"),
+        _metric("node_memory_bytes", "Memory that the node uses.", "node"),
+        _metric("node_replicas", "Replicas that follow the primary.", "node"),
+        _metric("node_replica_lag_bytes", "What the slowest of them has not acknowledged.", "node"),
         _metric("service_view", "1 for each feature service and each feature view that it uses.", "service", "view"),
     )
 }
@@ -155,6 +169,24 @@ def of_statuses(statuses: Iterable[ViewStatus], registry: Registry) -> Iterator[
     for service in registry.feature_services.values():
         for reference in dict.fromkeys(each.view.reference for each in service.selections):
             yield _sample("service_view", {"service": service.name, "view": reference}, 1)
+
+
+def of_cluster(health: ClusterHealth) -> Iterator[Sample]:
+    """Yield how the nodes of a cluster are; of one that does not answer, only that."""
+    yield _sample("cluster_uncovered_slots", {}, health.uncovered_slots)
+    for each in health.nodes:
+        node = {"node": each.address}
+        yield _sample("node_up", {**node, "role": "primary" if each.is_primary else "replica"}, each.is_up)
+        if each.is_primary:
+            yield _sample("node_slots", node, each.slots)
+        for name in ("keys", "memory_bytes", "replicas", "replica_lag_bytes"):
+            if (value := getattr(each, name)) is not None:
+                yield _sample(f"node_{name}", node, value)
+
+
+def of_slots(reference: str, marks: Sequence[SlotMark | None]) -> Iterator[Sample]:
+    """Yield how many hash slots lack a complete push of a view."""
+    yield _sample("view_unfinished_slots", {"view": reference}, sum(not each or each.status != DONE for each in marks))
 
 
 def of_scrape(*, is_up: bool) -> Iterator[Sample]:

@@ -52,6 +52,39 @@ class NodeState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeHealth:
+    """How a node of a cluster is; numbers are None if it does not answer.
+
+    Args:
+        address: Host and port.
+        is_primary: True if it serves slots, or should.
+        slots: How many hash slots it serves; 0 for a replica.
+        is_up: True if it answers.
+        keys: How many keys it holds, of whatever kind.
+        memory_bytes: How much memory it uses.
+        replicas: How many replicas follow it now.
+        replica_lag_bytes: How much of what it wrote the slowest of them has not acknowledged; None without one.
+    """
+
+    address: str
+    is_primary: bool
+    slots: int
+    is_up: bool = False
+    keys: int | None = None
+    memory_bytes: int | None = None
+    replicas: int | None = None
+    replica_lag_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterHealth:
+    """How a cluster is: its nodes, and how many hash slots no node serves that answers."""
+
+    nodes: tuple[NodeHealth, ...]
+    uncovered_slots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerState:
     """What a server reports of itself.
 
@@ -141,6 +174,10 @@ class OnlineStore(ABC):
     def nodes(self) -> tuple[NodeState, ...]:
         """Read the state of each primary of a cluster; none for one server."""
         return ()
+
+    def cluster_health(self) -> ClusterHealth | None:
+        """Read how each node of a cluster is, those that do not answer included; None for one server."""
+        return None
 
     @abstractmethod
     def now(self) -> datetime:

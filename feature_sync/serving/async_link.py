@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 from itertools import islice
 from math import inf
 from typing import Any
@@ -170,7 +170,7 @@ class AsyncLink:
 class Sending:
     """Commands that are sent in batches, of which two wait for replies at once; the first two are sent at once."""
 
-    def __init__(self, link: AsyncLink, commands: Sequence[Command | Packed], allowed: float, deadline: float) -> None:
+    def __init__(self, link: AsyncLink, commands: Iterable[Command | Packed], allowed: float, deadline: float) -> None:
         """Send the first batches.
 
         Args:

@@ -92,9 +92,12 @@ class AsyncRoutedSocket:
         outcomes: dict[Node, Outcome] = {}
         for node, sending in sendings.items():
             try:
-                outcomes[node] = await sending.received()
+                outcomes[node] = replies = await sending.received()
             except OnlineStoreError as failed:
                 outcomes[node] = failed
+            else:
+                if asked.keep is not None:
+                    asked.keep(node, replies)
         return outcomes
 
     def _links_of(self, loop: asyncio.AbstractEventLoop) -> _Links:

@@ -16,6 +16,7 @@ from feature_sync.errors import OnlineStoreError
 from feature_sync.online.topology import Node, Topology, read_topology
 from feature_sync.serving.endpoint import Command, Endpoint
 from feature_sync.serving.routes import Round, Route, Steps, is_lost, pause_after
+from feature_sync.serving.row_reads import Places, places_of
 from feature_sync.serving.slot_parts import only_slot
 from feature_sync.serving.slot_requests import SlotRequests
 
@@ -33,6 +34,7 @@ class ClusterRoute(Route):
         """Take the nodes that the URL names."""
         super().__init__(endpoint)
         self._topology: Topology | None = None
+        self._placed: tuple[Topology, Places] | None = None
         self._refreshed_at = 0.0
         self._refreshes = 0
         self._doubted: frozenset[Node] = frozenset()
@@ -68,12 +70,19 @@ class ClusterRoute(Route):
             topology = self._topology
             if topology is None or self._doubted or requests.unserved or has_moved:
                 topology = yield from self._refresh(clock)
-            asked = requests.by_node(topology)
-            requests.take(asked, (yield Round(requests.words(asked), pause)))
+            asked = requests.by_node(topology, self._places)
+            requests.take(asked, (yield requests.round(asked, pause)))
             self._doubted |= requests.lost
             if requests.moved:
                 self._topology = topology.with_moved(requests.moved)
         return requests.replies
+
+    def _places(self, topology: Topology) -> Places:
+        """Return the places of keys, made once for a topology."""
+        placed = self._placed
+        if placed is None or placed[0] is not topology:
+            placed = self._placed = topology, places_of(topology)
+        return placed[1]
 
     def _refresh(self, clock: Callable[[], float]) -> Steps:
         """Ask one node after another for the topology; returns it.

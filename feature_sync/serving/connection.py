@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from time import monotonic, sleep
@@ -13,7 +13,7 @@ from hiredis import ProtocolError, Reader
 
 from feature_sync.serving.endpoint import BATCH_BYTES, Closed, Command, Endpoint, Packed, batches, pack
 
-_BYTES_PER_READ = 131_072
+_BYTES_PER_READ = 65_536
 _LEAST_CHANGE = 0.001
 """Seconds. The timeout of a socket is not set anew for less; a request may take as much longer."""
 _PAUSE = 0.002
@@ -80,7 +80,7 @@ class Connection:
         self._read(replies, due, deadline)
         return replies
 
-    def exchanging(self, commands: Sequence[Command | Packed], deadline: float) -> Exchange:
+    def exchanging(self, commands: Iterable[Command | Packed], deadline: float) -> Exchange:
         """Send commands, yield, and read their replies once resumed: other servers can be asked in between.
 
         Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from errno import ETIMEDOUT
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -170,7 +170,7 @@ def pack(command: Command) -> bytes:
     return packed
 
 
-def batches(commands: Sequence[Command | Packed]) -> Iterator[tuple[bytes, int]]:
+def batches(commands: Iterable[Command | Packed]) -> Iterator[tuple[bytes, int]]:
     """Yield packed commands that travel together, and how many they are; packs them when they are asked for."""
     packed: list[bytes] = []
     size = count = 0

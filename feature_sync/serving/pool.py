@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import Any
 
@@ -41,7 +41,7 @@ class Pool:
         idle.append(connection)
         return replies
 
-    def asking(self, commands: Sequence[Command | Packed], deadline: float) -> Exchange:
+    def asking(self, commands: Iterable[Command | Packed], deadline: float) -> Exchange:
         """Send commands, yield, and return their replies once resumed; a lost connection is replaced once.
 
         After a lost connection it yields again.

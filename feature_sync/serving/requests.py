@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
+from itertools import chain
 from time import monotonic
 from typing import Any
 
@@ -26,8 +26,10 @@ import msgspec
 from feature_sync.errors import OnlineStoreError, RequestError
 from feature_sync.online.codec import read_row_schema
 from feature_sync.serving.card import Card, CardSelection
-from feature_sync.serving.card_sources import CardSource, Request
-from feature_sync.serving.entities import Entities, at_row, held, read_entities, read_entity
+from feature_sync.serving.card_sources import CardSource, Command, Request
+from feature_sync.serving.entities import Entities, held, read_entities, read_entity
+from feature_sync.serving.row_plan import RowPlan
+from feature_sync.serving.row_reads import RowReads
 from feature_sync.serving.service_rows import ServiceRows
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
 from feature_sync.serving.view_rows import Judge, UnknownLayouts
@@ -156,38 +158,63 @@ class ServiceRequests:
                 service, is_fresh = (yield from self._load(lenient=lenient)), True
             try:
                 entities = entities_of(service)
-                plan, invalid = _row_keys(service, entities)
+                plan = RowPlan.of(service, entities)
             except RequestError:
                 if is_fresh:
                     raise
                 service = None  # a push may have changed the keys
                 continue
-            wanted = [key for keys in plan for key in keys if key is not None]
-            found, is_current = yield from self._fetch(wanted, service)
+            reads = self._row_reads(plan, service, moment)
+            found, is_current = yield from self._fetch(plan, reads, service)
             if not is_current:
                 service = None
                 continue
-            contents = _by_key(plan, found)
+            if reads is not None:
+                if (rows := reads.rows()) is not None:
+                    return service.assembled(entities, plan.with_nulls(rows), plan.invalid)
+                found = reads.contents()
             try:
-                return service.vectors(entities, contents, self._judges(service, moment), invalid)
+                return service.vectors(entities, plan.by_key(found), self._judges(service, moment), plan.invalid)
             except UnknownLayouts as unknown:
                 service = yield from self._learn(service, unknown)
         raise OnlineStoreError("the service is being pushed faster than it can be read; ask again")
 
-    def _fetch(self, keys: Sequence[bytes], service: ServiceRows) -> Request[tuple[list[bytes | None], bool]]:
-        """Read values, and whether the revision was the known one throughout."""
+    def _row_reads(self, plan: RowPlan, service: ServiceRows, moment: datetime | None) -> RowReads | None:
+        """Return what reads the rows on a cluster; None on one server."""
+        if not self._period:
+            return None
+        return service.row_reads(plan.wanted, early=self._is_judged_by_redis(service, moment))
+
+    def _fetch(
+        self, plan: RowPlan, reads: RowReads | None, service: ServiceRows
+    ) -> Request[tuple[list[bytes | None], bool]]:
+        """Read values, and whether the revision was the known one throughout.
+
+        Args:
+            plan: The row keys.
+            reads: What reads them all on a cluster, and keeps what it finds; None elsewhere.
+            service: The compiled card.
+        """
         began = monotonic()
         revision_key = () if self._period and began < self._good_until else self._revision
-        starts = range(0, len(keys), KEYS_PER_COMMAND) if keys else range(1) if revision_key else range(0)
-        commands = [("MGET", *revision_key, *keys[at : at + KEYS_PER_COMMAND]) for at in starts]
+        width = len(revision_key)
+        commands: list[Command]
+        if reads is None:
+            keys = [*chain.from_iterable(plan.wanted)]
+            starts = range(0, len(keys), KEYS_PER_COMMAND) if keys else range(1) if revision_key else range(0)
+            commands = [("MGET", *revision_key, *keys[at : at + KEYS_PER_COMMAND]) for at in starts]
+        else:
+            commands = [("MGET", *revision_key)] if revision_key else []
+            if any(plan.wanted):
+                commands.append(reads)
         if not commands:
             return [], True
         found: list[bytes | None] = []
         is_current = True
-        width = len(revision_key)
-        for replies in (yield commands):
-            is_current = is_current and (not width or replies[0] == service.revision)
-            found += replies[width:]
+        for command, replies in zip(commands, (yield commands), strict=True):
+            if command is not reads:
+                is_current = is_current and (not width or replies[0] == service.revision)
+                found += replies[width:]
         if width:
             self._good_until = began + self._period if is_current else 0.0
         return found, is_current
@@ -220,9 +247,12 @@ class ServiceRequests:
 
     def _judges(self, service: ServiceRows, moment: datetime | None) -> Sequence[Judge | None]:
         """Return who judges age: Redis expires rows by itself, unless they were pushed at a fixed clock."""
-        if moment is None and self._max_age is None and service.is_judged_by_redis:
+        if self._is_judged_by_redis(service, moment):
             return service.no_judges
         return [self._judge(each, moment) for each in service.card.selections]
+
+    def _is_judged_by_redis(self, service: ServiceRows, moment: datetime | None) -> bool:
+        return moment is None and self._max_age is None and service.is_judged_by_redis
 
     def _judge(self, selection: CardSelection, moment: datetime | None) -> Judge | None:
         if moment is None and selection.as_of is None and self._max_age is None:
@@ -239,42 +269,6 @@ class ServiceRequests:
             now = selection.as_of
         ages = [each for each in (selection.ttl, self._max_age) if each is not None]
         return Judge(now, min(ages, default=None))
-
-
-def _row_keys(service: ServiceRows, entities: Entities) -> tuple[list[list[bytes | None]], list[set[int]]]:
-    """Write the row keys of all entities by selection, and name the entities whose keys cannot be read.
-
-    Raises:
-        RequestError: A key is of the wrong type, and the service is not lenient.
-    """
-    plan: list[list[bytes | None]] = []
-    invalid: list[set[int]] = []
-    for view in service.views:
-        wrong: set[int] = set()
-        try:
-            plan.append(view.keys(entities.columns))
-        except RequestError:
-            keys: list[bytes | None] = []
-            for at, entity in enumerate(entities):
-                try:
-                    keys.append(view.key(entity))
-                except RequestError as unfit:
-                    if not service.lenient:
-                        raise at_row(unfit, at, len(entities)) from unfit
-                    wrong.add(at)
-                    keys.append(None)
-            plan.append(keys)
-        invalid.append(wrong)
-    return plan, invalid
-
-
-def _by_key(plan: Sequence[Sequence[bytes | None]], found: list[bytes | None]) -> list[list[bytes | None]]:
-    """Return the values found for the keys of each selection; a null key has none."""
-    if len(found) == sum(map(len, plan)):
-        ends = [*accumulate(map(len, plan))]
-        return [found[end - len(keys) : end] for keys, end in zip(plan, ends, strict=True)]
-    values = iter(found)
-    return [[None if key is None else next(values) for key in keys] for keys in plan]
 
 
 def _layouts(

@@ -78,14 +78,16 @@ class RoutedSockets:
         exchanges: list[tuple[Node, Exchange]] = []
         for node, commands in asked.asked.items():
             exchange = self._pool(node).asking(commands, deadline)
-            if (outcome := self._resume(node, exchange, allowed)) is None:
+            if (failed := self._resume(node, exchange, allowed)) is None:
                 exchanges.append((node, exchange))
             else:
-                outcomes[node] = outcome
+                outcomes[node] = failed
         for node, exchange in exchanges:
             while (outcome := self._resume(node, exchange, allowed)) is None:
                 pass  # the connection was lost, and another one has been asked
             outcomes[node] = outcome
+            if asked.keep is not None and not isinstance(outcome, OnlineStoreError):
+                asked.keep(node, outcome)
         return outcomes
 
     def _resume(self, node: Node, exchange: Exchange, allowed: float) -> Outcome | None:

@@ -6,7 +6,7 @@ The promise that routes of clusters and of Sentinels keep, and what they share.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hiredis import ReplyError
@@ -24,14 +24,16 @@ class Round(NamedTuple):
     """What is asked at once.
 
     Args:
-        asked: The commands for each node.
+        asked: The commands for each node; those for a connection that is lost are asked for once more.
         pause: How many seconds to wait before.
         share: Which share of the time that is left it may take.
+        keep: Called with the replies of a node as soon as they are there, while others are awaited.
     """
 
-    asked: Mapping[Node, Sequence[Command | Packed]]
+    asked: Mapping[Node, Iterable[Command | Packed]]
     pause: float = 0.0
     share: float = 1.0
+    keep: Callable[[Node, Sequence[Any]], None] | None = None
 
 
 Outcome = list[Any] | OnlineStoreError

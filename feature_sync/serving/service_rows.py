@@ -9,6 +9,7 @@ from feature_sync.errors import OnlineStoreError, RequestError, did_you_mean
 from feature_sync.serving.card import Card
 from feature_sync.serving.entities import Entities
 from feature_sync.serving.layouts import Row
+from feature_sync.serving.row_reads import RowReads
 from feature_sync.serving.sampling import EntityHash
 from feature_sync.serving.status import Status
 from feature_sync.serving.vectors import FeatureVector, FeatureVectors
@@ -84,6 +85,18 @@ class ServiceRows:
         keys = [view.key(entity) for view in self.views]
         return None if None in keys else keys  # type: ignore[return-value]
 
+    def row_reads(self, columns: Sequence[Sequence[bytes]], *, early: bool) -> RowReads | None:
+        """Return what reads the rows of many entities in a cluster; None if the key prefix has braces, too.
+
+        Args:
+            columns: The row keys by selection.
+            early: Decode rows as they come.
+        """
+        begins = [each.selection.rows.encode() for each in self.views]
+        if any(begin.find(b"{") != len(begin) - 1 for begin in begins):
+            return None
+        return RowReads(columns, begins, [view.plain_rows if early else None for view in self.views])
+
     def vector(
         self, entity: Mapping[str, Any], contents: Sequence[bytes | None], judges: Sequence[Judge | None]
     ) -> FeatureVector:
@@ -131,6 +144,10 @@ class ServiceRows:
                 rows.append(view.rows(content, judge))
             except BadRow as bad:
                 raise _unreadable(view, entities[bad.at], bad) from bad
+        return self.assembled(entities, rows, invalid)
+
+    def assembled(self, entities: Entities, rows: Sequence[list[Row]], invalid: Sequence[set[int]]) -> FeatureVectors:
+        """Put rows that are decoded together; see `vectors`."""
         for view, found, wrong in zip(self.views, rows, invalid, strict=True):
             for at in wrong:
                 found[at] = (Status.INVALID, None, *(None for _ in view.features))

@@ -1,13 +1,13 @@
 """Commands cut by hash slot: a Redis Cluster takes a command only with keys of one slot, at the node that serves it.
 
-An MGET becomes a GET for each of its keys, which never waits for a slot that moves: of such a slot a node may have some
-keys, and another the others.
+The rows of an entity are asked for by an MGET, those of one view by a GET. An MGET that meets a slot that moves, of
+which a node may have some keys, and another the others, becomes a GET for each key.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hiredis import ReplyError
@@ -15,14 +15,14 @@ from hiredis import ReplyError
 from feature_sync.online.slots import slot_of
 from feature_sync.online.topology import Node, Topology
 from feature_sync.serving.endpoint import Command, Packed
+from feature_sync.serving.row_reads import Places, RowGroup, RowReads
 
 _ASKING = ("ASKING",)
 _KEYLESS = ("PING", "SCAN")
 _CURSOR = b"%d-%b"
 """A cursor of SCAN through a cluster: which primary, and the cursor of its own SCAN."""
 _END = b"0"
-_GET = b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n"
-_KEYS_PER_BATCH = 200
+_ENTITIES_PER_BATCH = 200
 
 
 class Item(ABC):
@@ -36,7 +36,7 @@ class Item(ABC):
         """How many replies there are."""
 
     @abstractmethod
-    def words(self) -> Sequence[Command | Packed]:
+    def words(self) -> Iterable[Command | Packed]:
         """Return what to send."""
 
     @abstractmethod
@@ -53,7 +53,7 @@ class Part(Item):
 
     __slots__ = ("at", "command", "place", "slot", "target")
 
-    def __init__(self, command: Command, slot: int, at: int, place: int | None = None) -> None:
+    def __init__(self, command: Command, slot: int, at: int, place: Any = None) -> None:
         """Take a part.
 
         Args:
@@ -129,84 +129,105 @@ class _KeylessPart(Part):
         return [_CURSOR % (self._number + (reply[0] == _END), reply[0]), reply[1]]
 
 
-class Keys(Item):
-    """Some keys of an MGET, all of which one node has: the way of nearly all keys, so without an object for each."""
+class Rows(Item):
+    """The rows of entities that one node has: the way of nearly all keys, so without an object for each."""
 
-    __slots__ = ("at", "keys", "places")
+    __slots__ = ("at", "group", "reads", "tags")
 
-    def __init__(self, at: int) -> None:
-        """Take which of the commands it is of."""
+    def __init__(self, at: int, reads: RowReads, group: RowGroup, tags: Sequence[bytes]) -> None:
+        """Take what to read.
+
+        Args:
+            at: Which of the commands it is of.
+            reads: That command.
+            group: Of which selections.
+            tags: The text in the braces of each entity's keys.
+        """
         self.at = at
-        self.keys: list[bytes] = []
-        self.places: list[int] = []
+        self.reads = reads
+        self.group = group
+        self.tags = tags
 
     @property
     def count(self) -> int:
         """See `Item`."""
-        return len(self.keys)
+        return len(self.tags)
 
-    def words(self) -> Sequence[Packed]:
+    def words(self) -> Iterator[Packed]:
         """See `Item`."""
-        batches = (self.keys[at : at + _KEYS_PER_BATCH] for at in range(0, len(self.keys), _KEYS_PER_BATCH))
-        return [Packed(b"".join([_GET % (len(key), key) for key in batch]), len(batch)) for batch in batches]
+        for begin in range(0, len(self.tags), _ENTITIES_PER_BATCH):
+            tags = self.tags[begin : begin + _ENTITIES_PER_BATCH]
+            yield Packed(self.group.packed(tags), len(tags))
 
-    def parts(self) -> Sequence[Part]:
+    def parts(self) -> list[Part]:
         """See `Item`."""
+        return [part for tag in self.tags for part in self._parts(tag)]
+
+    def _parts(self, tag: bytes) -> list[Part]:
+        keyed = zip(self.group.selections, self.group.begins, strict=True)
         return [
-            Part(("GET", key), slot_of(key), self.at, place) for key, place in zip(self.keys, self.places, strict=True)
+            Part(("GET", b"%b%b}" % (begin, tag)), slot_of(b"{%b}" % tag), self.at, (selection, tag))
+            for selection, begin in keyed
         ]
 
     def keep(self, replies: Sequence[Any], whole: list[Any]) -> list[tuple[Part, ReplyError]]:
         """See `Item`."""
+        is_single = len(self.group.selections) == 1
         if ReplyError in set(map(type, replies)):
-            pairs = zip(self.parts(), replies, strict=True)
-            return [refused for part, reply in pairs for refused in part.keep((reply,), whole)]
-        values = whole[self.at]
-        for place, value in zip(self.places, replies, strict=True):
-            values[place] = value
+            rows = zip(replies) if is_single else replies
+            pairs = zip(self.tags, replies, rows, strict=True)
+            return [refused for tag, reply, row in pairs for refused in self._keep_one(tag, reply, row, whole)]
+        columns = [replies] if is_single else zip(*replies, strict=True)
+        for selection, contents in zip(self.group.selections, columns, strict=True):
+            self.reads.keep(selection, self.tags, contents)
         return []
+
+    def _keep_one(self, tag: bytes, reply: Any, row: Sequence[Any], whole: list[Any]) -> list[tuple[Part, ReplyError]]:
+        """Keep the reply for one entity, some of which are refused; the keys of an MGET may be on two nodes."""
+        parts = self._parts(tag)
+        if isinstance(reply, ReplyError) and len(parts) > 1:
+            return [(part, reply) for part in parts]
+        return [refused for part, each in zip(parts, row, strict=True) for refused in part.keep((each,), whole)]
 
 
 def parts_of(commands: Sequence[Command]) -> list[Part]:
-    """Return the parts of commands other than MGET."""
+    """Return the parts of commands; those of rows are cut by `rows_of`."""
     parts: list[Part] = []
     for at, command in enumerate(commands):
         if command[0] in _KEYLESS:
             parts.append(_KeylessPart(command, at))
+        elif isinstance(command, RowReads):
+            continue
         elif command[0] != "MGET":
             parts.append(Part(command, slot_of(_bytes(command[1])), at))
+        else:
+            keys = map(_bytes, command[1:])
+            parts += [Part(("GET", key), slot_of(key), at, place) for place, key in enumerate(keys)]
     return parts
 
 
-def keys_of(command: Command, at: int, topology: Topology) -> tuple[dict[Node, Keys], list[Part]]:
-    """Return the keys of an MGET by node, and those whose slot nobody serves.
+def rows_of(reads: RowReads, at: int, places: Places) -> tuple[dict[Node, list[Rows]], list[Part]]:
+    """Return rows by node, and those whose slot nobody serves.
 
     Args:
-        command: The MGET.
+        reads: The command that reads them.
         at: Which of the commands it is.
-        topology: Which node serves which slot.
+        places: Which node has which keys.
     """
-    owners = topology.owners
-    found: dict[Node, Keys] = {}
+    found: dict[Node, list[Rows]] = {}
     unserved: list[Part] = []
-    for place, word in enumerate(command[1:]):
-        key = word if isinstance(word, bytes) else word.encode()
-        slot = slot_of(key)
-        node = owners[slot]
-        if node is None:
-            unserved.append(Part(("GET", key), slot, at, place))
-            continue
-        some = found.get(node)
-        if some is None:
-            some = found[node] = Keys(at)
-        some.keys.append(key)
-        some.places.append(place)
+    for group in reads.groups:
+        for node, tags in zip(places.nodes, group.by_place(places), strict=True):
+            if tags and node is None:
+                unserved += Rows(at, reads, group, tags).parts()
+            elif tags and node is not None:
+                found.setdefault(node, []).append(Rows(at, reads, group, tags))
     return found, unserved
 
 
 def only_slot(command: Command) -> int | None:
     """Return the slot of a command whose keys share it; None for another, or one without a key."""
-    if command[0] in _KEYLESS:
+    if isinstance(command, RowReads) or command[0] in _KEYLESS:
         return None
     slot = slot_of(_bytes(command[1]))
     if command[0] == "MGET":

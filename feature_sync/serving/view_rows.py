@@ -169,15 +169,15 @@ class ViewRows:
             OnlineStoreError: A row lacks a feature, and the reader is not lenient.
             UnknownLayouts: Rows have schema ids that the card does not list.
         """
-        if judge is None and (rows := self._fast(contents)) is not None:
+        if judge is None and (rows := self.plain_rows(contents)) is not None:
             return rows
         unknown = {each for content in contents if content is not None for each in self._unknown(content)}
         if unknown:
             raise UnknownLayouts(self.selection, sorted(unknown))
         return [self.missing if each is None else self._any_row(each, judge, at) for at, each in enumerate(contents)]
 
-    def _fast(self, contents: Sequence[bytes | None]) -> list[Row] | None:
-        """Read rows of the newest schema that are all in order; None if one is not."""
+    def plain_rows(self, contents: Sequence[bytes | None]) -> list[Row] | None:
+        """Read rows of the newest schema that are all in order, and whose age is not judged; None if one is not."""
         decode, missing = self._decode, None
         try:
             rows = [missing if each is None else decode(each) for each in contents]

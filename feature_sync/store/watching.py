@@ -1,10 +1,13 @@
-"""What a feature store tells those who watch it: metrics of its status at each scrape."""
+"""What a feature store tells those who watch it: metrics of its status, and of its cluster, at each scrape."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from feature_sync.errors import FeatureSyncError
 from feature_sync.monitor.exposition import exposition
-from feature_sync.monitor.metrics import Sample, of_scrape, of_statuses
+from feature_sync.monitor.metrics import Sample, of_cluster, of_scrape, of_slots, of_statuses
+from feature_sync.online.base import OnlineStore
 from feature_sync.store.connections import Connections
 from feature_sync.store.project import FeatureProject
 from feature_sync.store.requests import each_status
@@ -30,7 +33,8 @@ class StatusMetrics:
         samples: list[Sample] = []
         try:
             self._forget_old_artifacts()
-            samples = [*of_statuses(each_status(self._project, self._connections, ()), self._project.registry)]
+            samples.extend(cluster_samples(self._connections.online(may_create=False)))
+            samples += [*of_statuses(each_status(self._project, self._connections, ()), self._project.registry)]
             problem = ""
         except FeatureSyncError as failed:
             problem = str(failed)
@@ -48,3 +52,19 @@ class StatusMetrics:
         if written != self._read_at:
             self._project.forget_artifacts()
         self._read_at = written
+
+
+def cluster_samples(online: OnlineStore) -> Iterator[Sample]:
+    """Yield how a cluster is, then of each view that was pushed its slots; nothing of one server.
+
+    Raises:
+        OnlineStoreError: A slot is not served: after the samples that say so.
+    """
+    health = online.cluster_health()
+    if health is None:
+        return
+    yield from of_cluster(health)
+    for reference in sorted(online.references()):
+        view = online.view(reference)
+        if view.mark() is not None and (marks := view.slot_marks()) is not None:
+            yield from of_slots(reference, marks)

@@ -38,15 +38,15 @@ BASKETS = [{"customer_id": each, "product_id": each * 7 % len(PRODUCTS)} for eac
 RIGHT = [basket(**{name.removesuffix("_id"): value for name, value in each.items()}) for each in BASKETS]
 
 
-def fill(url: str, *, default: int | None = None) -> None:
+def fill(url: str, *, default: int | None = None, prefix: str = PREFIX) -> None:
     """Write all rows, and the card of the service."""
-    store = RedisStore(url, key_prefix=PREFIX)
+    store = RedisStore(url, key_prefix=prefix)
     with redis.Redis.from_url(url) as client:
         views = {name: _view(name, key, default) for name, key in VIEWS.items()}
         schemas = {name: _write(store, client, view) for name, view in views.items()}
     service = service_of([selection_of(each) for each in views.values()], name=SERVICE)
     card = compose_card(
-        service, {views[each].reference: schemas[each] for each in views}, key_prefix=PREFIX, origin=Origin()
+        service, {views[each].reference: schemas[each] for each in views}, key_prefix=prefix, origin=Origin()
     )
     store.publish(SERVICE, lambda *_: (card.to_json(), True))
     store.close()

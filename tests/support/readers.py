@@ -37,6 +37,11 @@ class Reader:
     def get_many(self, rows=BASKETS):
         return [dict(each) for each in self._done(self.client.get_many(rows))]
 
+    def statuses(self, rows=BASKETS):
+        """The vectors with their statuses, and null for what cannot be read."""
+        found = self._done(self.client.get_many(rows, on_error="null"))
+        return [(dict(each), each.statuses) for each in found]
+
     def close(self) -> None:
         self._done(self.client.close())
         if self._loop is not None:

@@ -6,10 +6,11 @@ import secrets
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
-from feature_sync.online.base import ComposeCard, NodeState, OnlineStore, ServerState
+from feature_sync.online.base import ClusterHealth, ComposeCard, NodeState, OnlineStore, ServerState
 from feature_sync.online.keys import card_key, services_key, store_key, views_key
 from feature_sync.online.redis.address import Address
 from feature_sync.online.redis.cluster_cards import ClusterCards
+from feature_sync.online.redis.cluster_health import read_health
 from feature_sync.online.redis.cluster_nodes import ClusterNodes
 from feature_sync.online.redis.cluster_reader import ClusterReader
 from feature_sync.online.redis.cluster_scripts import Call, command
@@ -93,6 +94,10 @@ class ClusterStore(OnlineStore):
     def nodes(self) -> tuple[NodeState, ...]:
         """See `OnlineStore`."""
         return tuple(each.state for each in read_states(self._reader, self._nodes).values())
+
+    def cluster_health(self) -> ClusterHealth:
+        """See `OnlineStore`."""
+        return read_health(self._reader, self._nodes)
 
     def now(self) -> datetime:
         """See `OnlineStore`; the clock of the node that has the store's id, whichever that becomes."""
