@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def _not_for_doctests() -> Iterator[None]:
-    """Give `__main__` a file: without one (`python -c`, an embedded interpreter) the client believes that it runs its
-    own doctests, and ends the process because it finds no Spark.
+    """Give `__main__` a file: without one the client believes that it runs its own doctests.
+
+    Then it looks for Spark, finds none, and ends the process: with `python -c`, and in embedded interpreters.
     """
     main = sys.modules["__main__"]
     if hasattr(main, "__file__"):
