@@ -16,6 +16,7 @@ import redis
 from feature_sync import FeatureStore
 from feature_sync.errors import RequestError, UnknownName
 from feature_sync.forgetting.traces import Place
+from feature_sync.online.redis.users import auditor
 from feature_sync.online.streams import Position
 from feature_sync.value_types import to_microseconds
 from tests.support.streamed import NOON, PREFIX, StreamedOrders
@@ -100,8 +101,19 @@ def test_the_journal_names_a_row_that_the_stream_deleted_and_the_topics_are_list
         assert places(opened.forget("order", 2)).get(Place.JOURNAL) is None
     assert places(traces) == {Place.JOURNAL: 1}
     assert [each.name for each in traces.traces if each.place == Place.MESSAGES] == ["topic orders", "topic dead"]
-    view = orders.online
-    assert [each for keys in view.journal_keys() for each in keys] == [key]
+    assert [each for keys in orders.online.journal_keys() for each in keys] == [key]
+
+
+def test_an_auditor_may_read_a_journal(redis_url):
+    rules = auditor(PREFIX)
+    with redis.Redis.from_url(redis_url) as client:
+        client.execute_command("ACL", "SETUSER", rules.name, *rules.rules("nopass"))
+        try:
+            journal = f"{PREFIX}:orders:journal"
+            for command in (("HSCAN", journal, "0"), ("HMGET", journal, "key"), ("HLEN", journal)):
+                assert client.execute_command("ACL", "DRYRUN", rules.name, *command) == b"OK"
+        finally:
+            client.execute_command("ACL", "DELUSER", rules.name)
 
 
 KEYS = [
