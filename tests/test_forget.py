@@ -13,8 +13,13 @@ import pyarrow.parquet
 import pytest
 import redis
 
+from feature_sync import FeatureStore
 from feature_sync.errors import RequestError, UnknownName
 from feature_sync.forgetting.traces import Place
+from feature_sync.online.redis.users import auditor
+from feature_sync.online.streams import Position
+from feature_sync.value_types import to_microseconds
+from tests.support.streamed import NOON, PREFIX, StreamedOrders
 from tests.support.unbuilt import UnbuiltProject
 
 ROWS = "select * from (values (1, 'a', 10), (1, 'b', 20), (2, 'a', 30), (11, '1', 40)) as rows(customer, shop, amount)"
@@ -81,6 +86,34 @@ def test_a_view_that_the_project_no_longer_defines_is_found_in_redis(project, st
         assert "--prune" in found["unbuilt:totals:{1}"]
         later.push(gate=False, prune=True)
         assert "unbuilt:totals:{1}" not in {each.name for each in later.forget("customer", 1).traces}
+
+
+def test_the_journal_names_a_row_that_the_stream_deleted_and_the_topics_are_listed(tmp_path, redis_url):
+    orders = StreamedOrders(tmp_path / "shop", redis_url, dead_letter_topic="dead")
+    orders.push({0: 5}, (1, 0, 1.0, "a"), (2, 0, 2.0, "b"))
+    later = to_microseconds(NOON) + 1_000_000
+    key = f"{PREFIX}:orders:{{1}}".encode()
+    with closing(FeatureStore(orders.folder, profiles_dir=orders.folder, redis_url=redis_url)) as opened:
+        assert Place.JOURNAL not in places(opened.forget("order", 1))
+        orders.client.hset(f"{PREFIX}:orders:journal", key, Position(later, 0, 7).pack())
+        orders.client.delete(key)
+        traces = opened.forget("order", 1)
+        assert places(opened.forget("order", 2)).get(Place.JOURNAL) is None
+    assert places(traces) == {Place.JOURNAL: 1}
+    assert [each.name for each in traces.traces if each.place == Place.MESSAGES] == ["topic orders", "topic dead"]
+    assert [each for keys in orders.online.journal_keys() for each in keys] == [key]
+
+
+def test_an_auditor_may_read_a_journal(redis_url):
+    rules = auditor(PREFIX)
+    with redis.Redis.from_url(redis_url) as client:
+        client.execute_command("ACL", "SETUSER", rules.name, *rules.rules("nopass"))
+        try:
+            journal = f"{PREFIX}:orders:journal"
+            for command in (("HSCAN", journal, "0"), ("HMGET", journal, "key"), ("HLEN", journal)):
+                assert client.execute_command("ACL", "DRYRUN", rules.name, *command) == b"OK"
+        finally:
+            client.execute_command("ACL", "DELUSER", rules.name)
 
 
 KEYS = [

@@ -150,6 +150,8 @@ EDITS = {
     "another table": (
         Edit().put("model.shop.orders", relation_name='"prod"."main"."orders_new"'), {"orders": "re-push"},
     ),
+    # Streams.
+    "a stream is added": (Edit().block("spend", stream={"topic": "orders"}), {"spend": "safe"}),
     # Services.
     "a service reads less": (Edit().service("churn", {"orders": ["n"]}), {"churn": "breaking churn"}),
     "a service reads more": (Edit().service("churn", {"orders": ["n", "total", "country"]}), {"churn": "safe"}),
@@ -174,6 +176,29 @@ def test_an_edit_has_the_verdict(tmp_path, case):
     edit, expected = EDITS[case]
     plan = plan_of(tmp_path, base(), edit.manifest)
     assert verdicts(plan) == {name: verdict for name, verdict in expected.items() if verdict is not None}
+
+
+STREAM = {"topic": "orders", "dead_letter_topic": "dead"}
+
+
+@pytest.mark.parametrize(
+    ("stream", "verdict", "text"),
+    [
+        pytest.param(STREAM, "same", None, id="nothing"),
+        pytest.param(None, "re-push", "no longer streams the topic orders", id="removed"),
+        pytest.param({**STREAM, "topic": "sales"}, "re-push", "streams the topic sales instead of orders", id="topic"),
+        pytest.param({**STREAM, "columns": {"amount": "sum"}}, "may change", "stream.columns changes", id="mapping"),
+        pytest.param({**STREAM, "format": "avro"}, "may change", "stream.format changes", id="format"),
+        pytest.param({"topic": "orders"}, "safe", "dead letters go elsewhere", id="dead letters"),
+    ],
+)
+def test_what_becomes_of_a_stream_is_said(tmp_path, stream, verdict, text):
+    plan = plan_of(
+        tmp_path, Edit().block("spend", stream=STREAM).manifest, Edit().block("spend", stream=stream).manifest
+    )
+    spend = next(each for each in plan.feature_views if each.name == "spend")
+    assert spend.verdict == verdict
+    assert [each.text.startswith(text) for each in spend.reasons] == ([True] if text else [])
 
 
 def test_there_are_forty_edits():

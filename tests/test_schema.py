@@ -213,6 +213,42 @@ def test_versions_sources_snapshots_and_seeds_are_looked_into():
     assert [len(refusals(each)) for each in documents] == [1] * 5
 
 
+LANDED_KEYS = (
+    "topic",
+    *re.findall(r"^    '(\w+)': ", (EXAMPLE / "macros/package/streams/landed.sql").read_text(), re.MULTILINE),
+)
+
+
+def test_a_landed_table_knows_the_same_keys_as_the_macro_and_explains_each():
+    described = SCHEMA["definitions"]["landed"]
+    assert sorted(described["properties"]) == sorted(LANDED_KEYS)
+    assert all(each["description"] for each in described["properties"].values())
+
+
+@pytest.mark.parametrize(
+    ("landed", "wrong"),
+    [
+        pytest.param({"topic": "positions"}, 0, id="the least"),
+        pytest.param({"topic": "p", "ranges": False, "begins_at": "first_row", "topic_column": False}, 0, id="a sink"),
+        pytest.param({"topic": "p", "ranges": "r", "begins_at": 7, "partition": "p", "offset": "o"}, 0, id="all"),
+        pytest.param(None, 0, id="none"),
+        pytest.param({"ranges": False}, 1, id="no topic"),
+        pytest.param({"topic": ""}, 1, id="an empty topic"),
+        pytest.param({"topic": "p", "begin_at": 0}, 1, id="a misspelt key"),
+        pytest.param({"topic": "p", "begins_at": "start"}, 1, id="a beginning that is none"),
+        pytest.param({"topic": "p", "ranges": True}, 1, id="ranges that name no table"),
+        pytest.param("positions", 1, id="a text"),
+    ],
+)
+def test_what_a_source_says_of_a_landed_topic_is_checked(landed, wrong):
+    tables = [{"name": "positions", "config": {"meta": {"landed": landed}}}]
+    assert len(refusals({"sources": [{"name": "landing", "tables": tables}]})) == wrong
+    assert (
+        len(refusals({"sources": [{"name": "landing", "tables": [{"name": "p", "meta": {"landed": landed}}]}]}))
+        == wrong
+    )
+
+
 def test_what_is_dbts_or_somebody_elses_is_let_through():
     others = {"owner": "me", "dimension": {"type": "x"}}
     document = in_a_view(others, [{"name": "a", "meta": {"dimension": {"label": "A"}}, "data_tests": ["unique"]}])

@@ -11,7 +11,7 @@ from feature_sync.errors import DefinitionError, RequestError, WarehouseError
 from feature_sync.forgetting.traces import AskedEntity, Place, Trace
 from feature_sync.online.base import OnlineStore
 from feature_sync.online.keys import wire_key
-from feature_sync.online.traces import keys_of
+from feature_sync.online.traces import journal_keys_of, keys_of
 from feature_sync.push.state import existing_tables
 from feature_sync.push.table_names import tables_with_keys
 from feature_sync.query_runner import QueryRunner
@@ -20,6 +20,8 @@ from feature_sync.sql.push.traces import pushed_rows_of, rows_of
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import ValueType
 from feature_sync.warehouses.places import Places
+
+_SEEN = "dbt build and feature-sync push, once the stream's messages are landed: a push that has seen them forgets them"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,23 @@ def search(asked: AskedEntity, context: SearchContext) -> Iterator[Trace | str]:
     cure = "delete the rows there, then dbt build, then feature-sync push"
     for name in sorted(upstream.keys() - own):
         yield Trace(place=Place.UPSTREAM, name=name, feature_view=upstream[name], rows=None, cure=cure)
+    for view in asked.views:
+        yield from _messages(view)
+
+
+def _messages(view: FeatureView) -> Iterator[Trace]:
+    """Name where the messages of a view's stream are, and those that could not be rows."""
+    stream = view.stream
+    if stream is None:
+        return
+    topics = {
+        f"topic {stream.topic}": "let its retention pass, or where it is compacted, send a message without value",
+        f"topic {stream.dead_letter_topic}": "let its retention pass: dead letters hold whole messages",
+        f"file {stream.dead_letter_file}": "delete the lines of these messages: dead letters hold them whole",
+    }
+    for name, cure in topics.items():
+        if not name.endswith(" None"):
+            yield Trace(place=Place.MESSAGES, name=name, feature_view=view.reference, rows=None, cure=cure)
 
 
 def _in_redis(asked: AskedEntity, context: SearchContext) -> Iterator[Trace | str]:
@@ -76,10 +95,14 @@ def _in_redis(asked: AskedEntity, context: SearchContext) -> Iterator[Trace | st
         values = dict(zip(columns, _wire(asked, [types[each] for each in columns]), strict=True))
         at = {[*types].index(name): value for name, value in values.items()}
         cure = f"feature-sync push {reference}, once the model has no such row"
-        for key in keys_of(view, [*types.values()], at):
-            name = key.decode(errors="backslashreplace")
-            gone = cure if reference in defined else "feature-sync push --prune: the project defines no such view"
-            yield Trace(place=Place.REDIS, name=name, feature_view=reference, rows=1, cure=gone)
+        found = {
+            Place.REDIS: (keys_of(view, [*types.values()], at), cure),
+            Place.JOURNAL: (journal_keys_of(view, [*types.values()], at), _SEEN),
+        }
+        for place, (keys, cured) in found.items():
+            gone = cured if reference in defined else "feature-sync push --prune: the project defines no such view"
+            for name in (key.decode(errors="backslashreplace") for key in keys):
+                yield Trace(place=place, name=name, feature_view=reference, rows=1, cure=gone)
 
 
 def _in_warehouse(

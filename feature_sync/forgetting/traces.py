@@ -14,11 +14,15 @@ class Place(StrEnum):
     """The kind of place that holds values of an entity."""
 
     REDIS = "redis"
+    JOURNAL = "journal"
+    """What names the keys that a stream wrote or deleted last, until a push has seen them."""
     MODEL = "model"
     PUSH_TABLE = "push table"
     FILE = "file"
     UPSTREAM = "upstream"
     """What a model is built of. It is not searched: which column identifies the entity there, only its owner knows."""
+    MESSAGES = "messages"
+    """The topic of a stream, or its dead letters. They are not searched either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,7 @@ class Traces:
 
     @property
     def is_forgotten(self) -> bool:
-        """True if everything could be searched and nothing is left; what models are built of is not searched."""
+        """True if all could be searched and nothing is left; not searched: what models are built of, messages."""
         return not self.problems and not any(each.rows for each in self.traces)
 
 

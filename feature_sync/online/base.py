@@ -232,6 +232,10 @@ class OnlineView(ABC):
         """Read for each key, in order, the position of the stream's row or deletion; None if a push wrote it last."""
 
     @abstractmethod
+    def journal_keys(self) -> Iterator[Sequence[bytes]]:
+        """Yield all keys of the stream's rows and deletions in batches, in no order; a key can come twice."""
+
+    @abstractmethod
     def schemas(self, *, strict: bool = False) -> Mapping[bytes, RowSchema]:
         """Read all row schemas by their ids, in ascending order of `RowSchema.fence`; none if there was no push.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from feature_sync.online.base import OnlineView
@@ -20,11 +20,28 @@ def keys_of(view: OnlineView, types: Sequence[ValueType], values: Mapping[int, A
     if len(values) == len(types):
         keys = view.key_writer(types)([[values[at]] for at in range(len(types))])
         return [key for key, exists in zip(keys, view.exist(keys), strict=True) if exists]
+    return _with_parts(view, types, values, view.row_keys())
+
+
+def journal_keys_of(view: OnlineView, types: Sequence[ValueType], values: Mapping[int, Any]) -> list[bytes]:
+    """Return the keys of an entity that the journal of the view's stream names, rows that it deleted included.
+
+    Args: as of `keys_of`.
+    """
+    if len(values) == len(types):
+        keys = view.key_writer(types)([[values[at]] for at in range(len(types))])
+        return [key for key, position in zip(keys, view.stream_positions(keys), strict=True) if position is not None]
+    return _with_parts(view, types, values, view.journal_keys())
+
+
+def _with_parts(
+    view: OnlineView, types: Sequence[ValueType], values: Mapping[int, Any], batches: Iterable[Sequence[bytes]]
+) -> list[bytes]:
     wanted = {at: _part(view, types[at], value) for at, value in values.items()}
     begin = len(f"{view.name}:{{".encode())
     found = {
         key
-        for keys in view.row_keys()
+        for keys in batches
         for key in keys
         if (parts := key[begin:-1].split(b"|")) and all(parts[at] == part for at, part in wanted.items())
     }

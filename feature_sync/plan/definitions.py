@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from feature_sync.definitions import FeatureService, FeatureView, Selection, format_duration
+from feature_sync.definitions.stream import Stream
 from feature_sync.plan.verdict import Reason, Verdict, breaking
 
 _TIMES = {
@@ -18,6 +19,7 @@ _TIMES = {
     "lag": "the lag",
     "timezone": "the timezone",
 }
+_READ_BY = ("format", "key_format", "columns", "timestamps", "message", "descriptor")
 
 
 def view_reasons(old: FeatureView, new: FeatureView, readers: Iterable[str]) -> Iterator[Reason]:
@@ -53,6 +55,7 @@ def view_reasons(old: FeatureView, new: FeatureView, readers: Iterable[str]) -> 
             if new.online
             else breaking(text, readers, otherwise=Verdict.SAFE)
         )
+    yield from _stream(old.stream, new.stream)
     if _table(old) != _table(new):
         text = f"its table is {_table(new)} instead of {_table(old)}: the next push needs --take-over"
         yield Reason(verdict=Verdict.RE_PUSH, text=text)
@@ -66,6 +69,22 @@ def _ttl(old: FeatureView, new: FeatureView, readers: Iterable[str]) -> Iterator
         yield Reason(verdict=Verdict.RE_PUSH, text=text)
     else:
         yield breaking(f"{text}: older rows no longer answer", readers)
+
+
+def _stream(old: Stream | None, new: Stream | None) -> Iterator[Reason]:
+    """Yield what becomes of a stream; a push sends all rows where it must forget what the old one wrote."""
+    if old is None and new is not None:
+        yield Reason(verdict=Verdict.SAFE, text=f"streams the topic {new.topic} from the next push on")
+    elif old is not None and new is None:
+        yield Reason(verdict=Verdict.RE_PUSH, text=f"no longer streams the topic {old.topic}")
+    elif old is not None and new is not None:
+        if old.topic != new.topic:
+            yield Reason(verdict=Verdict.RE_PUSH, text=f"streams the topic {new.topic} instead of {old.topic}")
+        if read := [f"stream.{each}" for each in _READ_BY if getattr(old, each) != getattr(new, each)]:
+            text = f"{_list(read)} changes: messages may be read as other rows; restart feature-sync stream"
+            yield Reason(verdict=Verdict.MAY_CHANGE, text=text)
+        if any(getattr(old, each) != getattr(new, each) for each in ("dead_letter_topic", "dead_letter_file")):
+            yield Reason(verdict=Verdict.SAFE, text="dead letters go elsewhere; restart feature-sync stream")
 
 
 def feature_reasons(old: FeatureView, new: FeatureView, name: str, readers: Iterable[str]) -> Iterator[Reason]:

@@ -80,6 +80,10 @@ class ClusterView(OnlineView):
         """See `OnlineView`."""
         return [None] * len(keys)
 
+    def journal_keys(self) -> Iterator[Sequence[bytes]]:
+        """See `OnlineView`."""
+        return iter(())
+
     def mark(self) -> Mark | None:
         """See `OnlineView`."""
         return read_mark(self._reader.ask(command(self._keys.mark, "GET")), self._keys.mark)

@@ -51,6 +51,9 @@ class Commands(Protocol):
     def hlen(self, name: str) -> int:
         """Return the number of fields of a hash; 0 if there is none."""
 
+    def hscan(self, name: str, cursor: int, *, count: int) -> tuple[int, dict[bytes, bytes]]:
+        """Return the next cursor, 0 at the end, and some fields of a hash."""
+
     def smembers(self, name: str) -> AbstractSet[bytes]:
         """Return a set."""
 

@@ -87,6 +87,15 @@ class RedisView(OnlineView):
             found = self._commands.hmget(self._keys.journal, keys) if keys else []
         return [None if each is None else read_position(each) for each in found]
 
+    def journal_keys(self) -> Iterator[Sequence[bytes]]:
+        """See `OnlineView`."""
+        cursor, is_first = 0, True
+        while cursor or is_first:
+            with self._reading(self._keys.journal):
+                cursor, found = self._commands.hscan(self._keys.journal, cursor, count=_KEYS_PER_SCAN)
+            is_first = False
+            yield [*found]
+
     def mark(self) -> Mark | None:
         """See `OnlineView`."""
         with self._reading(self._keys.mark):
