@@ -10,6 +10,7 @@ import os
 
 import pytest
 
+from tests.support.slot_stream_model import SLOT_RULES, SlotWorld
 from tests.support.stream_model import RULES, wrong
 
 SCHEDULES = 300
@@ -30,3 +31,12 @@ def test_redis_is_right_after_ten_thousand_schedules():
 @pytest.mark.parametrize("rule", RULES, ids=RULES.get)
 def test_it_goes_wrong_if(rule):
     assert any(wrong(seed, frozenset([rule])) for seed in range(MOST_SCHEDULES))
+
+
+def test_a_cluster_is_right_after_every_schedule_in_which_slots_fail_by_themselves():
+    assert {seed: found for seed in range(SCHEDULES) if (found := wrong(seed, kind=SlotWorld))} == {}
+
+
+@pytest.mark.parametrize("rule", SLOT_RULES, ids=SLOT_RULES.get)
+def test_on_a_cluster_it_goes_wrong_if(rule):
+    assert any(wrong(seed, frozenset([rule]), kind=SlotWorld) for seed in range(MOST_SCHEDULES))
