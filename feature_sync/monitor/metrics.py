@@ -11,6 +11,7 @@ from feature_sync.definitions import Registry
 from feature_sync.online.streams import StreamRecord
 from feature_sync.push.report import Pushed
 from feature_sync.push.status import ViewStatus
+from feature_sync.stream.report import StreamCounts
 from feature_sync.verify.report import Verified
 
 _STATES = {
@@ -86,6 +87,15 @@ METRICS = {
         _metric("stream_last_message_timestamp_seconds", "When a row of the stream came last."),
         _metric("stream_last_event_timestamp_seconds", "The event timestamp of that row."),
         _metric("stream_watermark_offset", "The first offset that the last push had not seen.", "view", "partition"),
+        _metric("stream_process_start_timestamp_seconds", "When this process began to stream."),
+        _metric("stream_process_fine_timestamp_seconds", "When Redis last answered this process."),
+        _metric("stream_process_messages", "Messages that this process has read, replayed ones each time."),
+        _metric("stream_process_rows", "Rows of these messages by what became of them.", "view", "kind"),
+        _metric("stream_process_dead_letters", "Messages that could not be rows."),
+        _metric("stream_process_returns", "How often this process went back to the watermark."),
+        _metric("stream_process_last_message_timestamp_seconds", "The newest timestamp of a message that was read."),
+        _metric("stream_process_lag_messages", "Messages still to be read.", "view", "partition"),
+        _metric("stream_process_lag_seconds", "Age of the last message read; 0 if none waits.", "view", "partition"),
         _metric("service_view", "1 for each feature service and each feature view that it uses.", "service", "view"),
     )
 }
@@ -155,6 +165,26 @@ def of_statuses(statuses: Iterable[ViewStatus], registry: Registry) -> Iterator[
     for service in registry.feature_services.values():
         for reference in dict.fromkeys(each.view.reference for each in service.selections):
             yield _sample("service_view", {"service": service.name, "view": reference}, 1)
+
+
+def of_streaming(counts: StreamCounts) -> Iterator[Sample]:
+    """Yield what the process of a stream has done so far, and how far it is behind its topic."""
+    view = {"view": counts.feature_view}
+    yield _sample("stream_process_start_timestamp_seconds", view, counts.began_at)
+    if counts.fine_at is not None:
+        yield _sample("stream_process_fine_timestamp_seconds", view, counts.fine_at)
+    yield _sample("stream_process_messages", view, counts.messages)
+    for kind in ("applied", "seen", "older"):
+        yield _sample("stream_process_rows", {**view, "kind": kind}, getattr(counts, kind))
+    yield _sample("stream_process_dead_letters", view, counts.dead)
+    yield _sample("stream_process_returns", view, counts.returns)
+    if counts.last_message is not None:
+        yield _sample("stream_process_last_message_timestamp_seconds", view, counts.last_message / 1_000)
+    for partition, messages in sorted(counts.lags.items()):
+        labels = {**view, "partition": str(partition)}
+        yield _sample("stream_process_lag_messages", labels, messages)
+        if (seconds := counts.seconds_behind(partition)) is not None:
+            yield _sample("stream_process_lag_seconds", labels, seconds)
 
 
 def of_scrape(*, is_up: bool) -> Iterator[Sample]:

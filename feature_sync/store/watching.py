@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from feature_sync.errors import FeatureSyncError
 from feature_sync.monitor.exposition import exposition
-from feature_sync.monitor.metrics import Sample, of_scrape, of_statuses
+from feature_sync.monitor.metrics import Sample, of_scrape, of_statuses, of_streaming
 from feature_sync.store.connections import Connections
 from feature_sync.store.project import FeatureProject
 from feature_sync.store.requests import each_status
+from feature_sync.stream.report import StreamCounts
 
 
 class StatusMetrics:
@@ -48,3 +49,8 @@ class StatusMetrics:
         if written != self._read_at:
             self._project.forget_artifacts()
         self._read_at = written
+
+
+def streaming_metrics(counts: StreamCounts, *, key_prefix: str) -> str:
+    """Return the metrics of a process that streams, as far as it has come."""
+    return exposition(of_streaming(counts), project=key_prefix)
