@@ -295,7 +295,7 @@ def metrics_of(url):
     return found
 
 
-@pytest.mark.parametrize("where", ["x", "70000", "host:", ""])
+@pytest.mark.parametrize("where", ["70000", ""])
 def test_a_port_that_is_none_is_named(tmp_path, redis_url, where):
     orders = StreamedOrders(tmp_path / "shop", redis_url)
     refused = orders.stream("kafka://127.0.0.1:1", "--metrics-at", where)

@@ -31,7 +31,13 @@ def backlog():
     cluster.close()
 
 
-@pytest.mark.parametrize("is_redis_gone", [False, True], ids=["Redis takes the rows", "Redis is gone for a while"])
+@pytest.mark.parametrize(
+    "is_redis_gone",
+    [
+        pytest.param(False, id="Redis takes the rows"),
+        pytest.param(True, id="Redis is gone for a while", marks=pytest.mark.slow),
+    ],
+)
 def test_a_backlog_needs_no_more_memory_than_the_queues_of_the_client(backlog, tmp_path, is_redis_gone):
     with RedisServer(save="", appendonly="no") as server:
         orders = StreamedOrders(tmp_path / "shop", server.url, topic="backlog")

@@ -43,17 +43,18 @@ local function moment_of(row)
   bytes = string.rep(string.char(fill), 8 - #bytes) .. bytes
   return string.char((byte(bytes) + 128) % 256) .. sub(bytes, 2)
 end
-local watermarks, latest = {}, nil
+local watermarks, latest1, latest2 = {}, nil, nil
 local function has_seen(hash, position)
-  local partition = sub(position, 9, 12)
+  local moment1, moment2, partition, offset1, offset2 = unpack4('>I4I4I4I4I4', position)
   local first = watermarks[partition]
   if first == nil then
-    first = redis.call('HGET', hash, 'seen:' .. unpack4('>I4', partition))
+    local bytes = redis.call('HGET', hash, 'seen:' .. partition)
+    first = bytes and {unpack4('>I4I4', bytes)}
     watermarks[partition] = first
   end
-  if not first or not below(sub(position, 13), first) then return false end
-  latest = latest or redis.call('HGET', hash, 'until')
-  return not below(latest, position)
+  if not first or offset1 > first[1] or (offset1 == first[1] and offset2 >= first[2]) then return false end
+  if not latest1 then latest1, latest2 = unpack4('>I4I4', redis.call('HGET', hash, 'until')) end
+  return moment1 < latest1 or (moment1 == latest1 and moment2 <= latest2)
 end
 """
 """`below` compares the first 8 bytes, `is_newer` 20.
