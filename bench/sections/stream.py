@@ -34,7 +34,7 @@ def tables(folder: Path, scale: float) -> Iterator[Table]:
         empty(client)
         yield _latency(folder, url, cluster, max(1, round(_SECONDS * scale)))
     with _cluster() as cluster, empty_redis() as (url, client):
-        yield _memory(folder, url, client, cluster, [max(10_000, round(each * scale)) for each in _BACKLOGS])
+        yield _memory(folder, url, client, cluster, [max(1, round(each * scale)) for each in _BACKLOGS])
 
 
 @contextmanager
