@@ -198,6 +198,7 @@ class StreamRun:
                 view = self.counts.feature_view
                 _LOG.warning("waiting for the first push of %s as a streamed view: feature-sync push %s", view, view)
             is_waiting = True
+            self._note_fine()  # it answers that there is none
             sleep(_SECONDS_IDLE)
         self._state, self._written, self._pending = state, {}, None
         self._reading = self._parts.reading()  # now, so that what is wrong is said before the first message
