@@ -1,12 +1,15 @@
 """`feature-sync stream` in processes of its own, from Kafka and Redis to rows: the newest, whatever goes wrong."""
 
 import json
+import re
 import signal
 from datetime import UTC, datetime, timedelta
-from time import monotonic
+from time import monotonic, sleep
+from urllib.request import urlopen
 
 import pytest
 import redis
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from feature_sync.stream.redis_streams import offset_of
 from tests.support.kafka import KafkaCluster
@@ -256,3 +259,45 @@ def test_a_view_that_was_pushed_at_a_fixed_clock_is_refused(kafka, topic, orders
     refused = orders.stream(kafka.url)
     assert refused.returncode == 1
     assert "orders was pushed at a fixed clock (--as-of): feature-sync push orders --full-refresh" in refused.stderr
+
+
+def test_a_process_answers_metrics_of_what_it_has_done(kafka, topic, orders):
+    orders.push({0: 1})
+    kafka.produce(topic, [(0, None, orders.message(1, 0, 1.0), 1_000), (0, None, orders.message(1, 5, 2.0), 2_000)])
+    kafka.produce(topic, [(1, None, orders.message(2, 5, 3.0), 3_000), (1, None, b"no document", 4_000)])
+    running = orders.start(kafka.url, "--metrics-at", "0")
+    url = re.search(r"http://127\.0\.0\.1:\d+/metrics", running.wait_for_text("metrics at")).group()
+    running.wait_for_rows({1: (5, 2.0, None), 2: (5, 3.0, None)})
+    give_up = monotonic() + 30
+    while len((found := metrics_of(url)).get("lag_messages", ())) < 2 and monotonic() < give_up:
+        sleep(0.05)
+    assert {name: found[name] for name in ("messages", "rows", "dead_letters", "returns")} == {
+        "messages": {(): 3},  # offset 0 of partition 0 lies below the watermark
+        "rows": {("applied",): 2, ("seen",): 0, ("older",): 0},
+        "dead_letters": {(): 1},
+        "returns": {(): 0},
+    }
+    assert found["last_message_timestamp_seconds"] == {(): 4.0}
+    assert found["lag_messages"] == found["lag_seconds"] == {("0",): 0, ("1",): 0}
+    assert found["start_timestamp_seconds"][()] <= found["fine_timestamp_seconds"][()]
+    assert running.stop() == 128 + signal.SIGTERM
+
+
+def metrics_of(url):
+    """By the metric's name, the values by what labels them beside project and view."""
+    found = {}
+    with urlopen(url) as page:
+        for family in text_string_to_metric_families(page.read().decode()):
+            for sample in family.samples:
+                assert (sample.labels.pop("project"), sample.labels.pop("view")) == ("shop", "orders")
+                name = sample.name.removeprefix("feature_sync_stream_process_")
+                found.setdefault(name, {})[tuple(sample.labels.values())] = sample.value
+    return found
+
+
+@pytest.mark.parametrize("where", ["70000", ""])
+def test_a_port_that_is_none_is_named(tmp_path, redis_url, where):
+    orders = StreamedOrders(tmp_path / "shop", redis_url)
+    refused = orders.stream("kafka://127.0.0.1:1", "--metrics-at", where)
+    assert refused.returncode == 1
+    assert f"--metrics-at: {where!r} is not a port, or host:port, such as 9465 or 0.0.0.0:9465" in refused.stderr

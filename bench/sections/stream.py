@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -15,13 +15,15 @@ from bench.online import empty, empty_redis
 from bench.report import Table, Target, number
 from feature_sync.online.codec import split_row
 from tests.support.kafka import KafkaCluster
-from tests.support.streamed import StreamedOrders
+from tests.support.memory import peak_bytes
+from tests.support.streamed import PREFIX, StreamedOrders
 
 _MESSAGES, _PARTITIONS, _ROUNDS = 300_000, 8, 3
 _LEAST_A_SECOND = 100_000
 _OFFERED, _SECONDS, _HIGHEST_P99 = 20_000, 10, 0.1
+_BACKLOGS, _PARTITIONS_OF_BACKLOGS, _HIGHEST_GROWTH = (200_000, 1_000_000, 3_000_000), 32, 1.1
 _KEYS, _MESSAGES_PER_PROBE, _MESSAGES_PER_PAUSE = 1_000, 1_000, 20
-_SECONDS_PER_LOOK, _SECONDS_TO_COME = 0.001, 60
+_SECONDS_PER_LOOK, _SECONDS_TO_COME, _SECONDS_PER_COUNT = 0.001, 60, 0.2
 _FEATURES = {"amount": "float64", "note": "string", "mean": "float64", "count": "int64", "share": "float64"}
 
 
@@ -31,6 +33,8 @@ def tables(folder: Path, scale: float) -> Iterator[Table]:
         yield _throughput(folder, url, client, cluster, max(10_000, round(_MESSAGES * scale)))
         empty(client)
         yield _latency(folder, url, cluster, max(1, round(_SECONDS * scale)))
+    with _cluster() as cluster, empty_redis() as (url, client):
+        yield _memory(folder, url, client, cluster, [max(1, round(each * scale)) for each in _BACKLOGS])
 
 
 @contextmanager
@@ -74,6 +78,30 @@ def _throughput(folder: Path, url: str, client: Any, cluster: KafkaCluster, mess
         Target("rows a second", statistics.median(rates), _LEAST_A_SECOND, at_least=True, is_ratio=False)
     )
     table.notes.append("Brokers, Redis and the stream share the machine; the start of the process is left out.")
+    return table
+
+
+def _memory(folder: Path, url: str, client: Any, cluster: KafkaCluster, backlogs: Sequence[int]) -> Table:
+    """Stream backlogs, each of keys of its own, and read the highest memory of the process when all is written."""
+    table = Table("Memory of a stream at a backlog of Kafka", ("messages", "peak memory"))
+    peaks = []
+    for messages in backlogs:
+        topic = f"backlog{messages}"
+        cluster.create(topic, _PARTITIONS_OF_BACKLOGS)
+        backlog = ((at % _PARTITIONS_OF_BACKLOGS, None, _message(at, 0.5)) for at in range(messages))
+        cluster.produce(topic, backlog, **{"compression.type": "zstd", "batch.num.messages": 10_000})
+        empty(client)
+        orders = _orders(folder, url, topic)
+        running = orders.start(cluster.url)
+        while client.hlen(f"{PREFIX}:orders:journal") < messages:
+            if running.process.poll() is not None:
+                raise RuntimeError(running.done().stderr)
+            sleep(_SECONDS_PER_COUNT)
+        peaks.append(peak_bytes(running.process.pid) / 1024**2)
+        running.stop()
+        table.add(number(messages), f"{peaks[-1]:,.0f} MB")
+    name = f"{number(backlogs[-1])} messages, times the peak of {number(backlogs[0])}"
+    table.targets.append(Target(name, peaks[-1] / peaks[0], _HIGHEST_GROWTH))
     return table
 
 

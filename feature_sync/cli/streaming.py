@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     metavar="TABLE",
     help="Also land the messages in this table of the warehouse, schema.table, for dbt to read.",
 )
+@click.option(
+    "--metrics-at",
+    metavar="[HOST:]PORT",
+    help="Answer /metrics there, for Prometheus, while it runs: what was read and written, and the lag.",
+)
 @click.option("--until-end", is_flag=True, help="End when all messages that there were are written.")
 @click.option(
     "--log-format",
@@ -37,7 +42,9 @@ if TYPE_CHECKING:
     help="How to log on stderr; the default is text.",
 )
 @pass_feature_store
-def stream(store: FeatureStore, view: str, source: str | None, land: str | None, *, until_end: bool) -> None:
+def stream(
+    store: FeatureStore, view: str, source: str | None, land: str | None, metrics_at: str | None, *, until_end: bool
+) -> None:
     """Write the messages of a topic to Redis as rows of a feature view, before the warehouse has them."""
-    done = store.stream(view, source=source, land=land, until_end=until_end)
+    done = store.stream(view, source=source, land=land, metrics_at=metrics_at, until_end=until_end)
     say(f"{done.feature_view}: {done.messages} messages, {done.applied} rows applied, {done.dead} dead letters")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from socketserver import ThreadingMixIn
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -45,6 +46,23 @@ def export(read: Callable[[], str], *, host: str, port: int, announce: Callable[
     Raises:
         RequestError: The address cannot be listened at.
     """
+    with _listening(read, host, port) as server:
+        announce(_url(host, server))
+        server.serve_forever()
+
+
+@contextmanager
+def exported(read: Callable[[], str], *, host: str, port: int) -> Iterator[str]:
+    """Serve in a thread, beside other work; yields the URL. See `export`."""
+    with _listening(read, host, port) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield _url(host, server)
+        finally:
+            server.shutdown()
+
+
+def _listening(read: Callable[[], str], host: str, port: int) -> WSGIServer:
     reading = Lock()
 
     def answer(request: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
@@ -57,9 +75,10 @@ def export(read: Callable[[], str], *, host: str, port: int, announce: Callable[
         return [page]
 
     try:
-        server = make_server(host, port, answer, server_class=_Server, handler_class=_Quietly)
+        return make_server(host, port, answer, server_class=_Server, handler_class=_Quietly)
     except OSError as refused:
         raise RequestError(f"cannot listen at {host}:{port}: {refused.strerror or refused}") from refused
-    with server:
-        announce(f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}{PATH}")
-        server.serve_forever()
+
+
+def _url(host: str, server: WSGIServer) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}{PATH}"

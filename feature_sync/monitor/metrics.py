@@ -13,6 +13,7 @@ from feature_sync.online.marks import DONE, SlotMark
 from feature_sync.online.streams import StreamRecord
 from feature_sync.push.report import Pushed
 from feature_sync.push.status import ViewStatus
+from feature_sync.stream.report import StreamCounts
 from feature_sync.verify.report import Verified
 
 _STATES = {
@@ -100,6 +101,15 @@ METRICS = {
         _metric("node_memory_bytes", "Memory that the node uses.", "node"),
         _metric("node_replicas", "Replicas that follow the primary.", "node"),
         _metric("node_replica_lag_bytes", "What the slowest of them has not acknowledged.", "node"),
+        _metric("stream_process_start_timestamp_seconds", "When this process began to stream."),
+        _metric("stream_process_fine_timestamp_seconds", "When Redis last answered this process."),
+        _metric("stream_process_messages", "Messages that this process has read, replayed ones each time."),
+        _metric("stream_process_rows", "Rows of these messages by what became of them.", "view", "kind"),
+        _metric("stream_process_dead_letters", "Messages that could not be rows."),
+        _metric("stream_process_returns", "How often this process went back to the watermark."),
+        _metric("stream_process_last_message_timestamp_seconds", "The newest timestamp of a message that was read."),
+        _metric("stream_process_lag_messages", "Messages still to be read.", "view", "partition"),
+        _metric("stream_process_lag_seconds", "Age of the last message read; 0 if none waits.", "view", "partition"),
         _metric("service_view", "1 for each feature service and each feature view that it uses.", "service", "view"),
     )
 }
@@ -187,6 +197,26 @@ def of_cluster(health: ClusterHealth) -> Iterator[Sample]:
 def of_slots(reference: str, marks: Sequence[SlotMark | None]) -> Iterator[Sample]:
     """Yield how many hash slots lack a complete push of a view."""
     yield _sample("view_unfinished_slots", {"view": reference}, sum(not each or each.status != DONE for each in marks))
+
+
+def of_streaming(counts: StreamCounts) -> Iterator[Sample]:
+    """Yield what the process of a stream has done so far, and how far it is behind its topic."""
+    view = {"view": counts.feature_view}
+    yield _sample("stream_process_start_timestamp_seconds", view, counts.began_at)
+    if counts.fine_at is not None:
+        yield _sample("stream_process_fine_timestamp_seconds", view, counts.fine_at)
+    yield _sample("stream_process_messages", view, counts.messages)
+    for kind in ("applied", "seen", "older"):
+        yield _sample("stream_process_rows", {**view, "kind": kind}, getattr(counts, kind))
+    yield _sample("stream_process_dead_letters", view, counts.dead)
+    yield _sample("stream_process_returns", view, counts.returns)
+    if counts.last_message is not None:
+        yield _sample("stream_process_last_message_timestamp_seconds", view, counts.last_message / 1_000)
+    for partition, messages in sorted(counts.lags.items()):
+        labels = {**view, "partition": str(partition)}
+        yield _sample("stream_process_lag_messages", labels, messages)
+        if (seconds := counts.seconds_behind(partition)) is not None:
+            yield _sample("stream_process_lag_seconds", labels, seconds)
 
 
 def of_scrape(*, is_up: bool) -> Iterator[Sample]:

@@ -15,7 +15,7 @@ import msgspec
 from feature_sync.online.codec import RowSchema, encode_row
 from feature_sync.online.floats import is_packed, packer
 from feature_sync.online.keys import KeyWriter
-from feature_sync.online.streams import Position, StreamedRow
+from feature_sync.online.streams import StreamedRow, pack_positions
 from feature_sync.online.validity import expiries
 from feature_sync.value_types import ValueType
 
@@ -77,7 +77,7 @@ class StreamEncoder:
         wire: list[Iterable[Any]] = [*values]
         for at, pack in self._packers:
             wire[at] = map(pack, values[at])
-        positions = [Position(*each).pack() for each in zip(*places, strict=True)]
+        positions = pack_positions(*places)
         contents = map(encode_row, zip(repeat(self._schema_id), event_timestamps, *wire, positions, strict=False))
         ends = expiries(event_timestamps, (), ttl=self._ttl, lag=0)
-        return [StreamedRow(*each) for each in zip(row_keys, contents, ends, *places, strict=False)]
+        return [*map(StreamedRow._make, zip(row_keys, contents, ends, *places, strict=False))]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
@@ -22,17 +23,21 @@ if TYPE_CHECKING:
     from feature_sync.stream.report import StreamCounts
     from feature_sync.stream.running import Reading, StreamRun
 
+_LOG = logging.getLogger(__name__)
 _SECONDS_TO_LAND = 0.5
+_LOCALHOST, _LAST_PORT = "127.0.0.1", 65_535
 
 
 class StreamRequest(TypedDict, total=False):
     """How to stream: `source` is the URL of the brokers, `until_end` ends when all is written that there was.
 
+    `metrics_at` is where its metrics are served while it runs, `port` or `host:port`; 0 is a free port.
     `land` is the table of the warehouse in which messages are landed, too; None if something else lands them.
     """
 
     source: str | None
     until_end: bool
+    metrics_at: str | None
     land: str | None
 
 
@@ -93,7 +98,23 @@ def stream_view(
         )
         run = StreamRun(parts, until_end=until_end)
         begin(run)
+        if (where := request.get("metrics_at")) is not None:
+            open_things.enter_context(_metrics(run, where, project))
         return run.run()
+
+
+@contextmanager
+def _metrics(run: StreamRun, where: str, project: FeatureProject) -> Iterator[None]:
+    from feature_sync.monitor.exporter import exported
+    from feature_sync.store.watching import streaming_metrics
+
+    host, _, port = where.rpartition(":")
+    if not port.isdecimal() or int(port) > _LAST_PORT:
+        raise RequestError(f"--metrics-at: {where!r} is not a port, or host:port, such as 9465 or 0.0.0.0:9465")
+    read = partial(streaming_metrics, run.counts, key_prefix=project.key_prefix)
+    with exported(read, host=host.strip("[]") or _LOCALHOST, port=int(port)) as url:
+        _LOG.info("metrics at %s", url)
+        yield
 
 
 def _origin(

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from feature_sync.errors import FeatureSyncError
 from feature_sync.monitor.exposition import exposition
-from feature_sync.monitor.metrics import Sample, of_cluster, of_scrape, of_slots, of_statuses
+from feature_sync.monitor.metrics import Sample, of_cluster, of_scrape, of_slots, of_statuses, of_streaming
 from feature_sync.online.base import OnlineStore
 from feature_sync.store.connections import Connections
 from feature_sync.store.project import FeatureProject
 from feature_sync.store.requests import each_status
+from feature_sync.stream.report import StreamCounts
 
 
 class StatusMetrics:
@@ -68,3 +69,8 @@ def cluster_samples(online: OnlineStore) -> Iterator[Sample]:
         view = online.view(reference)
         if view.mark() is not None and (marks := view.slot_marks()) is not None:
             yield from of_slots(reference, marks)
+
+
+def streaming_metrics(counts: StreamCounts, *, key_prefix: str) -> str:
+    """Return the metrics of a process that streams, as far as it has come."""
+    return exposition(of_streaming(counts), project=key_prefix)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from time import monotonic
+from time import monotonic, time
 
 _LOG = logging.getLogger(__name__)
 SECONDS_PER_LINE = 10.0
@@ -25,7 +25,10 @@ class StreamCounts:
         returns: How often the stream went back to the watermark.
         last_message: The newest timestamp of a message, in milliseconds since 1970; None before the first.
         positions: By partition, the offset up to which all is written.
-        lag: How many messages are still to be read; None if that is unknown.
+        lags: By partition of this process, how many messages are still to be read; looked up once a second.
+        last_messages: By partition, the timestamp of the last message that was read, in milliseconds since 1970.
+        began_at: When the stream began, in seconds since 1970.
+        fine_at: When the online store last answered, in seconds since 1970; None before it has.
     """
 
     feature_view: str
@@ -37,7 +40,17 @@ class StreamCounts:
     returns: int = 0
     last_message: int | None = None
     positions: Mapping[int, int] = field(default_factory=dict)
-    lag: int | None = None
+    lags: Mapping[int, int] = field(default_factory=dict)
+    last_messages: dict[int, int] = field(default_factory=dict)
+    began_at: float = field(default_factory=time)
+    fine_at: float | None = None
+
+    def seconds_behind(self, partition: int) -> float | None:
+        """Return the age of a partition's last message read, 0 if none waits behind it; None if that is unknown."""
+        if not self.lags.get(partition, 0):
+            return 0.0
+        last = self.last_messages.get(partition)
+        return None if last is None else max(0.0, time() - last / 1_000)
 
 
 class StreamLog:
@@ -61,7 +74,7 @@ class StreamLog:
             "applied": counts.applied,
             "dead_letters": counts.dead,
             "messages_per_second": round((counts.messages - self._said) / max(now - self._said_at, 0.001)),
-            "messages_behind": counts.lag,
+            "messages_behind": sum(counts.lags.values()) if counts.lags else None,
         }
         _LOG.info(event, extra={name: value for name, value in fields.items() if value is not None})
         self._said_at, self._said = now, counts.messages

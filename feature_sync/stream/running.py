@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 from typing import Protocol
 
 from feature_sync.errors import OnlineStoreError
@@ -133,6 +133,7 @@ class StreamRun:
                 self._look_for_a_push()
             if monotonic() - self._committed_at >= _SECONDS_IDLE:
                 self._commit()
+                self.counts.lags = {**self._parts.source.lags(self._positions())}
         except OnlineStoreError as lost:
             self._wait_for_store(lost)
             return False
@@ -165,7 +166,7 @@ class StreamRun:
         self.counts.applied += done.applied
         self.counts.seen += done.seen
         self.counts.older += done.older
-        self._fine_at = monotonic()
+        self._note_fine()
         if done.epoch != self._state.epoch:
             self._go_back()
             return False
@@ -178,7 +179,7 @@ class StreamRun:
             return
         self._asked_at = monotonic()
         state = self._parts.writer.state()
-        self._fine_at = monotonic()
+        self._note_fine()
         if state is None or state.epoch != self._state.epoch:
             self._go_back()
 
@@ -197,10 +198,14 @@ class StreamRun:
                 view = self.counts.feature_view
                 _LOG.warning("waiting for the first push of %s as a streamed view: feature-sync push %s", view, view)
             is_waiting = True
+            self._note_fine()  # it answers that there is none
             sleep(_SECONDS_IDLE)
         self._state, self._written, self._pending = state, {}, None
         self._reading = self._parts.reading()  # now, so that what is wrong is said before the first message
-        self._fine_at = monotonic()
+        self._note_fine()
+
+    def _note_fine(self) -> None:
+        self._fine_at, self.counts.fine_at = monotonic(), time()
 
     def _wait_for_store(self, lost: OnlineStoreError) -> None:
         """Try until the store answers again, then go back to the watermark; raise after a minute."""
@@ -218,10 +223,10 @@ class StreamRun:
 
     def _count(self, messages: Sequence[Message]) -> None:
         self.counts.messages += len(messages)
-        times = [each.timestamp for each in messages[-1:] if each.timestamp is not None]
-        self.counts.last_message = max([*times, self.counts.last_message or 0]) or None
+        last = {each.partition: each.timestamp for each in messages if each.timestamp is not None}
+        self.counts.last_messages.update(last)
+        self.counts.last_message = max([*last.values(), self.counts.last_message or 0]) or None
         if self._log.is_due:
-            self.counts.lag = sum(self._parts.source.lags(self._positions()).values())
             self._log.say()
 
     def _commit(self) -> None:

@@ -16,9 +16,9 @@ def forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text(_RESETS_PEAK)
 
 
-def peak_bytes() -> int:
-    """The highest resident memory since `forget_peak`, else since the start."""
-    status = Path("/proc/self/status")
+def peak_bytes(process: int | str = "self") -> int:
+    """The highest resident memory since `forget_peak`, else since the start; of another process on Linux only."""
+    status = Path(f"/proc/{process}/status")
     if status.exists():
         (peak,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
         return int(peak.split()[1]) * 1024

@@ -43,17 +43,18 @@ local function moment_of(row)
   bytes = string.rep(string.char(fill), 8 - #bytes) .. bytes
   return string.char((byte(bytes) + 128) % 256) .. sub(bytes, 2)
 end
-local watermarks, latest = {}, nil
+local watermarks, latest1, latest2 = {}, nil, nil
 local function has_seen(hash, position)
-  local partition = sub(position, 9, 12)
+  local moment1, moment2, partition, offset1, offset2 = unpack4('>I4I4I4I4I4', position)
   local first = watermarks[partition]
   if first == nil then
-    first = redis.call('HGET', hash, 'seen:' .. unpack4('>I4', partition))
+    local bytes = redis.call('HGET', hash, 'seen:' .. partition)
+    first = bytes and {unpack4('>I4I4', bytes)}
     watermarks[partition] = first
   end
-  if not first or not below(sub(position, 13), first) then return false end
-  latest = latest or redis.call('HGET', hash, 'until')
-  return not below(latest, position)
+  if not first or offset1 > first[1] or (offset1 == first[1] and offset2 >= first[2]) then return false end
+  if not latest1 then latest1, latest2 = unpack4('>I4I4', redis.call('HGET', hash, 'until')) end
+  return moment1 < latest1 or (moment1 == latest1 and moment2 <= latest2)
 end
 """
 """`below` compares the first 8 bytes, `is_newer` 20.
@@ -67,27 +68,37 @@ STREAM = (
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if not epoch or redis.call('HGET', KEYS[1], 'topic') ~= ARGV[1] then return {0, 0, 0, false} end
 local applied, seen, older, came = 0, 0, 0, {}
+local positions, winners, entries = {}, {}, {}
+if #KEYS > 2 then positions = redis.call('HMGET', KEYS[2], unpack(KEYS, 3)) end
 for i = 3, #KEYS do
   local key, at = KEYS[i], 3 * i - 7
-  local position = ARGV[at]
+  local position, winner = ARGV[at], winners[KEYS[i]]
   came[sub(position, 9, 12)] = position
   if has_seen(KEYS[1], position) then seen = seen + 1
   else
-    local held, wins = redis.call('HGET', KEYS[2], key), true
-    if held == position then wins = ARGV[at + 1] ~= '' and redis.call('GETRANGE', key, 0, 8) ~= sub(ARGV[at + 1], 1, 9)
+    local held, wins = winner and ARGV[winner] or positions[i - 2], true
+    if held == position then
+      local row = winner and ARGV[winner + 1] or redis.call('GETRANGE', key, 0, 8)
+      wins = ARGV[at + 1] ~= '' and sub(row, 1, 9) ~= sub(ARGV[at + 1], 1, 9)
     elseif held then wins = is_newer(position, held)
     else
       local row = redis.call('GETRANGE', key, 0, 20)
       wins = row == '' or not below(position, moment_of(row))
     end
     if wins then
-      if ARGV[at + 1] == '' then redis.call('DEL', key)
-      elseif ARGV[at + 2] == '' then redis.call('SET', key, ARGV[at + 1])
-      else redis.call('SET', key, ARGV[at + 1], 'PXAT', ARGV[at + 2]) end
-      redis.call('HSET', KEYS[2], key, position)
+      winners[key] = at
       applied = applied + 1
     else older = older + 1 end
   end
+end
+for key, at in pairs(winners) do
+  entries[#entries + 1], entries[#entries + 2] = key, ARGV[at]
+end
+if #entries > 0 then redis.call('HSET', KEYS[2], unpack(entries)) end
+for key, at in pairs(winners) do
+  if ARGV[at + 1] == '' then redis.call('DEL', key)
+  elseif ARGV[at + 2] == '' then redis.call('SET', key, ARGV[at + 1])
+  else redis.call('SET', key, ARGV[at + 1], 'PXAT', ARGV[at + 2]) end
 end
 local now = redis.call('TIME')
 local time = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))
@@ -100,7 +111,9 @@ return {applied, seen, older, epoch}
 """KEYS: stream, journal, rows. ARGV: the topic, then for each row position, value (empty: delete) and expiry (empty:
 none).
 
-A row that is there already is written again only if its schema has changed. Returns how many were applied, seen and
+A row that is there already is written again only if its schema has changed. Of several rows of one key in a call, only
+the newest is written. The journal is asked once, and written once before the rows, so that no error leaves a row that
+it does not name; a call has 3,000 rows at most, since Lua unpacks no more. Returns how many were applied, seen and
 older, and the epoch; no epoch if the stream is closed, has not begun or is of another topic."""
 
 _FENCED = """
@@ -117,15 +130,16 @@ WRITE = (
     + _FENCED
     + _KEEPS
     + """
-local kept = 0
+local kept, settled = 0, {}
 for i = 4, #KEYS do
   local key, value, expiry, held = KEYS[i], ARGV[2 * i - 6], ARGV[2 * i - 5], positions[i - 3]
   if held and not has_seen(KEYS[2], held) and not below(held, moment_of(value)) then kept = kept + 1
   else
     if expiry == '' then redis.call('SET', key, value) else redis.call('SET', key, value, 'PXAT', expiry) end
-    if held then redis.call('HDEL', KEYS[3], key) end
+    if held then settled[#settled + 1] = key end
   end
 end
+if #settled > 0 then redis.call('HDEL', KEYS[3], unpack(settled)) end
 return kept
 """
 )
@@ -138,15 +152,14 @@ DELETE = (
     + _FENCED
     + _KEEPS
     + """
-local deleted = 0
+local gone = {}
 for i = 4, #KEYS do
   local held = positions[i - 3]
-  if not held or has_seen(KEYS[2], held) then
-    deleted = deleted + redis.call('UNLINK', KEYS[i])
-    if held then redis.call('HDEL', KEYS[3], KEYS[i]) end
-  end
+  if not held or has_seen(KEYS[2], held) then gone[#gone + 1] = KEYS[i] end
 end
-return deleted
+if #gone == 0 then return 0 end
+if redis.call('EXISTS', KEYS[3]) == 1 then redis.call('HDEL', KEYS[3], unpack(gone)) end
+return redis.call('UNLINK', unpack(gone))
 """
 )
 """KEYS: fence, stream, journal, rows. ARGV: fence. Returns how many rows were deleted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import redis
@@ -23,6 +24,7 @@ from feature_sync.online.streams import (
     StreamRecord,
     StreamState,
     StreamWriter,
+    pack_positions,
     read_position,
 )
 
@@ -86,12 +88,12 @@ class RedisStreamWriter(StreamWriter):
         return f"{self._run}:{push}"
 
     def _call(self, rows: Sequence[StreamedRow]) -> tuple[bytes | str, ...]:
-        arguments = [self._topic]
-        for _, value, expires_at, event_timestamp, partition, offset in rows:
-            end = b"" if expires_at is None else b"%d" % expires_at
-            arguments += (Position(event_timestamp, partition, offset).pack(), value or b"", end)
-        keys = [row.key for row in rows]
-        return "EVAL", STREAM, b"%d" % (len(keys) + 2), self._keys.stream, self._keys.journal, *keys, *arguments
+        keys, values, ends, *places = zip(*rows, strict=True) if rows else [()] * len(StreamedRow._fields)
+        contents = [each or b"" for each in values]
+        moments = [b"" if each is None else b"%d" % each for each in ends]
+        arguments = chain.from_iterable(zip(pack_positions(*places), contents, moments, strict=True))
+        names = self._keys.stream, self._keys.journal
+        return "EVAL", STREAM, b"%d" % (len(keys) + 2), *names, *keys, self._topic, *arguments
 
     def _ask(self, commands: Sequence[tuple[bytes | str, ...]]) -> list[Any]:
         """Send commands, never again: after a lost connection another run of Redis may have lost what was written."""

@@ -28,7 +28,7 @@ WRITER_COMMANDS = (
 )  # fmt: skip
 """What `push` sends, and its scripts; the last two where a cluster or replicas are."""
 STREAMER_COMMANDS = (
-    *_CONNECTING, "info", "time", "hgetall", "eval", "hget", "hset", "getrange", "set", "del",
+    *_CONNECTING, "info", "time", "hgetall", "eval", "hget", "hmget", "hset", "getrange", "set", "del",
 )  # fmt: skip
 """What the writer of a view's stream sends, and its script."""
 _QUOTED = '"\\'
