@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from feature_sync.extras import needed_by
 from feature_sync.lake.base import LakeError, LakeTable, Selection, Version
 from feature_sync.lake.filters import Filter
+from feature_sync.lake.storage import Storage
 
 if TYPE_CHECKING:
     import hudi
@@ -26,16 +27,16 @@ class Hudi(LakeTable):
     """A copy-on-write table, or a merge-on-read table whose log files are all compacted.
 
     Args:
-        path: Its folder, or the URI of one.
-        storage: Options of the object store, as the library names them.
+        storage: Its folder.
     """
 
-    def __init__(self, path: str, storage: Mapping[str, str]) -> None:
+    def __init__(self, storage: Storage) -> None:
         with needed_by("a Hudi source"):
             import hudi
         self._options = hudi.HudiReadOptions
         self._incremental = hudi.HudiQueryType.Incremental
-        self._table = _translated(lambda: hudi.HudiTable(_located(path), dict(storage)))
+        with storage.explained():
+            self._table = _translated(lambda: hudi.HudiTable(storage.place, storage.options))
 
     @cached_property
     def _instants(self) -> list[hudi.HudiInstant]:
@@ -114,11 +115,6 @@ class Hudi(LakeTable):
     def _metadata(self, instant: hudi.HudiInstant) -> str:
         metadata: str = self._table.get_timeline().get_instant_metadata_in_json(instant)
         return metadata
-
-
-def _located(path: str) -> str:
-    """Return an absolute path, since the library reads another as a URI; a URI stays as it is."""
-    return path if "://" in path else str(Path(path).absolute())
 
 
 def _is_log(name: str) -> bool:
