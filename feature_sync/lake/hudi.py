@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NEWEST_TABLE_VERSION = 6
 _PUSHED_DOWN = ("=", "!=", "<", "<=", ">", ">=")
 
 
@@ -37,6 +38,7 @@ class Hudi(LakeTable):
         self._incremental = hudi.HudiQueryType.Incremental
         with storage.explained():
             self._table = _translated(lambda: hudi.HudiTable(storage.place, storage.options))
+        self._check_table_version()
 
     @cached_property
     def _instants(self) -> list[hudi.HudiInstant]:
@@ -68,6 +70,15 @@ class Hudi(LakeTable):
         asked = self._selected(selection).with_query_type(self._incremental)
         asked = asked.with_start_timestamp(since.name).with_end_timestamp(until.name)
         yield from _streamed(lambda: iter(self._table.read(asked)))
+
+    def _check_table_version(self) -> None:
+        """Check that its timeline and names of files are those by which lost files and log files are found here."""
+        found = int(self._table.hudi_options().get("hoodie.table.version", _NEWEST_TABLE_VERSION))
+        if found > _NEWEST_TABLE_VERSION:
+            raise LakeError(
+                f"the table is of Hudi's table version {found}, and feature-sync reads up to {_NEWEST_TABLE_VERSION}: "
+                "set hoodie.write.table.version=6 and downgrade the table (Hudi CLI: downgrade table --toVersion 6)"
+            )
 
     def _selected(self, selection: Selection) -> hudi.HudiReadOptions:
         filters = [(each.column, each.operator, str(each.value)) for each in selection.filters if _is_plain(each)]
