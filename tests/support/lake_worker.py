@@ -84,7 +84,7 @@ def delete_from_iceberg_by_equality(catalog: dict, table: str) -> None:
     found = load_catalog("shop", **catalog).load_table(table)
     (task,) = found.scan().plan_files()
     data = task.file
-    data._data[0] = DataFileContent.EQUALITY_DELETES
+    data._data[0] = DataFileContent.EQUALITY_DELETES  # noqa: SLF001 - it has no setter
     with found.transaction() as transaction, Append(Operation.APPEND, transaction, found.io) as appended:
         appended.append_data_file(data)
 
