@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
@@ -41,8 +42,22 @@ def is_uri(text: str) -> bool:
         return False
     if found[1].lower() not in _SCHEMES or not found[2]:
         known = " and ".join(f"{each}://BUCKET/NAME" for each in _SCHEMES)
-        raise RequestError(f"{_without_query(text)} is neither a path nor a URI that can be written to: {known} are")
+        raise RequestError(f"{without_options(text)} is neither a path nor a URI that can be written to: {known} are")
     return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreAddress:
+    """What a URI and the environment say of where a store is and who asks; None is what the store's tools find out."""
+
+    scheme: str
+    uri: str
+    """The place, without options and credentials."""
+    endpoint: str | None = None
+    """A URL."""
+    region: str | None = None
+    user: str | None = None
+    password: str | None = None
 
 
 class ObjectFolder:
@@ -56,7 +71,7 @@ class ObjectFolder:
     """
 
     def __init__(self, uri: str) -> None:
-        self.name = _without_query(uri)
+        self.name = without_options(uri)
         self._uri = uri
         parts = urlsplit(uri)
         if not parts.netloc or not parts.path.strip("/"):
@@ -76,6 +91,33 @@ class ObjectFolder:
             bucket = store.get_file_info(path.partition("/")[0])
         if not bucket.type:
             raise OutputError(f"{self.name} cannot be written: the bucket does not exist")
+
+    def check_readable(self) -> None:
+        """Check that the store can be reached, and that the name or its bucket is there.
+
+        Raises:
+            RequestError: It cannot, or neither is.
+        """
+        with self.translated("read"):
+            store, path = self.opened()
+            found = store.get_file_info(path)
+            found = found if found.type else store.get_file_info(path.partition("/")[0])
+        if not found.type:
+            raise RequestError(f"{self.name} cannot be read: the bucket does not exist")
+
+    def address(self) -> StoreAddress:
+        """Return where the store is, for libraries with a client of their own."""
+        parts = urlsplit(self._uri)
+        options = dict(parse_qsl(parts.query)) if parts.scheme == "gs" else _s3_options(parts)
+        host = options.get("endpoint_override")
+        return StoreAddress(
+            scheme=parts.scheme,
+            uri=self.name,
+            endpoint=f"{options.get('scheme') or 'https'}://{host}" if host else None,
+            region=options.get("region"),
+            user=parts.username and unquote(parts.username),
+            password=parts.password and unquote(parts.password),
+        )
 
     def upload(self, file: Path, suffix: str) -> None:
         """Upload a file; the object appears when all of it is there."""
@@ -156,13 +198,7 @@ def _s3(parts: SplitResult) -> tuple[pyarrow.fs.FileSystem, str]:
     """
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem, resolve_s3_region
 
-    options, bucket = dict(parse_qsl(parts.query)), parts.netloc.rpartition("@")[2]
-    if unknown := sorted(set(options) - set(_S3_OPTIONS)):
-        known, name = ", ".join(_S3_OPTIONS), _without_query(urlunsplit(parts))
-        raise RequestError(f"{name}: there is no option {unknown[0]!r}; there are {known}")
-    if endpoint := next(filter(None, map(os.environ.get, _S3_ENDPOINTS)), None):
-        found = urlsplit(endpoint)
-        options = {"endpoint_override": found.netloc, "scheme": found.scheme, **options}
+    options, bucket = _s3_options(parts), parts.netloc.rpartition("@")[2]
     if "region" not in options and "endpoint_override" not in options and not os.environ.get("AWS_REGION"):
         options["region"] = resolve_s3_region(bucket)
     store = S3FileSystem(
@@ -176,7 +212,24 @@ def _s3(parts: SplitResult) -> tuple[pyarrow.fs.FileSystem, str]:
     return store, f"{bucket}{parts.path}"
 
 
-def _without_query(uri: str) -> str:
+def _s3_options(parts: SplitResult) -> dict[str, str]:
+    """Return the options of a URI, with the endpoint of the environment where it has none of its own."""
+    options = dict(parse_qsl(parts.query))
+    if unknown := sorted(set(options) - set(_S3_OPTIONS)):
+        known, name = ", ".join(_S3_OPTIONS), without_options(urlunsplit(parts))
+        raise RequestError(f"{name}: there is no option {unknown[0]!r}; there are {known}")
+    if endpoint := s3_endpoint():
+        found = urlsplit(endpoint)
+        options = {"endpoint_override": found.netloc, "scheme": found.scheme, **options}
+    return options
+
+
+def s3_endpoint() -> str | None:
+    """Return the URL that the environment names as the endpoint of S3."""
+    return next(filter(None, map(os.environ.get, _S3_ENDPOINTS)), None)
+
+
+def without_options(uri: str) -> str:
     """Return a URI without what may be secret: its query, and whom it names before the bucket."""
     parts = urlsplit(uri)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
@@ -186,4 +239,4 @@ def _hidden(text: str, uri: str) -> str:
     """Return an error's text on one line, without values of the URI's query."""
     for _, value in parse_qsl(urlsplit(uri).query):
         text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "...", text)
-    return " ".join(text.replace(uri, _without_query(uri)).split())
+    return " ".join(text.replace(uri, without_options(uri)).split())

@@ -105,6 +105,8 @@ class ParquetFolder:
         found = store.get_file_info(pyarrow.fs.FileSelector(root, recursive=True, allow_not_found=True))
         files = sorted(each.path for each in found if each.is_file and not _is_hidden(each.path.removeprefix(root)))
         if not files:
+            if self._objects is not None:
+                self._objects.check_readable()
             raise RequestError(f"{self.name}: there is no such folder with Parquet files")
         if others := [each for each in files if not each.lower().endswith(_SUFFIX)]:
             raise RequestError(f"{self.name} holds {others[0].removeprefix(root)[1:]}, which does not end in {_SUFFIX}")

@@ -18,7 +18,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 SLOW = (
     "push_history", "push_changes", "push_many", "small_spine", "wide", "late", "frames", "parquet", "index",
-    "generation",
+    "generation", "scale", "skew",
 )  # fmt: skip
 """Sections that have a test in the slow set."""
 

@@ -303,6 +303,15 @@ def test_log_files_of_a_merge_on_read_table_are_refused_by_name(hudi, is_there):
             hudi.read(as_of=hudi.instant(0))
 
 
+def test_a_newer_table_version_of_hudi_is_refused_by_name(hudi):
+    hudi.commit(rows({1: 10.0}))
+    properties = Path(hudi.path) / ".hoodie" / "hoodie.properties"
+    text = properties.read_text().replace("table.version=6", "table.version=8")
+    properties.write_text(text.replace("layout.version=1", "layout.version=2"))
+    with pytest.raises(Refused, match=r"is of Hudi's table version 8, and feature-sync reads up to 6: .*downgrade"):
+        hudi.read()
+
+
 def test_a_hudi_table_that_nothing_was_committed_to_is_an_error(hudi):
     hudi.commit(rows({1: 10.0}))
     for each in (Path(hudi.path) / ".hoodie").glob("2*"):
@@ -347,6 +356,13 @@ def test_a_catalog_that_profiles_do_not_configure_is_named(iceberg, worker):
         worker.read({"format": "iceberg", "iceberg_catalog": "shpo", "iceberg_table": "shop.rows"}, iceberg.config)
 
 
+def test_equality_deletes_of_iceberg_are_refused_by_name(iceberg, worker):
+    iceberg.commit(rows({1: 10.0}))
+    worker.ask("delete_from_iceberg_by_equality", iceberg.catalog, "shop.rows")
+    with pytest.raises(Refused, match=r"pyiceberg cannot read it: .*equality deletes"):
+        iceberg.read()
+
+
 # Delta
 
 
@@ -365,16 +381,17 @@ def test_a_version_of_delta_whose_files_are_vacuumed_is_an_error(delta, worker):
         delta.read(as_of=0)
 
 
-def test_what_the_library_cannot_read_of_delta_is_refused_by_name(delta):
+@pytest.mark.parametrize("feature", ["deletionVectors", "columnMapping"])
+def test_what_the_library_cannot_read_of_delta_is_refused_by_name(delta, feature):
     delta.commit(rows({1: 10.0}))
-    features = {"readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors"]}
+    features = {"readerFeatures": [feature], "writerFeatures": [feature]}
     actions = [
         {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, **features}},
         {"commitInfo": {"timestamp": 0}},
     ]
     log = Path(delta.path, "_delta_log", f"{1:020}.json")
     log.write_text("\n".join(map(json.dumps, actions)))
-    with pytest.raises(Refused, match=r"deltalake cannot read it: .*deletionVectors"):
+    with pytest.raises(Refused, match=rf"deltalake cannot read it: .*{feature}"):
         delta.read()
     shutil.rmtree(log.parent)
     with pytest.raises(Refused, match="there is no Delta table"):
@@ -442,9 +459,16 @@ def test_views_over_lake_tables_are_pushed_by_what_changed_and_answer_as_of_each
             versions = {row["lake_version"]: row["lake_committed_at"] for row in table.history()}
             answers = check_training(store, f"customer_{name}_versions", feature, versions.values())
             check_as_of(table, versions, answers, feature)
-        check_training(
-            store, "customer_spend_known", "amount_30d", [NOON + timedelta(days=day) for day in range(-1, 4)]
-        )
+        days = [NOON + timedelta(days=day) for day in range(-1, 4)]
+        check_training(store, "customer_spend_known", "amount_30d", days)
+        check_training(store, "customer_orders", "total", days)
+
+    shutil.rmtree(example.lake / "orders" / f"day={NOON + timedelta(days=2):%Y-%m-%d}")
+    example.build("--select", "customer_orders")
+    with example.open(redis_url) as store:
+        (done,) = store.push("customer_orders")
+        assert (done.written, done.deleted) == (1, 0), "the row of the day before is the newest again"
+        assert differences(store, "customer_orders") == []
 
 
 def check_as_of(table: LakeTable, versions: dict, answers: list, feature: str) -> None:

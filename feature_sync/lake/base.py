@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from feature_sync.errors import RequestError
 from feature_sync.lake.filters import Filter
 
 if TYPE_CHECKING:
     import pyarrow
+
+
+_FILE_IN_STORE = re.compile(r"[^/\s'\"]+\.(?:parquet|avro|json)\b")
 
 
 class LakeError(RequestError):
@@ -37,6 +42,12 @@ class Selection:
 
     columns: tuple[str, ...]
     filters: tuple[Filter, ...] = ()
+
+
+def lost_file(text: str) -> str:
+    """Return the name of the file that an error of a store is about, or all of its text on one line."""
+    found = _FILE_IN_STORE.search(unquote(text)) if "http" in text.lower() else None
+    return found[0] if found else " ".join(text.split())
 
 
 class LakeTable(ABC):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 from feature_sync.extras import needed_by
-from feature_sync.lake.base import LakeError, LakeTable, Selection, Version
+from feature_sync.lake.base import LakeError, LakeTable, Selection, Version, lost_file
+from feature_sync.lake.storage import Storage
 
 if TYPE_CHECKING:
     import deltalake
@@ -23,16 +24,19 @@ class Delta(LakeTable):
     """A table without deletion vectors and column mapping, which the library refuses by name.
 
     Args:
-        path: Its folder, or the URI of one.
-        storage: Options of the object store, as the library names them.
+        storage: Its folder.
     """
 
-    def __init__(self, path: str, storage: Mapping[str, str]) -> None:
+    def __init__(self, storage: Storage) -> None:
         with needed_by("a Delta source"):
             import deltalake
-        self._open: Callable[[int | None], deltalake.DeltaTable] = cache(
-            lambda version: _translated(lambda: deltalake.DeltaTable(path, version, storage_options=dict(storage)))
-        )
+
+        def opened(version: int | None) -> deltalake.DeltaTable:
+            with storage.explained():
+                place, options = storage.place, storage.options
+                return _translated(lambda: deltalake.DeltaTable(place, version, storage_options=options))
+
+        self._open: Callable[[int | None], deltalake.DeltaTable] = cache(opened)
 
     def versions(self) -> Sequence[Version]:
         """Return the versions of which the log still has the commit."""
@@ -69,9 +73,9 @@ def _translated(ask: Callable[[], Answer]) -> Answer:
     except TableNotFoundError as missing:
         raise LakeError("there is no Delta table: no _delta_log is in that folder") from missing
     except FileNotFoundError as vacuumed:
-        text = " ".join(str(vacuumed).split())
         raise LakeError(
-            f"a file of the version is gone: {text}; it was vacuumed or lost: read a newer version, or retain more"
-        ) from vacuumed
+            f"a file of the version is gone: {lost_file(str(vacuumed))}; it was vacuumed or lost: read a newer "
+            "version, or retain more"
+        ) from None  # whose text has the whole answer of a store
     except (DeltaError, OSError, pyarrow.ArrowException) as refused:
         raise LakeError(f"deltalake cannot read it: {' '.join(str(refused).split())}") from refused

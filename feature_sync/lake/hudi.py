@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from feature_sync.extras import needed_by
 from feature_sync.lake.base import LakeError, LakeTable, Selection, Version
 from feature_sync.lake.filters import Filter
+from feature_sync.lake.storage import Storage
 
 if TYPE_CHECKING:
     import hudi
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NEWEST_TABLE_VERSION = 6
 _PUSHED_DOWN = ("=", "!=", "<", "<=", ">", ">=")
 
 
@@ -26,16 +28,17 @@ class Hudi(LakeTable):
     """A copy-on-write table, or a merge-on-read table whose log files are all compacted.
 
     Args:
-        path: Its folder, or the URI of one.
-        storage: Options of the object store, as the library names them.
+        storage: Its folder.
     """
 
-    def __init__(self, path: str, storage: Mapping[str, str]) -> None:
+    def __init__(self, storage: Storage) -> None:
         with needed_by("a Hudi source"):
             import hudi
         self._options = hudi.HudiReadOptions
         self._incremental = hudi.HudiQueryType.Incremental
-        self._table = _translated(lambda: hudi.HudiTable(_located(path), dict(storage)))
+        with storage.explained():
+            self._table = _translated(lambda: hudi.HudiTable(storage.place, storage.options))
+        self._check_table_version()
 
     @cached_property
     def _instants(self) -> list[hudi.HudiInstant]:
@@ -67,6 +70,15 @@ class Hudi(LakeTable):
         asked = self._selected(selection).with_query_type(self._incremental)
         asked = asked.with_start_timestamp(since.name).with_end_timestamp(until.name)
         yield from _streamed(lambda: iter(self._table.read(asked)))
+
+    def _check_table_version(self) -> None:
+        """Check that its timeline and names of files are those by which lost files and log files are found here."""
+        found = int(self._table.hudi_options().get("hoodie.table.version", _NEWEST_TABLE_VERSION))
+        if found > _NEWEST_TABLE_VERSION:
+            raise LakeError(
+                f"the table is of Hudi's table version {found}, and feature-sync reads up to {_NEWEST_TABLE_VERSION}: "
+                "set hoodie.write.table.version=6 and downgrade the table (Hudi CLI: downgrade table --toVersion 6)"
+            )
 
     def _selected(self, selection: Selection) -> hudi.HudiReadOptions:
         filters = [(each.column, each.operator, str(each.value)) for each in selection.filters if _is_plain(each)]
@@ -114,11 +126,6 @@ class Hudi(LakeTable):
     def _metadata(self, instant: hudi.HudiInstant) -> str:
         metadata: str = self._table.get_timeline().get_instant_metadata_in_json(instant)
         return metadata
-
-
-def _located(path: str) -> str:
-    """Return an absolute path, since the library reads another as a URI; a URI stays as it is."""
-    return path if "://" in path else str(Path(path).absolute())
 
 
 def _is_log(name: str) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from feature_sync.errors import did_you_mean
 from feature_sync.extras import needed_by
-from feature_sync.lake.base import LakeError, LakeTable, Selection, Version
+from feature_sync.lake.base import LakeError, LakeTable, Selection, Version, lost_file
 from feature_sync.lake.filters import Filter
 from feature_sync.lake.source import LakeSource
+from feature_sync.lake.storage import iceberg_defaults, iceberg_storage
 
 if TYPE_CHECKING:
     import pyarrow
@@ -35,15 +36,18 @@ class Iceberg(LakeTable):
             import pyiceberg.catalog
             import pyiceberg.table
         if source.path is not None:
-            path = source.path
-            self._table: pyiceberg.table.Table = _translated(lambda: pyiceberg.table.StaticTable.from_metadata(path))
+            place = iceberg_storage(source.path)
+            read = partial(pyiceberg.table.StaticTable.from_metadata, place.place, place.options)
+            with place.explained():
+                self._table: pyiceberg.table.Table = _translated(read)
             return
         name = source.catalog or "default"
         if source.catalog and catalogs and name not in catalogs:
             raise LakeError(
                 f"iceberg_catalog: profiles.yml configures no catalog {name!r}{did_you_mean(name, catalogs)}"
             )
-        catalog = _translated(lambda: pyiceberg.catalog.load_catalog(name, **catalogs.get(name, {})))
+        properties = iceberg_defaults() | dict(catalogs.get(name, {}))
+        catalog = _translated(lambda: pyiceberg.catalog.load_catalog(name, **properties))
         self._table = _translated(lambda: catalog.load_table(str(source.table)))
 
     def versions(self) -> Sequence[Version]:
@@ -115,7 +119,7 @@ def _translated(ask: Callable[[], Answer]) -> Answer:
     except (NoSuchTableError, NoSuchNamespaceError) as missing:
         raise LakeError(f"there is no such Iceberg table: {missing}") from missing
     except FileNotFoundError as gone:
-        text = " ".join(str(gone).split())
+        text = lost_file(str(gone))
         raise LakeError(f"a file of the table is gone: {text}; its snapshot was expired, or it was lost") from gone
     except (ValueError, NotImplementedError, OSError, pyarrow.ArrowException) as refused:
         raise LakeError(f"pyiceberg cannot read it: {' '.join(str(refused).split())}") from refused

@@ -47,14 +47,16 @@ class Plugin(BasePlugin):
 
     def _opened(self, source: LakeSource) -> LakeTable:
         """Open the table by the library of its format, imported only now."""
+        from feature_sync.lake.storage import object_storage
+
         if source.format == "hudi":
             from feature_sync.lake.hudi import Hudi
 
-            return Hudi(str(source.path), self._storage)
+            return Hudi(object_storage(str(source.path), self._storage))
         if source.format == "delta":
             from feature_sync.lake.delta import Delta
 
-            return Delta(str(source.path), self._storage)
+            return Delta(object_storage(str(source.path), self._storage))
         if source.format == "iceberg":
             from feature_sync.lake.iceberg import Iceberg
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from feature_sync.errors import RequestError, did_you_mean
 from feature_sync.lake.filters import Filter, read_filters
+from feature_sync.object_stores import without_options
 
 FORMATS = ("hudi", "iceberg", "delta", "parquet")
 _OF_DBT = ("plugin", "materialization", "save_mode", "external_location", "formatter")
@@ -49,7 +50,9 @@ class LakeSource:
 
     @property
     def place(self) -> str:
-        """The table as its own tools call it."""
+        """The table as its own tools call it, without what may be secret in a URI."""
+        if self.path and "://" in self.path:
+            return without_options(self.path)
         return self.path or ".".join(filter(None, (self.catalog, self.table)))
 
 

@@ -6,7 +6,7 @@ import os
 import pickle
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,11 +29,11 @@ class Refused(AssertionError):
 class LakeWorker:
     """The process that has the libraries."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         assert PYTHON.exists(), f"{PYTHON} is missing: make .venv-lake/.made"
         self._process = subprocess.Popen(
             [PYTHON, "-m", "tests.support.lake_worker"],
-            cwd=EXAMPLE, env={**os.environ, "PYTHONPATH": str(EXAMPLE)},
+            cwd=EXAMPLE, env={**os.environ, "PYTHONPATH": str(EXAMPLE), **(environment or {})},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 

@@ -64,6 +64,31 @@ def expire_iceberg(catalog: dict, table: str, snapshot: str) -> None:
     found.maintenance.expire_snapshots().by_id(int(snapshot)).commit()
 
 
+def delete_from_iceberg_by_equality(catalog: dict, table: str) -> None:
+    """Commit a snapshot with a file of equality deletes, as Flink writes them and pyiceberg does not."""
+    from pyiceberg.catalog import load_catalog
+    from pyiceberg.manifest import DataFileContent, ManifestContent, ManifestWriterV2
+    from pyiceberg.table.snapshots import Operation
+    from pyiceberg.table.update.snapshot import _FastAppendFiles
+
+    class DeleteWriter(ManifestWriterV2):
+        def content(self):
+            return ManifestContent.DELETES
+
+    class Append(_FastAppendFiles):
+        def new_manifest_writer(self, spec):
+            made = self.new_manifest_output()
+            schema = self._transaction.table_metadata.schema()
+            return DeleteWriter(spec, schema, made, self._snapshot_id, self._compression)
+
+    found = load_catalog("shop", **catalog).load_table(table)
+    (task,) = found.scan().plan_files()
+    data = task.file
+    data._data[0] = DataFileContent.EQUALITY_DELETES  # noqa: SLF001 - it has no setter
+    with found.transaction() as transaction, Append(Operation.APPEND, transaction, found.io) as appended:
+        appended.append_data_file(data)
+
+
 def iceberg_files(catalog: dict, table: str) -> list[str]:
     """The data files of the newest snapshot."""
     from pyiceberg.catalog import load_catalog

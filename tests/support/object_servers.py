@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from feature_sync.online.redis.server import _free_port
@@ -16,6 +17,8 @@ from tests.support.projects import EXAMPLE
 
 BIN = EXAMPLE / ".venv-objects" / "bin"
 BUCKET = "training-sets"
+XML_BUCKET = "lake"
+"""Without a dash, which Rust's clients escape, and a server of S3 does not unescape in the name of a bucket."""
 _SECONDS_TO_START = 60
 
 
@@ -33,13 +36,13 @@ class ObjectServer:
 
 
 @contextmanager
-def s3() -> Iterator[ObjectServer]:
+def s3(bucket: str = BUCKET) -> Iterator[ObjectServer]:
     """Start a server of S3."""
     port = _free_port()
     with _running([BIN / "moto_server", "-H", "127.0.0.1", "-p", str(port)], f"http://127.0.0.1:{port}") as url:
-        _ask(Request(f"{url}/{BUCKET}", method="PUT"))
+        _ask(Request(f"{url}/{bucket}", method="PUT"))
         credentials = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
-        yield ObjectServer({"AWS_ENDPOINT_URL": url, **credentials}, f"s3://{BUCKET}")
+        yield ObjectServer({"AWS_ENDPOINT_URL": url, **credentials}, f"s3://{bucket}")
 
 
 @contextmanager
@@ -53,6 +56,15 @@ def gcs() -> Iterator[ObjectServer]:
         _ask(Request(f"{url}/storage/v1/b?project=p", method="POST", data=body, headers=headers))
         query = f"?endpoint_override=127.0.0.1:{port}&scheme=http"
         yield ObjectServer({}, f"gs://anonymous@{BUCKET}", query)
+
+
+@contextmanager
+def gcs_xml() -> Iterator[ObjectServer]:
+    """Start a server of the XML protocol of Google Cloud Storage, in which Rust's clients ask: it is that of S3."""
+    with s3(XML_BUCKET) as server:
+        host = urlsplit(server.environment["AWS_ENDPOINT_URL"]).netloc
+        query = f"?endpoint_override={host}&scheme=http"
+        yield ObjectServer(server.environment, f"gs://anonymous@{XML_BUCKET}", query)
 
 
 @contextmanager

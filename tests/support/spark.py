@@ -162,6 +162,11 @@ class SparkServer(SailServer):
         return home
 
 
+def has_spark() -> bool:
+    """True if Spark itself can be started here."""
+    return shutil.which("java") is not None and (EXAMPLE / ".venv-spark").exists()
+
+
 class OnConnect:
     """Runs a case through the product's own warehouse: the views are files, the spine is loaded as a user's is."""
 
