@@ -62,6 +62,7 @@ def test_a_slot_that_lost_its_mark_is_unfinished_until_the_next_push(meters, clu
     assert scraped(meters)["view_unfinished_slots", VIEW] == 0
 
 
+@pytest.mark.slow
 def test_a_lost_node_is_told_although_nothing_else_can_be_read(meters, cluster):
     replica, lost = cluster.replicas[0], cluster.primaries[1]
     replica.kill()

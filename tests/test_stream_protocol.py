@@ -37,6 +37,7 @@ def test_a_cluster_is_right_after_every_schedule_in_which_slots_fail_by_themselv
     assert {seed: found for seed in range(SCHEDULES) if (found := wrong(seed, kind=SlotWorld))} == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", SLOT_RULES, ids=SLOT_RULES.get)
 def test_on_a_cluster_it_goes_wrong_if(rule):
     assert any(wrong(seed, frozenset([rule]), kind=SlotWorld) for seed in range(MOST_SCHEDULES))
