@@ -82,9 +82,10 @@ def _object_folder(path: str) -> ObjectFolder | None:
     if path.startswith(_OTHERS):
         return None
     try:
-        return ObjectFolder(path) if is_uri(path) else None
+        is_in_store = is_uri(path)
     except RequestError as wrong:
         raise RequestError(f"{wrong}; of Hudi and Delta also {', '.join(_OTHERS[:-1])}") from wrong
+    return ObjectFolder(path) if is_in_store else None
 
 
 def _of_s3(address: StoreAddress) -> dict[str, str | None]:
