@@ -52,8 +52,14 @@ def script_call(script: Script, slot: int, keys: Sequence[bytes | str], argument
     return Call(slot, (b"%d" % len(keys), *keys, *arguments), script)
 
 
-def _script(text: str) -> Script:
+def script_of(text: str) -> Script:
+    """Return a script."""
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def fenced(part: str) -> Script:
+    """Return the script of a part of `stream_scripts`, which begins with the comparison of the slot's fence."""
+    return script_of(f"{_FENCED}local base = 2\n{part}")
 
 
 _FENCED = """
@@ -62,7 +68,7 @@ if fence ~= ARGV[2] then return redis.error_reply('FENCED ' .. (fence or '0')) e
 """
 """KEYS[1] is the hash of the slot, ARGV[1] the field of the view's fence, ARGV[2] the fence of the push."""
 FENCED = "FENCED "
-WRITE = _script(
+WRITE = script_of(
     _FENCED
     + """
 for at = 2, #KEYS do
@@ -73,8 +79,8 @@ return #KEYS - 1
 """
 )
 """Writes rows: for each key after the first its value, and the milliseconds at which it expires or an empty text."""
-DELETE = _script(_FENCED + "return redis.call('UNLINK', unpack(KEYS, 2))")
-RUN = _script(
+DELETE = script_of(_FENCED + "return redis.call('UNLINK', unpack(KEYS, 2))")
+RUN = script_of(
     _FENCED
     + """
 local at = 3
@@ -87,7 +93,7 @@ return 1
 """
 )
 """Runs commands: for each the number of its words, and the words."""
-RAISE = _script(
+RAISE = script_of(
     """
 local held = redis.call('HGET', KEYS[1], ARGV[1])
 if held and tonumber(held) > tonumber(ARGV[2]) then return held end
@@ -96,7 +102,7 @@ return ARGV[2]
 """
 )
 """Raises the fence of a slot, and returns it; a higher one stays."""
-TAKE = _script(
+TAKE = script_of(
     """
 local taken = redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3])
 if not taken then
@@ -111,7 +117,7 @@ return {string.format('%.0f', fence), ''}
 """
 )
 """Takes the lease at KEYS[2]; raises the fence of its slot, to ARGV[4] at least; returns it, or 0 and the holder."""
-RENEW = _script(
+RENEW = script_of(
     """
 local holder = redis.call('GET', KEYS[2])
 if holder == ARGV[2] or (not holder and redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[4]) then
@@ -121,8 +127,8 @@ end
 return 0
 """
 )
-GIVE_BACK = _script("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0")
-REPLACE = _script(
+GIVE_BACK = script_of("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0")
+REPLACE = script_of(
     """
 local held = redis.call('GET', KEYS[1])
 if (held or '') ~= ARGV[1] then return 0 end
@@ -135,9 +141,9 @@ return 1
 
 KEYS[2] is the hash of the slot; its field ARGV[3] is set to ARGV[4], unless that is empty, if the value is replaced.
 """
-REMOVE = _script("redis.call('HSET', KEYS[2], ARGV[1], ARGV[2]) return redis.call('DEL', KEYS[1])")
+REMOVE = script_of("redis.call('HSET', KEYS[2], ARGV[1], ARGV[2]) return redis.call('DEL', KEYS[1])")
 """Removes a value, and sets the field ARGV[1] of its slot's hash, KEYS[2], to ARGV[2]."""
-CLEAR = _script(
+CLEAR = script_of(
     "if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end return 0"
 )
 """Removes a field of a slot's hash if it still has a value."""

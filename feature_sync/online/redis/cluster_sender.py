@@ -24,9 +24,9 @@ PAUSES_PUSHING = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 4.0)
 CALLS_AT_ONCE = 20_000
 _ROUNDS_WITHOUT_PAUSE = 6
 _DISAGREE = "the nodes of the Redis Cluster disagree about who serves a slot; see CLUSTER NODES, and try again"
-_UNCOMMITTED = "nothing of this push is committed, push again"
-CHANGED = f"the nodes of the Redis Cluster have changed during the push (a failover, or a new node); {_UNCOMMITTED}"
-_FAILED_OVER = f"Redis has lost this push's fence (a failover, or it was emptied); {_UNCOMMITTED}"
+UNCOMMITTED = "nothing of this push is committed, push again"
+CHANGED = "the nodes of the Redis Cluster have changed meanwhile (a failover, or a new node)"
+_FAILED_OVER = f"Redis has lost this push's fence (a failover, or it was emptied); {UNCOMMITTED}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class ClusterSender:
         *,
         runs: Mapping[Node, str] | None = None,
         pauses: Sequence[float] = PAUSES_ASKING,
+        advice: str = UNCOMMITTED,
     ) -> None:
         """Prepare to send; connects with the first call.
 
@@ -60,7 +61,9 @@ class ClusterSender:
             nodes: The nodes of the cluster.
             runs: The only nodes that may be asked, and their runs when the lease was taken; None for any node.
             pauses: How many seconds to wait before each further try.
+            advice: What it means that a node is no longer what it was, for the error.
         """
+        self._advice = advice
         self._nodes = nodes
         self._runs = runs
         self._pauses = pauses
@@ -104,7 +107,7 @@ class ClusterSender:
         """
         if node not in self._connections:
             if self._runs is not None and node not in self._runs:
-                raise OnlineStoreError(CHANGED)
+                raise OnlineStoreError(f"{CHANGED}; {self._advice}")
             connection = take_connection(self._nodes.client(node))
             self._connections[node] = connection
             if self._runs is not None:
@@ -140,8 +143,8 @@ class ClusterSender:
         if self._runs is not None and run_of(self._info(node)) != self._runs[node]:
             self.disconnect(node)
             raise OnlineStoreError(
-                f"Redis at {self._nodes.address.at(node).where} was restarted, or has failed over, during the push; "
-                f"{_UNCOMMITTED}"
+                f"Redis at {self._nodes.address.at(node).where} was restarted, or has failed over, meanwhile; "
+                f"{self._advice}"
             )
 
     def _info(self, node: Node) -> dict[str, str]:

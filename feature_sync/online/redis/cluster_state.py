@@ -34,10 +34,25 @@ def read_states(reader: ClusterReader, nodes: ClusterNodes) -> dict[Node, Primar
     return {node: _read(reader, node, len(topology.slots_of(node))) for node in topology.primaries}
 
 
-def _read(reader: ClusterReader, node: Node, slots: int) -> PrimaryState:
-    sections = ("server", "replication", "memory", "stats")
+def read_runs(reader: ClusterReader, nodes: ClusterNodes) -> dict[Node, str]:
+    """Read what identifies the run of each primary.
+
+    Raises:
+        OnlineStoreError: A node failed, or slots have no node.
+    """
+    topology = nodes.refresh()
+    if topology.unserved:
+        raise OnlineStoreError(unserved(topology.unserved))
+    return {node: run_of(_info(reader, node, "server", "replication")) for node in topology.primaries}
+
+
+def _info(reader: ClusterReader, node: Node, *sections: str) -> dict[str, str]:
     found = [read_info(reader.at(node, "INFO", section)) for section in sections]
-    info = {name: value for section in found for name, value in section.items()}
+    return {name: value for section in found for name, value in section.items()}
+
+
+def _read(reader: ClusterReader, node: Node, slots: int) -> PrimaryState:
+    info = _info(reader, node, "server", "replication", "memory", "stats")
     keys = int(reader.at(node, "DBSIZE"))
     state = NodeState(
         address=str(node),

@@ -20,13 +20,22 @@ from feature_sync.online.redis.cluster_reader import ClusterReader
 from feature_sync.online.redis.cluster_scripts import Call, command
 from feature_sync.online.redis.cluster_slots import SlotKeys, read_slot_marks
 from feature_sync.online.redis.cluster_state import read_states, server_state_of
-from feature_sync.online.redis.cluster_writer import NO_STREAM, ClusterWriter
+from feature_sync.online.redis.cluster_stream_writer import ClusterStreamWriter
+from feature_sync.online.redis.cluster_streams import (
+    StreamKeys,
+    as_one,
+    count_ahead,
+    journal_entries,
+    read_positions,
+    read_records,
+)
+from feature_sync.online.redis.cluster_writer import ClusterWriter
 from feature_sync.online.redis.globs import literal
 from feature_sync.online.redis.lease import new_holder
 from feature_sync.online.redis.schemas import readable_schemas
 from feature_sync.online.rows import Row
 from feature_sync.online.slots import slot_of
-from feature_sync.online.streams import Position, StreamRecord, StreamWriter
+from feature_sync.online.streams import Position, StreamRecord
 
 
 class ClusterView(OnlineView):
@@ -54,6 +63,7 @@ class ClusterView(OnlineView):
         self._nodes = nodes
         self._reader = reader
         self._keys = ViewKeys(self.name)
+        self._streams = StreamKeys(self._keys)
         self._now = now
 
     def schemas(self, *, strict: bool = False) -> Mapping[bytes, RowSchema]:
@@ -68,21 +78,23 @@ class ClusterView(OnlineView):
         found = {each: content for each, content in zip(ids, contents, strict=True) if content is not None}
         return readable_schemas(self._keys.schemas, found, strict=False)
 
-    def stream_writer(self, topic: str) -> StreamWriter:  # noqa: ARG002 - no streams here
+    def stream_writer(self, topic: str) -> ClusterStreamWriter:
         """See `OnlineView`."""
-        raise OnlineStoreError(NO_STREAM)
+        return ClusterStreamWriter(self._nodes, self._reader, keys=self._keys, topic=topic)
 
     def stream_record(self) -> StreamRecord | None:
         """See `OnlineView`."""
-        return None
+        records = read_records(self._reader, self._streams)
+        return as_one(records, ahead=count_ahead(self._reader, self._streams) if any(records) else 0)
 
     def stream_positions(self, keys: Sequence[bytes]) -> list[Position | None]:
         """See `OnlineView`."""
-        return [None] * len(keys)
+        return read_positions(self._reader, self._streams, keys)
 
     def journal_keys(self) -> Iterator[Sequence[bytes]]:
         """See `OnlineView`."""
-        return iter(())
+        for entries in journal_entries(self._reader, self._streams):
+            yield [key for key, _ in entries]
 
     def mark(self) -> Mark | None:
         """See `OnlineView`."""
@@ -140,6 +152,7 @@ class ClusterView(OnlineView):
             states = read_states(self._reader, self._nodes)
             yield ClusterWriter(
                 self._nodes,
+                self._reader,
                 slots,
                 self._keys,
                 key_prefix=self.key_prefix,

@@ -21,10 +21,12 @@ from feature_sync.online.keys import ViewKeys, revision_key, views_key
 from feature_sync.online.marks import DONE, REPAIRING, SENDING, Mark
 from feature_sync.online.redis.cards import new_revision
 from feature_sync.online.redis.cluster_nodes import ClusterNodes
+from feature_sync.online.redis.cluster_reader import ClusterReader
 from feature_sync.online.redis.cluster_rows import set_rows
 from feature_sync.online.redis.cluster_scripts import DELETE, RUN, Call, Words, command, script_call
-from feature_sync.online.redis.cluster_sender import CHANGED, PAUSES_PUSHING, ClusterSender
+from feature_sync.online.redis.cluster_sender import CHANGED, PAUSES_PUSHING, UNCOMMITTED, ClusterSender
 from feature_sync.online.redis.cluster_slots import SlotKeys, due_revision
+from feature_sync.online.redis.cluster_snapshot_writer import ClusterSnapshotWriter
 from feature_sync.online.redis.fenced import too_few
 from feature_sync.online.redis.schemas import readable_schemas
 from feature_sync.online.rows import Row
@@ -34,7 +36,6 @@ from feature_sync.online.topology import Node
 
 _KEYS_AT_ONCE = 20_000
 _KEYS_PER_CALL = 500
-NO_STREAM = "a feature view with a stream cannot be pushed to a Redis Cluster yet: use a standalone Redis or Sentinel"
 
 
 class ClusterWriter(ViewWriter):
@@ -43,6 +44,7 @@ class ClusterWriter(ViewWriter):
     def __init__(
         self,
         nodes: ClusterNodes,
+        reader: ClusterReader,
         slots: SlotKeys,
         keys: ViewKeys,
         *,
@@ -58,6 +60,7 @@ class ClusterWriter(ViewWriter):
 
         Args:
             nodes: The nodes of the cluster.
+            reader: Reads from them.
             slots: The view's keys and fields in the slots.
             keys: The other keys of the view.
             key_prefix: The key prefix of the store.
@@ -71,6 +74,7 @@ class ClusterWriter(ViewWriter):
         self.fence = fence
         self.server = server
         self._nodes = nodes
+        self._reader = reader
         self._slots = slots
         self._keys = keys
         self._reference = reference
@@ -131,21 +135,23 @@ class ClusterWriter(ViewWriter):
                 deleted += sum(sender.run([call for each in groups.items() for call in self._delete(*each)]))
         return deleted
 
-    def finish(self, mark: Mark, schema: RowSchema, *, is_only: bool, streamed: RowSchema | None = None) -> None:  # noqa: ARG002 - no streams here
+    def finish(self, mark: Mark, schema: RowSchema, *, is_only: bool, streamed: RowSchema | None = None) -> None:
         """See `ViewWriter`."""
         schemas = self._keys.schemas
         with self._sending() as sender:
             self._mark_slots(sender, mark, range(SLOTS))
             if is_only:
-                sender.run([self._fenced(schemas, ("DEL", schemas), ("HSET", schemas, schema.id, schema.to_json()))])
+                stored = [part for each in (schema, streamed) if each is not None for part in (each.id, each.to_json())]
+                sender.run([self._fenced(schemas, ("DEL", schemas), ("HSET", schemas, *stored))])
             sender.run([self._set_mark(msgspec.structs.replace(mark, status=DONE))])
 
     def beside_stream(self) -> SnapshotWriter:
         """See `ViewWriter`."""
-        raise OnlineStoreError(NO_STREAM)
+        return ClusterSnapshotWriter(self._sending, self._reader, self._slots, self._keys, self._number)
 
     def forget(self) -> None:
         """See `ViewWriter`. The reference goes last: by it the next `prune` finds what is left."""
+        self.beside_stream().remove_stream()
         with self._sending() as sender:
             sender.run([self._in_slot(slot, "HDEL", self._slots.mark) for slot in range(SLOTS)])
             sender.run([self._fenced(self._keys.mark, ("DEL", self._keys.mark))])
@@ -236,7 +242,7 @@ class ClusterWriter(ViewWriter):
             if unknown := {*self._nodes.topology.primaries} - self._runs.keys():
                 self._nodes.refresh()
                 if unknown & {*self._nodes.topology.primaries}:
-                    raise OnlineStoreError(CHANGED)
+                    raise OnlineStoreError(f"{CHANGED}; {UNCOMMITTED}")
             yield sender
         finally:
             sender.close()

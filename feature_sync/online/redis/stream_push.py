@@ -15,8 +15,8 @@ from feature_sync.online.keys import ViewKeys
 from feature_sync.online.redis.connections import ByteConnection, close_connection, pack_call, take_connection
 from feature_sync.online.redis.fenced import EMPTIED, TAKEN_OVER, Command
 from feature_sync.online.redis.retries import LOST, PUSHING, with_retry
-from feature_sync.online.redis.stream_scripts import CLOSE, DELETE, END, OPEN, REMOVE, WRITE
-from feature_sync.online.redis.stream_writer import snapshot_fields
+from feature_sync.online.redis.stream_record import snapshot_fields
+from feature_sync.online.redis.stream_scripts import CLOSE, DELETE, END, OPEN, PUBLISH, REMOVE, WRITE
 from feature_sync.online.rows import Row
 from feature_sync.online.streams import Snapshot, SnapshotWriter, read_position
 
@@ -54,8 +54,18 @@ class RedisSnapshotWriter(SnapshotWriter):
     def open(self, snapshot: Snapshot, schema: RowSchema) -> None:
         """See `SnapshotWriter`."""
         self._snapshot = snapshot
-        arguments = (schema.id, schema.to_json(), snapshot.topic.encode(), *snapshot_fields(snapshot))
-        self._run([self._call(OPEN, (self._keys.schemas.encode(),), arguments)])
+        publish = (
+            "EVAL",
+            PUBLISH,
+            b"2",
+            self._keys.fence,
+            self._keys.schemas,
+            self._fence,
+            schema.id,
+            schema.to_json(),
+        )
+        opened = self._call(OPEN, (), (snapshot.topic.encode(), *snapshot_fields(snapshot)))
+        self._run([publish, opened])  # in this order: no streamed row is without its schema
 
     def write(self, batches: Iterable[Sequence[Row]]) -> int:
         """See `SnapshotWriter`."""

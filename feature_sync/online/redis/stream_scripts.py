@@ -119,20 +119,23 @@ older, and the epoch; no epoch if the stream is closed, has not begun or is of a
 _FENCED = """
 local fence = redis.call('GET', KEYS[1])
 if fence ~= ARGV[1] then return redis.error_reply(fence and 'TAKENOVER' or 'EMPTIED') end
+local base = 1
 """
+"""Compares the fence of a standalone Redis; `base` is the place of the push's fence in ARGV, behind which others come.
+
+On a cluster, `cluster_scripts` compares that of the slot instead, in front of the same parts."""
 _KEEPS = """
 local positions = {}
 if redis.call('EXISTS', KEYS[3]) == 1 then positions = redis.call('HMGET', KEYS[3], unpack(KEYS, 4)) end
 """
 
-WRITE = (
+WRITE_PART = (
     _SHARED
-    + _FENCED
     + _KEEPS
     + """
 local kept, settled = 0, {}
 for i = 4, #KEYS do
-  local key, value, expiry, held = KEYS[i], ARGV[2 * i - 6], ARGV[2 * i - 5], positions[i - 3]
+  local key, value, expiry, held = KEYS[i], ARGV[base + 2 * i - 7], ARGV[base + 2 * i - 6], positions[i - 3]
   if held and not has_seen(KEYS[2], held) and not below(held, moment_of(value)) then kept = kept + 1
   else
     if expiry == '' then redis.call('SET', key, value) else redis.call('SET', key, value, 'PXAT', expiry) end
@@ -147,9 +150,8 @@ return kept
 
 Returns how many keys kept what the stream wrote."""
 
-DELETE = (
+DELETE_PART = (
     _SHARED
-    + _FENCED
     + _KEEPS
     + """
 local gone = {}
@@ -164,28 +166,32 @@ return redis.call('UNLINK', unpack(gone))
 )
 """KEYS: fence, stream, journal, rows. ARGV: fence. Returns how many rows were deleted."""
 
-OPEN = (
-    _FENCED
-    + """
-if redis.call('HGET', KEYS[2], 'topic') ~= ARGV[4] then redis.call('DEL', KEYS[2], KEYS[3]) end
+OPEN_PART = """
+local topic = ARGV[base + 1]
+if redis.call('HGET', KEYS[2], 'topic') ~= topic then redis.call('DEL', KEYS[2], KEYS[3]) end
 local epoch = redis.call('HGET', KEYS[2], 'epoch') or ''
 for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
   if string.sub(field, 1, 5) == 'seen:' then redis.call('HDEL', KEYS[2], field) end
 end
-redis.call('HSET', KEYS[2], 'epoch', epoch, 'topic', ARGV[4], unpack(ARGV, 5))
-redis.call('HSET', KEYS[4], ARGV[2], ARGV[3])
+redis.call('HSET', KEYS[2], 'epoch', epoch, 'topic', topic, unpack(ARGV, base + 2))
 return 1
 """
-)
-"""KEYS: fence, stream, journal, schemas. ARGV: fence, the id of the streamed schema, the schema, the topic, then fields
-and values of what the snapshot has seen, in the place of what the one before had. Positions of another topic mean
-nothing, so that they are dropped: a push of all rows follows."""
+"""KEYS: fence, stream, journal. ARGV: fence, the topic, then fields and values of what the snapshot has seen, in the
+place of what the one before had. Positions of another topic mean nothing, so that they are dropped: a push of all rows
+follows."""
 
-END = _FENCED + "return redis.call('HSET', KEYS[2], 'epoch', ARGV[1])"
+END_PART = "return redis.call('HSET', KEYS[2], 'epoch', ARGV[base])"
 """KEYS: fence, stream, journal. ARGV: fence, which names the epoch."""
 
-CLOSE = _FENCED + "return redis.call('HDEL', KEYS[2], 'epoch')"
+CLOSE_PART = "return redis.call('HDEL', KEYS[2], 'epoch')"
 """KEYS: fence, stream, journal. ARGV: fence. Until the push reopens the stream, or removes it, no writer writes."""
 
-REMOVE = _FENCED + "return redis.call('DEL', KEYS[2], KEYS[3])"
+REMOVE_PART = "return redis.call('DEL', KEYS[2], KEYS[3])"
 """KEYS: fence, stream, journal. ARGV: fence."""
+
+PUBLISH_PART = "return redis.call('HSET', KEYS[2], ARGV[base + 1], ARGV[base + 2])"
+"""KEYS: fence, schemas. ARGV: fence, the id of a schema, the schema."""
+
+WRITE, DELETE, OPEN, END, CLOSE, REMOVE, PUBLISH = (
+    _FENCED + part for part in (WRITE_PART, DELETE_PART, OPEN_PART, END_PART, CLOSE_PART, REMOVE_PART, PUBLISH_PART)
+)
