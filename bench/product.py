@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -37,6 +37,7 @@ from feature_sync.sql.training.point_in_time import training_query
 from feature_sync.table_files import read_frame
 from feature_sync.training import Rows, TrainingSet
 from feature_sync.warehouses import open_warehouse
+from feature_sync.warehouses.places import Places
 
 FEATURES = {"amount": "double precision", "count": "bigint"}
 ENTITY_FEATURES = {
@@ -159,7 +160,7 @@ class OnlineView:
         """Push all of them."""
         with closing(RedisStore(self.redis, key_prefix="bench")) as online:
             setting = push.PushContext(
-                open_warehouse=partial(open_warehouse, self._target(), writable=True),
+                open_places=self._places,
                 online=online,
                 clock=read_clock(None),
                 options=push.PushOptions(state_schema=STATES),
@@ -167,6 +168,10 @@ class OnlineView:
                 progress=lambda view, rows: None,
             )
             return [*push.Pusher(setting, gate=None, threads=1).push(self._views())]
+
+    def _places(self, *, stopped: Callable[[], bool]) -> Places:
+        warehouse = open_warehouse(self._target(), writable=True, stopped=stopped)
+        return Places(rows=warehouse, state=warehouse)
 
     def verify(self) -> verify.Verified:
         """Compare all of Redis with the warehouse, where there is but one view."""

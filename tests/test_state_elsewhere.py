@@ -208,3 +208,38 @@ def test_a_file_of_states_that_another_process_writes_is_said(tmp_path, redis_ur
         holder.stdin.close()
         holder.wait()
         assert pushed(store) == (1, 0)
+
+
+def test_what_no_reader_could_read_is_refused_on_spark_as_elsewhere(sail, tmp_path, redis_url):
+    made = SparkProject(tmp_path, sail.url, state=STATE)
+    table = pyarrow.table({"id": ["a"], "day": pyarrow.array([5_000_000], pyarrow.int32()).cast(pyarrow.date32())})
+    made.model(
+        "spend", table, meta={"feature_view": {"entities": {"shop": "id"}, "features": ["day"], "timeless": True}}
+    )
+    with closing(made.open(redis_url=redis_url)) as store:
+        with pytest.raises(
+            FeatureSyncError, match=r"'?day'? ?holds a time outside the years 1 to 9999|day.*years 1 to 9999"
+        ):
+            store.push(gate=False)
+        assert not store.connections.online().view("spend").schemas()
+
+
+def test_a_file_of_states_is_made_by_a_push_for_its_owner_alone_and_by_nobody_who_only_reads(tmp_path, redis_url):
+    project = UnbuiltProject(tmp_path, state=STATE)
+    project.view("spend", "select 'a' as id, 1 as amount", features=["amount"])
+    file = tmp_path / "state.duckdb"
+    with closing(project.open(redis_url)) as store:
+        (status,) = store.status()
+        assert "state.duckdb does not exist" in status.problem
+        assert not file.exists()
+        assert pushed(store) == (1, 0)
+        assert [each.name for each in tmp_path.glob("*state*")] == ["state.duckdb"]
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_names_that_differ_only_in_case_are_refused_since_duckdb_folds_them(postgres, tmp_path, redis_url):
+    project = UnbuiltProject(tmp_path, login=postgres.environment, schema="folded", state=STATE)
+    project.view("spend", 'select 1 as id, 2 as "Amount", 3 as amount', features=["Amount", "amount"])
+    with closing(project.open(redis_url)) as store, pytest.raises(RequestError, match="differ only in case"):
+        store.push(gate=False)
+    project.drop()

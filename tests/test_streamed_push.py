@@ -349,3 +349,16 @@ def test_the_reader_in_javascript_reads_streamed_rows(meters, server, tmp_path):
         meters.stream(("m0", 5, 5.0, 0, 7), ("m2", 5, None, 0, 8), ("m9", 6, 6.0, 0, 9))
         found = [(each["values"]["kwh"], each["statuses"]["kwh"]) for each in reader.get(entities)]
     assert found == [(5, "present"), (1, "present"), (None, "missing"), (6, "present")]
+
+
+def test_a_row_that_redis_refuses_keeps_no_other_of_its_call_back_for_good(meters):
+    meters.stream(("m0", 1, 1.5, 0, 7), ("m1", 1, 1.0, 0, 8))
+    rows = meters.rows(("m0", 5, 5.0, 0, 9), ("m1", 5, 5.0, 0, 10))
+    writer = meters.writer()
+    with pytest.raises(OnlineStoreError, match="not an integer"):
+        writer.write([rows[0], rows[1]._replace(expires_at=2**63)])  # no moment that Redis takes
+    writer.write(rows)
+    assert meters.held() == {"m0": 5.0, "m1": 5.0}
+    writer.write([each._replace(expires_at=-1) for each in meters.rows(("m1", 6, 6.0, 0, 11))])  # before 1970
+    writer.close()
+    assert meters.held() == {"m0": 5.0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from feature_sync.errors import ProfileError, did_you_mean
@@ -58,7 +59,15 @@ def state_target(target: Target) -> Target | None:
     adapter = str(settings.get("type"))
     if adapter not in KEEPERS:
         raise ProfileError(f"{where}.type is {adapter!r}, not {' or '.join(KEEPERS)}{did_you_mean(adapter, KEEPERS)}")
-    if adapter == target.adapter and all(settings.get(name) == target.settings.get(name) for name in _PLACE):
+    if adapter == target.adapter and all(_same(name, settings.get(name), target) for name in _PLACE):
         raise ProfileError(f"{where} is the warehouse of the target itself, where states are kept anyway; leave it out")
     fields = {"schema": target.schema, **settings}
     return replace(target, name=f"{target.name}.{STATE}", adapter=adapter, settings=fields)
+
+
+def _same(name: str, value: object, target: Target) -> bool:
+    """True if a field says the same as the target's; a path starts at the project."""
+    other = target.settings.get(name)
+    if name == "path" and value is not None and other is not None:
+        return Path(target.project_dir, str(value)).resolve() == Path(target.project_dir, str(other)).resolve()
+    return str(value) == str(other)

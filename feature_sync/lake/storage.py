@@ -20,8 +20,9 @@ class Storage:
     """A place, and the options with which its library opens it."""
 
     place: str
-    options: dict[str, str] = field(default_factory=dict)
-    _folder: ObjectFolder | None = None
+    options: dict[str, str] = field(default_factory=dict, repr=False)
+    _folder: ObjectFolder | None = field(default=None, repr=False)
+    _has_own_options: bool = False
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -32,7 +33,7 @@ class Storage:
         try:
             yield
         except LakeError:
-            if self._folder is not None:
+            if self._folder is not None and not self._has_own_options:
                 self._folder.check_readable()
             raise
 
@@ -52,7 +53,9 @@ def object_storage(path: str, given: Mapping[str, str]) -> Storage:
         return Storage(path if "://" in path else str(Path(path).absolute()), dict(given))
     address = folder.address()
     options = _of_s3(address) if address.scheme == "s3" else _of_google(address)
-    return Storage(address.uri, {key: value for key, value in options.items() if value} | dict(given), folder)
+    return Storage(
+        address.uri, {key: value for key, value in options.items() if value} | dict(given), folder, bool(given)
+    )
 
 
 def iceberg_storage(path: str) -> Storage:

@@ -194,9 +194,10 @@ def of_cluster(health: ClusterHealth) -> Iterator[Sample]:
                 yield _sample(f"node_{name}", node, value)
 
 
-def of_slots(reference: str, marks: Sequence[SlotMark | None]) -> Iterator[Sample]:
-    """Yield how many hash slots lack a complete push of a view."""
-    yield _sample("view_unfinished_slots", {"view": reference}, sum(not each or each.status != DONE for each in marks))
+def of_slots(reference: str, push: str, marks: Sequence[SlotMark | None]) -> Iterator[Sample]:
+    """Yield how many hash slots lack the newest push of a view, of which `push` is the id."""
+    unfinished = sum(each != SlotMark(DONE, push) for each in marks)
+    yield _sample("view_unfinished_slots", {"view": reference}, unfinished)
 
 
 def of_streaming(counts: StreamCounts) -> Iterator[Sample]:

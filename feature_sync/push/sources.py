@@ -6,7 +6,10 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple
+
+import pyarrow
 
 from feature_sync.clock import Clock
 from feature_sync.definitions import Feature, FeatureView, Period, Relation
@@ -21,9 +24,6 @@ from feature_sync.sql.push.latest import latest_rows
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import SCALARS, ValueType
 from feature_sync.warehouses.places import Places
-
-if TYPE_CHECKING:
-    import pyarrow
 
 _ROWS_PER_BATCH = 50_000
 _KEPT_AS_THEY_ARE = {"bool", "bytes", "float32", "float64", "int64", "string"}
@@ -69,19 +69,27 @@ def opened_source(places: Places, query: ViewQuery, clock: Clock, *, writes: boo
         seen = read_snapshot(QueryRunner(places.rows), view, clock)  # before the rows
         copy = _copied(places, query, clock)
     places.rows.rest()
-    with within():
-        yield Source(copy, seen)
-    if writes:  # else the connection ends soon, and the table with it
+    try:
+        with within():
+            yield Source(copy, seen)
+    finally:
         QueryRunner(state).run_if_free(drop_copy(copy.view.relation.name))
 
 
 def _copied(places: Places, query: ViewQuery, clock: Clock) -> ViewQuery:
     """Copy the newest rows, in the form in which they are sent, into a temporary table; returns the view of them."""
     reader, runner = QueryRunner(places.rows), QueryRunner(places.state)
+    names = [*query.key_types, *query.feature_types]
+    if len({each.casefold() for each in names}) < len(names):
+        raise _unfit(query, places, "names of columns differ only in case")
     text = reader.text(latest_rows(query, now=clock.now, depth=estimated_depth(reader, query)))
-    with reader.warehouse.arrow(text, batch_size=_ROWS_PER_BATCH) as rows:
+    places.state.rest()
+    with TemporaryFile() as spool:  # so that nobody waits for the place of the state while a slow engine works
+        with reader.warehouse.arrow(text, batch_size=_ROWS_PER_BATCH) as rows:
+            _spool(_with_moments(rows, query), spool)
         try:
-            name = runner.warehouse.load(f"pushed_{secrets.token_hex(8)}", _with_moments(rows, query), {})
+            with pyarrow.ipc.open_stream(spool) as rows:
+                name = runner.warehouse.load(f"pushed_{secrets.token_hex(8)}", rows, {})
         except RequestError as refused:
             raise _unfit(query, places, str(refused)) from refused
     if query.has_times:
@@ -94,6 +102,14 @@ def _copied(places: Places, query: ViewQuery, clock: Clock) -> ViewQuery:
         if not _is_kept_as_it_is(kind):
             raise _unfit(query, places, f"{name} would be kept as {kind}")
     return copy
+
+
+def _spool(rows: pyarrow.RecordBatchReader, file: IO[bytes]) -> None:
+    """Write rows to a file, and go back to its beginning."""
+    with pyarrow.ipc.new_stream(file, rows.schema) as writer:
+        for batch in rows:
+            writer.write_batch(batch)
+    file.seek(0)
 
 
 def as_copied(query: ViewQuery, *, dialect: Dialect) -> ViewQuery:
@@ -112,8 +128,6 @@ def as_copied(query: ViewQuery, *, dialect: Dialect) -> ViewQuery:
 
 def _with_moments(rows: pyarrow.RecordBatchReader, query: ViewQuery) -> pyarrow.RecordBatchReader:
     """Return the rows with times instead of microseconds, for the place of the state compares them with moments."""
-    import pyarrow
-
     times = {query.event_timestamp_name, query.valid_until_name}
     moment = pyarrow.timestamp("us")
     schema = pyarrow.schema([each.with_type(moment) if each.name in times else each for each in rows.schema])

@@ -38,7 +38,8 @@ def within_limits(value: exp.Expr, kind: ValueType, name: str, *, dialect: Diale
 
 def _checks(value: exp.Expr, kind: ValueType, dialect: Dialect, *, finite: bool) -> list[tuple[str, exp.Expr]]:
     """List what may be wrong with a value, as pairs of a reason and the condition under which it applies."""
-    if kind.is_time and dialect.has_infinite_times:
+    if kind.is_time and (dialect.has_infinite_times or dialect.has_far_times):
+        finite = finite or not dialect.has_infinite_times
         return [("a time outside the years 1 to 9999", _is_out_of_years(value, kind, dialect, finite=finite))]
     if kind.kind == "decimal" and dialect.has_numeric_nan:
         odd = [exp.cast(exp.Literal.string(each), "decimal") for each in ("NaN", "Infinity", "-Infinity")]

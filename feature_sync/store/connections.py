@@ -59,11 +59,19 @@ class Connections:
         check_built_for_target(self._project)
         return open_warehouse(self._project.target, writable=writable, wait=wait, stopped=stopped)
 
-    def open_places(self, *, writable: bool = False, wait: bool = False, stopped: Callable[[], bool] = never) -> Places:
+    def open_places(
+        self,
+        *,
+        writable: bool = False,
+        wait: bool = False,
+        stopped: Callable[[], bool] = never,
+        create: bool = False,
+    ) -> Places:
         """Connect to the target's warehouse, and to where the states of pushes are kept if that is elsewhere.
 
         Args:
             writable: Write states and tables of pushes.
+            create: Make the place of the states if there is none, where that is a file.
             wait: As in `open_warehouse`.
             stopped: As in `open_warehouse`.
 
@@ -78,7 +86,7 @@ class Connections:
         if kept is None:
             return Places(rows=rows, state=rows)
         try:
-            state = open_warehouse(kept, writable=writable, wait=wait, stopped=stopped, create=True)
+            state = open_warehouse(kept, writable=writable, wait=wait, stopped=stopped, create=create)
             return Places(rows=rows, state=state)
         except BaseException:
             rows.close()

@@ -63,7 +63,7 @@ def push_views(
         views = [each for each in select_views() if each.reference not in done]
         views = project.with_proven_uniqueness(views) if gated else views
         context = PushContext(
-            open_places=partial(connections.open_places, writable=not options.dry_run, wait=options.wait),
+            open_places=partial(connections.open_places, writable=not options.dry_run, wait=options.wait, create=True),
             online=connections.online(),
             clock=project.clock(as_of),
             options=options,

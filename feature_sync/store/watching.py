@@ -65,10 +65,12 @@ def cluster_samples(online: OnlineStore) -> Iterator[Sample]:
     if health is None:
         return
     yield from of_cluster(health)
+    if health.uncovered_slots:  # to ask for what they hold would cost the timeout of each, and the scrape
+        return
     for reference in sorted(online.references()):
         view = online.view(reference)
-        if view.mark() is not None and (marks := view.slot_marks()) is not None:
-            yield from of_slots(reference, marks)
+        if (mark := view.mark()) is not None and (marks := view.slot_marks()) is not None:
+            yield from of_slots(reference, mark.push, marks)
 
 
 def streaming_metrics(counts: StreamCounts, *, key_prefix: str) -> str:

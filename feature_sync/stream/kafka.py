@@ -83,15 +83,16 @@ class KafkaSource(Source):
 
     def _ask_topic(self) -> Any:
         """Ask a broker for the topic; an error that does not go away ends it at once."""
-        give_up = monotonic() + _SECONDS_TO_ANSWER
+        give_up, seconds = monotonic() + _SECONDS_TO_ANSWER, _SECONDS_TO_CONNECT
         while True:
             try:
-                ask = partial(self._consumer.list_topics, self.topic, timeout=_SECONDS_TO_CONNECT)
+                ask = partial(self._consumer.list_topics, self.topic, timeout=seconds)
                 return in_background(ask).topics[self.topic]
             except KafkaException as failed:
                 self._consumer.poll(0)  # which reports the errors of the client
                 if self._failed is not None or monotonic() > give_up:
                     raise self._failed or self._refusal(failed.args[0]) from failed
+                seconds *= 2  # a far broker that speaks TLS may need longer
 
     def poll(self, most: int, seconds: float) -> list[Message]:
         """See `Source`."""
@@ -165,6 +166,7 @@ class KafkaSource(Source):
 
     def _on_revoke(self, _consumer: Any, parts: Sequence[Any]) -> None:
         self._assigned.difference_update(each.partition for each in parts)
+        self._ended.difference_update(each.partition for each in parts)
         _LOG.info("partitions revoked", extra={"topic": self.topic, "assigned_partitions": sorted(self._assigned)})
 
     def _check_bounds(self) -> None:

@@ -100,6 +100,7 @@ class StreamRun:
         """
         try:
             self._connect()
+            self._note_fine()
             self._parts.source.start(self._begin)
             while not (self._turn() and self._until_end):
                 pass
@@ -155,6 +156,7 @@ class StreamRun:
             self._pending = self._background.submit(lambda: self._parts.writer.write(rows)), ends
         else:
             self._written.update(ends)
+            self._look_for_a_push()  # also where no message becomes a row
 
     def _settle(self) -> bool:
         """Wait until the rows sent are written; returns False if the stream went back to the watermark instead."""
@@ -202,13 +204,17 @@ class StreamRun:
             sleep(_SECONDS_IDLE)
         self._state, self._written, self._pending = state, {}, None
         self._reading = self._parts.reading()  # now, so that what is wrong is said before the first message
-        self._note_fine()
 
     def _note_fine(self) -> None:
         self._fine_at, self.counts.fine_at = monotonic(), time()
 
     def _wait_for_store(self, lost: OnlineStoreError) -> None:
-        """Try until the store answers again, then go back to the watermark; raise after a minute."""
+        """Try until the store answers again, then go back to the watermark; raise after a minute.
+
+        A store that answers and takes no row, as one that is full, counts as one that is away.
+        """
+        if monotonic() - self._fine_at > _SECONDS_WITHOUT_REDIS:
+            raise lost
         _LOG.warning("%s; trying again for %d seconds", lost, _SECONDS_WITHOUT_REDIS)
         self._pending = None
         while True:

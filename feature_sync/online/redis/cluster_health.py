@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.base import ClusterHealth, NodeHealth
@@ -25,7 +25,19 @@ def read_health(reader: ClusterReader, nodes: ClusterNodes) -> ClusterHealth:
     primaries = {node: len(topology.slots_of(node)) for node in topology.primaries}
     found = tuple(_read(reader, node, primaries.get(node)) for node in topology.nodes)
     lost = sum(each.slots for each in found if not each.is_up)
-    return ClusterHealth(nodes=found, uncovered_slots=topology.unserved + lost)
+    failed = _failed(reader, [node for node, each in zip(topology.nodes, found, strict=True) if each.is_up])
+    gone = tuple(each for each in failed if each.address not in {one.address for one in found})
+    return ClusterHealth(nodes=found + gone, uncovered_slots=topology.unserved + lost)
+
+
+def _failed(reader: ClusterReader, nodes: Sequence[Node]) -> Iterator[NodeHealth]:
+    """Yield the nodes that the others have given up, which CLUSTER SLOTS leaves out."""
+    told = bytes(reader.at(nodes[0], "CLUSTER", "NODES")).decode(errors="replace") if nodes else ""
+    for words in map(str.split, told.splitlines()):
+        flags = words[2].split(",")
+        if "fail" in flags and "noaddr" not in flags:
+            address = words[1].partition("@")[0]
+            yield NodeHealth(address=address, is_primary="master" in flags, slots=0)
 
 
 def _read(reader: ClusterReader, node: Node, slots: int | None) -> NodeHealth:

@@ -91,15 +91,17 @@ for i = 3, #KEYS do
     else older = older + 1 end
   end
 end
+local refused
 for key, at in pairs(winners) do
-  entries[#entries + 1], entries[#entries + 2] = key, ARGV[at]
+  local reply
+  if ARGV[at + 1] == '' then reply = redis.pcall('DEL', key)
+  elseif ARGV[at + 2] == '' then reply = redis.pcall('SET', key, ARGV[at + 1])
+  else reply = redis.pcall('SET', key, ARGV[at + 1], 'PXAT', ARGV[at + 2]) end
+  if type(reply) == 'table' and reply.err then refused = reply
+  else entries[#entries + 1], entries[#entries + 2] = key, ARGV[at] end
 end
 if #entries > 0 then redis.call('HSET', KEYS[2], unpack(entries)) end
-for key, at in pairs(winners) do
-  if ARGV[at + 1] == '' then redis.call('DEL', key)
-  elseif ARGV[at + 2] == '' then redis.call('SET', key, ARGV[at + 1])
-  else redis.call('SET', key, ARGV[at + 1], 'PXAT', ARGV[at + 2]) end
-end
+if refused then return refused end
 local now = redis.call('TIME')
 local time = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))
 for partition, position in pairs(came) do
@@ -112,9 +114,10 @@ return {applied, seen, older, epoch}
 none).
 
 A row that is there already is written again only if its schema has changed. Of several rows of one key in a call, only
-the newest is written. The journal is asked once, and written once before the rows, so that no error leaves a row that
-it does not name; a call has 3,000 rows at most, since Lua unpacks no more. Returns how many were applied, seen and
-older, and the epoch; no epoch if the stream is closed, has not begun or is of another topic."""
+the newest is written. The journal is asked once, and written once: it names the rows that were written, also if one is
+refused, and no other, so that a replay heals. A call has 3,000 rows at most, since Lua unpacks no more. Returns how
+many were applied, seen and older, and the epoch; no epoch if the stream is closed, has not begun or is of another
+topic."""
 
 _FENCED = """
 local fence = redis.call('GET', KEYS[1])

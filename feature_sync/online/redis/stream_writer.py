@@ -81,7 +81,7 @@ class RedisStreamWriter(StreamWriter):
     def _call(self, rows: Sequence[StreamedRow]) -> tuple[bytes | str, ...]:
         keys, values, ends, *places = zip(*rows, strict=True) if rows else [()] * len(StreamedRow._fields)
         contents = [each or b"" for each in values]
-        moments = [b"" if each is None else b"%d" % each for each in ends]
+        moments = [b"" if each is None else b"%d" % max(each, 1) for each in ends]  # of before 1970: gone at once
         arguments = chain.from_iterable(zip(pack_positions(*places), contents, moments, strict=True))
         names = self._keys.stream, self._keys.journal
         return "EVAL", STREAM, b"%d" % (len(keys) + 2), *names, *keys, self._topic, *arguments

@@ -19,12 +19,12 @@ READER_COMMANDS = (*_CONNECTING, "get", "mget", "hmget", "hgetall", "exists")
 """What a client of one service sends; HGETALL reads the schemas of a view that is asked for by a project."""
 AUDITOR_COMMANDS = (
     *READER_COMMANDS, "smembers", "scan", "pexpiretime", "memory|usage", "info", "time", "multi", "exec", "hlen",
-    "hscan", "cluster|nodes", "dbsize",
+    "hscan", "hget", "cluster|nodes", "dbsize",
 )  # fmt: skip
 """What only reads all services: `verify`, `status`, `forget`, `serve` of every service; the last two on a cluster."""
 WRITER_COMMANDS = (
     *AUDITOR_COMMANDS, "set", "del", "unlink", "hset", "sadd", "srem", "eval", "watch", "unwatch",
-    "hget", "hdel", "hkeys", "evalsha", "wait",
+    "hdel", "hkeys", "evalsha", "wait",
 )  # fmt: skip
 """What `push` sends, and its scripts; the last two where a cluster or replicas are."""
 STREAMER_COMMANDS = (

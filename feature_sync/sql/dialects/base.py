@@ -69,7 +69,9 @@ class Dialect(ABC):
     materializes: ClassVar[bool] = False
     """Whether a step can be marked as MATERIALIZED, to be evaluated once."""
     has_infinite_times: ClassVar[bool] = False
-    """Whether dates and timestamps may be infinite or outside the years 1 to 9999."""
+    """Whether dates and timestamps may be infinite, and outside the years 1 to 9999."""
+    has_far_times: ClassVar[bool] = False
+    """Whether dates and timestamps may be outside the years 1 to 9999, though none is infinite."""
     has_numeric_nan: ClassVar[bool] = False
     """Whether a decimal may be NaN or infinite."""
     hides_dimensions: ClassVar[bool] = False

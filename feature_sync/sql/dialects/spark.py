@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from sqlglot import exp
 
+from feature_sync.errors import UnfitValue
 from feature_sync.sql.dialects.base import Dialect, call
 from feature_sync.sql.dialects.clocks import last_reading
 from feature_sync.value_types import ValueType
@@ -21,6 +22,7 @@ class Spark(Dialect):
     name = "spark"
     moment_type = "timestampltz"
     naive_type = "timestampntz"
+    has_far_times = True
     plain_decimals: ClassVar[Mapping[exp.DType, tuple[int, int]]] = {_Type.DECIMAL: (10, 0)}
     # The meaning of TIMESTAMP is a setting of the session.
     explicit_types: ClassVar[Mapping[exp.DType, str]] = {
@@ -63,6 +65,10 @@ class Spark(Dialect):
 
     def any_item(self, value: exp.Expr, item: exp.Identifier, condition: exp.Expr) -> exp.Expr:
         return exp.Anonymous(this="EXISTS", expressions=[value, exp.Lambda(this=condition, expressions=[item])])
+
+    def refuse(self, name: str, reason: str, value: exp.Expr) -> exp.Expr:
+        del value
+        return call("RAISE_ERROR", UnfitValue.written(name, reason))
 
     def json_text(self, value: exp.Expr) -> exp.Expr:
         return call("TO_JSON", value)

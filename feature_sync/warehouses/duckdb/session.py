@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -68,6 +70,7 @@ class Session:
         self._project_dir = project_dir
         self._writable = writable
         self._stopped = stopped
+        self._patience = max(patience, _SECONDS_TO_REOPEN)
         self._opened: duckdb.DuckDBPyConnection | None = self._open(patience)
 
     @classmethod
@@ -107,17 +110,23 @@ class Session:
         with _OPENING:
             if path.exists():
                 return
+            made = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
             try:
-                duckdb.connect(str(path)).close()
-            except duckdb.Error as refused:
-                if not is_locked(refused):  # then another process is making it
-                    raise WarehouseError(str(translated(refused, str(path)))) from refused
+                duckdb.connect(str(made)).close()
+                made.chmod(0o600)  # it holds values of features
+                os.link(made, path)  # at once, and whole
+            except FileExistsError:
+                pass  # another process has just made it
+            except (duckdb.Error, OSError) as refused:
+                raise WarehouseError(f"{path} cannot be made: {one_line(refused)}") from refused
+            finally:
+                made.unlink(missing_ok=True)
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The connection; opens the file again if it was closed."""
         if self._opened is None:
-            self._opened = self._open(_SECONDS_TO_REOPEN)
+            self._opened = self._open(self._patience)
         return self._opened
 
     def run(self, work: Callable[[duckdb.DuckDBPyConnection], Result]) -> Result:
@@ -213,6 +222,11 @@ def _file_of(target: Target, settings: DuckDBSettings) -> Path:
     if settings.path.startswith(":memory:"):
         raise ProfileError(f"target {target.name}: path is {settings.path}, which is gone when dbt ends; name a file")
     return Path(target.project_dir, settings.path)
+
+
+def one_line(error: Exception) -> str:
+    """Return a message on one line."""
+    return " ".join(str(error).split())
 
 
 def pin(connection: duckdb.DuckDBPyConnection) -> None:

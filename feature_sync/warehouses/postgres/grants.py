@@ -27,18 +27,21 @@ def write_grants(target: Target, needed: NeededRights) -> str:
             f"the role {builder!r} runs dbt, and so owns the models: name the roles that push and read with --pusher "
             "and --reader, or the one that runs dbt with --builder"
         )
+    database = settings.dbname or settings.database or ""
     lines = [
         "-- As an administrator, or as the owner of the models and the database. The roles must exist:",
         f"-- create role {_quoted(needed.pusher)} login; create role {_quoted(needed.reader)} login;",
-        *_to_push(needed),
-        *_to_read(needed, settings.dbname or settings.database or ""),
+        *_to_push(needed, database),
+        *_to_read(needed, database),
         *_of_future_tables(needed, builder),
     ]
     return "\n".join([*lines, ""])
 
 
-def _to_push(needed: NeededRights) -> Iterator[str]:
+def _to_push(needed: NeededRights, database: str) -> Iterator[str]:
     pusher = _quoted(needed.pusher)
+    if not needed.pushed:  # the rows are elsewhere: they come as a temporary table
+        yield f"grant temporary on database {_quoted(database)} to {pusher};"
     if needed.pushed:
         writes = "nothing" if needed.state_schema is None else "only its own schema"
         yield f"-- push: reads {', '.join(needed.pushed)}, and writes {writes}"

@@ -59,6 +59,7 @@ class Session:
             self.spark = SparkSession(connection=url)
             policy = DefaultPolicy(max_retries=_RETRIES, initial_backoff=100, max_backoff=500)
             self.spark.client.set_retry_policies([policy])
+            self._before = {} if self._is_own else {name: self.spark.conf.get(name, None) for name in _PINNED}
             for name, value in _PINNED.items():
                 self.spark.conf.set(name, value)
 
@@ -108,7 +109,7 @@ class Session:
             self.spark.interruptAll()
 
     def close(self) -> None:
-        """Release the session with its temporary views; of one that others use, drop our views alone."""
+        """Release the session with its temporary views; leave one that others use as it was."""
         # Not by `stop`, which logs a traceback where the server is gone.
         with suppress(PySparkException, grpc.RpcError):
             if self._is_own:
@@ -116,6 +117,11 @@ class Session:
             else:
                 for name in self._views:
                     self.spark.catalog.dropTempView(name)
+                for name, value in self._before.items():
+                    if value is None:
+                        self.spark.conf.unset(name)
+                    else:
+                        self.spark.conf.set(name, value)
         self.spark.client.close()
 
 
