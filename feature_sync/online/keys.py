@@ -11,6 +11,8 @@
 <prefix>:<reference>:stream           what the last push has seen of the view's stream, and where writers stand
 <prefix>:<reference>:journal          the keys that the stream wrote last, with the positions of those rows
 <prefix>:<reference>:{<join keys>}    a row
+<prefix>:<reference>:stream:{<tag>}, :journal:{<tag>}
+                                      the same on a cluster, once in each hash slot, for the rows of that slot
 <prefix>:slot:{<tag>}                 only on a cluster, once in each hash slot: the fence and the mark of each view,
                                       and what of the slot has changed without a new revision
 """

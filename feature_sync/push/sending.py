@@ -11,6 +11,7 @@ from feature_sync.online.base import OnlineView, ViewWriter
 from feature_sync.online.codec import RowSchema
 from feature_sync.online.marks import Mark
 from feature_sync.online.rows import BYTES_PER_ENTRY, Row, RowEncoder
+from feature_sync.online.streams import SnapshotWriter
 from feature_sync.spill import KeySpill
 
 Batches = Iterator[Sequence[Sequence[Any]]]
@@ -81,7 +82,13 @@ def send_rows(
 
 
 def repair_slots(
-    view: OnlineView, writer: ViewWriter, lost: Collection[int], rows: Batches, sent: Sent, *, encoder: RowEncoder
+    view: OnlineView,
+    writer: ViewWriter | SnapshotWriter,
+    lost: Collection[int],
+    rows: Batches,
+    sent: Sent,
+    *,
+    encoder: RowEncoder,
 ) -> None:
     """Write all committed rows of some slots of a cluster, and delete the keys there that are not among them.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain, islice
 
@@ -15,7 +15,7 @@ from feature_sync.online.marks import Mark
 from feature_sync.online.rows import Row, RowEncoder
 from feature_sync.online.stream_rows import streamed_schema
 from feature_sync.online.streams import Snapshot
-from feature_sync.push.sending import Batches, Sent, encoded, watched
+from feature_sync.push.sending import Batches, Sent, encoded, repair_slots, watched
 from feature_sync.query_runner import QueryRunner
 from feature_sync.spill import KeySpill
 from feature_sync.sql.push.watermarks import watermark_name, watermark_rows
@@ -116,12 +116,16 @@ class StreamedSending:
         self._sent = Sent()
         self._is_full = False
 
-    def send(self, mark: Mark, rows: Batches, removed: Batches | None, progress: Callable[[int], None]) -> None:
+    def begin(self, mark: Mark, lost: Collection[int], unchanged: Unchanged) -> None:
+        """Set the mark, record what the snapshot has seen, and repair the lost slots of a cluster."""
+        self._writer.begin(mark, self._schema, lost=lost)
+        self._beside.open(self._snapshot, self._streamed)
+        self._repair(lost, unchanged)
+
+    def send(self, rows: Batches, removed: Batches | None, progress: Callable[[int], None]) -> None:
         """Write rows and delete others, as `send_rows` does, except where the stream is ahead; to be finished."""
         self._is_full = removed is None
         with KeySpill() as held, KeySpill() as ours:
-            self._writer.begin(mark, self._schema)
-            self._beside.open(self._snapshot, self._streamed)
             for keys in self._view.row_keys() if self._is_full else ():
                 held.add(keys)
             batches = encoded(rows, self._encoder, self._sent, ours if held.count else None)
@@ -129,15 +133,32 @@ class StreamedSending:
             gone = (
                 held.minus(ours) if removed is None else (key for each in removed for key in self._encoder.keys(each))
             )
-            self._sent.deleted = self._beside.delete(gone)
+            self._sent.deleted += self._beside.delete(gone)
 
-    def send_nothing(self, mark: Mark | None, unchanged: Unchanged) -> Sent:
-        """Record what the snapshot has seen, although no row has changed; and the mark, if one is given."""
-        self._writer.publish(self._schema, mark)
+    def send_nothing(self, named: Mark | None, mark: Mark, lost: Collection[int], unchanged: Unchanged) -> Sent:
+        """Record what the snapshot has seen, although no row has changed.
+
+        Args:
+            named: A mark to set; None if that in the store may stay.
+            mark: The mark of the push that brought the rows.
+            lost: Slots of a cluster that lack them.
+            unchanged: Opens the rows.
+        """
+        self._writer.publish(self._schema, named)
+        if lost:
+            self._writer.mark_slots(mark, lost, are_done=False)
         self._beside.open(self._snapshot, self._streamed)
+        self._repair(lost, unchanged)
         self._settle(unchanged)
+        if lost:
+            self._writer.mark_slots(mark, lost, are_done=True)
         self._beside.end()
         return self._sent
+
+    def _repair(self, lost: Collection[int], unchanged: Unchanged) -> None:
+        if lost:
+            with unchanged() as rows:
+                repair_slots(self._view, self._beside, lost, rows, self._sent, encoder=self._encoder)
 
     def finish(self, mark: Mark, unchanged: Unchanged | None) -> Sent:
         """Settle what the stream wrote, set the mark to done, and send writers back to the watermark.

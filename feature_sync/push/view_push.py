@@ -216,13 +216,15 @@ class ViewPush:
         if staged.is_unchanged:
             named = self._named(online.mark)
             if streamed is not None:
-                return streamed.send_nothing(named, unchanged)
+                return streamed.send_nothing(named, self._mark(staging, staged, online), staged.lost, unchanged)
             writer.publish(schema, named)
             return self._repair_unchanged(writer, staged, self._mark(staging, staged, online), encoder, unchanged)
         mark, is_full = self._mark(staging, staged, online), staged.full is not None
         repaired = Sent()
         try:
-            if staged.lost:
+            if streamed is not None:
+                streamed.begin(mark, staged.lost, unchanged)
+            elif staged.lost:
                 writer.begin(mark, schema, lost=staged.lost)
                 self._repair(writer, staged, repaired, encoder, unchanged)
             with (
@@ -246,7 +248,7 @@ class ViewPush:
                     sent.written, sent.bytes = sent.written + repaired.written, sent.bytes + repaired.bytes
                     sent.deleted += repaired.deleted
                     return sent
-                streamed.send(mark, rows, removed, self._progress)
+                streamed.send(rows, removed, self._progress)
             return streamed.finish(mark, None if is_full else unchanged)  # a query, so after the results are read
         except WarehouseError:
             writer.check_lease()  # LeaseLost explains more: a push that has taken over drops this one's tables

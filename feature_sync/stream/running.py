@@ -180,9 +180,9 @@ class StreamRun:
         if monotonic() - self._asked_at < _SECONDS_IDLE:
             return
         self._asked_at = monotonic()
-        state = self._parts.writer.state()
+        told = self._parts.writer.write(())
         self._note_fine()
-        if state is None or state.epoch != self._state.epoch:
+        if told.epoch != self._state.epoch:
             self._go_back()
 
     def _go_back(self) -> None:

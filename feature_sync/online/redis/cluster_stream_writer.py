@@ -96,7 +96,7 @@ class ClusterStreamWriter(StreamWriter):
     def _call(self, slot: int, rows: Sequence[StreamedRow]) -> Call:
         keys, values, ends, *places = zip(*rows, strict=True) if rows else [()] * len(StreamedRow._fields)
         contents = [each or b"" for each in values]
-        moments = [b"" if each is None else b"%d" % each for each in ends]
+        moments = [b"" if each is None else b"%d" % max(each, 1) for each in ends]
         arguments = chain.from_iterable(zip(pack_positions(*places), contents, moments, strict=True))
         names = (self._streams.stream(slot), self._streams.journal(slot))
         return script_call(_STREAM, slot, [*names, *keys], [self._topic.encode(), *arguments])

@@ -28,7 +28,7 @@ WRITER_COMMANDS = (
 )  # fmt: skip
 """What `push` sends, and its scripts; the last two where a cluster or replicas are."""
 STREAMER_COMMANDS = (
-    *_CONNECTING, "info", "time", "hgetall", "eval", "hget", "hmget", "hset", "getrange", "set", "del",
+    *_CONNECTING, "info", "time", "hgetall", "eval", "evalsha", "hget", "hmget", "hset", "getrange", "set", "del",
 )  # fmt: skip
 """What the writer of a view's stream sends, and its script."""
 _QUOTED = '"\\'
@@ -91,7 +91,11 @@ def streamer(key_prefix: str, reference: str) -> RedisUser:
         RequestError: A name has white space.
     """
     view = ViewKeys(name_of(key_prefix, reference))
-    keys = [f"~{_pattern(view.stream)}", f"~{_pattern(view.journal)}", f"~{_pattern(view.rows)}*"]
+    own = [
+        *map(_pattern, (view.stream, view.journal)),
+        *(f"{_pattern(each)}:*" for each in (view.stream, view.journal)),
+    ]
+    keys = [f"~{each}" for each in (*own, f"{_pattern(view.rows)}*")]
     return RedisUser(
         name=f"{key_prefix}-streamer-{reference}",
         may=f"stream {reference}",

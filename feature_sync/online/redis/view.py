@@ -21,7 +21,8 @@ from feature_sync.online.redis.globs import literal
 from feature_sync.online.redis.lease import hold_lease
 from feature_sync.online.redis.retries import ASKING, with_retry
 from feature_sync.online.redis.schemas import readable_schemas
-from feature_sync.online.redis.stream_writer import RedisStreamWriter, read_record
+from feature_sync.online.redis.stream_record import read_record
+from feature_sync.online.redis.stream_writer import RedisStreamWriter
 from feature_sync.online.redis.wording import wrong_type
 from feature_sync.online.redis.writer import RedisWriter
 from feature_sync.online.streams import Position, StreamRecord, read_position
