@@ -17,7 +17,7 @@ MANY = 300
 @pytest.fixture(scope="module")
 def cluster():
     with Cluster(replicas=1, settings=("--cluster-node-timeout", "60000")) as started:
-        until(lambda: all(knows_replicas(started, each) for each in started.processes))
+        until(lambda: all(knows_replicas(started, each) for each in started.processes), "replicas are not known")
         yield started
 
 
