@@ -17,7 +17,13 @@ MANY = 300
 @pytest.fixture(scope="module")
 def cluster():
     with Cluster(replicas=1, settings=("--cluster-node-timeout", "60000")) as started:
+        until(lambda: all(knows_replicas(started, each) for each in started.processes), "replicas are not known")
         yield started
+
+
+def knows_replicas(cluster, process) -> bool:
+    """True if a node has been told of the replica of each primary: first and last slot, primary and replica."""
+    return all(len(each) == 4 for each in cluster.run(process, "CLUSTER", "SLOTS"))
 
 
 @pytest.fixture(scope="module")

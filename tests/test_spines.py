@@ -233,7 +233,7 @@ def test_a_column_that_postgresql_would_rename_is_refused(project, store, name):
     if project.adapter == "duckdb" and name:
         assert answers(store, frame)[0][name] == 1
     elif project.adapter == "postgres":
-        with pytest.raises(RequestError, match=f"the spine's column '{name}'"):
+        with pytest.raises(RequestError, match=f"the column '{name}'"):
             answers(store, frame)
 
 

@@ -172,9 +172,8 @@ class PostgresWarehouse(Warehouse):
         options = pyarrow.csv.WriteOptions(include_header=False)
         into = SQL("copy {} from stdin (format csv)").format(Identifier(name))
         with self._writing_temporarily(), self._snapshots.transaction():
-            self._execute(
-                SQL("set local idle_in_transaction_session_timeout = 0")
-            )  # whoever makes the rows may be slow
+            # Whoever makes the rows may be slow.
+            self._execute(SQL("set local idle_in_transaction_session_timeout = 0").format())
             self._execute(SQL("create temp table {} ({})").format(Identifier(name), SQL(", ").join(columns)))
             for batch in rows:
                 text = io.BytesIO()
