@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import closing
-from types import FunctionType
 
 import pytest
 
@@ -14,6 +13,7 @@ from tests import test_push_protocol
 from tests.support.clusters import Cluster
 from tests.support.meters import build_meters
 from tests.support.naive import client_of
+from tests.support.same import same_test
 from tests.support.unbuilt import UnbuiltProject
 from tests.test_push_protocol import environment, meters, own
 
@@ -67,15 +67,10 @@ def redis_url(cluster):
     return cluster.url
 
 
-def _same(name: str) -> FunctionType:
-    """Return a test of its own that does what another does: marks of one are not those of the other."""
-    other = getattr(test_push_protocol, name)
-    made = FunctionType(other.__code__, other.__globals__, name, other.__defaults__, other.__closure__)
-    made.pytestmark = [*getattr(other, "pytestmark", ())]
-    return made
-
-
-globals().update({name: _same(name) for name in QUICK} | {name: pytest.mark.slow(_same(name)) for name in SLOW})
+globals().update(
+    {name: same_test(test_push_protocol, name) for name in QUICK}
+    | {name: pytest.mark.slow(same_test(test_push_protocol, name)) for name in SLOW}
+)
 
 
 # What is removed from a cluster

@@ -62,7 +62,8 @@ class ClusterStreamWriter(StreamWriter):
         self._epochs = [each.epoch.encode() for each in known]
         told = [*sorted(runs.values()), *(each.epoch for each in known)]
         self._epoch = sha256("\n".join(told).encode()).hexdigest()
-        self._probes = {node: self._nodes.topology.slots_of(node)[0] for node in runs}
+        slots = {node: self._nodes.topology.slots_of(node) for node in runs}
+        self._probes = {node: some[0] for node, some in slots.items() if some}
         self._sender = ClusterSender(self._nodes, runs=runs, pauses=_PAUSES, advice=_ADVICE)
         return StreamState(watermark=whole.snapshot.watermark, epoch=self._epoch)
 

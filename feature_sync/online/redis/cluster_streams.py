@@ -62,8 +62,8 @@ def as_one(records: Sequence[StreamRecord | None], *, ahead: int = 0) -> StreamR
     topics, epochs = {topic for topic, _, _ in snapshots}, {each.epoch for each in known}
     deliveries: dict[int, Delivery] = {}
     for partition, delivery in (pair for each in known for pair in each.deliveries.items()):
-        if partition not in deliveries or deliveries[partition].at <= delivery.at:
-            deliveries[partition] = delivery
+        before = deliveries.get(partition, delivery)
+        deliveries[partition] = max(before, delivery)._replace(at=max(before.at, delivery.at))  # the furthest offset
     return StreamRecord(
         snapshot=Snapshot(
             topic=topics.pop() if len(topics) == 1 else "",
