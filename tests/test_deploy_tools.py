@@ -181,6 +181,9 @@ class Host:
             "feature_sync_push_packages": [f"{self.wheel}[duckdb]"],
             "feature_sync_pip_arguments": f"--constraint {EXAMPLE / 'constraints.txt'}",
             "feature_sync_build_arguments": ["--vars", "most_parcels: 50"],
+            "feature_sync_streams": [
+                {"view": "depots", "arguments": ["--from", "kafka://127.0.0.1:1", "--land", "landing.a b"]}
+            ],
             "feature_sync_push_environment": {"FEATURE_SYNC_REDIS_URL": redis_url, "PGPASSWORD": ODD_SECRET},
             "feature_sync_serve_environment": {"FEATURE_SYNC_REDIS_URL": redis_url, "FEATURE_SYNC_TOKEN": ODD_SECRET},
         }
@@ -227,6 +230,10 @@ def test_the_role_installs_once_and_its_server_answers(server, parcels, tmp_path
     command = shlex.split(re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)[1].replace("8080", str(_free_port())))
     with serving(tmp_path, *command, "--timeout", "10", **host.environment("serve.env")) as url:
         assert ask(url, ODD_SECRET) == [["north"], ["bo"], [55], [2]]
+    stream = (tmp_path / "units" / "feature-sync-stream-depots.service").read_text()
+    command = shlex.split(re.search(r"^ExecStart=(.*)$", stream, re.MULTILINE)[1])
+    assert command[1:] == ["depots", "--from", "kafka://127.0.0.1:1", "--land", "landing.a b"]
+    assert Path(command[0]).stat().st_mode & 0o777 == 0o755
     check_units(tmp_path / "units")
 
 
@@ -234,7 +241,7 @@ def check_units(folder: Path) -> None:
     """Let systemd read the units and judge how far they are shut off: 0 is shut, 10 is open."""
     assert shutil.which("systemd-analyze"), "systemd-analyze is missing: apt-get install systemd"
     units = [str(file) for file in sorted(folder.iterdir())]
-    assert len(units) == 3
+    assert len(units) == 4
     verified = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     wrong = [line for line in verified.stderr.splitlines() if str(folder) in line]
     assert (verified.returncode, wrong) == (0, []), verified.stderr

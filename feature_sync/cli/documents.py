@@ -114,6 +114,7 @@ def _described_view(description: Description, view: FeatureView) -> Document:
         "known_at_column": view.known_at,
         "created_timestamp_column": view.created_timestamp,
         "timezone": view.timezone,
+        "stream": view.stream and {"topic": view.stream.topic, "format": view.stream.format},
         "deprecation": description.settings.get("deprecation"),
         "relation": view.relation.name,
         "file": view.relation.location.file,

@@ -64,6 +64,7 @@ def describe_view(view: FeatureView, manifest: Manifest, registry: Registry) -> 
         "ttl": format_duration(view.ttl) if view.ttl else _no_ttl(view),
         "time zone": view.timezone if view.event_timestamp else None,
         "online": "yes" if view.online else "no",
+        "stream": f"{view.stream.topic}, messages in {view.stream.format}" if view.stream else None,
         "deprecation": deprecation(view, registry.feature_views.values(), today=datetime.now(UTC)),
         "relation": view.relation.name,
         "file": view.relation.location.file,
