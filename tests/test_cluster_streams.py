@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from feature_sync.errors import OnlineStoreError
+from feature_sync.online.redis.users import streamer
 from feature_sync.online.slots import slot_of, tags
 from tests import test_streamed_push
 from tests.support.clusters import Cluster
@@ -137,10 +138,32 @@ def test_a_view_that_is_forgotten_leaves_nothing_of_its_stream(meters, cluster):
     assert [key for key in keys if "stream" in key or "journal" in key] == []
 
 
+def test_the_user_of_one_stream_has_the_rights_that_a_cluster_needs(meters, cluster):
+    user = streamer("meters", "latest_readings")
+    rules = user.rules(">secret")
+    for each in cluster.processes:
+        cluster.run(each, "ACL", "SETUSER", "streamer", *rules)
+    store = meters.open(redis_url=cluster.url.replace("://", "://streamer:secret@"))
+    writer = store.connections.online().view("latest_readings").stream_writer("readings")
+    epoch = writer.state().epoch
+    done = writer.write(meters.rows(("m1", 5, 5.0, 0, 7), ("m0", 6, None, 0, 8)))
+    assert (done.applied, done.epoch) == (2, epoch)
+    assert writer.write(()).epoch == epoch
+    writer.close()
+    refused = {each["object"] for node in cluster.processes for each in acl_log(cluster, node)}
+    assert refused == set()
+
+
+def acl_log(cluster, node) -> list[dict]:
+    with node.client() as client:
+        return client.acl_log()
+
+
 def test_a_node_that_is_another_run_is_noticed_though_no_row_is_for_it(meters, cluster):
     writer = meters.writer()
     epoch = writer.state().epoch
     assert writer.write(()).epoch == epoch
+    rows = meters.rows(("m1", 5, 5.0, 0, 7))
     slot = slot_of(row_key("m1"))
     away = next(each for each in cluster.primaries if each is not cluster.owner(slot))
     away.kill()
@@ -148,7 +171,7 @@ def test_a_node_that_is_another_run_is_noticed_though_no_row_is_for_it(meters, c
     said = ""
     for _ in range(100):  # until the cluster is whole again
         with pytest.raises(OnlineStoreError) as refused:
-            writer.write(meters.rows(("m1", 5, 5.0, 0, 7)))
+            writer.write(rows)
         if "the stream goes back to the watermark" in (said := str(refused.value)):
             break
     assert "restarted, or has failed over" in said
