@@ -29,22 +29,10 @@ ROW_COMMANDS = ("set", "unlink", "del")
 _schemas = count()
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        "duckdb",
-        "postgres",
-        pytest.param("bigquery", marks=pytest.mark.slow),
-        pytest.param("duckdb-postgres", marks=pytest.mark.slow),
-        pytest.param("postgres-duckdb", marks=pytest.mark.slow),
-    ],
-)
+@pytest.fixture(scope="module", params=["duckdb", "postgres", pytest.param("bigquery", marks=pytest.mark.slow)])
 def built(request, tmp_path_factory) -> BuiltProject:
-    """Rows and states in one warehouse, or states in another one."""
-    target, _, state = request.param.partition("-")
-    servers = {target, state} - {"duckdb", ""}
-    environment = {name: value for each in servers for name, value in request.getfixturevalue(each).environment.items()}
-    return build_meters(tmp_path_factory.mktemp(f"meters_on_{target}"), target, environment, state or None)
+    environment = {} if request.param == "duckdb" else request.getfixturevalue(request.param).environment
+    return build_meters(tmp_path_factory.mktemp(f"meters_on_{request.param}"), request.param, environment)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Pushes from engines that are only read, whose states are kept in another place; test_push_protocol has the rest."""
+"""Pushes from engines that are only read, whose states are kept in another place; test_state_protocol has the rest."""
 
 from __future__ import annotations
 
