@@ -6,10 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from tempfile import TemporaryFile
-from typing import IO, NamedTuple
-
-import pyarrow
+from typing import NamedTuple
 
 from feature_sync.clock import Clock
 from feature_sync.definitions import Feature, FeatureView, Period, Relation
@@ -78,18 +75,17 @@ def opened_source(places: Places, query: ViewQuery, clock: Clock, *, writes: boo
 
 def _copied(places: Places, query: ViewQuery, clock: Clock) -> ViewQuery:
     """Copy the newest rows, in the form in which they are sent, into a temporary table; returns the view of them."""
+    from feature_sync.push.spool import spooled  # with pyarrow, which only copies need
+
     reader, runner = QueryRunner(places.rows), QueryRunner(places.state)
     names = [*query.key_types, *query.feature_types]
     if len({each.casefold() for each in names}) < len(names):
         raise _unfit(query, places, "names of columns differ only in case")
     text = reader.text(latest_rows(query, now=clock.now, depth=estimated_depth(reader, query)))
     places.state.rest()
-    with TemporaryFile() as spool:  # so that nobody waits for the place of the state while a slow engine works
-        with reader.warehouse.arrow(text, batch_size=_ROWS_PER_BATCH) as rows:
-            _spool(_with_moments(rows, query), spool)
+    with spooled(lambda: reader.warehouse.arrow(text, batch_size=_ROWS_PER_BATCH), times=_times_of(query)) as rows:
         try:
-            with pyarrow.ipc.open_stream(spool) as rows:
-                name = runner.warehouse.load(f"pushed_{secrets.token_hex(8)}", rows, {})
+            name = runner.warehouse.load(f"pushed_{secrets.token_hex(8)}", rows, {})
         except RequestError as refused:
             raise _unfit(query, places, str(refused)) from refused
     if query.has_times:
@@ -104,14 +100,6 @@ def _copied(places: Places, query: ViewQuery, clock: Clock) -> ViewQuery:
     return copy
 
 
-def _spool(rows: pyarrow.RecordBatchReader, file: IO[bytes]) -> None:
-    """Write rows to a file, and go back to its beginning."""
-    with pyarrow.ipc.new_stream(file, rows.schema) as writer:
-        for batch in rows:
-            writer.write_batch(batch)
-    file.seek(0)
-
-
 def as_copied(query: ViewQuery, *, dialect: Dialect) -> ViewQuery:
     """Return a view as `opened_source` copies it, without features; for queries over the keys and times of its pushes.
 
@@ -120,24 +108,14 @@ def as_copied(query: ViewQuery, *, dialect: Dialect) -> ViewQuery:
         dialect: The dialect of the place of the state.
     """
     keys = {key: _TYPES_OF_KEYS[SCALARS[kind.kind].wire] for key, kind in query.key_types.items()}
-    times = dict.fromkeys((query.event_timestamp_name, query.valid_until_name), "timestamp")
+    times = dict.fromkeys(_times_of(query), "timestamp")
     types = {**dict.fromkeys(query.feature_types, "text"), **keys, **times}
     relation = replace(query.view.relation, columns={}).with_types(types)
     return ViewQuery(replace(_view_of(query, relation), features=()), dialect=dialect)
 
 
-def _with_moments(rows: pyarrow.RecordBatchReader, query: ViewQuery) -> pyarrow.RecordBatchReader:
-    """Return the rows with times instead of microseconds, for the place of the state compares them with moments."""
-    times = {query.event_timestamp_name, query.valid_until_name}
-    moment = pyarrow.timestamp("us")
-    schema = pyarrow.schema([each.with_type(moment) if each.name in times else each for each in rows.schema])
-    batches = (
-        pyarrow.RecordBatch.from_arrays(
-            [each.cast(kind) for each, kind in zip(batch.columns, schema.types, strict=True)], schema=schema
-        )
-        for batch in rows
-    )
-    return pyarrow.RecordBatchReader.from_batches(schema, batches)
+def _times_of(query: ViewQuery) -> set[str]:
+    return {query.event_timestamp_name, query.valid_until_name}
 
 
 def _view_of(query: ViewQuery, relation: Relation) -> FeatureView:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
@@ -16,6 +16,8 @@ from feature_sync.warehouses.spark.errors import translating
 from feature_sync.warehouses.spark.settings import SparkSettings, host_and_port, names_a_session
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pyspark.sql import DataFrame
 
 _PINNED = {
@@ -54,8 +56,7 @@ class Session:
         self._is_own = not names_a_session(url)
         self._views: list[str] = []
         warnings.filterwarnings("ignore", r"\[RETRIES_EXCEEDED\]")  # the error that follows says more
-        with translating(self.where), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # what the server advises about a setting that is pinned
+        with translating(self.where), _without_advice():
             self.spark = SparkSession(connection=url)
             policy = DefaultPolicy(max_retries=_RETRIES, initial_backoff=100, max_backoff=500)
             self.spark.client.set_retry_policies([policy])
@@ -111,7 +112,7 @@ class Session:
     def close(self) -> None:
         """Release the session with its temporary views; leave one that others use as it was."""
         # Not by `stop`, which logs a traceback where the server is gone.
-        with suppress(PySparkException, grpc.RpcError):
+        with suppress(PySparkException, grpc.RpcError), _without_advice():
             if self._is_own:
                 self.spark.client.release_session()
             else:
@@ -123,6 +124,14 @@ class Session:
                     else:
                         self.spark.conf.set(name, value)
         self.spark.client.close()
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Leave unsaid what the server advises about a setting that is pinned or given back."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def _check_reachable(url: str, target: Target, seconds: int) -> None:
