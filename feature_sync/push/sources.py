@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
 from feature_sync.clock import Clock
 from feature_sync.definitions import Feature, FeatureView, Period, Relation
-from feature_sync.errors import RequestError
+from feature_sync.errors import RequestError, WarehouseError
 from feature_sync.online.streams import Snapshot
 from feature_sync.push.digests import estimated_depth
 from feature_sync.push.streamed import read_snapshot
 from feature_sync.query_runner import QueryRunner
 from feature_sync.sql.dialects.base import Dialect
-from feature_sync.sql.push.copies import begin_without_end, drop_copy
+from feature_sync.sql.push.copies import begin_without_end
 from feature_sync.sql.push.latest import latest_rows
 from feature_sync.sql.view_query import ViewQuery
 from feature_sync.value_types import SCALARS, ValueType
@@ -70,7 +70,8 @@ def opened_source(places: Places, query: ViewQuery, clock: Clock, *, writes: boo
         with within():
             yield Source(copy, seen)
     finally:
-        QueryRunner(state).run_if_free(drop_copy(copy.view.relation.name))
+        with suppress(WarehouseError):  # which would hide why the push failed; the copy ends with the connection
+            state.unload(copy.view.relation.name)
 
 
 def _copied(places: Places, query: ViewQuery, clock: Clock) -> ViewQuery:

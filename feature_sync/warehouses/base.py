@@ -161,6 +161,10 @@ class Warehouse(ABC):
             RequestError: The warehouse has no type or name for a column.
         """
 
+    def unload(self, name: str) -> None:
+        """Drop a table that `load` made, by the name that it returned; for places of states, whose connections live on."""
+        self.execute_if_free(f"drop table if exists {name}")
+
     @abstractmethod
     def snapshot(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
         """Let all reads inside see the tables as of the first of them.

@@ -1,4 +1,4 @@
-"""The statements about a copy of newest rows, where the state of a push is kept elsewhere than the rows."""
+"""The statement about a copy of newest rows, where the state of a push is kept elsewhere than the rows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,3 @@ def begin_without_end(name: str, column: str) -> exp.Expr:
     """Set the event timestamps that are null to -infinity: a row that answers without one is true since ever."""
     value = exp.cast(exp.Literal.string("-infinity"), "timestamp")
     return exp.update(exp.to_table(name), {column: value}, where=quoted(column).is_(exp.null()))
-
-
-def drop_copy(name: str) -> exp.Expr:
-    """Drop the copy."""
-    return exp.Drop(tables=[exp.to_table(name)], kind="TABLE", exists=True)

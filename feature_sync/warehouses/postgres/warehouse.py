@@ -183,6 +183,11 @@ class PostgresWarehouse(Warehouse):
             self._execute(SQL("analyze {}").format(Identifier(name)))
         return Identifier(name).as_string()
 
+    def unload(self, name: str) -> None:
+        """Drop it, also where nothing but temporary tables may be written."""
+        with self._writing_temporarily():
+            super().unload(name)
+
     def snapshot(self, reads: Sequence[str] = ()) -> AbstractContextManager[None]:
         """Read in one transaction."""
         return self.transaction(reads)
