@@ -162,7 +162,7 @@ class Warehouse(ABC):
         """
 
     def unload(self, name: str) -> None:
-        """Drop a table that `load` made, by the name that it returned; for places of states, whose connections live on."""
+        """Drop a table that `load` made, by the name that it returned; places of states need it, which stay open."""
         self.execute_if_free(f"drop table if exists {name}")
 
     @abstractmethod
