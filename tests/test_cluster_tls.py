@@ -9,8 +9,11 @@ import trustme
 
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.redis.opening import open_online_store
+from tests.support.baskets import RIGHT, fill
 from tests.support.clusters import TlsCluster
 from tests.support.meters import Meters, build_meters
+from tests.support.readers import KINDS, Reader
+from tests.support.redis_server import RedisServer
 
 VIEW = "latest_readings"
 HOSTS = "localhost", "127.0.0.1"
@@ -65,6 +68,20 @@ def test_pushes_and_who_checks_them_reach_every_node_over_tls(cluster, files, tm
         "push", VIEW, "--redis-url", cluster.url, FEATURE_SYNC_REDIS_SSL_CA_CERTS=f"{files}/ca.pem"
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vectors_are_read_from_every_node_over_tls(cluster, files, kind):
+    with RedisServer() as standalone:
+        fill(standalone.url)
+        cluster.copy(standalone.url)
+    with Reader(kind, f"{cluster.url}?ssl_ca_certs={files}/ca.pem") as reader:
+        assert reader.get_many() == RIGHT
+    with (
+        Reader(kind, f"{cluster.url}?ssl_ca_certs={files}/other.pem") as reader,
+        pytest.raises(OnlineStoreError, match="its certificate is signed by an unknown authority"),
+    ):
+        reader.get_many()
 
 
 def test_wrong_certificates_of_a_cluster_are_told_apart(cluster, authority, files):

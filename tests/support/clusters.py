@@ -30,6 +30,7 @@ class Process:
 
     def __init__(self, folder: Path, port: int, *arguments: str) -> None:
         self.port = port
+        self.announced = port
         self._folder = folder / str(port)
         self._folder.mkdir(parents=True)
         self._arguments = arguments
@@ -147,7 +148,7 @@ class Cluster(Servers):
         """Return the primary that serves a slot, as the first node that answers says."""
         for first, last, (_, port, *_), *_ in self.run(self.primaries[0], "CLUSTER", "SLOTS"):
             if first <= slot <= last:
-                return next(each for each in self.processes if each.port == port)
+                return next(each for each in self.processes if each.announced == port)
         raise AssertionError(f"nobody serves slot {slot}")
 
     def begin_move(self, slot: int, target: Process) -> Process:
@@ -195,7 +196,9 @@ class TlsCluster(Cluster):
         path = str(self.folder / f"{port}.socket")
         self._ports.append(self._opened.enter_context(Proxy(path, tls=self._context)).port)
         announced = ("--cluster-announce-port", f"{self._ports[-1]}", "--cluster-announce-bus-port")
-        return super().start(*arguments, "--unixsocket", path, *announced, f"{port + _BUS_OFFSET}", port=port)
+        process = super().start(*arguments, "--unixsocket", path, *announced, f"{port + _BUS_OFFSET}", port=port)
+        process.announced = self._ports[-1]
+        return process
 
     @property
     def url(self) -> str:
