@@ -17,7 +17,12 @@ _LENGTH_BYTES = 4
 
 
 @contextmanager
-def _spilling() -> Iterator[None]:
+def writing_temporary_files() -> Iterator[None]:
+    """Say in errors of the system inside which files it was that could not be written, and what to do.
+
+    Raises:
+        OutputError: The system refused.
+    """
     try:
         yield
     except OSError as refused:
@@ -46,7 +51,7 @@ class KeySpill:
             parts.setdefault(hash(key) % _PARTS, []).append(key)
         for part, batch in parts.items():
             content = msgspec.msgpack.encode(batch)
-            with _spilling():
+            with writing_temporary_files():
                 self._file(part).write(len(content).to_bytes(_LENGTH_BYTES) + content)
         self.count += len(keys)
 
@@ -68,7 +73,7 @@ class KeySpill:
         file = self._files.get(part)
         if file is None:
             return set()
-        with _spilling():
+        with writing_temporary_files():
             file.seek(0)  # also flushes what is still buffered, which may fail for lack of space
         keys: set[bytes] = set()
         while length := file.read(_LENGTH_BYTES):

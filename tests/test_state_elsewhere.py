@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -12,9 +13,11 @@ import duckdb
 import psycopg
 import pyarrow
 import pytest
+import redis
 
 from feature_sync import FeatureStore
-from feature_sync.errors import FeatureSyncError, ProfileError, RequestError, WarehouseError
+from feature_sync.errors import FeatureSyncError, LeaseLost, ProfileError, RequestError, WarehouseError
+from tests.support.clusters import until
 from tests.support.spark import SparkProject
 from tests.support.unbuilt import UnbuiltProject
 
@@ -167,6 +170,88 @@ def test_what_postgres_cannot_hold_is_named_and_nothing_is_sent(postgres, tmp_pa
         assert not store.connections.online().view("spend").schemas()
 
 
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        (
+            "select 'a' as id, 1 as ctid",
+            r"spend cannot keep its state at postgres .*'ctid'.*every table; .*DuckDB",
+        ),
+        (
+            "select 'a' as id, chr(0) || 'x' as note",
+            r"spend cannot be copied to postgres .*, where its state is: .*0x00",
+        ),
+        (
+            "select 'a' as id, timestamp '2024-01-01' as at, timestamp '40000-01-01' as ends, 1 as amount",
+            r"spend cannot keep its state at postgres .*moment more than 30,000 years from 1970.*in DuckDB",
+        ),
+    ],
+    ids=["a system column", "a zero byte", "an end that CSV cannot hold"],
+)
+def test_what_postgres_refuses_while_rows_are_loaded_is_said_of_the_place(postgres, tmp_path, redis_url, query, words):
+    project = UnbuiltProject(tmp_path, state=of_postgres(postgres, "kept_for_values"))
+    has_ends = "ends" in query
+    settings = {"event_time": "at", "valid_from": "at", "valid_to": "ends"} if has_ends else {}
+    project.view("spend", query, features=[query.split()[-1]], **settings)
+    with closing(project.open(redis_url)) as store, pytest.raises(FeatureSyncError, match=words):
+        store.push(gate=False)
+
+
+def test_a_full_folder_for_temporary_files_fails_the_push_of_its_view_alone(postgres, tmp_path, redis_url):
+    project = UnbuiltProject(tmp_path, state=of_postgres(postgres, "kept_for_many"))
+    project.view("many", "select i as id, repeat('x', 50) as amount from range(20_000) t(i)", features=["amount"])
+    project.view("spend", "select 1 as id, 1 as amount", features=["amount"])
+    project.open(redis_url).close()  # writes the manifest
+    code = LIMITED + "from feature_sync.cli import main; main()"
+    command = [sys.executable, "-c", code, "push", "--no-gate", "--redis-url", redis_url]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Error: many cannot be copied to postgres" in done.stderr
+    assert "is: temporary files cannot be written: File too large; name a folder with room in TMPDIR" in done.stderr
+    assert "spend" in done.stdout
+
+
+LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000)); "
+
+
+@pytest.mark.parametrize("place", ["duckdb", "postgres"])
+def test_a_push_that_lost_its_lease_while_it_copied_changes_no_state(postgres, tmp_path, redis_url, place):
+    """The one that has taken over commits, and the next one finds nothing to do."""
+    project = UnbuiltProject(tmp_path, login=postgres.environment, schema=f"slow_{place}", state=STATE)
+    if place == "postgres":
+        project.run("create database kept")
+        project.write_profile(**{**project.settings, "state": {**of_postgres(postgres, "kept"), "dbname": "kept"}})
+    project.run("create table {schema}.pauses (seconds float)", "create table {schema}.rows (id text, amount int)")
+    project.run("insert into {schema}.rows select 'k' || i, i from generate_series(0, 9) i")
+    paused = "(select pg_sleep(coalesce(max(seconds), 0)) from {schema}.pauses) as paused"
+    project.run("create view {schema}.spend as select id, amount from {schema}.rows, " + paused)
+    block = {"entities": {"thing": "id"}, "timeless": True, "features": ["amount"]}
+    project.describe("spend", meta={"feature_view": block}, materialized="view")
+    with (
+        closing(project.open(redis_url)) as slow,
+        closing(project.open(redis_url)) as quick,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        assert pushed(slow) == (10, 0)
+        project.run("update {schema}.rows set amount = 100 where id in ('k1', 'k2')")
+        project.run("insert into {schema}.pauses values (3)")
+        stalled = pool.submit(slow.push, gate=False)
+        until(lambda: project.fetch(ASLEEP)[0][0], "the push did not read")
+        project.run("delete from {schema}.pauses")
+        with closing(redis.Redis.from_url(redis_url)) as client:
+            assert client.delete("unbuilt:spend:lease")
+        assert pushed(quick) == (2, 0)
+        with pytest.raises(LeaseLost):
+            stalled.result()
+        (status,) = quick.status()
+        assert (status.state, status.unfinished) == ("pushed", ())
+        assert pushed(quick) == (0, 0)
+    project.drop()
+    if place == "postgres":
+        project.run("drop database kept")
+
+
+ASLEEP = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'"
 NO_SERVER = {"type": "postgres", "host": "127.0.0.1", "port": 1, "user": "u", "password": "p", "dbname": "d"}
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from feature_sync.clock import Clock
 from feature_sync.definitions import Feature, FeatureView, Period, Relation
-from feature_sync.errors import RequestError, WarehouseError
+from feature_sync.errors import OutputError, RequestError, UnfitValue, WarehouseConflict, WarehouseError
 from feature_sync.online.streams import Snapshot
 from feature_sync.push.digests import estimated_depth
 from feature_sync.push.streamed import read_snapshot
@@ -62,10 +62,13 @@ def opened_source(places: Places, query: ViewQuery, clock: Clock, *, writes: boo
         with within([view.relation.name]):
             yield Source(query, read_snapshot(QueryRunner(state), view, clock))
         return
-    with places.rows.snapshot([view.relation.name]):
-        seen = read_snapshot(QueryRunner(places.rows), view, clock)  # before the rows
-        copy = _copied(places, query, clock)
-    places.rows.rest()
+    state.rest()  # nobody waits for it while the other engine works
+    try:
+        with places.rows.snapshot([view.relation.name]):
+            seen = read_snapshot(QueryRunner(places.rows), view, clock)  # before the rows
+            copy = _copied(places, query, clock)
+    finally:
+        places.rows.rest()
     try:
         with within():
             yield Source(copy, seen)
@@ -83,12 +86,17 @@ def _copied(places: Places, query: ViewQuery, clock: Clock) -> ViewQuery:
     if len({each.casefold() for each in names}) < len(names):
         raise _unfit(query, places, "names of columns differ only in case")
     text = reader.text(latest_rows(query, now=clock.now, depth=estimated_depth(reader, query)))
-    places.state.rest()
-    with spooled(lambda: reader.warehouse.arrow(text, batch_size=_ROWS_PER_BATCH), times=_times_of(query)) as rows:
-        try:
+    try:
+        with spooled(lambda: reader.warehouse.arrow(text, batch_size=_ROWS_PER_BATCH), times=_times_of(query)) as rows:
             name = runner.warehouse.load(f"pushed_{secrets.token_hex(8)}", rows, {})
-        except RequestError as refused:
-            raise _unfit(query, places, str(refused)) from refused
+    except RequestError as refused:
+        raise _unfit(query, places, str(refused)) from refused
+    except (UnfitValue, WarehouseConflict):
+        raise
+    except (OutputError, WarehouseError) as refused:
+        raise WarehouseError(
+            f"{query.view.reference} cannot be copied to {places.state.address}, where its state is: {refused}"
+        ) from refused
     if query.has_times:
         with places.state.transaction():
             runner.run(begin_without_end(name, query.event_timestamp_name))

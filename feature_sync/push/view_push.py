@@ -113,7 +113,9 @@ class ViewPush:
                     opened_source(places, self._query, context.clock, writes=True) as (rows, snapshot),
                 ):
                     staging = self._staging(places, rows, online)
-                    staged = staging.stage(self._check)
+                    if not places.are_one:
+                        writer.check_lease()  # copying may take longer than a lease, and the state is read only now
+                    staged = staging.stage(partial(self._check_before_record, writer, places))
             except HeldBack as reason:
                 self._log("held back", reason=str(reason))
                 return Pushed(feature_view=self.reference, held_back=str(reason), phase_seconds=self._seconds)
@@ -144,6 +146,12 @@ class ViewPush:
             push=staged.push,
             phase_seconds=self._seconds,
         )
+
+    def _check_before_record(self, writer: ViewWriter, places: Places) -> None:
+        """Check that this push may go on; where rows and state are in one place, a push in between is a conflict."""
+        self._check()
+        if not places.are_one:
+            writer.check_lease()
 
     def preview(self) -> Pushed:
         """Report what a push would do; writes nothing to Redis or the warehouse.

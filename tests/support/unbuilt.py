@@ -49,6 +49,11 @@ class UnbuiltProject:
             for each in statements:
                 connection.execute(each.replace("{schema}", f'"{self.schema}"'))
 
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """Return all rows of a query."""
+        with self._connection() as connection:
+            return connection.execute(query).fetchall()
+
     def _connection(self):
         if self._login is None:
             return duckdb.connect(str(self.folder / "unbuilt.duckdb"))

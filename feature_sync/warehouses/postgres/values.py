@@ -24,6 +24,9 @@ _MICROSECONDS = _DAYS * 86_400_000_000
 _INFINITE_DAYS = {2**31 - 1: 2**31 - 1, -(2**31): -(2**31)}
 _INFINITE_MICROSECONDS = {2**63 - 1: 2**63 - 1, -(2**63): -(2**63)}
 _LAST_MICROSECOND = 2**63 - 2
+_YEARS_OF_CSV = 30_000
+_DAYS_OF_CSV = 365 * _YEARS_OF_CSV
+_PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 _DECIMAL128_DIGITS = 38
 _COLUMN_TYPES = {
     "bool": "boolean", "int8": "smallint", "int16": "smallint", "int32": "integer", "int64": "bigint",
@@ -94,6 +97,26 @@ def column_type(field: pyarrow.Field) -> str:
     if str(kind) not in _COLUMN_TYPES:
         raise RequestError(f"the column {field.name!r} is {kind}, which cannot be sent to PostgreSQL; leave it out")
     return _COLUMN_TYPES[str(kind)]
+
+
+def check_years(rows: pyarrow.RecordBatch) -> None:
+    """Check that CSV can hold the moments of rows to load: Arrow writes no year that 16 bits do not hold.
+
+    Raises:
+        RequestError: It cannot.
+    """
+    import pyarrow.compute
+
+    for name, column in zip(rows.schema.names, rows.columns, strict=True):
+        if pyarrow.types.is_timestamp(column.type):
+            numbers = column.cast(pyarrow.int64())
+            least, greatest = pyarrow.compute.min_max(numbers).as_py().values()
+            per_day = _PER_DAY[column.type.unit]
+            if least is not None and not -_DAYS_OF_CSV * per_day <= least <= greatest < _DAYS_OF_CSV * per_day:
+                raise RequestError(
+                    f"the column {name!r} holds a moment more than {_YEARS_OF_CSV:,} years from 1970, which cannot be "
+                    "sent to PostgreSQL"
+                )
 
 
 def arrow_type(column: psycopg.Column) -> pyarrow.DataType:

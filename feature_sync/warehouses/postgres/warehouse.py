@@ -23,13 +23,20 @@ from feature_sync.warehouses.postgres.settings import SECONDS_TO_CONNECT, Postgr
 from feature_sync.warehouses.postgres.snapshots import Snapshots, lock_query
 from feature_sync.warehouses.postgres.statistics import estimated_depth
 from feature_sync.warehouses.postgres.tls import why_refused
-from feature_sync.warehouses.postgres.values import arrow_array, arrow_type, column_type, load_times_as_numbers
+from feature_sync.warehouses.postgres.values import (
+    arrow_array,
+    arrow_type,
+    check_years,
+    column_type,
+    load_times_as_numbers,
+)
 
 if TYPE_CHECKING:
     import pyarrow
 
 _ROWS_PER_CHUNK = 512
 _MILLISECONDS_TO_LOCK = 500
+_SYSTEM_COLUMNS = {"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
 _BYTES_OF_NAME = 63
 
 
@@ -167,6 +174,8 @@ class PostgresWarehouse(Warehouse):
         for column in rows.schema.names:
             if not 0 < len(column.encode()) <= _BYTES_OF_NAME:
                 raise RequestError(f"the column {column!r}: PostgreSQL takes names of 1 to {_BYTES_OF_NAME} bytes")
+            if column in _SYSTEM_COLUMNS:
+                raise RequestError(f"the column {column!r}: PostgreSQL has a column of this name in every table")
         declared = {field.name: types.get(field.name) or column_type(field) for field in rows.schema}
         columns = [SQL("{} {}").format(Identifier(column), SQL(kind)) for column, kind in declared.items()]
         options = pyarrow.csv.WriteOptions(include_header=False)
@@ -176,6 +185,7 @@ class PostgresWarehouse(Warehouse):
             self._execute(SQL("set local idle_in_transaction_session_timeout = 0").format())
             self._execute(SQL("create temp table {} ({})").format(Identifier(name), SQL(", ").join(columns)))
             for batch in rows:
+                check_years(batch)
                 text = io.BytesIO()
                 pyarrow.csv.write_csv(batch, text, options)
                 with translating(), self._session.cursor() as cursor, cursor.copy(into) as copy:
