@@ -30,7 +30,7 @@ coverage: .venv/.test .venv-bigquery/.made .venv-engines/.made ## Run all tests,
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 proof: .venv/.test .venv-bigquery/.made .venv-engines/.made $(OF_PROOF:=/.made) ## Run the tests that repeat for long: PROOF_TIMES=1000 for longer, PROOF_SEED=7 to repeat a run
-	@$(BIN)/python -m pytest -m slow -rfEsP --numprocesses 2 --dist loadgroup
+	@$(BIN)/python -m pytest -m slow -rfEsP --numprocesses 2 --dist loadfile
 
 mutants: .venv/.test .venv-bigquery/.made .venv-engines/.made .venv-mutants/.made ## Change the product and see whether tests notice: MUTANTS=200 or all, MUTANTS_SEED=7
 	@.venv-mutants/bin/python scripts/mutants.py

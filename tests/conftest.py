@@ -31,13 +31,8 @@ _LONGEST_FILES = ("test_point_in_time.py", "test_push_protocol.py")
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the quick tests; begin with the files that take longest, so that no process is left alone with them.
-
-    Slow tests of one file that need BigQuery stay in one process, since what they build there takes minutes.
-    """
+    """Mark the quick tests; begin with the files that take longest, so that no process is left alone with them."""
     for item in items:
-        if item.get_closest_marker("slow") and any("bigquery" in name for name in (item.name, *item.fixturenames)):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
         if is_quick(item):
             item.add_marker("quick")
     items.sort(key=lambda item: item.path.name not in _LONGEST_FILES)

@@ -26,7 +26,7 @@ from tests.support.projects import EXAMPLE, PROJECTS, build_project
 from tests.support.redis_server import RedisServer
 from tests.test_deploy import OF_DBT
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deploy")]
+pytestmark = pytest.mark.slow
 FAULTS = {f"{name}: {fault.says}": (tool, fault) for name, tool in TOOLS.items() for fault in tool.faults}
 STACKS = ["aws", "google"]
 WORKER = [BIN / "python", "-m", "tests.support.terraform_worker"]

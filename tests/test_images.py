@@ -18,7 +18,7 @@ from tests.support.projects import PROJECTS
 from tests.support.redis_server import RedisServer
 from tests.test_deploy import commands
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("images")]
+pytestmark = pytest.mark.slow
 MEGABYTE = 1_000_000
 MOST_OF_SERVE, MOST_OF_JOB = 40, 500
 """In /opt/feature-sync. Measured: 28 MB, and 390 MB with dbt and DuckDB."""
