@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -124,6 +125,51 @@ def test_a_slot_that_moves_takes_its_stream_with_it(meters, cluster):
     assert (done.applied, done.epoch) == (1, epoch)
     assert meters.held()["m1"] == 6.0
     writer.close()
+
+
+def half_move(cluster, slot: int):
+    """Begin to move a slot; returns what gives it up."""
+    source = cluster.owner(slot)
+    cluster.begin_move(slot, next(each for each in cluster.primaries if each is not source))
+
+    def give_up():
+        for each in cluster.primaries:
+            cluster.run(each, "CLUSTER", "SETSLOT", str(slot), "STABLE")
+
+    return give_up
+
+
+def test_a_slot_that_hangs_between_two_nodes_stops_no_stream_and_no_push_that_writes_nothing_there(meters, cluster):
+    """Its stream is there, and a journal is not: no call may name both."""
+    with closing(meters.writer()) as writer:
+        epoch = writer.state().epoch
+        give_up = half_move(cluster, next(iter(writer._probes.values())))  # noqa: SLF001
+        try:
+            assert writer.write(()).epoch == epoch
+            meters.has_seen(p0=5)
+            assert push(meters).written == 0
+            assert writer.write(()).epoch == ""
+        finally:
+            give_up()
+
+
+def test_a_journal_of_several_requests_is_read_again_where_slots_move(meters, cluster):
+    """A cursor means nothing to another node; what took one request may be believed."""
+    slot = slot_of(row_key("m0"))
+    meters.stream(("m0", 5, 5.0, 0, 7))
+    (entry,) = (each for each in meters.online.journal_keys())
+    name = f"meters:latest_readings:journal:{{{tag(slot)}}}"
+    (position,) = cluster.run(cluster.owner(slot), "HVALS", name)
+    give_up = half_move(cluster, slot)
+    try:
+        assert [*meters.online.journal_keys()] == [entry]
+        many = [part for at in range(3_000) for part in (b"%d" % at, position)]
+        cluster.run(cluster.owner(slot), "HSET", name, *many)
+        with pytest.raises(OnlineStoreError, match="slots of the Redis Cluster are moving"):
+            list(meters.online.journal_keys())
+    finally:
+        give_up()
+    assert len({key for keys in meters.online.journal_keys() for key in keys}) == 3_001
 
 
 def test_a_view_that_is_forgotten_leaves_nothing_of_its_stream(meters, cluster):

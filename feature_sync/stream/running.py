@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, sleep, time
 from typing import Protocol
@@ -90,6 +91,8 @@ class StreamRun:
         self._burials = Burials(parts.source, parts.dead_letters)
         self._reading: Reading
         self._asked_at = self._committed_at = self._fine_at = monotonic()
+        self._failing_since: float | None = None
+        self._reached: dict[int, int] = {}
 
     def run(self) -> StreamCounts:
         """Stream until the end, if it was asked for, or for ever.
@@ -155,7 +158,7 @@ class StreamRun:
         if rows:
             self._pending = self._background.submit(lambda: self._parts.writer.write(rows)), ends
         else:
-            self._written.update(ends)
+            self._advance(ends)
             self._look_for_a_push()  # also where no message becomes a row
 
     def _settle(self) -> bool:
@@ -172,8 +175,15 @@ class StreamRun:
         if done.epoch != self._state.epoch:
             self._go_back()
             return False
-        self._written.update(ends)
+        self._advance(ends)
         return True
+
+    def _advance(self, ends: Mapping[int, int]) -> None:
+        """Note what is written; a failure is over when that goes beyond what was written before it."""
+        self._written.update(ends)
+        if any(end > self._reached.get(partition, -1) for partition, end in ends.items()):
+            self._failing_since = None
+        self._reached |= {partition: max(end, self._reached.get(partition, end)) for partition, end in ends.items()}
 
     def _look_for_a_push(self) -> None:
         """Ask for the epoch now and then while nothing is written, whose answers would tell it."""
@@ -181,6 +191,8 @@ class StreamRun:
             return
         self._asked_at = monotonic()
         told = self._parts.writer.write(())
+        if self._parts.source.is_at_end:
+            self._failing_since = None  # nothing waits that could fail again
         self._note_fine()
         if told.epoch != self._state.epoch:
             self._go_back()
@@ -199,24 +211,30 @@ class StreamRun:
             if not is_waiting:
                 view = self.counts.feature_view
                 _LOG.warning("waiting for the first push of %s as a streamed view: feature-sync push %s", view, view)
-            is_waiting = True
+            is_waiting, self._failing_since = True, None
             self._note_fine()  # it answers that there is none
             sleep(_SECONDS_IDLE)
         self._state, self._written, self._pending = state, {}, None
         self._reading = self._parts.reading()  # now, so that what is wrong is said before the first message
 
     def _note_fine(self) -> None:
-        self._fine_at, self.counts.fine_at = monotonic(), time()
+        if self._failing_since is None:
+            self._fine_at, self.counts.fine_at = monotonic(), time()
 
     def _wait_for_store(self, lost: OnlineStoreError) -> None:
         """Try until the store answers again, then go back to the watermark; raise after a minute.
 
-        A store that answers and takes no row, as one that is full, counts as one that is away.
+        A store that answers and takes no row, as one that is full, counts as one that is away; so does one that takes
+        again what it had, and fails at the next row.
         """
-        if monotonic() - self._fine_at > _SECONDS_WITHOUT_REDIS:
+        self._failing_since = self._failing_since or self._fine_at
+        if monotonic() - self._failing_since > _SECONDS_WITHOUT_REDIS:
             raise lost
         _LOG.warning("%s; trying again for %d seconds", lost, _SECONDS_WITHOUT_REDIS)
-        self._pending = None
+        if self._pending is not None:
+            with suppress(OnlineStoreError):
+                self._pending[0].result()  # it uses the writer's connections, as what follows does
+            self._pending = None
         while True:
             try:
                 self._go_back()

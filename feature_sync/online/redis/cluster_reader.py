@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
@@ -16,6 +16,7 @@ from feature_sync.online.redis.cluster_sender import ClusterSender, unserved
 from feature_sync.online.redis.wording import wrong_type
 from feature_sync.online.topology import Node
 
+T = TypeVar("T")
 _KEYS_PER_SCAN = 1000
 _SECONDS_BETWEEN_SCANS = (0.1, 0.5, 2.0, 5.0)
 
@@ -64,12 +65,29 @@ class ClusterReader:
         Raises:
             OnlineStoreError: Slots move all the time.
         """
-        before = self._ownership()
-        for pause in (*_SECONDS_BETWEEN_SCANS, None):
+
+        def scan() -> Generator[list[bytes], None, bool]:
             for node in self._nodes.topology.primaries:
                 yield from self._scan(node, pattern, kind, most)
+            return most is not None
+
+        return self.unmoved(scan)
+
+    def unmoved(self, scan: Callable[[], Generator[T, None, bool]]) -> Iterator[T]:
+        """Yield what a scan finds, again and again until no slot has moved meanwhile.
+
+        Args:
+            scan: Begins it; returns True if it can have missed nothing.
+
+        Raises:
+            OnlineStoreError: Slots move all the time.
+        """
+        before = self._ownership()
+        for pause in (*_SECONDS_BETWEEN_SCANS, None):
+            if (yield from scan()):
+                return
             after = self._ownership()
-            if most is not None or (before == after and not any("[" in each for each in after)):
+            if before == after and not any("[" in each for each in after):
                 return
             if pause is not None:
                 time.sleep(pause)

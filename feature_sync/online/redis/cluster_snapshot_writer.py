@@ -74,7 +74,10 @@ class ClusterSnapshotWriter(SnapshotWriter):
         arguments = (*self._arguments, schema.id, schema.to_json())
         with self._sending() as sender:
             sender.run([script_call(_PUBLISH, slot, [self._slots.key(slot), schemas], arguments)])
-        self._everywhere(_OPEN, snapshot.topic.encode(), *snapshot_fields(snapshot))
+        seen = (snapshot.topic.encode(), *snapshot_fields(snapshot))
+        replies = self._everywhere(_OPEN, *seen, with_journals=False)
+        others = [slot for slot, reply in enumerate(replies) if reply < 0]  # that have no stream of this topic
+        self._everywhere(_OPEN, *seen, slots=others)
 
     def write(self, batches: Iterable[Sequence[Row]]) -> int:
         """See `SnapshotWriter`."""
@@ -94,19 +97,26 @@ class ClusterSnapshotWriter(SnapshotWriter):
 
     def end(self) -> None:
         """See `SnapshotWriter`."""
-        self._everywhere(_END)
+        self._everywhere(_END, with_journals=False)
 
     def close_stream(self) -> None:
         """See `SnapshotWriter`."""
-        self._everywhere(_CLOSE)
+        self._everywhere(_CLOSE, with_journals=False)
 
     def remove_stream(self) -> None:
         """See `SnapshotWriter`."""
         self._everywhere(_REMOVE)
 
-    def _everywhere(self, script: Script, *arguments: bytes) -> None:
+    def _everywhere(
+        self, script: Script, *arguments: bytes, slots: Sequence[int] = range(SLOTS), with_journals: bool = True
+    ) -> list[int]:
+        """Run a script in slots.
+
+        A slot that moves answers no call of which one key exists and another does not, as a journal may: what can do
+        without journals goes on there.
+        """
         with self._sending() as sender:
-            sender.run([self._call(script, slot, (), arguments) for slot in range(SLOTS)])
+            return sender.run([self._call(script, slot, (), arguments, with_journal=with_journals) for slot in slots])
 
     def _in_slots(self, script: Script, rows: Sequence[Row]) -> int:
         """Run a script for rows, slot by slot, and return the sum of its replies."""
@@ -122,6 +132,15 @@ class ClusterSnapshotWriter(SnapshotWriter):
             content = [part for _, value, end in some for part in (value, b"" if end is None else b"%d" % end)]
             yield self._call(script, slot, [key for key, _, _ in some], content)
 
-    def _call(self, script: Script, slot: int, rows: Sequence[bytes], arguments: Sequence[bytes]) -> Call:
-        keys = [self._slots.key(slot), self._streams.stream(slot), self._streams.journal(slot), *rows]
+    def _call(
+        self,
+        script: Script,
+        slot: int,
+        rows: Sequence[bytes],
+        arguments: Sequence[bytes],
+        *,
+        with_journal: bool = True,
+    ) -> Call:
+        journal = [self._streams.journal(slot)] if with_journal else []
+        keys = [self._slots.key(slot), self._streams.stream(slot), *journal, *rows]
         return script_call(script, slot, keys, [*self._arguments, *arguments])

@@ -19,7 +19,7 @@ from feature_sync.online.streams import Streamed, StreamedRow, StreamState, Stre
 from feature_sync.online.topology import Node
 
 _ROWS_PER_CALL = 500
-_PAUSES = (0.05, 0.1, 0.2)
+_PAUSES = (0.05, 0.1, 0.2, 0.4)
 _STREAM = script_of(STREAM)
 _ADVICE = "the stream goes back to the watermark"
 
@@ -99,5 +99,6 @@ class ClusterStreamWriter(StreamWriter):
         contents = [each or b"" for each in values]
         moments = [b"" if each is None else b"%d" % max(each, 1) for each in ends]
         arguments = chain.from_iterable(zip(pack_positions(*places), contents, moments, strict=True))
-        names = (self._streams.stream(slot), self._streams.journal(slot))
+        # A slot that moves answers no call of which one key exists and another, as a journal, does not; rows need it.
+        names = (self._streams.stream(slot), self._streams.journal(slot))[: 2 if rows else 1]
         return script_call(_STREAM, slot, [*names, *keys], [self._topic.encode(), *arguments])

@@ -6,7 +6,7 @@ takes nothing with it of which another knows. Their names end with a tag that pu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from feature_sync.online.keys import ViewKeys
 from feature_sync.online.redis.cluster_reader import ClusterReader
@@ -16,6 +16,7 @@ from feature_sync.online.slots import SLOTS, slot_of, tags
 from feature_sync.online.streams import Delivery, Position, Snapshot, StreamRecord, read_position
 
 _KEYS_PER_SCAN = 1_000
+_SLOTS_PER_SCAN = 256
 
 
 class StreamKeys:
@@ -93,15 +94,29 @@ def read_positions(reader: ClusterReader, keys: StreamKeys, rows: Sequence[bytes
 
 
 def journal_entries(reader: ClusterReader, keys: StreamKeys) -> Iterator[list[tuple[bytes, Position]]]:
-    """Yield row key and position of every entry of all journals, in batches; an entry may come twice."""
-    cursors = dict.fromkeys(range(SLOTS), b"0")
-    while cursors:
-        scans = [command(keys.journal(slot), "HSCAN", at, "COUNT", str(_KEYS_PER_SCAN)) for slot, at in cursors.items()]
-        replies = zip([*cursors], reader.run(scans), strict=True)
-        cursors, found = {}, []
-        for slot, (cursor, pairs) in replies:
-            if cursor != b"0":
-                cursors[slot] = cursor
-            found += [(row, read_position(at)) for row, at in zip(pairs[::2], pairs[1::2], strict=True)]
-        if found:
-            yield found
+    """Yield row key and position of every entry of all journals, in batches; an entry may come twice.
+
+    Raises:
+        OnlineStoreError: Slots move all the time, or Redis failed.
+    """
+    return reader.unmoved(lambda: _scan(reader, keys))
+
+
+def _scan(reader: ClusterReader, keys: StreamKeys) -> Generator[list[tuple[bytes, Position]], None, bool]:
+    """Scan all journals once; returns True if none took several requests: a cursor means nothing to another node."""
+    at_once = True
+    for first in range(0, SLOTS, _SLOTS_PER_SCAN):
+        cursors = dict.fromkeys(range(first, first + _SLOTS_PER_SCAN), b"0")
+        while cursors:
+            scans = [
+                command(keys.journal(slot), "HSCAN", at, "COUNT", str(_KEYS_PER_SCAN)) for slot, at in cursors.items()
+            ]
+            replies = zip([*cursors], reader.run(scans), strict=True)
+            cursors, found = {}, []
+            for slot, (cursor, pairs) in replies:
+                if cursor != b"0":
+                    cursors[slot], at_once = cursor, False
+                found += [(row, read_position(at)) for row, at in zip(pairs[::2], pairs[1::2], strict=True)]
+            if found:
+                yield found
+    return at_once

@@ -9,7 +9,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from feature_sync.errors import OnlineStoreError
+from feature_sync.errors import OnlineStoreError, RequestError
 from feature_sync.online.redis.address import read_address
 from feature_sync.online.redis.commands import Commands
 from feature_sync.online.redis.connections import CONNECTIONS
@@ -51,8 +51,16 @@ class StreamEntries:
             url: The URL of Redis.
             key: The key of the stream.
             timeout: How many seconds to wait for an answer, beyond what `read` may wait for entries.
+
+        Raises:
+            RequestError: The URL is that of a cluster, or of Sentinels.
         """
         self._address, self._timeout, self._key = read_address(url), timeout, key
+        if self._address.scheme not in CONNECTIONS:
+            raise RequestError(
+                f"the stream {key} is read from one server, and the Redis of the features is a cluster or behind "
+                "Sentinels; name the stream's own: --from redis-stream://HOST:PORT"
+            )
         self.where = f"{key} of {self._address.where}"
         self._client = RetryingRedis.from_pool(
             redis.ConnectionPool(

@@ -171,7 +171,10 @@ return redis.call('UNLINK', unpack(gone))
 
 OPEN_PART = """
 local topic = ARGV[base + 1]
-if redis.call('HGET', KEYS[2], 'topic') ~= topic then redis.call('DEL', KEYS[2], KEYS[3]) end
+if redis.call('HGET', KEYS[2], 'topic') ~= topic then
+  if not KEYS[3] then return -1 end
+  redis.call('DEL', KEYS[2], KEYS[3])
+end
 local epoch = redis.call('HGET', KEYS[2], 'epoch') or ''
 for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
   if string.sub(field, 1, 5) == 'seen:' then redis.call('HDEL', KEYS[2], field) end
@@ -181,13 +184,13 @@ return 1
 """
 """KEYS: fence, stream, journal. ARGV: fence, the topic, then fields and values of what the snapshot has seen, in the
 place of what the one before had. Positions of another topic mean nothing, so that they are dropped: a push of all rows
-follows."""
+follows. Without the journal it returns -1 then, and has done nothing."""
 
 END_PART = "return redis.call('HSET', KEYS[2], 'epoch', ARGV[base])"
-"""KEYS: fence, stream, journal. ARGV: fence, which names the epoch."""
+"""KEYS: fence, stream. ARGV: fence, which names the epoch."""
 
 CLOSE_PART = "return redis.call('HDEL', KEYS[2], 'epoch')"
-"""KEYS: fence, stream, journal. ARGV: fence. Until the push reopens the stream, or removes it, no writer writes."""
+"""KEYS: fence, stream. ARGV: fence. Until the push reopens the stream, or removes it, no writer writes."""
 
 REMOVE_PART = "return redis.call('DEL', KEYS[2], KEYS[3])"
 """KEYS: fence, stream, journal. ARGV: fence."""
