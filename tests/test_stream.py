@@ -175,6 +175,26 @@ def test_redis_may_be_restarted_empty_or_not_at_all(kafka, topic, tmp_path):
         assert monotonic() - begun < 30  # not the minute that it waits for Redis
 
 
+@pytest.mark.slow  # it takes the minute
+def test_a_row_that_redis_refuses_for_good_ends_the_stream_though_those_before_it_are_written_again(
+    kafka, topic, orders, redis_url
+):
+    orders.push({})
+    kafka.produce(topic, [(0, None, orders.message(1, 0, 1.0))])
+    assert orders.stream(kafka.url).returncode == 0
+    with redis.Redis.from_url(redis_url) as client:
+        (key,) = (each for each in client.scan_iter("*{1}*", _type="string"))
+        client.rpush(key.replace(b"{1}", b"{0}"), "no row")
+    kafka.produce(topic, [(0, None, orders.message(1 + at % 100, at, 2.0)) for at in range(6_000)])
+    kafka.produce(topic, [(0, None, orders.message(0, 1, 1.0))])
+    running = orders.start(kafka.url)
+    _, said = running.process.communicate(timeout=100)
+    assert running.process.returncode == 1
+    assert "trying again for 60 seconds" in said
+    assert "refused a command: WRONGTYPE" in said.splitlines()[-1]
+    assert said.count("trying again") < 100
+
+
 def test_a_signal_ends_a_stream_whose_brokers_are_gone(tmp_path, redis_url):
     cluster = KafkaCluster()
     try:

@@ -12,6 +12,7 @@ from feature_sync.stream.dead_letter_file import DeadLetterFile
 from feature_sync.stream.kafka import KafkaDeadLetters, KafkaSource
 from feature_sync.stream.kafka_options import StreamSettings, read_settings, read_source
 from feature_sync.stream.messages import DeadLetter, Message, StreamError
+from feature_sync.stream.opening import open_source
 from feature_sync.stream.redis_streams import RedisDeadLetters, RedisStreamSource, entry_of, offset_of
 from tests.support.kafka import MOST_BYTES, KafkaCluster
 
@@ -199,6 +200,13 @@ def test_options_of_kafkas_client_come_from_profile_environment_and_url(monkeypa
     assert "environment" not in repr(address)
     assert read_source("rediss-stream://h:1/2", profile).servers == "rediss://h:1/2"
     assert read_source("redis-stream://", profile).servers == ""
+
+
+@pytest.mark.parametrize("url", ["redis+cluster://a:7000", "redis+sentinel://a:26379/m"])
+def test_a_stream_in_the_redis_of_the_features_must_lie_on_one_server(url):
+    address = read_source("redis-stream://", read_settings({}, "profile"))
+    with pytest.raises(RequestError, match=r"is read from one server, .* --from redis-stream://HOST:PORT"):
+        open_source(address, "events", group="g", redis_url=url, timeout=1)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ _MOST_MESSAGES = 2_000
 _SECONDS_TO_POLL = 0.2
 _SECONDS_IDLE = 1.0
 _SECONDS_WITHOUT_REDIS = 60.0
+_MOST_SECONDS_BETWEEN = 5.0
 
 
 class Landing(Protocol):
@@ -235,6 +236,7 @@ class StreamRun:
             with suppress(OnlineStoreError):
                 self._pending[0].result()  # it uses the writer's connections, as what follows does
             self._pending = None
+        sleep(min((monotonic() - self._failing_since) / 10, _MOST_SECONDS_BETWEEN))
         while True:
             try:
                 self._go_back()
