@@ -62,8 +62,7 @@ def cluster():
 @pytest.fixture
 def redis_url(cluster):
     """An empty cluster."""
-    for each in cluster.primaries:
-        cluster.run(each, "FLUSHALL")
+    cluster.empty()
     return cluster.url
 
 

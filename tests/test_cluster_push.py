@@ -36,8 +36,7 @@ def cluster():
 
 @pytest.fixture
 def meters(built, cluster):
-    for each in cluster.primaries:
-        cluster.run(each, "FLUSHALL")
+    cluster.empty()
     opened = Meters(built, cluster.url)
     opened.reset()
     yield opened

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import timedelta
 
 import pytest
 
@@ -15,7 +14,7 @@ from tests.support.clusters import Cluster
 from tests.support.same import same_test
 from tests.support.streamed_meters import StreamedMeters, build_streamed_meters
 from tests.test_cluster_push import lose, row_key
-from tests.test_streamed_push import push
+from tests.test_streamed_push import forget_streamed, push
 
 QUICK = (
     "test_a_row_that_the_warehouse_has_not_seen_stays_through_pushes_until_it_has",
@@ -48,8 +47,7 @@ def cluster():
 @pytest.fixture
 def meters(built, cluster):
     """One reading, pushed, of which the stream knows nothing."""
-    for each in cluster.primaries:
-        cluster.run(each, "FLUSHALL")
+    cluster.empty()
     opened = StreamedMeters(built, cluster.url)
     opened.reset()
     opened.has_seen(p0=0)
@@ -173,13 +171,7 @@ def test_a_journal_of_several_requests_is_read_again_where_slots_move(meters, cl
 
 
 def test_a_view_that_is_forgotten_leaves_nothing_of_its_stream(meters, cluster):
-    meters.stream(("m0", 5, 5.0, 0, 7))
-    view = meters.online
-    with view.hold(duration=timedelta(seconds=10), wait=False, stopped=lambda: False) as writer:
-        writer.beside_stream().close_stream()
-        assert meters.stream(("m1", 5, 5.0, 0, 8)).epoch == ""
-        writer.forget()
-    assert view.stream_record() is None
+    forget_streamed(meters)
     keys = [key.decode() for each in cluster.primaries for key in cluster.run(each, "KEYS", "meters:latest_readings:*")]
     assert [key for key in keys if "stream" in key or "journal" in key] == []
 

@@ -219,7 +219,8 @@ def test_a_view_whose_stream_ends_or_reads_another_topic_forgets_the_rows_of_the
     assert meters.stream(("m0", 5, 5.0, 0, 7)).applied == 1
 
 
-def test_pruning_and_a_full_push_leave_nothing_of_a_stream(meters, server):
+def forget_streamed(meters) -> None:
+    """Stream a row, and forget the view: from then on no writer writes, and there is no record."""
     meters.stream(("m0", 5, 5.0, 0, 7))
     view = meters.online
     with view.hold(duration=timedelta(seconds=10), wait=False, stopped=lambda: False) as writer:
@@ -227,6 +228,10 @@ def test_pruning_and_a_full_push_leave_nothing_of_a_stream(meters, server):
         assert meters.stream(("m1", 5, 5.0, 0, 8)).epoch == ""
         writer.forget()
     assert view.stream_record() is None
+
+
+def test_pruning_and_a_full_push_leave_nothing_of_a_stream(meters, server):
+    forget_streamed(meters)
 
 
 def test_a_fixed_clock_an_evicting_redis_and_a_build_without_watermark_are_refused(meters, server):

@@ -118,6 +118,11 @@ class Cluster(Servers):
             if self.replicas:
                 assert all(clients[each.port].wait(1, 10_000) for each in self.primaries)
 
+    def empty(self) -> None:
+        """Delete all keys."""
+        for each in self.primaries:
+            self.run(each, "FLUSHALL")
+
     def run(self, node: Process, *command: str | int):
         with node.client() as client:
             return client.execute_command(*command)

@@ -42,6 +42,17 @@ class ClusterNodes:
         """The topology as far as it is known; see `refresh`."""
         return self._topology or self.refresh()
 
+    def whole(self) -> Topology:
+        """Ask for the topology, of which every slot has a node.
+
+        Raises:
+            OnlineStoreError: A slot has none, or no node answers.
+        """
+        topology = self.refresh()
+        if topology.unserved:
+            raise OnlineStoreError(unserved(topology.unserved))
+        return topology
+
     def refresh(self) -> Topology:
         """Ask one node after another for the topology.
 
@@ -112,3 +123,11 @@ class ClusterNodes:
             clients, self._clients = [*self._clients.values()], {}
         for client in clients:
             client.close()
+
+
+def unserved(slots: int) -> str:
+    """Return the whole message of slots that no node serves."""
+    return (
+        f"no node of the Redis Cluster serves {slots:,} of its slots; see CLUSTER INFO, and assign them with "
+        "redis-cli --cluster fix"
+    )

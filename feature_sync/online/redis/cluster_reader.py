@@ -12,7 +12,7 @@ import redis
 from feature_sync.errors import OnlineStoreError
 from feature_sync.online.redis.cluster_nodes import ClusterNodes
 from feature_sync.online.redis.cluster_scripts import Call
-from feature_sync.online.redis.cluster_sender import ClusterSender, unserved
+from feature_sync.online.redis.cluster_sender import ClusterSender
 from feature_sync.online.redis.wording import wrong_type
 from feature_sync.online.topology import Node
 
@@ -109,9 +109,7 @@ class ClusterReader:
 
     def _ownership(self) -> list[str]:
         """Return what each primary says of the slots that it serves, and of those that move."""
-        topology = self._nodes.refresh()
-        if topology.unserved:
-            raise OnlineStoreError(unserved(topology.unserved))
+        topology = self._nodes.whole()
         told = [bytes(self.at(node, "CLUSTER", "NODES")).decode() for node in topology.primaries]
         lines = (line.split(" ") for each in told for line in each.splitlines() if "myself" in line)
         return [" ".join((words[0], *words[8:])) for words in lines]

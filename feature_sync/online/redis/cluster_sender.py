@@ -11,7 +11,7 @@ import redis
 from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptError, TryAgainError
 
 from feature_sync.errors import LeaseLost, OnlineStoreError
-from feature_sync.online.redis.cluster_nodes import ClusterNodes
+from feature_sync.online.redis.cluster_nodes import ClusterNodes, unserved
 from feature_sync.online.redis.cluster_scripts import FENCED, Call
 from feature_sync.online.redis.connections import ByteConnection, close_connection, take_connection
 from feature_sync.online.redis.fenced import TAKEN_OVER
@@ -289,14 +289,6 @@ def is_lost(failed: OnlineStoreError) -> bool:
     """True if an error is that of a lost connection, and not of a refused login."""
     cause = failed.__cause__
     return isinstance(cause, LOST) and not isinstance(cause, redis.AuthenticationError)
-
-
-def unserved(slots: int) -> str:
-    """Return the whole message of slots that no node serves."""
-    return (
-        f"no node of the Redis Cluster serves {slots:,} of its slots; see CLUSTER INFO, and assign them with "
-        "redis-cli --cluster fix"
-    )
 
 
 def _why(reply: redis.ResponseError, slot: int) -> str:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
-from feature_sync.errors import OnlineStoreError
 from feature_sync.online.base import NodeState, ServerState
 from feature_sync.online.redis.cluster_nodes import ClusterNodes
 from feature_sync.online.redis.cluster_reader import ClusterReader
-from feature_sync.online.redis.cluster_sender import read_info, run_of, unserved
+from feature_sync.online.redis.cluster_sender import read_info, run_of
 from feature_sync.online.topology import Node
 
 
@@ -28,9 +27,7 @@ def read_states(reader: ClusterReader, nodes: ClusterNodes) -> dict[Node, Primar
     Raises:
         OnlineStoreError: A node failed, or slots have no node.
     """
-    topology = nodes.refresh()
-    if topology.unserved:
-        raise OnlineStoreError(unserved(topology.unserved))
+    topology = nodes.whole()
     return {node: _read(reader, node, len(topology.slots_of(node))) for node in topology.primaries}
 
 
@@ -40,10 +37,7 @@ def read_runs(reader: ClusterReader, nodes: ClusterNodes) -> dict[Node, str]:
     Raises:
         OnlineStoreError: A node failed, or slots have no node.
     """
-    topology = nodes.refresh()
-    if topology.unserved:
-        raise OnlineStoreError(unserved(topology.unserved))
-    return {node: run_of(_info(reader, node, "server", "replication")) for node in topology.primaries}
+    return {node: run_of(_info(reader, node, "server", "replication")) for node in nodes.whole().primaries}
 
 
 def _info(reader: ClusterReader, node: Node, *sections: str) -> dict[str, str]:

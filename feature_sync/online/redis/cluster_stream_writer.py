@@ -15,7 +15,7 @@ from feature_sync.online.redis.cluster_state import read_runs
 from feature_sync.online.redis.cluster_streams import StreamKeys, as_one, read_records
 from feature_sync.online.redis.stream_scripts import STREAM
 from feature_sync.online.slots import row_slots
-from feature_sync.online.streams import Streamed, StreamedRow, StreamState, StreamWriter, pack_positions
+from feature_sync.online.streams import Streamed, StreamedRow, StreamRecord, StreamState, StreamWriter, pack_positions
 from feature_sync.online.topology import Node
 
 _ROWS_PER_CALL = 500
@@ -49,15 +49,19 @@ class ClusterStreamWriter(StreamWriter):
         self._epochs: list[bytes] = []
         self._epoch = ""
         self._probes: dict[Node, int] = {}
+        self._closed: list[int] = []  # a slot that had no stream when asked last: while it has none, no other is asked
 
     def state(self) -> StreamState | None:
         """See `StreamWriter`. While a slot has no stream, which its node has lost, nothing is written in any."""
         self.close()
+        if not all(map(_is_open, read_records(self._reader, self._streams, self._closed))):
+            return None
         runs = read_runs(self._reader, self._nodes)  # before the records: another run is then noticed
         records = read_records(self._reader, self._streams)
-        known = [each for each in records if each is not None and not each.is_closed]
+        self._closed = [slot for slot, each in enumerate(records) if not _is_open(each)][:1]
+        known = [each for each in records if each is not None and _is_open(each)]
         whole = as_one(known)
-        if whole is None or len(known) < len(records) or whole.snapshot.topic != self._topic:
+        if whole is None or self._closed or whole.snapshot.topic != self._topic:
             return None
         self._epochs = [each.epoch.encode() for each in known]
         told = [*sorted(runs.values()), *(each.epoch for each in known)]
@@ -102,3 +106,7 @@ class ClusterStreamWriter(StreamWriter):
         # A slot that moves answers no call of which one key exists and another, as a journal, does not; rows need it.
         names = (self._streams.stream(slot), self._streams.journal(slot))[: 2 if rows else 1]
         return script_call(_STREAM, slot, [*names, *keys], [self._topic.encode(), *arguments])
+
+
+def _is_open(record: StreamRecord | None) -> bool:
+    return record is not None and not record.is_closed

@@ -35,16 +35,18 @@ class StreamKeys:
         return b"%b{%b}" % (self._journal, tags()[slot])
 
 
-def read_records(reader: ClusterReader, keys: StreamKeys) -> list[StreamRecord | None]:
-    """Read the records of all slots, without what is ahead; None of a slot that has none.
+def read_records(
+    reader: ClusterReader, keys: StreamKeys, slots: Sequence[int] = range(SLOTS)
+) -> list[StreamRecord | None]:
+    """Read the records of slots, without what is ahead; None of a slot that has none.
 
     Raises:
         OnlineStoreError: One is not what a push writes, or Redis failed.
     """
-    found = reader.run([command(keys.stream(slot), "HGETALL") for slot in range(SLOTS)])
+    found = reader.run([command(keys.stream(slot), "HGETALL") for slot in slots])
     return [
         read_record(dict(zip(each[::2], each[1::2], strict=True)), keys.stream(slot).decode())
-        for slot, each in enumerate(found)
+        for slot, each in zip(slots, found, strict=True)
     ]
 
 
